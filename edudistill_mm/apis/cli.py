@@ -1,0 +1,129 @@
+"""The command lines of the tools: arguments in, one sentence out for a user's mistake."""
+import argparse
+import json
+import os
+import sys
+from typing import Callable, List, Optional
+
+from mmengine.config import DictAction
+
+from edudistill_mm.errors import ConfigurationError
+
+from .config import load_config
+from .curriculum_table import curriculum_table
+from .export import export_student
+from .teachers import train_teachers as run_train_teachers
+from .test import test as run_test
+from .train import prepare_runtime
+from .train import train as run_train
+
+
+def _parser(description: str, launcher: bool = False) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument('config', help='config file')
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
+        help='override values of the config, lists as key="[a,b]"; data_root=FOLDER applies to all data sets')
+    if launcher:
+        parser.add_argument('--work-dir', help='folder for logs and results')
+        parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
+        # torch.distributed.launch passes the one or the other, depending on the version.
+        parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+    return parser
+
+
+def _run(command: Callable[[], None]) -> None:
+    """Run a command; a user's mistake ends it with one sentence and status 2."""
+    try:
+        command()
+    except ConfigurationError as error:
+        print(f'error: {error}', file=sys.stderr)
+        sys.exit(2)
+    except KeyError as error:
+        # MMEngine's registries, for a misspelt type that is not part of the model.
+        message = str(error.args[0]) if error.args else ''
+        if 'is not in the' not in message:
+            raise
+        print(f'error: {message.split(". ")[0]}', file=sys.stderr)
+        sys.exit(2)
+
+
+def train(argv: Optional[List[str]] = None) -> None:
+    """``tools/train.py``."""
+    parser = _parser('Train by a config', launcher=True)
+    parser.add_argument(
+        '--resume', nargs='?', const='auto', help='checkpoint to go on from; without a value the last one in the work dir')
+    parser.add_argument('--amp', action='store_true', help='mixed precision')
+    parser.add_argument('--no-validate', action='store_true', help='do not validate during training')
+    parser.add_argument(
+        '--auto-scale-lr', action='store_true', help='scale the learning rate to the batch size by auto_scale_lr')
+    parser.add_argument(
+        '--train-teachers', action='store_true', help='first train the teachers that have no checkpoint yet')
+    args = parser.parse_args(argv)
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+
+    def command() -> None:
+        cfg = load_config(args.config, args.cfg_options, args.work_dir)
+        prepare_runtime(cfg, args.launcher, args.amp)
+        if args.no_validate:
+            cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+        if args.auto_scale_lr:
+            if not cfg.get('auto_scale_lr'):
+                raise ConfigurationError('--auto-scale-lr needs auto_scale_lr=dict(base_batch_size=...) in the config')
+            cfg.auto_scale_lr.enable = True
+        run_train(cfg, args.resume, args.train_teachers)
+
+    _run(command)
+
+
+def test(argv: Optional[List[str]] = None) -> None:
+    """``tools/test.py``."""
+    parser = _parser('Test a checkpoint of any grade, or a plain student', launcher=True)
+    parser.add_argument('checkpoint', help='checkpoint file or URL')
+    parser.add_argument('--out', help='JSON file for the metrics')
+    args = parser.parse_args(argv)
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+
+    def command() -> None:
+        cfg = load_config(args.config, args.cfg_options, args.work_dir)
+        prepare_runtime(cfg, args.launcher)
+        metrics = run_test(cfg, args.checkpoint)
+        if args.out:
+            with open(args.out, 'w') as file:
+                json.dump(metrics, file, indent=2)
+
+    _run(command)
+
+
+def train_teachers(argv: Optional[List[str]] = None) -> None:
+    """``tools/train_teachers.py``."""
+    args = _parser('Train the teachers of a config that have no checkpoint yet', launcher=True).parse_args(argv)
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+
+    def command() -> None:
+        cfg = load_config(args.config, args.cfg_options, args.work_dir)
+        prepare_runtime(cfg, args.launcher)
+        written = run_train_teachers(cfg)
+        print('\n'.join(['Trained:', *written]) if written else 'Nothing to do: all teachers have their checkpoints.')
+
+    _run(command)
+
+
+def export(argv: Optional[List[str]] = None) -> None:
+    """``tools/export_student.py``."""
+    parser = _parser('Export the student of a checkpoint as a plain MMPretrain model')
+    parser.add_argument('checkpoint', help='checkpoint of any grade')
+    parser.add_argument('out', help='file to write, such as student.pth; the config goes to student.py')
+    args = parser.parse_args(argv)
+
+    def command() -> None:
+        checkpoint, config = export_student(load_config(args.config, args.cfg_options), args.checkpoint, args.out)
+        print(f'Wrote {checkpoint} and its config {config}.')
+
+    _run(command)
+
+
+def print_curriculum(argv: Optional[List[str]] = None) -> None:
+    """``tools/print_curriculum.py``."""
+    args = _parser('Print the table of the grades of a config').parse_args(argv)
+    _run(lambda: print(curriculum_table(load_config(args.config, args.cfg_options))))

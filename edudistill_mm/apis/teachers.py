@@ -1,0 +1,115 @@
+"""Train the teachers that a run needs and that have no checkpoint yet."""
+import copy
+import os
+import os.path as osp
+from typing import List
+
+import torch
+from mmengine.config import Config
+from mmengine.dist import barrier, is_main_process
+from mmengine.logging import print_log
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+
+from .config import check_config, check_data, curriculum_of, network_config, teachers_of, without_metric
+
+
+def missing_teachers(cfg: Config) -> List[dict]:
+    """The teachers of a config whose checkpoint is a local file that does not exist."""
+    return [
+        teacher for teacher in teachers_of(cfg)
+        if teacher.get('ckpt') and '://' not in teacher['ckpt'] and not osp.exists(teacher['ckpt'])]
+
+
+def teacher_config(cfg: Config, teacher: dict) -> Config:
+    """Derive the config that trains one teacher.
+
+    It is the run's own config with the teacher's network and the teacher's classes (numbered from 0) in the place
+    of student and curriculum. What ``teacher_training`` of the config names is different: its
+    ``param_scheduler`` replaces the run's, everything else is merged into it.
+
+    Args:
+        cfg (Config): Config of an :class:`EducationDistill` run.
+        teacher (dict): One of its teachers.
+
+    Returns:
+        Config: A plain MMPretrain training config.
+
+    Raises:
+        ConfigurationError: If the teacher's classes are none of the curriculum.
+    """
+    classes = list(curriculum_of(cfg).classes_of(teacher.get('classes', 'all')))
+    new = copy.deepcopy(cfg)
+    for key in ('teacher_training', 'curriculum', 'distiller', 'student', 'teachers', 'task_loss_weight'):
+        new.pop(key, None)
+    new.model = network_config(teacher['architecture'], f'teacher "{teacher["name"]}"')
+    if new.get('data_preprocessor') is not None:
+        # The teacher will see the student's images; its own preprocessing never runs.
+        new.model.pop('data_preprocessor', None)
+        if 'num_classes' in new.data_preprocessor:
+            new.data_preprocessor.num_classes = len(classes)
+    new.custom_hooks = [hook for hook in cfg.get('custom_hooks', []) if hook['type'] != 'GradeSchedulerHook']
+    for split in ('train', 'val', 'test'):
+        loader = new.get(f'{split}_dataloader')
+        if loader is not None:
+            loader.dataset = dict(type='ClassSubset', dataset=loader.dataset, classes=classes)
+            loader.sampler = dict(type='DefaultSampler', shuffle=split == 'train')
+        evaluator = new.get(f'{split}_evaluator')
+        if evaluator is not None:
+            new[f'{split}_evaluator'] = metrics = without_metric(evaluator, 'GradeAccuracy')
+            for metric in metrics:
+                if isinstance(metric.get('topk'), (list, tuple)):
+                    metric.topk = tuple(k for k in metric.topk if k <= len(classes))
+    changes = copy.deepcopy(cfg.get('teacher_training') or {})
+    if 'param_scheduler' in changes:
+        new.param_scheduler = changes.pop('param_scheduler')
+    new.merge_from_dict(dict(changes))
+    new.work_dir = osp.splitext(teacher['ckpt'])[0]
+    # Runs of one process share MMEngine's logger and visualizer if they have one name.
+    new.experiment_name = f'teacher_{osp.basename(new.work_dir)}'
+    return new
+
+
+def train_teachers(cfg: Config) -> List[str]:
+    """Train each teacher whose checkpoint is missing.
+
+    An interrupted training goes on where it was, unless its config has changed since.
+
+    Args:
+        cfg (Config): Config of an :class:`EducationDistill` run.
+
+    Returns:
+        list[str]: The checkpoints that were written.
+
+    Raises:
+        ConfigurationError: If something is wrong with the config or the data, before any training.
+    """
+    curriculum_of(cfg)
+    missing = missing_teachers(cfg)
+    if missing:
+        check_config(cfg)
+        check_data(cfg)
+    for number, teacher in enumerate(missing, 1):
+        print_log(f'Training teacher {number} of {len(missing)}: {teacher["name"]}', logger=None)
+        _train_teacher(teacher_config(cfg, teacher), teacher['ckpt'])
+    return [teacher['ckpt'] for teacher in missing]
+
+
+def _train_teacher(cfg: Config, ckpt: str) -> None:
+    recipe = osp.join(cfg.work_dir, 'config.py')
+    same = osp.exists(recipe) and Config.fromfile(recipe, import_custom_modules=False).pretty_text == cfg.pretty_text
+    if is_main_process():
+        os.makedirs(cfg.work_dir, exist_ok=True)
+        cfg.dump(recipe)
+    barrier()
+    cfg.resume, cfg.load_from = same, None
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    if is_main_process():
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        state = {name: tensor.cpu() for name, tensor in model.state_dict().items()}
+        # Written aside first: a file of this name is taken for a finished teacher.
+        torch.save(dict(meta=dict(dataset_meta=dict(runner.train_dataloader.dataset.metainfo)), state_dict=state),
+                   f'{ckpt}.part')
+        os.replace(f'{ckpt}.part', ckpt)
+    barrier()

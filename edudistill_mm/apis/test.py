@@ -1,0 +1,49 @@
+"""Test a checkpoint of a run, of any grade, or a plain student."""
+from typing import Dict
+
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from edudistill_mm.engine.checkpoint import extract_state_dict, load_checkpoint_file, resolve_checkpoint
+from edudistill_mm.errors import ConfigurationError
+
+from .config import check_data, curriculum_of, is_education, strip_teachers
+from .export import plain_config, plain_student_state
+
+
+def test(cfg: Config, checkpoint: str) -> Dict[str, float]:
+    """Evaluate on the test data. No teacher is built or read.
+
+    Args:
+        cfg (Config): What :func:`load_config` returned, and :func:`prepare_runtime` completed.
+        checkpoint (str): Path or URL of a checkpoint of the run, or of a plain student.
+
+    Returns:
+        dict[str, float]: The metrics.
+
+    Raises:
+        ConfigurationError: If the checkpoint is unreadable, does not belong to the config, or there is no data.
+    """
+    if cfg.get('test_dataloader') is None or cfg.get('test_evaluator') is None:
+        raise ConfigurationError('the config has no test_dataloader or no test_evaluator')
+    path = resolve_checkpoint(checkpoint)
+    state = extract_state_dict(load_checkpoint_file(path))
+    check_data(cfg)
+    if is_education(cfg):
+        curriculum_of(cfg)
+        if plain_student_state(state):
+            cfg = strip_teachers(cfg)
+        else:
+            plain = plain_config(cfg)
+            if not any(name.startswith('head.') or name.startswith('backbone.') for name in state):
+                raise ConfigurationError(
+                    f'checkpoint "{checkpoint}" is neither of an EducationDistill run nor of its plain student: its '
+                    f'first tensor is "{next(iter(state))}"')
+            cfg.model, cfg.test_evaluator = plain.model, plain.test_evaluator
+            cfg.custom_hooks = [hook for hook in cfg.custom_hooks if hook['type'] != 'GradeSchedulerHook']
+    # A runner for testing alone: nothing of training is built.
+    for key in ('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler', 'val_dataloader', 'val_cfg',
+                'val_evaluator'):
+        cfg[key] = None
+    cfg.resume, cfg.load_from = False, path
+    return Runner.from_cfg(cfg).test()

@@ -1,0 +1,347 @@
+"""What unmodified MMRazor 1.0.0, MMPretrain 1.2.0 and MMEngine 0.10.7 need on today's Python packages.
+
+This is the only file that knows about versions of other packages. Each measure first tries what upstream does
+and acts only where that fails. None changes what other software in the process sees, except that things which
+raised an error before now work.
+"""
+import copy
+import functools
+import os.path as osp
+import pkgutil
+import re
+import sys
+from contextlib import contextmanager
+from importlib import import_module, metadata
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Callable, Iterator, Optional, Sequence, Tuple, TypeVar
+
+if TYPE_CHECKING:  # check_versions must be able to say that torch is missing
+    from torch import nn
+
+Cfg = TypeVar('Cfg')
+
+# Import name -> (names of distributions that provide it, supported versions, command that installs one).
+SUPPORTED = {
+    'torch': (('torch', ), '>=2.1', 'pip install "torch>=2.1"'),
+    'torchvision': (('torchvision', ), '', 'pip install torchvision'),
+    'mmengine': (('mmengine', 'mmengine-lite'), '>=0.10.7,<0.11', 'pip install "mmengine>=0.10.7,<0.11"'),
+    # Both distributions write into one folder, so the wrong one has to go first.
+    'mmcv': (('mmcv', 'mmcv-lite'), '>=2.0.0,<=2.1.0',
+             'pip uninstall -y mmcv mmcv-lite; pip install "mmcv-lite>=2.0.0,<=2.1.0"'),
+    'mmpretrain': (('mmpretrain', ), '>=1.2.0,<1.3', 'pip install "mmpretrain>=1.2.0,<1.3"'),
+    'mmrazor': (('mmrazor', ), '==1.0.0', 'pip install "mmrazor==1.0.0"'),
+    'joblib': (('joblib', ), '', 'pip install joblib'),
+    'sklearn': (('scikit-learn', ), '', 'pip install scikit-learn'),
+}
+
+# MMRazor asks for torch >= 1.13 here and takes newer releases for older ones that have the names it imports.
+QUANTIZATION = 'mmrazor.structures.quantization.backend_config'
+
+# These two call sys.setrecursionlimit(2 ** 20) when they are imported.
+RAISE_RECURSION_LIMIT = (
+    'mmrazor.structures.graph.channel_flow',
+    'mmrazor.models.task_modules.tracer.fx_tracer',
+)
+
+# What MMPretrain calls by another name than its predecessor MMClassification (`mmcls`) did.
+RENAMED_CONFIGS = {'deit/deit-base_pt-16xb64_in1k.py': 'deit/deit-base_16xb64_in1k.py'}
+RENAMED_CLASSES = {'PackClsInputs': 'PackInputs', 'ClsVisualizer': 'UniversalVisualizer'}
+
+
+def cure() -> None:
+    """Make the packages below edudistill_mm work together; a second call does nothing.
+
+    Raises:
+        ImportError: If a package is missing or has a version that is not supported.
+    """
+    check_versions()
+    _keep_recursion_limit()
+    _import_quantization()
+    _find_packages_without_pkg_resources()
+    _resolve_bases()
+
+
+def check_versions() -> None:
+    """Refuse packages that are missing, too old or unknown.
+
+    Raises:
+        ImportError: One sentence that names the package, the version found and the command that installs a
+            supported one.
+    """
+    if find_spec('packaging') is None:
+        raise ImportError('edudistill_mm needs packaging, which is not there: run `pip install packaging`.')
+    from packaging.specifiers import SpecifierSet
+    from packaging.version import Version
+
+    for module, (distributions, versions, command) in SUPPORTED.items():
+        version = _version_of(module, distributions)
+        if version is None:
+            raise ImportError(f'edudistill_mm needs {module}{versions}, which is not there: run `{command}`.')
+        # A local build (2.1.0a0+cu118) counts as the release that it was made from.
+        if versions and Version(Version(version).base_version) not in SpecifierSet(versions):
+            raise ImportError(
+                f'edudistill_mm needs {module}{versions}, but {module} {version} is there: run `{command}`.')
+
+
+def modernise(cfg: Cfg) -> Cfg:
+    """Rewrite a config written for the scope ``mmcls`` so that it means MMPretrain.
+
+    Rewritten are scopes (``_scope_``, ``default_scope``), names of classes (``mmcls.ResNet``), paths of
+    configs (``mmcls::resnet/...``), ``custom_imports`` and, where MMPretrain has the object, dotted paths of
+    methods (``mmcls.models.heads.ClsHead.loss``). Everything else is copied as it is.
+
+    Args:
+        cfg (Config | ConfigDict | dict | list): The config; it is left untouched.
+
+    Returns:
+        Config | ConfigDict | dict | list: A copy of the same type.
+    """
+    from mmengine.config import Config
+
+    if not isinstance(cfg, Config):
+        return _modernise(cfg, key=None)
+    modern = copy.copy(cfg)
+    # Config forwards plain attributes to its content.
+    object.__setattr__(modern, '_cfg_dict', _modernise(cfg._cfg_dict, key=None))
+    return modern
+
+
+def switch_off_inplace(module: 'nn.Module') -> None:
+    """Set ``inplace=False`` in a module and all below it, so that no operation overwrites a recorded tensor.
+
+    MMRazor's own ``BaseAlgorithm.set_module_inplace_false`` looks for submodules in an ``OrderedDict``; newer
+    releases of torch keep them in a plain dict, and so it does nothing there.
+
+    Args:
+        module (torch.nn.Module): The network, changed in place.
+    """
+    for submodule in module.modules():
+        if hasattr(submodule, 'inplace'):
+            submodule.inplace = False
+
+
+def _version_of(module: str, distributions: Sequence[str]) -> Optional[str]:
+    """Version that would be imported, or None if the module is missing."""
+    if find_spec(module) is None:
+        return None
+    for distribution in distributions:
+        try:
+            return metadata.version(distribution)
+        except metadata.PackageNotFoundError:
+            continue
+    # A source tree on PYTHONPATH has no metadata.
+    return import_module(module).__version__
+
+
+class _RecursionLimitKeeper(MetaPathFinder):
+    """Imports the modules in ``RAISE_RECURSION_LIMIT`` without that side effect.
+
+    With a limit of 2 ** 20, endless recursion anywhere in the process crashes the interpreter instead of
+    raising ``RecursionError``.
+    """
+
+    def find_spec(self, fullname: str, path: Optional[Sequence[str]],
+                  target: Any = None) -> Optional[ModuleSpec]:
+        if fullname not in RAISE_RECURSION_LIMIT:
+            return None
+        spec = PathFinder.find_spec(fullname, path, target)
+        if spec is not None:
+            execute = spec.loader.exec_module
+
+            def exec_module(module):
+                limit = sys.getrecursionlimit()
+                try:
+                    execute(module)
+                finally:
+                    sys.setrecursionlimit(limit)
+
+            spec.loader.exec_module = exec_module
+        return spec
+
+
+def _keep_recursion_limit() -> None:
+    if not any(isinstance(finder, _RecursionLimitKeeper) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _RecursionLimitKeeper())
+
+
+def _import_quantization() -> None:
+    """Import the part of MMRazor that breaks ``import mmrazor.models`` on torch >= 2.
+
+    It imports names that torch has dropped and puts placeholders in their place, which it then uses because
+    torch is new enough. Told of an older torch it leaves the backends out, as MMRazor's unreleased fix does.
+    Only this package may be told so: the same question in MMRazor's FX tracer needs the true answer.
+    """
+    try:
+        import_module(QUANTIZATION)
+    except ImportError:
+        with _torch_looks_old():
+            import_module(QUANTIZATION)
+
+
+@contextmanager
+def _torch_looks_old() -> Iterator[None]:
+    import mmrazor
+    import torch
+
+    digit_version = mmrazor.digit_version
+
+    def old_torch(version: str, *args, **kwargs):
+        return digit_version('1.12.0' if version == torch.__version__ else version, *args, **kwargs)
+
+    mmrazor.digit_version = old_torch
+    try:
+        yield
+    finally:
+        mmrazor.digit_version = digit_version
+
+
+def _module_of(package: str) -> Optional[str]:
+    """Import name for the name of a distribution or of a module, None if there is neither."""
+    if find_spec(package) is not None:
+        return package
+    try:
+        top_level = metadata.distribution(package).read_text('top_level.txt')
+    except metadata.PackageNotFoundError:
+        return None
+    return top_level.split()[0] if top_level else None
+
+
+def _is_installed(package: str) -> bool:
+    module = _module_of(package)
+    spec = find_spec(module) if module else None
+    # A namespace package has no origin: any folder of that name on sys.path.
+    return spec is not None and spec.origin is not None
+
+
+def _get_installed_path(package: str) -> str:
+    module = _module_of(package)
+    spec = find_spec(module) if module else None
+    if spec is None:
+        raise metadata.PackageNotFoundError(package)
+    if spec.origin is None:
+        raise RuntimeError(f'{package} is a namespace package: it has no single folder.')
+    return osp.dirname(spec.origin)
+
+
+def _find_packages_without_pkg_resources() -> None:
+    """Let ``_base_ = 'package::...'`` find packages.
+
+    MMEngine looks them up by ``pkg_resources``, which setuptools >= 82 no longer has and which names a folder
+    that does not exist for an editable install.
+    """
+    from mmengine.config import utils as config_utils
+    from mmengine.utils import package_utils
+
+    # Keyed by import name, like its other entries; without it MMEngine refuses `edudistill_mm::...`.
+    config_utils.MODULE2PACKAGE.setdefault('edudistill_mm', 'edudistill_mm')
+
+    upstream_is_installed = package_utils.is_installed
+    upstream_get_installed_path = package_utils.get_installed_path
+    if getattr(upstream_is_installed, 'cured', False):
+        return
+
+    @functools.wraps(upstream_is_installed)
+    def is_installed(package: str) -> bool:
+        try:
+            return upstream_is_installed(package)
+        except ModuleNotFoundError as error:
+            if error.name != 'pkg_resources':
+                raise
+            return _is_installed(package)
+
+    @functools.wraps(upstream_get_installed_path)
+    def get_installed_path(package: str) -> str:
+        try:
+            path = upstream_get_installed_path(package)
+        except ValueError:  # an editable install that does not list its modules
+            return _get_installed_path(package)
+        except ModuleNotFoundError as error:
+            if error.name != 'pkg_resources':
+                raise
+            return _get_installed_path(package)
+        return path if osp.isdir(path) else _get_installed_path(package)
+
+    is_installed.cured = True
+    _replace_in_mmengine(upstream_is_installed, is_installed)
+    _replace_in_mmengine(upstream_get_installed_path, get_installed_path)
+
+
+def _resolve_bases() -> None:
+    """Let ``_base_`` be ``'edudistill_mm::edu_kd_digits.py'`` or, as in MMRazor's configs, ``'mmcls::...'``.
+
+    MMEngine refuses configs that lie directly in a package's ``configs``. What comes from this package gets
+    MMPretrain's scope, for which its configs are written: in this package's own no data set would be found.
+    ``mmcls`` becomes MMPretrain unless it is installed.
+    """
+    from mmengine.config import Config
+    from mmengine.config import utils as config_utils
+
+    upstream_split = config_utils._get_package_and_cfg_path
+    upstream_find = Config._get_cfg_path
+    if getattr(upstream_split, 'cured', False):
+        return
+    scopes = {'edudistill_mm': 'mmpretrain'}
+    if not _is_installed('mmcls'):
+        scopes['mmcls'] = 'mmpretrain'
+
+    @functools.wraps(upstream_split)
+    def get_package_and_cfg_path(cfg_path: str) -> Tuple[str, str]:
+        package, _, name = cfg_path.partition('::')
+        if package == 'edudistill_mm' and re.fullmatch(r'\w+\.py', name):
+            return package, name
+        return upstream_split(_modern_config_path(cfg_path) if 'mmcls' in scopes else cfg_path)
+
+    @functools.wraps(upstream_find)
+    def get_cfg_path(cfg_path: str, filename: str) -> Tuple[str, Optional[str]]:
+        path, scope = upstream_find(cfg_path, filename)
+        return path, scopes.get(scope, scope)
+
+    get_package_and_cfg_path.cured = True
+    _replace_in_mmengine(upstream_split, get_package_and_cfg_path)
+    Config._get_cfg_path = staticmethod(get_cfg_path)
+
+
+def _replace_in_mmengine(upstream: Callable, cured: Callable) -> None:
+    """Replace a function of MMEngine in all modules that hold a reference to it."""
+    for name in ('utils', 'utils.package_utils', 'config.config', 'config.utils', 'hub.hub'):
+        module = sys.modules.get(f'mmengine.{name}')
+        if getattr(module, upstream.__name__, None) is upstream:
+            setattr(module, upstream.__name__, cured)
+
+
+def _modern_config_path(path: str) -> str:
+    package, separator, name = path.partition('::')
+    if package != 'mmcls' or not separator:
+        return path
+    return f'mmpretrain::{RENAMED_CONFIGS.get(name, name)}'
+
+
+def _modernise(node: Any, key: Optional[str]) -> Any:
+    if isinstance(node, dict):
+        # dict.items: a ConfigDict's own would import the objects of a lazy config.
+        return type(node)({k: _modernise(v, k) for k, v in dict.items(node)})
+    if type(node) in (list, tuple):
+        return type(node)(_modernise(v, key) for v in node)
+    if isinstance(node, str):
+        return _modernise_string(node, key)
+    return copy.deepcopy(node)
+
+
+def _modernise_string(value: str, key: Optional[str]) -> str:
+    if value == 'mmcls':
+        return 'mmpretrain' if key in ('_scope_', 'default_scope', 'imports') else value
+    if key == 'type' and value in RENAMED_CLASSES:
+        return RENAMED_CLASSES[value]
+    if not value.startswith('mmcls.'):
+        return _modern_config_path(value)
+    name = value[len('mmcls.'):]
+    modern = f'mmpretrain.{RENAMED_CLASSES.get(name, name)}'
+    if '.' not in name and key != 'imports':
+        return modern
+    try:
+        pkgutil.resolve_name(modern)
+    except (ImportError, AttributeError, ValueError):
+        return value
+    return modern

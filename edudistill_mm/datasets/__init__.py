@@ -1,0 +1,3 @@
+from .samplers import GradeSampler
+
+__all__ = ['GradeSampler']

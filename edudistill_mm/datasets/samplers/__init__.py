@@ -1,0 +1,3 @@
+from .grade_sampler import GradeSampler
+
+__all__ = ['GradeSampler']

@@ -1,0 +1,25 @@
+"""The error for a mistake that a user can make."""
+import difflib
+from typing import Iterable
+
+
+class ConfigurationError(ValueError):
+    """A config, a file or an argument that cannot be used as it was given.
+
+    The message is one sentence that names the key, the value that was given and what is possible. The tools
+    print it without a traceback and exit with a non-zero status.
+    """
+
+
+def did_you_mean(name: str, candidates: Iterable[str]) -> str:
+    """Propose the candidate closest to a misspelt name.
+
+    Args:
+        name (str): The name that was not found.
+        candidates (Iterable[str]): The names that exist.
+
+    Returns:
+        str: ``' (did you mean "X"?)'``, or an empty string if nothing is close.
+    """
+    close = difflib.get_close_matches(str(name), [str(c) for c in candidates], n=1, cutoff=0.6)
+    return f' (did you mean "{close[0]}"?)' if close else ''

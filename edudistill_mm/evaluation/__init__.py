@@ -1,0 +1,3 @@
+from .grade_accuracy import GradeAccuracy
+
+__all__ = ['GradeAccuracy']

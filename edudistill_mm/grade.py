@@ -1,0 +1,39 @@
+"""One stage of a curriculum."""
+from dataclasses import dataclass
+from typing import Tuple
+
+
+@dataclass(frozen=True)
+class Grade:
+    """One stage of a curriculum: how long, how deep, which classes and teachers.
+
+    Attributes:
+        index (int): Position in the curriculum, from 0.
+        name (str): Name of the grade, unique in its curriculum.
+        begin (int): First epoch (or iteration) of the grade, counted from 0.
+        end (int): First epoch (or iteration) after the grade.
+        fragments (int): How many fragments of the student run, at least 1.
+        classes (Tuple[int, ...]): Classes that this grade adds, ascending.
+        seen (Tuple[int, ...]): Classes taught up to and including this grade, ascending.
+        new_teachers (Tuple[str, ...]): Teachers that join at this grade.
+        teachers (Tuple[str, ...]): Teachers that have joined so far, in the order of joining.
+        optimizer (str): What the promotion into this grade does to the optimizer's state, 'keep' or 'reset'.
+        samples (str): Order of the samples, 'mixed' or 'by_teacher'.
+    """
+
+    index: int
+    name: str
+    begin: int
+    end: int
+    fragments: int
+    classes: Tuple[int, ...]
+    seen: Tuple[int, ...]
+    new_teachers: Tuple[str, ...]
+    teachers: Tuple[str, ...]
+    optimizer: str
+    samples: str
+
+    @property
+    def length(self) -> int:
+        """Duration in epochs (or iterations)."""
+        return self.end - self.begin

@@ -1,0 +1,3 @@
+from .education_distill import EducationDistill
+
+__all__ = ['EducationDistill']

@@ -1,0 +1,333 @@
+import copy
+from contextlib import ExitStack
+from typing import Any, Callable, Dict, List, Optional, Sequence, Union
+
+import torch
+from mmengine.model import BaseModel
+from mmpretrain.structures import DataSample
+from mmrazor.models.algorithms.base import BaseAlgorithm
+from mmrazor.models.task_modules.recorder import ModuleOutputsRecorder
+from mmrazor.models.utils import add_prefix
+from torch import nn
+
+from edudistill_mm.compat import modernise, switch_off_inplace
+from edudistill_mm.curriculum import Curriculum, Grade
+from edudistill_mm.errors import ConfigurationError, did_you_mean
+from edudistill_mm.models.distillers import TeacherView
+from edudistill_mm.models.network import build_module, dry_run
+from edudistill_mm.models.students import FragmentedStudent
+from edudistill_mm.models.teachers import Faculty, Lesson, Teacher
+from edudistill_mm.registry import MODELS, register
+
+
+@register(MODELS)
+class EducationDistill(BaseAlgorithm):
+    """Education distillation (arXiv 2311.13811): a student that deepens grade by grade under its teachers.
+
+    It takes every argument of MMRazor's ``SingleTeacherDistill``, so one of MMRazor's configs becomes an
+    education run by a changed ``type`` and a ``curriculum``; with a curriculum of one grade the losses are those of
+    ``SingleTeacherDistill`` bit for bit. In each step the student runs once; each teacher sees the samples of
+    its own classes, and its distiller sees rows, classes and labels as that teacher knows them.
+
+    Args:
+        architecture (str | dict | BaseModel): The student. A classifier that is not a
+            :class:`FragmentedStudent` is wrapped into one with ``fragments='auto'``.
+        curriculum (dict): The grades; see :class:`Curriculum`.
+        distiller (dict, optional): Config of an MMRazor distiller. Each teacher gets its own instance, because
+            connectors and memories belong to one teacher's features. Required if there are teachers.
+        teachers (Sequence[dict], optional): ``name``, ``architecture``, ``ckpt``, ``classes``, ``weight`` of each
+            teacher; see :meth:`Faculty.from_cfg`. Defaults to None.
+        teacher (str | dict | BaseModel, optional): The single generalist of an MMRazor config, instead of
+            ``teachers``. Its name is ``'teacher'``. Defaults to None.
+        teacher_ckpt (str, optional): Its checkpoint. Defaults to None.
+        task_loss_weight (float): Factor of the student's own loss. Defaults to 1.
+        distill_loss_weight (float): Factor of the distillation losses. Defaults to 1.
+        teacher_trainable (bool): Teachers are frozen here: only False. Defaults to False.
+        teacher_norm_eval (bool): Teachers run in eval mode here: only True. Defaults to True.
+        student_trainable (bool): Whether the student gets gradients (some pretraining stages of distillers
+            train connectors only). Defaults to True.
+        calculate_student_loss (bool): Whether the student's own loss counts. Defaults to True.
+        teacher_module_inplace (bool): Whether teachers' modules may overwrite their inputs. Defaults to False.
+        module_inplace (bool): The same for the student. Defaults to False.
+        data_preprocessor (dict | nn.Module, optional): Defaults to None: the student's own.
+        init_cfg (dict, optional): Defaults to None.
+
+    Raises:
+        ConfigurationError: For any mistake in these arguments, before a training step.
+    """
+
+    def __init__(self,
+                 architecture: Union[str, dict, BaseModel],
+                 curriculum: Optional[dict] = None,
+                 distiller: Optional[dict] = None,
+                 teachers: Optional[Sequence[dict]] = None,
+                 teacher: Optional[Union[str, dict, BaseModel]] = None,
+                 teacher_ckpt: Optional[str] = None,
+                 task_loss_weight: float = 1.0,
+                 distill_loss_weight: float = 1.0,
+                 teacher_trainable: bool = False,
+                 teacher_norm_eval: bool = True,
+                 student_trainable: bool = True,
+                 calculate_student_loss: bool = True,
+                 teacher_module_inplace: bool = False,
+                 module_inplace: bool = False,
+                 data_preprocessor: Optional[Union[dict, nn.Module]] = None,
+                 init_cfg: Optional[dict] = None) -> None:
+        if teacher is not None:
+            if teachers is not None:
+                raise ConfigurationError('model has both "teacher" and "teachers"; give one of them')
+            teachers = [dict(name='teacher', architecture=teacher, ckpt=teacher_ckpt)]
+        elif teacher_ckpt is not None:
+            raise ConfigurationError('model.teacher_ckpt is given without model.teacher')
+        if teacher_trainable or not teacher_norm_eval:
+            raise ConfigurationError(
+                'EducationDistill runs frozen teachers in eval mode: teacher_trainable must be False and '
+                f'teacher_norm_eval True, but got {teacher_trainable} and {teacher_norm_eval}')
+        for key, weight in (('task_loss_weight', task_loss_weight), ('distill_loss_weight', distill_loss_weight)):
+            if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not 0 <= weight < float('inf'):
+                raise ConfigurationError(f'model.{key} must be a number >= 0, but got {weight!r}')
+        names = Faculty.names(teachers)
+        if curriculum is None:
+            raise ConfigurationError('model.curriculum is missing: EducationDistill needs a dict with "grades"')
+        curriculum = Curriculum.from_cfg(curriculum, teachers=names)
+        if names and distiller is None:
+            raise ConfigurationError('model.distiller is missing: it says what the student learns from its teachers')
+
+        student = self._build_student(architecture, curriculum)
+        if data_preprocessor is None:
+            data_preprocessor = student.data_preprocessor
+        super().__init__(student, modernise(data_preprocessor) if isinstance(data_preprocessor, dict)
+                         else data_preprocessor, init_cfg, module_inplace)
+        if not module_inplace:
+            switch_off_inplace(student)
+        self.curriculum = curriculum
+        self.task_loss_weight, self.distill_loss_weight = task_loss_weight, distill_loss_weight
+        self.student_trainable, self.calculate_student_loss = student_trainable, calculate_student_loss
+        # MMRazor's StopDistillHook sets this.
+        self.distillation_stopped = False
+        self.distillers = nn.ModuleDict({name: self._build_distiller(distiller) for name in names})
+        # In __dict__, not in the module tree: no tensor of a teacher is a parameter of this algorithm.
+        self.__dict__['faculty'] = Faculty.from_cfg(teachers, curriculum, teacher_module_inplace)
+        self._check_label_mixing()
+        self._loss_mappings = {name: dict(d.loss_forward_mappings) for name, d in self.distillers.items()}
+        for member in self.faculty.teachers:
+            self._connect(self.distillers[member.name], member)
+        self._awake = {grade.fragments: self._find_awake_losses(grade.fragments) for grade in curriculum.grades}
+        self.set_grade(curriculum.grades[0])
+
+    # ----------------------------------------------------------------------------------------------- building
+    @staticmethod
+    def _build_student(architecture: Any, curriculum: Curriculum) -> FragmentedStudent:
+        if isinstance(architecture, dict) and str(architecture.get('type', '')).endswith('FragmentedStudent'):
+            cfg = dict(architecture)
+            if cfg.get('fragments', 'auto') == 'auto':
+                cfg.setdefault('num_fragments', curriculum.fragments)
+            student = build_module(cfg, 'architecture', 'mmpretrain')
+        elif isinstance(architecture, FragmentedStudent):
+            student = architecture
+        else:
+            student = FragmentedStudent(architecture, num_fragments=curriculum.fragments)
+        if student.num_fragments != curriculum.fragments:
+            raise ConfigurationError(
+                f'architecture.fragments has {student.num_fragments} fragments ({", ".join(student.cuts)}), but '
+                f'the last grade of the curriculum has fragments={curriculum.fragments}; they must be equal')
+        if student.num_classes != curriculum.num_classes:
+            raise ConfigurationError(
+                f'architecture.student has {student.num_classes} outputs, but curriculum.num_classes is '
+                f'{curriculum.num_classes}; they must be equal')
+        return student
+
+    @staticmethod
+    def _build_distiller(cfg: dict) -> nn.Module:
+        return build_module(modernise(copy.deepcopy(cfg)), 'distiller', 'mmrazor')
+
+    def _check_label_mixing(self) -> None:
+        mixes = getattr(self.data_preprocessor, 'batch_augments', None) is not None
+        experts = [teacher for teacher in self.faculty.teachers if not teacher.is_generalist]
+        if mixes and experts:
+            raise ConfigurationError(
+                f'data_preprocessor.batch_augments mixes the images of several classes, but teacher '
+                f'"{experts[0].name}" covers a part of the classes only; remove the batch augments')
+
+    def _connect(self, distiller: nn.Module, teacher: Teacher) -> None:
+        """Attach the distiller's recorders to both networks, and to the references for the head."""
+        for recorders, network, key in (
+                (distiller.student_recorders, self.student, 'distiller.student_recorders'),
+                (distiller.teacher_recorders, teacher.network, 'distiller.teacher_recorders')):
+            modules = dict(network.named_modules())
+            for name, recorder in recorders.recorders.items():
+                if isinstance(recorder, ModuleOutputsRecorder) and recorder.source not in modules:
+                    raise ConfigurationError(
+                        f'{key}.{name} records "{recorder.source}", which is not a module of '
+                        f'{"the student" if network is self.student else teacher.name}'
+                        f'{did_you_mean(recorder.source, modules)}')
+                try:
+                    recorder.initialize(network)
+                except AssertionError as error:
+                    raise ConfigurationError(f'{key}.{name}: {error}') from error
+        for recorder in distiller.student_recorders.recorders.values():
+            if isinstance(recorder, ModuleOutputsRecorder):
+                for module in self.student.counterparts(recorder.source):
+                    module.register_forward_hook(recorder.forward_hook)
+        if distiller.deliveries.deliveries and len(self.distillers) > 1:
+            raise ConfigurationError(
+                'distiller.distill_deliveries hand data of one teacher to the student, but there are '
+                f'{len(self.distillers)} teachers')
+        self._check_teacher_records(distiller, teacher)
+
+    @staticmethod
+    def _check_teacher_records(distiller: nn.Module, teacher: Teacher) -> None:
+        with distiller.teacher_recorders:
+            teacher.rehearse(lambda image: teacher.network(image, mode='tensor'))
+        for name, recorder in distiller.teacher_recorders.recorders.items():
+            if not recorder.data_buffer:
+                raise ConfigurationError(
+                    f'distiller.teacher_recorders.{name} records "{recorder.source}", which never runs when '
+                    f'teacher "{teacher.name}" classifies an image')
+            recorder.reset_data_buffer()
+
+    def _find_awake_losses(self, fragments: int) -> List[str]:
+        """Names of the distillation losses whose records of the student exist at a depth.
+
+        Found by running the student once on a zero image, which holds for recorders of all kinds.
+        """
+        if not self.distillers:
+            return []
+        distiller = next(iter(self.distillers.values()))
+        mappings = next(iter(self._loss_mappings.values()))
+        self.student.set_grade(fragments, range(self.curriculum.num_classes))
+
+        def forward(image: torch.Tensor) -> Any:
+            samples = [DataSample().set_gt_label(0).to(image.device) for _ in image]
+            return self.student(image, samples, mode='loss')
+
+        with distiller.student_recorders:
+            try:
+                dry_run(self.student, forward, self.student.input_shape)
+            except RuntimeError as error:
+                raise ConfigurationError(f'architecture.student cannot compute its loss: {error}') from error
+        recorders = distiller.student_recorders.recorders
+        full = {name for name, recorder in recorders.items() if recorder.data_buffer}
+        for recorder in recorders.values():
+            recorder.reset_data_buffer()
+        awake = [
+            loss for loss, mapping in mappings.items()
+            if all(record['recorder'] in full for record in mapping.values() if record.get('from_student'))]
+        if fragments == self.student.num_fragments and len(awake) < len(mappings):
+            loss = next(name for name in mappings if name not in awake)
+            missing = next(
+                record['recorder'] for record in mappings[loss].values()
+                if record.get('from_student') and record['recorder'] not in full)
+            raise ConfigurationError(
+                f'distiller.distill_losses.{loss} would never wake up: its student recorder "{missing}" '
+                f'(source "{recorders[missing].source}") never runs, not even in the complete student')
+        return awake
+
+    # ----------------------------------------------------------------------------------------------- grades
+    @property
+    def student(self) -> FragmentedStudent:
+        """FragmentedStudent: Alias for ``architecture``."""
+        return self.architecture
+
+    @property
+    def losses_awake(self) -> List[str]:
+        """list[str]: Names of the distillation losses that are computed at this grade."""
+        return self._awake[self.grade.fragments]
+
+    @property
+    def losses_asleep(self) -> List[str]:
+        """list[str]: Names of the distillation losses whose features do not exist yet at this grade."""
+        names = next(iter(self._loss_mappings.values()), {})
+        return [name for name in names if name not in self.losses_awake]
+
+    def set_grade(self, grade: Grade) -> None:
+        """Switch the student, the active teachers and their views to a grade.
+
+        Args:
+            grade (Grade): A grade of :attr:`curriculum`.
+        """
+        self.grade = grade
+        self.student.set_grade(grade.fragments, grade.seen)
+        active = [teacher for teacher in self.faculty.teachers if teacher.name in grade.teachers]
+        self.active_teachers = active if self.losses_awake else []
+        self._views = {
+            teacher.name: TeacherView(self.distillers[teacher.name], teacher, self.student,
+                                      self._loss_mappings[teacher.name], self.losses_awake)
+            for teacher in self.active_teachers}
+
+    # ----------------------------------------------------------------------------------------------- training
+    def loss(self, batch_inputs: torch.Tensor,
+             data_samples: Optional[List[DataSample]] = None) -> Dict[str, torch.Tensor]:
+        """Compute the losses of a batch.
+
+        Args:
+            batch_inputs (torch.Tensor): Preprocessed images, [B, C, H, W].
+            data_samples (list[DataSample]): Their labels, in the data set's numbering.
+
+        Returns:
+            dict[str, torch.Tensor]: ``student.<loss>`` and ``distill.<loss>``; losses of one name are summed over
+            the teachers.
+        """
+        lessons = self._assign(data_samples)
+        for lesson in lessons:
+            distiller = self.distillers[lesson.teacher.name]
+            distiller.set_deliveries_override(False)
+            with distiller.teacher_recorders, distiller.deliveries:
+                lesson.teacher.teach(lesson.select(batch_inputs))
+            distiller.set_deliveries_override(True)
+
+        with ExitStack() as stack:
+            for lesson in lessons:
+                distiller = self.distillers[lesson.teacher.name]
+                stack.enter_context(distiller.student_recorders)
+                stack.enter_context(distiller.deliveries)
+            stack.enter_context(torch.set_grad_enabled(torch.is_grad_enabled() and self.student_trainable))
+            student_losses = self.student(batch_inputs, data_samples, mode='loss')
+
+        losses: Dict[str, torch.Tensor] = {}
+        if self.calculate_student_loss:
+            losses.update(add_prefix(_weigh(student_losses, self.task_loss_weight), 'student'))
+        losses.update(add_prefix(self._distill_losses(lessons, batch_inputs), 'distill'))
+        return losses
+
+    def _assign(self, data_samples: List[DataSample]) -> List[Lesson]:
+        if self.distillation_stopped or not self.active_teachers:
+            return []
+        if len(self.active_teachers) == 1 and self.active_teachers[0].is_generalist:
+            labels = None
+        elif 'gt_label' in data_samples[0] and 'gt_score' not in data_samples[0]:
+            labels = torch.cat([sample.gt_label for sample in data_samples])
+        else:
+            labels = None
+        return self.faculty.assign(self.active_teachers, labels)
+
+    def _distill_losses(self, lessons: List[Lesson], inputs: torch.Tensor) -> Dict[str, torch.Tensor]:
+        total: Dict[str, torch.Tensor] = {}
+        for lesson in lessons:
+            view = self._views[lesson.teacher.name]
+            for name, value in view.losses(lesson, len(inputs)).items():
+                total[name] = total[name] + value if name in total else value
+            # What the recorders hold keeps the graph of the step alive until the next one.
+            for recorders in (view.distiller.student_recorders, view.distiller.teacher_recorders):
+                for recorder in recorders.recorders.values():
+                    recorder.reset_data_buffer()
+        if not self.distillation_stopped and self.active_teachers:
+            # A batch without a sample for any teacher: the log keeps its columns.
+            for name in self.losses_awake:
+                total.setdefault(name, inputs.new_zeros(()))
+        return _weigh(total, self.distill_loss_weight)
+
+    def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], *args: Any, **kwargs: Any) -> 'EducationDistill':
+        super()._apply(fn, *args, **kwargs)
+        self.faculty.apply_(fn)
+        return self
+
+
+def _weigh(losses: Dict[str, Any], weight: float) -> Dict[str, Any]:
+    """Multiply what MMEngine sums up to the total loss, that is all entries with "loss" in their names."""
+    if weight == 1:
+        return losses
+    return {
+        name: ([item * weight for item in value] if isinstance(value, (list, tuple)) else value * weight)
+        if 'loss' in name else value
+        for name, value in losses.items()}

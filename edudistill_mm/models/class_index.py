@@ -1,0 +1,47 @@
+from typing import Dict, Sequence, Tuple
+
+import torch
+
+
+class ClassIndex:
+    """An ordered subset of the data set's classes, and the way between the two numberings.
+
+    Args:
+        classes (Sequence[int]): The classes, in the order of their columns.
+        num_classes (int): Number of classes of the data set.
+    """
+
+    def __init__(self, classes: Sequence[int], num_classes: int) -> None:
+        self.classes: Tuple[int, ...] = tuple(classes)
+        self.num_classes = num_classes
+        self._cache: Dict[torch.device, Tuple[torch.Tensor, torch.Tensor]] = {}
+
+    def __len__(self) -> int:
+        return len(self.classes)
+
+    @property
+    def complete(self) -> bool:
+        """bool: Whether these are all classes of the data set in the data set's order."""
+        return self.classes == tuple(range(self.num_classes))
+
+    def _tensors(self, device: torch.device) -> Tuple[torch.Tensor, torch.Tensor]:
+        # Kept per device: building them anew would copy from the host in each step.
+        if device not in self._cache:
+            columns = torch.tensor(self.classes, dtype=torch.long, device=device)
+            positions = torch.full((self.num_classes, ), -1, dtype=torch.long, device=device)
+            positions[columns] = torch.arange(len(self.classes), device=device)
+            self._cache[device] = columns, positions
+        return self._cache[device]
+
+    def columns(self, device: torch.device) -> torch.Tensor:
+        """torch.Tensor: The data set's number of each class of the subset, [len(self)]."""
+        return self._tensors(device)[0]
+
+    def positions(self, device: torch.device) -> torch.Tensor:
+        """torch.Tensor: The place of each class of the data set in the subset, or -1, [num_classes]."""
+        return self._tensors(device)[1]
+
+    def within(self, other: 'ClassIndex') -> 'ClassIndex':
+        """This subset in the numbering of another that contains it."""
+        place = {label: position for position, label in enumerate(other.classes)}
+        return ClassIndex([place[label] for label in self.classes], len(other))

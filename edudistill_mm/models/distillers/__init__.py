@@ -1,0 +1,3 @@
+from .teacher_view import TeacherView
+
+__all__ = ['TeacherView']

@@ -1,0 +1,198 @@
+"""Build and dry-run networks that users name in their configs."""
+from pathlib import Path
+from typing import Any, Optional, Sequence, Tuple, Union
+
+import torch
+from mmengine.config import Config
+from mmengine.hub import get_config
+from mmengine.registry import MODELS as ROOT_MODELS
+from mmengine.registry import DefaultScope
+from torch import nn
+
+from edudistill_mm.compat import modernise
+from edudistill_mm.engine.checkpoint import extract_state_dict, load_checkpoint_file, resolve_checkpoint
+from edudistill_mm.errors import ConfigurationError, did_you_mean
+
+# Side lengths tried for a dry run: that of the CIFAR literature (cheap, and enough for every network that
+# pools globally), then those of ImageNet networks with a fixed classifier.
+DRY_RUN_SIZES = (32, 224, 299)
+
+
+def _registered(scope: str) -> Sequence[str]:
+    names = list(ROOT_MODELS.module_dict)
+    node = ROOT_MODELS.children.get(scope)
+    return names + (list(node.module_dict) if node is not None else [])
+
+
+def build_module(cfg: dict, key: str, scope: str) -> Any:
+    """Build a registered module; a mistake in its config becomes one sentence.
+
+    Args:
+        cfg (dict): Config with a ``type``.
+        key (str): Where the config stands, for the error message.
+        scope (str): Default scope in which bare type names are looked up.
+
+    Returns:
+        Any: The module.
+
+    Raises:
+        ConfigurationError: If the type is unknown or does not accept the arguments.
+    """
+    if not isinstance(cfg, dict) or 'type' not in cfg:
+        raise ConfigurationError(f'{key} must be a dict with a "type", but got {cfg!r}')
+    with DefaultScope.overwrite_default_scope(cfg.get('_scope_', scope)):
+        try:
+            return ROOT_MODELS.build(cfg)
+        except ConfigurationError:
+            raise
+        except (KeyError, TypeError, ValueError, AssertionError, AttributeError) as error:
+            reason = str(error.args[0] if error.args else error).strip().splitlines()[0]
+            hint = ''
+            if isinstance(error, KeyError) and 'is not in the' in reason:
+                name = reason.split()[0].split('.')[-1]
+                reason = f'"{name}" is not a registered type'
+                hint = did_you_mean(name, _registered(scope))
+            raise ConfigurationError(
+                f'{key} (type "{cfg["type"]}") cannot be built: {reason}{hint}') from error
+
+
+def build_network(spec: Union[str, dict, nn.Module], key: str) -> nn.Module:
+    """Build a classifier from what a config may name.
+
+    Args:
+        spec (str | dict | nn.Module): A built module; a model config with ``type``; ``'package::config'`` or
+            the path of a local config file (its ``model`` is built, with the file's ``data_preprocessor``);
+            or MMRazor's ``dict(cfg_path=..., pretrained=False, **overrides)`` for the same.
+        key (str): Where the spec stands, for the error message.
+
+    Returns:
+        nn.Module: The network. ``pretrained=True`` also loads the weights that the package's metafile names.
+
+    Raises:
+        ConfigurationError: If there is no such file or the model in it cannot be built.
+    """
+    if isinstance(spec, nn.Module):
+        return spec
+    if isinstance(spec, (str, Path)):
+        spec = dict(cfg_path=str(spec))
+    if not isinstance(spec, dict):
+        raise ConfigurationError(
+            f'{key} must be a model config, "package::config" or the path of a config file, but got {spec!r}')
+    spec = modernise(spec)
+    if 'cfg_path' not in spec or 'type' in spec:
+        return build_module(spec, key, 'mmpretrain')
+
+    overrides = dict(spec)
+    cfg_path, pretrained = overrides.pop('cfg_path'), overrides.pop('pretrained', False)
+    try:
+        if '::' in cfg_path:
+            cfg = get_config(cfg_path, pretrained)
+        else:
+            cfg = Config.fromfile(cfg_path)
+    except Exception as error:
+        # MMEngine answers with assertions, ValueErrors or FileNotFoundErrors, depending on which part is wrong.
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ConfigurationError(f'{key}: the config "{cfg_path}" cannot be read: {reason}') from error
+    weights = cfg.get('model_path') if pretrained else None
+    if pretrained and weights is None:
+        raise ConfigurationError(f'{key}: pretrained=True needs "package::config", but got "{cfg_path}"')
+    cfg = modernise(cfg)
+    if 'model' not in cfg:
+        raise ConfigurationError(f'{key}: the config "{cfg_path}" has no "model"')
+    model_cfg = cfg.model
+    if cfg.get('data_preprocessor') is not None:
+        model_cfg.setdefault('data_preprocessor', cfg.data_preprocessor)
+    model_cfg.merge_from_dict(overrides) if hasattr(model_cfg, 'merge_from_dict') else model_cfg.update(overrides)
+    network = build_module(model_cfg, key, 'mmpretrain')
+    if weights is not None:
+        load_weights(network, weights, key)
+    return network
+
+
+def load_weights(network: nn.Module, source: str, key: str) -> str:
+    """Load a checkpoint into a network, completely or not at all.
+
+    Args:
+        network (nn.Module): The network.
+        source (str): Path or URL of the checkpoint.
+        key (str): Where the source stands, for the error message.
+
+    Returns:
+        str: Path of the local file that was loaded.
+
+    Raises:
+        ConfigurationError: If the file is unusable or its tensors do not fit the network.
+    """
+    path = resolve_checkpoint(source)
+    state = extract_state_dict(load_checkpoint_file(path))
+    expected = network.state_dict()
+    wrong = [
+        f'"{name}" is {tuple(state[name].shape)}, the network wants {tuple(tensor.shape)}'
+        for name, tensor in expected.items() if name in state and state[name].shape != tensor.shape]
+    if wrong:
+        raise ConfigurationError(f'{key}: the checkpoint "{source}" does not fit the architecture: {wrong[0]}')
+    missing = [name for name in expected if name not in state and not name.endswith('num_batches_tracked')]
+    if missing:
+        raise ConfigurationError(
+            f'{key}: the checkpoint "{source}" lacks {len(missing)} of {len(expected)} tensors of the '
+            f'architecture, the first is "{missing[0]}"')
+    network.load_state_dict(state, strict=False)
+    if hasattr(network, '_is_init'):
+        network._is_init = True
+    return path
+
+
+def first_input_channels(network: nn.Module) -> int:
+    """Number of channels that the first convolution of a network reads; 3 if there is none."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            return module.in_channels
+    return 3
+
+
+def dry_run(network: nn.Module, forward: Any, shape: Optional[Tuple[int, int, int]] = None) -> Any:
+    """Run a function on a zero image without leaving a trace in the network.
+
+    The network is in eval mode meanwhile, gradients are off, and the random state and every module's training
+    flag are as before afterwards.
+
+    Args:
+        network (nn.Module): The network whose mode is set.
+        forward (Callable): Takes a tensor of shape (2, C, H, W).
+        shape (tuple[int, int, int], optional): (C, H, W). Defaults to None: the channels that the network
+            reads, and the network's own ``img_size`` or the first of :data:`DRY_RUN_SIZES` that it accepts.
+
+    Returns:
+        Any: What ``forward`` returned.
+
+    Raises:
+        ConfigurationError: Passed on from ``forward``.
+        RuntimeError: If the network accepts no image.
+    """
+    if shape is not None:
+        shapes = [tuple(shape)]
+    else:
+        channels = first_input_channels(network)
+        size = getattr(getattr(network, 'backbone', None), 'img_size', None)
+        if size is not None:
+            size = (size, size) if isinstance(size, int) else tuple(size)
+            shapes = [(channels, *size)]
+        else:
+            shapes = [(channels, side, side) for side in DRY_RUN_SIZES]
+    flags = [(module, module.training) for module in network.modules()]
+    error = None
+    try:
+        network.eval()
+        for candidate in shapes:
+            device = next((p.device for p in network.parameters()), torch.device('cpu'))
+            try:
+                with torch.no_grad(), torch.random.fork_rng(enabled=True):
+                    return forward(torch.zeros(2, *candidate, device=device))
+            except ConfigurationError:
+                raise
+            except (RuntimeError, ValueError, AssertionError, IndexError) as failure:
+                error = failure
+    finally:
+        for module, training in flags:
+            module.training = training
+    raise RuntimeError(str(error).strip().splitlines()[0]) from error

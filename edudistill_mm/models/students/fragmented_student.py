@@ -1,0 +1,268 @@
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+
+import torch
+from mmengine.model import BaseModel
+from mmpretrain.models.heads import ClsHead
+from mmpretrain.structures import DataSample
+from torch import nn
+
+from edudistill_mm.errors import ConfigurationError
+from edudistill_mm.models.class_index import ClassIndex
+from edudistill_mm.models.network import build_module, build_network
+from edudistill_mm.registry import MODELS, register
+from .fragment_cuts import automatic_cuts, named_cuts, trace
+
+
+class _CutReached(Exception):
+    """Carries the features out of a backbone that is left at a cut."""
+
+    def __init__(self, feature: torch.Tensor) -> None:
+        super().__init__()
+        self.feature = feature
+
+
+def _leave(module: nn.Module, inputs: Tuple, output: torch.Tensor) -> None:
+    raise _CutReached(output)
+
+
+@register(MODELS)
+class FragmentedStudent(BaseModel):
+    """An MMPretrain classifier that can run its first fragments only.
+
+    At full depth and with all classes it *is* the classifier: the same forward, under the same parameter
+    names. At a lower grade its backbone is left right after the module that ends the last active fragment
+    (no later module runs, nothing of it is kept), and the :class:`TeachingReference` of that depth
+    classifies. As long as only a part of the classes is taught, losses are computed over those classes, and
+    predictions score zero for all others.
+
+    Args:
+        student (str | dict | nn.Module): The classifier: a model config, ``'package::config'``, the path of a
+            config file, or a built module.
+        fragments (str | Sequence[str]): ``'auto'`` for the stages of the backbone, or the names of the
+            modules that end each fragment, in order, the last of which ends the backbone.
+            Defaults to 'auto'.
+        reference (dict, optional): Config of the teaching references.
+            Defaults to ``dict(type='TeachingReference')``.
+        num_fragments (int, optional): With ``'auto'``, how many fragments the stages are shared out to.
+            :class:`EducationDistill` fills it in from the curriculum. Defaults to None: one a stage.
+        input_shape (tuple[int, int, int], optional): (C, H, W) of an image for the dry run that finds shapes
+            and order. Defaults to None: the channels that the student reads, and a size that it accepts.
+        data_preprocessor (dict | nn.Module, optional): Defaults to None: the student's own.
+        init_cfg (dict, optional): Defaults to None. The student's and the references' own count as well.
+
+    Raises:
+        ConfigurationError: If the student cannot be cut as asked.
+    """
+
+    def __init__(self,
+                 student: Union[str, dict, nn.Module],
+                 fragments: Union[str, Sequence[str]] = 'auto',
+                 reference: Optional[dict] = None,
+                 num_fragments: Optional[int] = None,
+                 input_shape: Optional[Tuple[int, int, int]] = None,
+                 data_preprocessor: Optional[Union[dict, nn.Module]] = None,
+                 init_cfg: Optional[dict] = None) -> None:
+        student = build_network(student, 'architecture.student')
+        super().__init__(data_preprocessor or getattr(student, 'data_preprocessor', None), init_cfg)
+        # The children are shared and carry the plain names; the classifier itself stays outside of the module
+        # tree, or each parameter would have a second name.
+        self.__dict__['student'] = student
+        for name, child in student.named_children():
+            if name != 'data_preprocessor':
+                self.add_module(name, child)
+        self.input_shape = input_shape
+        self.trace = trace(student, input_shape)
+        self.num_classes = self.trace.num_classes
+        if fragments == 'auto':
+            self.cuts = automatic_cuts(student, self.trace, num_fragments)
+        elif isinstance(fragments, (list, tuple)) and all(isinstance(name, str) for name in fragments):
+            self.cuts = named_cuts(student, self.trace, fragments)
+        else:
+            raise ConfigurationError(
+                f'architecture.fragments must be "auto" or a list of module names, but got {fragments!r}')
+        self.references = nn.ModuleList(self._build_reference(index, reference or {})
+                                        for index in range(self.num_fragments - 1))
+        self._cut_handle = None
+        self.depth = self.num_fragments
+        self.seen = ClassIndex(range(self.num_classes), self.num_classes)
+
+    @property
+    def num_fragments(self) -> int:
+        """int: Number of fragments of the complete student."""
+        return len(self.cuts)
+
+    @property
+    def at_full_depth(self) -> bool:
+        """bool: Whether all fragments are active."""
+        return self.depth == self.num_fragments
+
+    @property
+    def reference(self) -> Optional[nn.Module]:
+        """nn.Module | None: The active teaching reference; None at full depth."""
+        return None if self.at_full_depth else self.references[self.depth - 1]
+
+    @property
+    def active_head(self) -> nn.Module:
+        """nn.Module: The head that classifies at the current depth."""
+        return self.head if self.at_full_depth else self.reference.head
+
+    @property
+    def classifier_name(self) -> Optional[str]:
+        """str | None: Name of the linear layer in the head that gives the class scores."""
+        layers = [
+            name for name, module in self.student.named_modules()
+            if name.startswith('head.') and isinstance(module, nn.Linear) and name in self.trace.order
+            and module.out_features == self.num_classes]
+        return max(layers, key=self.trace.order.get, default=None)
+
+    def _build_reference(self, index: int, cfg: dict) -> nn.Module:
+        cut = self.cuts[index]
+        shape = self.trace.shapes[cut]
+        if shape is None or len(shape) != 4:
+            raise ConfigurationError(
+                f'architecture.fragments: "{cut}" returns {shape or "no tensor"}, but a teaching reference reads '
+                f'feature maps of shape [batch, channels, height, width]')
+        if not isinstance(getattr(self, 'head', None), ClsHead):
+            raise ConfigurationError(
+                f'architecture.student must have a classification head (mmpretrain ClsHead) to be cut, but got '
+                f'{type(getattr(self, "head", None)).__name__}')
+        final = [s for name, s in self.trace.shapes.items()
+                 if name.startswith('backbone.') and s is not None and len(s) == 4]
+        cfg = dict(cfg)
+        cfg.setdefault('type', 'TeachingReference')
+        cfg.setdefault('in_channels', shape[1])
+        cfg.setdefault('num_classes', self.num_classes)
+        cfg.setdefault('width', final[-1][1])
+        cfg.setdefault('pool_size', 1 if index == self.num_fragments - 2 else 4)
+        # The module, not a copy: whatever records `head.loss_module` sees the loss of every grade.
+        cfg.setdefault('loss', self.head.loss_module)
+        return build_module(cfg, 'architecture.reference', 'mmpretrain')
+
+    def parameters_in_training(self) -> int:
+        """int: Number of trainable parameters that the current depth uses."""
+        if self.at_full_depth:
+            modules = [self.student]
+        else:
+            last = self.trace.order[self.cuts[self.depth - 1]]
+            ran = [name for name, place in self.trace.order.items() if place <= last]
+            modules = [self.reference, *(self.student.get_submodule(name) for name in ran)]
+        used = {parameter for module in modules for parameter in module.parameters() if parameter.requires_grad}
+        return sum(parameter.numel() for parameter in used)
+
+    def counterparts(self, source: str) -> List[nn.Module]:
+        """The modules of the references that stand in for a module of the head.
+
+        Args:
+            source (str): Name of a module of the student.
+
+        Returns:
+            list[nn.Module]: One a reference if ``source`` is the head or its classifier, else none.
+        """
+        if source == 'head':
+            return [reference.head for reference in self.references]
+        if source == self.classifier_name:
+            return [reference.head.fc for reference in self.references]
+        return []
+
+    def set_grade(self, fragments: int, seen: Sequence[int]) -> None:
+        """Switch to the paths of a grade. Nothing is built, moved or frozen.
+
+        Args:
+            fragments (int): Number of active fragments, counted from the first.
+            seen (Sequence[int]): The classes taught so far, ascending.
+
+        Raises:
+            ConfigurationError: If there are not so many fragments, or the head cannot be restricted to a part
+                of the classes.
+        """
+        if not 1 <= fragments <= self.num_fragments:
+            raise ConfigurationError(
+                f'a grade asks for {fragments} fragments, but the student has {self.num_fragments}: {self.cuts}')
+        seen = ClassIndex(seen, self.num_classes)
+        head = getattr(self, 'head', None)
+        if not seen.complete and not (isinstance(head, ClsHead) and type(head).loss is ClsHead.loss):
+            raise ConfigurationError(
+                f'architecture.student.head of type {type(head).__name__} computes its loss over all classes only, '
+                f'so no grade can teach a part of them')
+        if self._cut_handle is not None:
+            self._cut_handle.remove()
+            self._cut_handle = None
+        self.depth, self.seen = fragments, seen
+        if not self.at_full_depth:
+            # Registered at each switch, hence behind the hooks of all recorders of that module.
+            cut = self.student.get_submodule(self.cuts[fragments - 1])
+            self._cut_handle = cut.register_forward_hook(_leave)
+
+    def forward(self,
+                inputs: torch.Tensor,
+                data_samples: Optional[List[DataSample]] = None,
+                mode: str = 'tensor') -> Any:
+        """Run the active fragments; see MMPretrain's ``ImageClassifier.forward``.
+
+        Args:
+            inputs (torch.Tensor): Images, [B, C, H, W].
+            data_samples (list[DataSample], optional): Labels in the data set's numbering.
+            mode (str): 'tensor' | 'loss' | 'predict'.
+
+        Returns:
+            torch.Tensor | dict | list: Class scores [B, num_classes] (minus infinity for classes not taught yet),
+            losses over the classes taught so far, or predictions over all classes.
+        """
+        if self.at_full_depth and self.seen.complete:
+            return self.student(inputs, data_samples, mode=mode)
+        if mode == 'loss':
+            return self._loss(inputs, data_samples)
+        scores = self.active_head(self._features(inputs))
+        if not self.seen.complete:
+            columns = self.seen.columns(scores.device)
+            scores = torch.full_like(scores, float('-inf')).index_copy(1, columns, scores[:, columns])
+        return scores if mode == 'tensor' else self.active_head._get_predictions(scores, data_samples)
+
+    def _features(self, inputs: torch.Tensor) -> Any:
+        if self.at_full_depth:
+            return self.student.extract_feat(inputs)
+        try:
+            self.student.extract_feat(inputs)
+        except _CutReached as cut:
+            feature = cut.feature
+        return (self.reference(feature), )
+
+    def _loss(self, inputs: torch.Tensor, data_samples: List[DataSample]) -> Dict[str, torch.Tensor]:
+        head, features = self.active_head, self._features(inputs)
+        if self.seen.complete:
+            return head.loss(features, data_samples)
+        scores = head(features)
+        scores = scores[:, self.seen.columns(scores.device)]
+        return head._get_loss(scores, self._restrict(data_samples))
+
+    def _restrict(self, data_samples: List[DataSample]) -> List[DataSample]:
+        """Labels numbered within the classes taught so far."""
+        if 'gt_score' in data_samples[0]:
+            columns = self.seen.columns(data_samples[0].gt_score.device)
+            return [DataSample().set_gt_score(sample.gt_score[columns]) for sample in data_samples]
+        labels = torch.cat([sample.gt_label for sample in data_samples])
+        # One sample with all labels: heads concatenate them anyway, and building B samples in each step is slow.
+        return [DataSample().set_gt_label(self.seen.positions(labels.device)[labels])]
+
+    def train(self, mode: bool = True) -> 'FragmentedStudent':
+        """Set the training mode, the classifier's own flag included."""
+        super().train(mode)
+        self.student.training = mode
+        return self
+
+    def init_weights(self) -> None:
+        """Initialise the student as it would be without this wrapper, then the references."""
+        shared = getattr(self, '_params_init_info', None)
+        if shared is not None:
+            # The classifier is no child of ours: without this it would take itself for the root of the
+            # initialisation and clear the bookkeeping of the real root.
+            self.student._params_init_info = shared
+        try:
+            if not getattr(self.student, '_is_init', False):
+                self.student.init_weights()
+            for reference in self.references:
+                reference.init_weights()
+            self._is_init = True
+        finally:
+            if shared is not None:
+                del self.student._params_init_info

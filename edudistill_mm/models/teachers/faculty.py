@@ -1,0 +1,125 @@
+import re
+from typing import Callable, List, Optional, Sequence
+
+import torch
+
+from edudistill_mm.curriculum import Curriculum
+from edudistill_mm.errors import ConfigurationError, did_you_mean
+from .lesson import Lesson
+from .teacher import Teacher
+
+TEACHER_KEYS = ('name', 'architecture', 'ckpt', 'classes', 'weight')
+
+
+class Faculty:
+    """All teachers of a run, and which of them teaches which sample.
+
+    Not an ``nn.Module``: its tensors must stay out of the parameters, the state dict, the optimizer, the copy of
+    EMA and the broadcasts of DDP.
+
+    Args:
+        teachers (Sequence[Teacher]): The teachers.
+    """
+
+    def __init__(self, teachers: Sequence[Teacher] = ()) -> None:
+        self.teachers: List[Teacher] = list(teachers)
+
+    @staticmethod
+    def names(configs: Optional[Sequence[dict]]) -> List[str]:
+        """Check the outer form of ``teachers`` and return the names, before anything is built.
+
+        Raises:
+            ConfigurationError: If it is not a list of dicts with valid keys and distinct names.
+        """
+        if configs is None:
+            return []
+        if not isinstance(configs, (list, tuple)):
+            raise ConfigurationError(f'teachers must be a list of dicts, but got {configs!r}')
+        names: List[str] = []
+        for index, cfg in enumerate(configs):
+            key = f'teachers[{index}]'
+            if not isinstance(cfg, dict):
+                raise ConfigurationError(f'{key} must be a dict, but got {cfg!r}')
+            for unknown in set(cfg) - set(TEACHER_KEYS):
+                raise ConfigurationError(
+                    f'{key} has the unknown key "{unknown}"{did_you_mean(unknown, TEACHER_KEYS)}; possible are '
+                    f'{", ".join(TEACHER_KEYS)}')
+            for required in ('name', 'architecture'):
+                if required not in cfg:
+                    raise ConfigurationError(f'{key} lacks the key "{required}"')
+            name = cfg['name']
+            if not isinstance(name, str) or not re.fullmatch(r'\w[\w-]*', name):
+                raise ConfigurationError(
+                    f'{key}.name must consist of letters, digits, "_" and "-", but got {name!r}')
+            if name in names:
+                raise ConfigurationError(f'{key}.name "{name}" is given twice')
+            names.append(name)
+        return names
+
+    @classmethod
+    def from_cfg(cls,
+                 configs: Optional[Sequence[dict]],
+                 curriculum: Curriculum,
+                 keep_inplace: bool = False) -> 'Faculty':
+        """Build, load and freeze the teachers of a config.
+
+        Args:
+            configs (Sequence[dict], optional): For each teacher ``name``, ``architecture``, ``ckpt``, ``classes``
+                (``'all'``, the name of a grade, or a list in the order of its outputs) and ``weight``.
+            curriculum (Curriculum): Gives the meaning of ``classes``.
+            keep_inplace (bool): See :class:`Teacher`. Defaults to False.
+        """
+        teachers = []
+        for index, cfg in enumerate(configs or ()):
+            key, cfg = f'teachers[{index}]', dict(cfg)
+            try:
+                classes = curriculum.classes_of(cfg.pop('classes', 'all'))
+            except ConfigurationError as error:
+                raise ConfigurationError(f'{key}.classes: {error}') from error
+            teacher = Teacher(
+                classes=classes, num_classes=curriculum.num_classes, keep_inplace=keep_inplace, key=key, **cfg)
+            teacher.check_head()
+            teachers.append(teacher)
+        return cls(teachers)
+
+    def __deepcopy__(self, memo: dict) -> 'Faculty':
+        # Copies of the algorithm (EMA's) share the frozen teachers instead of doubling them in memory.
+        return self
+
+    def apply_(self, function: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        """Pass ``nn.Module._apply`` (``.to``, ``.cuda``, ``.half``) on to the teachers."""
+        for teacher in self.teachers:
+            teacher.network._apply(function)
+
+    def describe(self) -> List[dict]:
+        """list[dict]: :meth:`Teacher.describe` of each teacher."""
+        return [teacher.describe() for teacher in self.teachers]
+
+    def assign(self, active: Sequence[Teacher], labels: Optional[torch.Tensor]) -> List[Lesson]:
+        """Send each sample of a batch to the active teachers that cover its class.
+
+        A teacher with n of B samples that it shares with nobody gets a loss weight of n / B; samples that several
+        teachers cover are shared out in proportion to the teachers' weights.
+
+        Args:
+            active (Sequence[Teacher]): The teachers of the grade.
+            labels (torch.Tensor, optional): Classes in the data set's numbering, [B]. None (for labels mixed by an
+                augmentation) is possible with generalists only.
+
+        Returns:
+            list[Lesson]: One lesson for each teacher that has samples.
+        """
+        if len(active) == 1 and active[0].is_generalist:
+            return [Lesson(active[0], None, None)]
+        if labels is None:
+            total = sum(teacher.weight for teacher in active)
+            return [Lesson(teacher, None, torch.tensor(teacher.weight / total)) for teacher in active]
+        covered = torch.stack([teacher.classes.positions(labels.device)[labels] >= 0 for teacher in active])
+        weights = torch.tensor([teacher.weight for teacher in active], device=labels.device)[:, None] * covered
+        shares = (weights / weights.sum(0).clamp_min(torch.finfo(weights.dtype).tiny)).mean(1)
+        lessons = []
+        for teacher, mask, share in zip(active, covered, shares):
+            rows = mask.nonzero().flatten()
+            if len(rows):
+                lessons.append(Lesson(teacher, None if len(rows) == len(labels) else rows, share))
+        return lessons

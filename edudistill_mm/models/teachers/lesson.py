@@ -1,0 +1,26 @@
+from dataclasses import dataclass
+from typing import Optional
+
+import torch
+
+from .teacher import Teacher
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What one teacher teaches of a batch.
+
+    Args:
+        teacher (Teacher): The teacher.
+        rows (torch.Tensor, optional): Indices of its samples, [n]. None stands for the whole batch.
+        share (torch.Tensor, optional): Weight of its loss, a scalar: n over the batch size, less what other
+            teachers of the same samples take. None stands for exactly 1.
+    """
+
+    teacher: Teacher
+    rows: Optional[torch.Tensor]
+    share: Optional[torch.Tensor]
+
+    def select(self, inputs: torch.Tensor) -> torch.Tensor:
+        """The teacher's own rows of a batch-first tensor."""
+        return inputs if self.rows is None else inputs[self.rows]

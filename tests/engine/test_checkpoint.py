@@ -1,0 +1,258 @@
+import functools
+import http.server
+import os
+import pickle
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.dataset import DefaultSampler
+from mmengine.logging import HistoryBuffer, MessageHub
+from mmengine.model import BaseModel
+from mmengine.runner import Runner
+from torch.utils.data import Dataset
+
+from edudistill_mm.engine.checkpoint import (
+    extract_state_dict, file_sha256, load_checkpoint_file, resolve_checkpoint)
+from edudistill_mm.errors import ConfigurationError
+
+
+class Call:
+    """Pickles to a call of ``function(*args)``."""
+
+    def __init__(self, function, *args):
+        self.call = (function, args)
+
+    def __reduce__(self):
+        return self.call
+
+
+class Line(Dataset):
+
+    def __len__(self):
+        return 8
+
+    def __getitem__(self, index):
+        return torch.full((2, ), index / 8)
+
+
+class Slope(BaseModel):
+
+    def __init__(self):
+        super().__init__()
+        self.linear = torch.nn.Linear(2, 1)
+
+    def forward(self, *inputs, mode='loss'):
+        return dict(loss=self.linear(torch.stack(inputs)).square().mean())
+
+
+@pytest.fixture(scope='module')
+def mmengine_checkpoint(tmp_path_factory) -> Path:
+    """A training checkpoint as MMEngine's Runner writes it."""
+    work_dir = tmp_path_factory.mktemp('mmengine')
+    runner = Runner(
+        Slope(), str(work_dir),
+        train_dataloader=dict(dataset=Line(), sampler=dict(type=DefaultSampler, shuffle=False), batch_size=4),
+        train_cfg=dict(by_epoch=True, max_epochs=2), experiment_name='teacher_checkpoint',
+        optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1)), default_scope='mmengine')
+    runner.message_hub.update_info('best', np.float64(0.5), resumed=True)
+    runner.train()
+    return work_dir / 'epoch_2.pth'
+
+
+def save(path: Path, value) -> str:
+    torch.save(value, path)
+    return str(path)
+
+
+def refusal(path) -> str:
+    with pytest.raises(ConfigurationError) as error:
+        load_checkpoint_file(str(path))
+    assert str(path) in str(error.value)
+    assert '\n' not in str(error.value)
+    return str(error.value)
+
+
+def test_tensors_and_plain_values_are_read(tmp_path):
+    path = save(tmp_path / 'plain.pth', dict(state_dict=dict(w=torch.arange(3.)), meta=dict(epoch=3)))
+    checkpoint = load_checkpoint_file(path)
+    assert checkpoint['meta'] == dict(epoch=3)
+    assert torch.equal(checkpoint['state_dict']['w'], torch.arange(3.))
+
+
+def test_a_training_checkpoint_of_mmengine_is_read_with_its_history(mmengine_checkpoint):
+    checkpoint = load_checkpoint_file(str(mmengine_checkpoint))
+    reference = torch.load(mmengine_checkpoint, weights_only=False)
+    assert set(extract_state_dict(checkpoint)) == {'linear.weight', 'linear.bias'}
+    assert checkpoint['message_hub']['runtime_info']['best'] == 0.5
+    scalars, wanted = (c['message_hub']['log_scalars'] for c in (checkpoint, reference))
+    assert list(scalars) == list(wanted) and 'train/loss' in scalars
+    for name, buffer in scalars.items():
+        assert isinstance(buffer, HistoryBuffer)
+        for numbers, wanted_numbers in zip(buffer.data, wanted[name].data):
+            assert numbers.dtype == wanted_numbers.dtype
+            np.testing.assert_array_equal(numbers, wanted_numbers)
+        assert buffer.mean() == wanted[name].mean()
+    MessageHub.get_instance('reads_history').load_state_dict(checkpoint['message_hub'])
+
+
+def test_the_allow_list_is_gone_after_reading(mmengine_checkpoint):
+    before = set(torch.serialization.get_safe_globals())
+    load_checkpoint_file(str(mmengine_checkpoint))
+    assert set(torch.serialization.get_safe_globals()) == before
+
+
+@pytest.mark.parametrize('array', [
+    np.arange(6, dtype=np.float32).reshape(2, 3), np.asfortranarray(np.eye(3)), np.array(['cat', 'dog']),
+    np.array([True, False]), np.arange(3, dtype='>i4'), np.float64(2.5), np.int64(-7)], ids=repr)
+def test_numpy_values_come_back_equal(tmp_path, array):
+    loaded = load_checkpoint_file(save(tmp_path / 'numpy.pth', dict(array=array)))['array']
+    assert loaded.dtype == array.dtype.newbyteorder('=')
+    np.testing.assert_array_equal(loaded, array)
+
+
+@pytest.mark.parametrize('name, function', [
+    ('system', os.system), ('builtins.eval', eval), ('builtins.exec', exec), ('open', open)])
+def test_a_file_that_runs_code_is_refused_and_names_the_global(tmp_path, name, function):
+    marker = tmp_path / 'marker'
+    argument = {
+        os.system: f'touch {marker}', eval: f'open({str(marker)!r}, "w")', exec: f'open({str(marker)!r}, "w")',
+        open: str(marker)}[function]
+    call = Call(function, argument, 'w') if function is open else Call(function, argument)
+    path = save(tmp_path / 'hostile.pth', dict(state_dict=dict(w=torch.zeros(1)), meta=call))
+    assert name in refusal(path)
+    assert not marker.exists()
+    torch.load(path, weights_only=False)
+    assert marker.exists(), 'the file is not hostile at all'
+
+
+def test_code_beside_a_real_history_is_refused(tmp_path):
+    marker = tmp_path / 'marker'
+    hub = dict(log_scalars=dict(loss=HistoryBuffer([1.], [1])), hook=Call(os.system, f'touch {marker}'))
+    assert 'system' in refusal(save(tmp_path / 'hostile.pth', dict(message_hub=hub)))
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize('owner, name', [
+    (HistoryBuffer, '__init__'), (HistoryBuffer, '__subclasses__'), (HistoryBuffer, 'register_statistics'),
+    (np.ndarray, 'tofile'), (torch.Tensor, 'storage'), (HistoryBuffer([1.], [1]), '__class__')])
+def test_getattr_reaches_nothing_but_statistics_methods(tmp_path, owner, name):
+    path = save(tmp_path / 'hostile.pth', dict(reached=Call(getattr, owner, name)))
+    assert 'builtins.getattr' in refusal(path)
+
+
+def test_a_file_cannot_replace_the_statistics_of_other_buffers(tmp_path):
+    buffer = HistoryBuffer([1., 3.], [1, 1])
+    buffer._statistics_methods = dict(mean=HistoryBuffer.max)
+    load_checkpoint_file(save(tmp_path / 'poisoned.pth', dict(buffer=buffer)))
+    assert HistoryBuffer([1., 3.], [1, 1]).statistics('mean') == 2.
+
+
+def test_an_array_of_objects_is_refused(tmp_path):
+    assert 'numpy.dtype' in refusal(save(tmp_path / 'objects.pth', dict(a=np.array([1, None], dtype=object))))
+
+
+@pytest.mark.parametrize('protocol', [0, 2, 4])
+def test_a_bare_hostile_pickle_is_refused(tmp_path, protocol):
+    marker = tmp_path / 'marker'
+    path = tmp_path / 'bare.pth'
+    path.write_bytes(pickle.dumps(Call(os.system, f'touch {marker}'), protocol=protocol))
+    refusal(path)
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize('kept', [0.1, 0.5, 0.99])
+def test_a_truncated_file_is_refused(mmengine_checkpoint, tmp_path, kept):
+    data = mmengine_checkpoint.read_bytes()
+    path = tmp_path / 'truncated.pth'
+    path.write_bytes(data[:int(len(data) * kept)])
+    assert 'truncated' in refusal(path)
+
+
+def test_files_that_are_no_checkpoints_are_refused(tmp_path):
+    (tmp_path / 'empty.pth').touch()
+    (tmp_path / 'text.pth').write_text('checkpoints of mine\nare elsewhere\n')
+    assert 'empty' in refusal(tmp_path / 'empty.pth')
+    assert 'not a file of torch.save' in refusal(tmp_path / 'text.pth')
+    assert 'is a directory' in refusal(tmp_path)
+    assert 'does not exist' in refusal(tmp_path / 'missing.pth')
+    assert 'holds a list' in refusal(save(tmp_path / 'list.pth', [1, 2]))
+
+
+@pytest.mark.parametrize('wrap', [
+    lambda w: dict(state_dict=w, meta={}), lambda w: dict(model=w), lambda w: w,
+    lambda w: {f'module.{name}': value for name, value in w.items()}])
+def test_weights_are_found_where_code_bases_put_them(wrap):
+    weights = dict(w=torch.ones(2), b=torch.zeros(1))
+    found = extract_state_dict(wrap(weights))
+    assert set(found) == {'w', 'b'} and found['w'] is weights['w']
+
+
+@pytest.mark.parametrize('checkpoint', [{}, dict(state_dict={}), dict(meta=dict(epoch=1)), dict(weights=3)])
+def test_a_checkpoint_without_weights_is_an_error(checkpoint):
+    with pytest.raises(ConfigurationError, match='no weights'):
+        extract_state_dict(checkpoint)
+
+
+@pytest.fixture
+def server(tmp_path, monkeypatch):
+    """Serves ``tmp_path/www`` on this machine; yields that folder and its URL."""
+    folder = tmp_path / 'www'
+    folder.mkdir()
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'torch'))
+    monkeypatch.setattr(torch.hub, '_hub_dir', None)
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
+    httpd = http.server.ThreadingHTTPServer(('127.0.0.1', 0), handler)
+    thread = threading.Thread(target=httpd.serve_forever, kwargs=dict(poll_interval=0.01))
+    thread.start()
+    yield folder, f'http://127.0.0.1:{httpd.server_port}'
+    httpd.shutdown()
+    thread.join()
+    httpd.server_close()
+
+
+def test_a_local_path_stays_as_it_is():
+    assert resolve_checkpoint('some/teacher.pth') == 'some/teacher.pth'
+
+
+def test_a_url_is_downloaded_once_and_its_hash_checked(server):
+    folder, url = server
+    save(folder / 'teacher.pth', dict(w=torch.ones(1)))
+    name = f'teacher-{file_sha256(folder / "teacher.pth")[:8]}.pth'
+    (folder / 'teacher.pth').rename(folder / name)
+    path = resolve_checkpoint(f'{url}/{name}')
+    assert os.path.basename(path) == name
+    assert torch.equal(load_checkpoint_file(path)['w'], torch.ones(1))
+    (folder / name).unlink()
+    assert resolve_checkpoint(f'{url}/{name}') == path
+    Path(path).write_bytes(b'something else')
+    with pytest.raises(ConfigurationError, match='delete it'):
+        resolve_checkpoint(f'{url}/{name}')
+
+
+def test_a_download_with_the_wrong_hash_is_refused_and_not_kept(server):
+    folder, url = server
+    save(folder / 'teacher-0123abcd.pth', dict(w=torch.ones(1)))
+    with pytest.raises(ConfigurationError, match='0123abcd'):
+        resolve_checkpoint(f'{url}/teacher-0123abcd.pth')
+    assert os.listdir(os.path.join(torch.hub.get_dir(), 'checkpoints')) == []
+
+
+def test_equal_file_names_of_two_urls_stay_apart(server):
+    folder, url = server
+    for expert in ('primary', 'middle'):
+        (folder / expert).mkdir()
+        save(folder / expert / 'latest.pth', dict(name=expert))
+    paths = [resolve_checkpoint(f'{url}/{expert}/latest.pth') for expert in ('primary', 'middle')]
+    assert [load_checkpoint_file(path)['name'] for path in paths] == ['primary', 'middle']
+
+
+def test_what_cannot_be_downloaded_is_one_sentence(server):
+    _, url = server
+    with pytest.raises(ConfigurationError, match='404'):
+        resolve_checkpoint(f'{url}/missing.pth')
+    for source in (f'{url}/', 's3://bucket/teacher.pth'):
+        with pytest.raises(ConfigurationError, match='neither a local path nor'):
+            resolve_checkpoint(source)
