@@ -201,11 +201,8 @@ def _module_of(package: str) -> Optional[str]:
     """Import name for the name of a distribution or of a module, None if there is neither."""
     if find_spec(package) is not None:
         return package
-    try:
-        top_level = metadata.distribution(package).read_text('top_level.txt')
-    except metadata.PackageNotFoundError:
-        return None
-    return top_level.split()[0] if top_level else None
+    modules = metadata.packages_distributions().items()
+    return next((module for module, distributions in modules if package in distributions), None)
 
 
 def _is_installed(package: str) -> bool:

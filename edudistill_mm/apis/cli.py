@@ -52,11 +52,13 @@ def train(argv: Optional[List[str]] = None) -> None:
     """``tools/train.py``."""
     parser = _parser('Train by a config', launcher=True)
     parser.add_argument(
-        '--resume', nargs='?', const='auto', help='checkpoint to go on from; without a value the last one in the work dir')
+        '--resume', nargs='?', const='auto',
+        help='checkpoint to go on from; without a value the last one in the work dir')
     parser.add_argument('--amp', action='store_true', help='mixed precision')
     parser.add_argument('--no-validate', action='store_true', help='do not validate during training')
     parser.add_argument(
-        '--auto-scale-lr', action='store_true', help='scale the learning rate to the batch size by auto_scale_lr')
+        '--auto-scale-lr', action='store_true',
+        help='scale the learning rate to the batch size by auto_scale_lr')
     parser.add_argument(
         '--train-teachers', action='store_true', help='first train the teachers that have no checkpoint yet')
     args = parser.parse_args(argv)
@@ -69,7 +71,8 @@ def train(argv: Optional[List[str]] = None) -> None:
             cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
         if args.auto_scale_lr:
             if not cfg.get('auto_scale_lr'):
-                raise ConfigurationError('--auto-scale-lr needs auto_scale_lr=dict(base_batch_size=...) in the config')
+                raise ConfigurationError(
+                    '--auto-scale-lr needs auto_scale_lr=dict(base_batch_size=...) in the config')
             cfg.auto_scale_lr.enable = True
         run_train(cfg, args.resume, args.train_teachers)
 
@@ -97,14 +100,15 @@ def test(argv: Optional[List[str]] = None) -> None:
 
 def train_teachers(argv: Optional[List[str]] = None) -> None:
     """``tools/train_teachers.py``."""
-    args = _parser('Train the teachers of a config that have no checkpoint yet', launcher=True).parse_args(argv)
+    parser = _parser('Train the teachers of a config that have no checkpoint yet', launcher=True)
+    args = parser.parse_args(argv)
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
 
     def command() -> None:
         cfg = load_config(args.config, args.cfg_options, args.work_dir)
         prepare_runtime(cfg, args.launcher)
         written = run_train_teachers(cfg)
-        print('\n'.join(['Trained:', *written]) if written else 'Nothing to do: all teachers have their checkpoints.')
+        print('\n'.join(['Trained:', *written]) if written else 'Nothing to do: all checkpoints are there.')
 
     _run(command)
 
@@ -117,7 +121,8 @@ def export(argv: Optional[List[str]] = None) -> None:
     args = parser.parse_args(argv)
 
     def command() -> None:
-        checkpoint, config = export_student(load_config(args.config, args.cfg_options), args.checkpoint, args.out)
+        cfg = load_config(args.config, args.cfg_options)
+        checkpoint, config = export_student(cfg, args.checkpoint, args.out)
         print(f'Wrote {checkpoint} and its config {config}.')
 
     _run(command)

@@ -29,9 +29,10 @@ def load_config(path: str, options: Optional[dict] = None, work_dir: Optional[st
 
     Args:
         path (str): The file.
-        options (dict, optional): Values by dotted key that override the file's. ``data_root`` applies to the data
-            sets of all data loaders. Defaults to None.
-        work_dir (str, optional): Defaults to None: the config's ``work_dir``, or ``work_dirs/<name of the file>``.
+        options (dict, optional): Values by dotted key that override the file's. ``data_root`` applies to the
+            data sets of all data loaders. Defaults to None.
+        work_dir (str, optional): Defaults to None: the config's ``work_dir``, or
+            ``work_dirs/<name of the file>``.
 
     Returns:
         Config: With ``work_dir`` and the hook that keeps checkpoints free of code.
@@ -56,7 +57,8 @@ def load_config(path: str, options: Optional[dict] = None, work_dir: Optional[st
             dataset = _innermost(cfg.get(loader))
             if dataset is not None and 'data_root' in dataset:
                 dataset.data_root = options['data_root']
-    cfg.work_dir = work_dir or cfg.get('work_dir') or osp.join('work_dirs', osp.splitext(osp.basename(path))[0])
+    name = osp.splitext(osp.basename(path))[0]
+    cfg.work_dir = work_dir or cfg.get('work_dir') or osp.join('work_dirs', name)
     # The default hooks of the bases that users bring (MMPretrain's, MMRazor's) do not have it.
     hooks = [*(cfg.get('default_hooks') or {}).values(), *(cfg.get('custom_hooks') or [])]
     if not any(hook and _name(hook) == 'SafeCheckpointHook' for hook in hooks):
@@ -93,7 +95,7 @@ def network_config(spec: Union[str, dict], key: str) -> ConfigDict:
     """The model config of a network, in whichever way a config names it.
 
     Args:
-        spec (str | dict): What :func:`edudistill_mm.models.network.build_network` takes, except a built module.
+        spec (str | dict): What :func:`edudistill_mm.models.network.build_network` takes, except a module.
         key (str): Where the spec stands, for the error message.
 
     Returns:
@@ -110,7 +112,8 @@ def network_config(spec: Union[str, dict], key: str) -> ConfigDict:
     try:
         model = modernise(get_config(path) if '::' in path else Config.fromfile(path)).model
     except Exception as error:
-        raise ConfigurationError(f'{key}: the config "{path}" cannot be read: {_first_line(error)}') from error
+        raise ConfigurationError(
+            f'{key}: the config "{path}" cannot be read: {_first_line(error)}') from error
     cfg = Config(dict(model=model))
     cfg.merge_from_dict(dict(model=spec))
     return cfg.model
@@ -147,14 +150,15 @@ def check_config(cfg: Config) -> None:
     hooks = [_name(hook) for hook in cfg.get('custom_hooks') or []]
     if 'GradeSchedulerHook' not in hooks:
         raise ConfigurationError(
-            f'custom_hooks lack dict(type="GradeSchedulerHook"), without which no grade is ever entered; given are '
-            f'{", ".join(hooks)}')
+            f'custom_hooks lack dict(type="GradeSchedulerHook"), without which no grade is ever entered; '
+            f'they are {", ".join(hooks)}')
     sampler = (cfg.get('train_dataloader') or {}).get('sampler') or {}
-    ordered = any(len(grade.seen) < curriculum.num_classes or grade.samples != 'mixed' for grade in curriculum.grades)
+    ordered = any(
+        len(grade.seen) < curriculum.num_classes or grade.samples != 'mixed' for grade in curriculum.grades)
     if ordered and _name(sampler) != 'GradeSampler':
         raise ConfigurationError(
-            f'train_dataloader.sampler must be dict(type="GradeSampler"), because the curriculum decides which '
-            f'classes are taught when, but is "{_name(sampler)}"')
+            f'train_dataloader.sampler must be dict(type="GradeSampler"), because the curriculum decides '
+            f'which classes are taught when, but is "{_name(sampler)}"')
 
     model = cfg.model.to_dict() if hasattr(cfg.model, 'to_dict') else dict(cfg.model)
     for key in ('teacher', 'teacher_ckpt'):
@@ -195,8 +199,8 @@ def check_data(cfg: Config) -> None:
                 build_dataset(dataset)
             except (OSError, RuntimeError, AssertionError, EOFError) as error:
                 raise ConfigurationError(
-                    f'{where} is not in "{root}" and cannot be downloaded from {cls.url} ({_first_line(error)}); '
-                    f'{hint}') from error
+                    f'{where} is not in "{root}" and cannot be downloaded from {cls.url} '
+                    f'({_first_line(error)}); {hint}') from error
 
 
 def build_dataset(dataset: dict) -> Any:

@@ -21,8 +21,8 @@ def curriculum_table(cfg: Config) -> str:
     """Describe the grades of a config. No weights of teachers are read.
 
     Parameters are those in training at the grade. FLOPs are those of the student's forward pass, two for a
-    multiply-add. Image passes are the images that the student sees in training. The learning rate is that of the
-    grade's first and last epoch (or iteration).
+    multiply-add. Image passes are the images that the student sees in training. The learning rate is that of
+    the grade's first and last epoch (or iteration).
 
     Args:
         cfg (Config): Config of an :class:`EducationDistill` run.
@@ -52,10 +52,11 @@ def curriculum_table(cfg: Config) -> str:
             f'{passes[grade.index]:,}', ', '.join(grade.teachers) or '-',
             '{:.4g} to {:.4g}'.format(*rates[grade.index])])
     cost = sum(count * per_image for count, per_image in zip(passes, flops))
-    return (f'{_format(rows)}\n\n'
-            f'Image passes: {sum(passes):,}, {sum(passes) / everything:.1%} of {everything:,} with all classes in all '
-            f'grades\nFLOPs of the student: {cost / (everything * flops[-1]):.1%} of the whole student on all of '
-            'those images')
+    return '\n'.join([
+        _format(rows), '',
+        f'Image passes: {sum(passes):,}, {sum(passes) / everything:.1%} of {everything:,} with all classes '
+        'throughout',
+        f'FLOPs of the student: {cost / (everything * flops[-1]):.1%} of the whole student on all of those'])
 
 
 def _flops(student: torch.nn.Module) -> float:

@@ -18,7 +18,7 @@ STUDENT, REFERENCES = 'architecture.', 'architecture.references.'
 
 
 def plain_student_state(state: Dict[str, Tensor]) -> Dict[str, Tensor]:
-    """Pick the student out of a run's state dict, under the names of the plain model; empty if it has none."""
+    """The student in a run's state dict, under the names of the plain model; empty if there is none."""
     return {
         name.removeprefix(STUDENT): tensor for name, tensor in state.items()
         if name.startswith(STUDENT) and not name.startswith((REFERENCES, f'{STUDENT}data_preprocessor.'))}
@@ -35,8 +35,9 @@ def plain_config(cfg: Config) -> Config:
         this package's, and for a data set only where the package is installed.
     """
     architecture = cfg.model.architecture
-    wrapped = isinstance(architecture, dict) and str(architecture.get('type', '')).endswith('FragmentedStudent')
-    model = network_config(architecture.student if wrapped else architecture, 'model.architecture')
+    if isinstance(architecture, dict) and str(architecture.get('type', '')).endswith('FragmentedStudent'):
+        architecture = architecture.student
+    model = network_config(architecture, 'model.architecture')
     if cfg.get('data_preprocessor') is not None:
         model.pop('data_preprocessor', None)
     plain = Config(dict(
@@ -63,8 +64,8 @@ def _imports(model: dict, loader: Any) -> Optional[dict]:
 def export_student(cfg: Config, checkpoint: str, out: str) -> Tuple[str, str]:
     """Write the student of a checkpoint as a plain MMPretrain checkpoint with its config.
 
-    What was written is read back: the plain model must take all of its tensors and give the very class scores of
-    the run's student.
+    What was written is read back: the plain model must take all of its tensors and give the very class scores
+    of the run's student.
 
     Args:
         cfg (Config): Config of the :class:`EducationDistill` run.
@@ -77,7 +78,7 @@ def export_student(cfg: Config, checkpoint: str, out: str) -> Tuple[str, str]:
     Raises:
         ConfigurationError: If the checkpoint is unreadable or does not belong to the config.
     """
-    curriculum = curriculum_of(cfg)
+    curriculum_of(cfg)
     config_out = f'{osp.splitext(out)[0]}.py'
     if config_out == out or osp.isdir(out):
         raise ConfigurationError(f'OUT must be a file such as "student.pth", not "{out}"')
@@ -93,8 +94,8 @@ def export_student(cfg: Config, checkpoint: str, out: str) -> Tuple[str, str]:
     # Written aside until it has been checked.
     part = f'{out}.part'
     try:
-        torch.save(dict(
-            meta={key: meta[key] for key in ('dataset_meta', 'education') if key in meta}, state_dict=state), part)
+        meta = {key: meta[key] for key in ('dataset_meta', 'education') if key in meta}
+        torch.save(dict(meta=meta, state_dict=state), part)
         _check(cfg, plain, state, load_checkpoint_file(part)['state_dict'], checkpoint)
         os.replace(part, out)
     finally:
@@ -104,7 +105,8 @@ def export_student(cfg: Config, checkpoint: str, out: str) -> Tuple[str, str]:
     return out, config_out
 
 
-def _check(cfg: Config, plain: Config, state: Dict[str, Tensor], exported: Dict[str, Tensor], source: str) -> None:
+def _check(cfg: Config, plain: Config, state: Dict[str, Tensor], exported: Dict[str, Tensor],
+           source: str) -> None:
     """Compare the plain model with exported tensors to the run's student with the original ones."""
     model = build_network(plain.model.to_dict(), 'model.architecture')
     try:

@@ -24,8 +24,8 @@ def missing_teachers(cfg: Config) -> List[dict]:
 def teacher_config(cfg: Config, teacher: dict) -> Config:
     """Derive the config that trains one teacher.
 
-    It is the run's own config with the teacher's network and the teacher's classes (numbered from 0) in the place
-    of student and curriculum. What ``teacher_training`` of the config names is different: its
+    It is the run's own config with the teacher's network and the teacher's classes (numbered from 0) in the
+    place of student and curriculum. What ``teacher_training`` of the config names is different: its
     ``param_scheduler`` replaces the run's, everything else is merged into it.
 
     Args:
@@ -97,7 +97,8 @@ def train_teachers(cfg: Config) -> List[str]:
 
 def _train_teacher(cfg: Config, ckpt: str) -> None:
     recipe = osp.join(cfg.work_dir, 'config.py')
-    same = osp.exists(recipe) and Config.fromfile(recipe, import_custom_modules=False).pretty_text == cfg.pretty_text
+    same = osp.exists(recipe) and (
+        Config.fromfile(recipe, import_custom_modules=False).pretty_text == cfg.pretty_text)
     if is_main_process():
         os.makedirs(cfg.work_dir, exist_ok=True)
         cfg.dump(recipe)
@@ -109,7 +110,7 @@ def _train_teacher(cfg: Config, ckpt: str) -> None:
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         state = {name: tensor.cpu() for name, tensor in model.state_dict().items()}
         # Written aside first: a file of this name is taken for a finished teacher.
-        torch.save(dict(meta=dict(dataset_meta=dict(runner.train_dataloader.dataset.metainfo)), state_dict=state),
-                   f'{ckpt}.part')
+        meta = dict(dataset_meta=dict(runner.train_dataloader.dataset.metainfo))
+        torch.save(dict(meta=meta, state_dict=state), f'{ckpt}.part')
         os.replace(f'{ckpt}.part', ckpt)
     barrier()

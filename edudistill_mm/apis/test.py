@@ -22,7 +22,7 @@ def test(cfg: Config, checkpoint: str) -> Dict[str, float]:
         dict[str, float]: The metrics.
 
     Raises:
-        ConfigurationError: If the checkpoint is unreadable, does not belong to the config, or there is no data.
+        ConfigurationError: If the checkpoint is unreadable or of another run, or there is no data.
     """
     if cfg.get('test_dataloader') is None or cfg.get('test_evaluator') is None:
         raise ConfigurationError('the config has no test_dataloader or no test_evaluator')
@@ -37,13 +37,13 @@ def test(cfg: Config, checkpoint: str) -> Dict[str, float]:
             plain = plain_config(cfg)
             if not any(name.startswith('head.') or name.startswith('backbone.') for name in state):
                 raise ConfigurationError(
-                    f'checkpoint "{checkpoint}" is neither of an EducationDistill run nor of its plain student: its '
-                    f'first tensor is "{next(iter(state))}"')
+                    f'checkpoint "{checkpoint}" is neither of an EducationDistill run nor of its plain '
+                    f'student: its first tensor is "{next(iter(state))}"')
             cfg.model, cfg.test_evaluator = plain.model, plain.test_evaluator
             cfg.custom_hooks = [hook for hook in cfg.custom_hooks if hook['type'] != 'GradeSchedulerHook']
     # A runner for testing alone: nothing of training is built.
-    for key in ('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler', 'val_dataloader', 'val_cfg',
-                'val_evaluator'):
+    for key in ('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler', 'val_dataloader',
+                'val_cfg', 'val_evaluator'):
         cfg[key] = None
     cfg.resume, cfg.load_from = False, path
     return Runner.from_cfg(cfg).test()

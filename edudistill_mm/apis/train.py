@@ -53,8 +53,8 @@ def train(cfg: Config, resume: Optional[str] = None, with_teachers: bool = False
 
     Args:
         cfg (Config): What :func:`load_config` returned, and :func:`prepare_runtime` completed.
-        resume (str, optional): A checkpoint to go on from, or 'auto' for the last one in ``work_dir``, if there is
-            one. Defaults to None.
+        resume (str, optional): A checkpoint to go on from, or 'auto' for the last one in ``work_dir``, if
+            there is one. Defaults to None.
         with_teachers (bool): Whether to train teachers that have no checkpoint first. Defaults to False.
 
     Returns:
@@ -70,8 +70,8 @@ def train(cfg: Config, resume: Optional[str] = None, with_teachers: bool = False
             train_teachers(cfg)
         for teacher in missing_teachers(cfg):
             raise ConfigurationError(
-                f'the checkpoint "{teacher["ckpt"]}" of the teacher "{teacher["name"]}" does not exist; train it by '
-                '--train-teachers, or name another by --cfg-options model.teachers.INDEX.ckpt=FILE')
+                f'the checkpoint "{teacher["ckpt"]}" of the teacher "{teacher["name"]}" does not exist; '
+                'train it by --train-teachers, or name another by --cfg-options model.teachers.INDEX.ckpt=FILE')
     elif with_teachers:
         raise ConfigurationError(
             f'--train-teachers needs model.type="EducationDistill", but it is "{cfg.model.get("type")}"')

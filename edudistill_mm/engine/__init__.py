@@ -1,4 +1,4 @@
 """Hooks of the run and the handling of checkpoint files."""
-from .hooks import SafeCheckpointHook
+from .hooks import GradeSchedulerHook, SafeCheckpointHook
 
-__all__ = ['SafeCheckpointHook']
+__all__ = ['GradeSchedulerHook', 'SafeCheckpointHook']

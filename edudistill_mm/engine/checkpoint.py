@@ -52,8 +52,8 @@ def load_checkpoint_file(path: str) -> dict:
         name = refused[1] or refused[2]
         name = name if '.' in name else f'builtins.{name}'
         raise ConfigurationError(
-            f'checkpoint "{path}" was refused because reading it would run "{name}"; if you trust its source, '
-            'save its state dict (tensors only) to a new file and give that one') from error
+            f'checkpoint "{path}" was refused because reading it would run "{name}"; '
+            'if you trust its source, save its state dict alone to a new file and give that one') from error
     except PermissionError as error:
         raise ConfigurationError(f'checkpoint "{path}" may not be read: {error.strerror}') from error
     except Exception as error:
@@ -93,7 +93,7 @@ def resolve_checkpoint(source: str) -> str:
         name = f'{hashlib.sha256(source.encode()).hexdigest()[:8]}_{name}'
     folder = os.path.join(torch.hub.get_dir(), 'checkpoints')
     path = os.path.join(folder, name)
-    # The main process of a distributed run downloads; a process on another machine finds nothing and does so, too.
+    # The main process of a distributed run downloads; a process on another machine finds nothing and follows.
     try:
         if is_main_process():
             _download(source, path, in_name and in_name[1])
@@ -142,20 +142,20 @@ def extract_state_dict(checkpoint: dict) -> dict[str, Tensor]:
         for name, value in state_dict.items() if isinstance(name, str) and isinstance(value, Tensor)}
     if not tensors:
         raise ConfigurationError(
-            'the checkpoint holds no weights: they are looked for under "state_dict", under "model" and at the '
-            f'top, where it has {sorted(map(str, checkpoint))}')
+            'the checkpoint holds no weights: they are looked for under "state_dict", under "model" and at '
+            f'the top, where it has {sorted(map(str, checkpoint))}')
     return tensors
 
 
 def mmengine_globals() -> contextlib.AbstractContextManager:
     """Let torch read MMEngine's training checkpoints, with each name bound to something harmless of ours.
 
-    The real ``getattr``, ``HistoryBuffer`` and numpy constructors would let a file reach into objects, replace
-    the statistics methods of every ``HistoryBuffer`` or build arrays over arbitrary memory.
+    The real ``getattr``, ``HistoryBuffer`` and numpy constructors would let a file reach into objects,
+    replace the statistics methods of every ``HistoryBuffer`` or build arrays over arbitrary memory.
 
     Returns:
-        AbstractContextManager: The allow-list holds while it is open. It needs a torch whose allow-list takes names;
-        on an older one it does nothing, or ``torch.load`` raises ``AttributeError`` inside of it.
+        AbstractContextManager: The allow-list holds while it is open. It needs a torch whose allow-list takes
+        names; on an older one it does nothing, or ``torch.load`` raises ``AttributeError`` inside of it.
     """
     names = {
         'builtins.getattr': _statistics_method,
@@ -216,7 +216,7 @@ class _PlainHistoryBuffer(HistoryBuffer):
 
 
 class _PlainDtype:
-    """The description of a type of numbers, booleans or text; without the flags that a file may claim for it."""
+    """A type of numbers, booleans or text, without the flags that a file may claim for it."""
 
     def __init__(self, name: str, *_) -> None:
         self.dtype = np.dtype(name)

@@ -15,7 +15,11 @@ from mmengine.runner import Runner
 from torch.utils.data import Dataset
 
 from edudistill_mm.engine.checkpoint import (
-    extract_state_dict, file_sha256, load_checkpoint_file, resolve_checkpoint)
+    extract_state_dict,
+    file_sha256,
+    load_checkpoint_file,
+    resolve_checkpoint,
+)
 from edudistill_mm.errors import ConfigurationError
 
 
@@ -118,8 +122,8 @@ def test_numpy_values_come_back_equal(tmp_path, array):
 def test_a_file_that_runs_code_is_refused_and_names_the_global(tmp_path, name, function):
     marker = tmp_path / 'marker'
     argument = {
-        os.system: f'touch {marker}', eval: f'open({str(marker)!r}, "w")', exec: f'open({str(marker)!r}, "w")',
-        open: str(marker)}[function]
+        os.system: f'touch {marker}', open: str(marker),
+        eval: f'open({str(marker)!r}, "w")', exec: f'open({str(marker)!r}, "w")'}[function]
     call = Call(function, argument, 'w') if function is open else Call(function, argument)
     path = save(tmp_path / 'hostile.pth', dict(state_dict=dict(w=torch.zeros(1)), meta=call))
     assert name in refusal(path)

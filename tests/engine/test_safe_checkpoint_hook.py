@@ -28,7 +28,8 @@ class DotModel(BaseModel):
 
     def __init__(self):
         super().__init__()
-        self.layers = torch.nn.Sequential(torch.nn.Linear(2, 4), torch.nn.BatchNorm1d(4), torch.nn.Linear(4, 1))
+        self.layers = torch.nn.Sequential(
+            torch.nn.Linear(2, 4), torch.nn.BatchNorm1d(4), torch.nn.Linear(4, 1))
 
     def forward(self, *inputs, mode='loss'):
         return dict(loss=(self.layers(torch.stack(inputs)) - 1).square().mean())
@@ -64,7 +65,8 @@ def make_runner(work_dir, max_epochs, safe=True, hooks=(), **kwargs) -> Runner:
     return Runner(
         DotModel(), str(work_dir),
         train_dataloader=dict(dataset=Dots(), sampler=dict(type=DefaultSampler, shuffle=True), batch_size=4),
-        train_cfg=dict(by_epoch=True, max_epochs=max_epochs), experiment_name=f'safe_checkpoint_{make_runner.count}',
+        train_cfg=dict(by_epoch=True, max_epochs=max_epochs),
+        experiment_name=f'safe_checkpoint_{make_runner.count}',
         optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1, momentum=0.9)),
         param_scheduler=[dict(type='MultiStepLR', milestones=[1, 3], gamma=0.5)],
         default_hooks=dict(logger=dict(type='LoggerHook', interval=1)),

@@ -1,3 +1,4 @@
+from .grade_scheduler_hook import GradeSchedulerHook
 from .safe_checkpoint_hook import SafeCheckpointHook
 
-__all__ = ['SafeCheckpointHook']
+__all__ = ['GradeSchedulerHook', 'SafeCheckpointHook']

@@ -19,16 +19,17 @@ class SafeCheckpointHook(Hook):
 
     MMEngine's training checkpoints hold pickled ``HistoryBuffer`` objects and numpy numbers, which
     ``torch.load(weights_only=True)``, the default since torch 2.6, refuses. With this hook the log history is
-    written as tensors, and numpy numbers as Python's; when the ``Runner`` resumes, the history is back before the
-    ``Runner`` asks for it. A value that has no plain form is left out with a warning that names it.
+    written as tensors, and numpy numbers as Python's; when the ``Runner`` resumes, the history is back before
+    the ``Runner`` asks for it. A value that has no plain form is left out with a warning that names it.
 
     A file that the ``Runner`` is told to load or to resume from is read by
-    :func:`~edudistill_mm.engine.checkpoint.load_checkpoint_file` before training begins, and a URL is downloaded
-    first, because MMEngine lets downloaded files run code. ``meta['config']`` of a file is dropped, because
-    ``Runner.resume`` executes it.
+    :func:`~edudistill_mm.engine.checkpoint.load_checkpoint_file` before training begins, and a URL is
+    downloaded first, because MMEngine lets downloaded files run code. ``meta['config']`` of a file is
+    dropped, because ``Runner.resume`` executes it.
 
-    The hook has the lowest priority: what other hooks put into a checkpoint is there when it makes the checkpoint
-    plain. For the same reason other hooks see the log history in its plain form in ``after_load_checkpoint``.
+    The hook has the lowest priority: what other hooks put into a checkpoint is there when it makes the
+    checkpoint plain. For the same reason other hooks see the log history in its plain form in
+    ``after_load_checkpoint``.
     """
 
     priority = 'LOWEST'

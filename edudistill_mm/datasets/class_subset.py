@@ -1,0 +1,102 @@
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from mmengine.dataset import BaseDataset, force_full_init
+
+from ..errors import ConfigurationError
+from ..registry import DATASETS, register
+
+
+@register(DATASETS)
+class ClassSubset:
+    """A dataset's samples of some classes, renumbered in the order in which the classes are given.
+
+    It is what an expert is trained on: with ``classes=[7, 3]`` the samples of class 7 get the label 0, those
+    of class 3 the label 1, and all others are left out. The wrapped dataset is not changed.
+
+    Args:
+        dataset (BaseDataset | dict): The dataset, or the config of it.
+        classes (Sequence[int]): Class indices of ``dataset``, each once.
+        lazy_init (bool): Leave out reading the samples until they are asked for. Defaults to False.
+
+    Raises:
+        ConfigurationError: ``classes`` is empty, names a class twice or one that the dataset does not have,
+            or no sample is left.
+    """
+
+    def __init__(self, dataset: BaseDataset | dict, classes: Sequence[int], lazy_init: bool = False) -> None:
+        self.dataset = DATASETS.build(dataset) if isinstance(dataset, dict) else dataset
+        if not isinstance(self.dataset, BaseDataset):
+            raise ConfigurationError(
+                'dataset of ClassSubset must be a BaseDataset or the config of one, '
+                f'but got "{type(self.dataset).__name__}"')
+        self.classes = tuple(classes)
+        if not self.classes or len(set(self.classes)) < len(self.classes):
+            raise ConfigurationError(
+                f'classes of ClassSubset must be different class indices, but got {list(self.classes)}')
+        self._fully_initialized = False
+        if not lazy_init:
+            self.full_init()
+
+    def full_init(self) -> None:
+        """Read the wrapped dataset and choose the samples; once."""
+        if self._fully_initialized:
+            return
+        self.dataset.full_init()
+        labels = np.array(
+            [self.dataset.get_data_info(index)['gt_label'] for index in range(len(self.dataset))], dtype=int)
+        names = self.dataset.metainfo.get('classes')
+        known = range(len(names)) if names is not None else set(labels.tolist())
+        unknown = [label for label in self.classes if label not in known]
+        if unknown:
+            raise ConfigurationError(
+                f'classes of ClassSubset must be class indices of {type(self.dataset).__name__}, which has '
+                f'{len(known)} classes, but got {unknown}')
+        self._indices = np.flatnonzero(np.isin(labels, self.classes))
+        if not len(self._indices):
+            raise ConfigurationError(
+                f'classes of ClassSubset leave no sample of {type(self.dataset).__name__}, '
+                f'but got {list(self.classes)}')
+        self._labels = np.array([self.classes.index(label) for label in labels[self._indices].tolist()])
+        self._fully_initialized = True
+
+    @property
+    def metainfo(self) -> dict:
+        """dict: The wrapped dataset's, with the names of the chosen classes under ``classes``."""
+        metainfo = self.dataset.metainfo
+        if metainfo.get('classes') is not None:
+            metainfo['classes'] = tuple(metainfo['classes'][label] for label in self.classes)
+        return metainfo
+
+    @force_full_init
+    def get_data_info(self, idx: int) -> dict:
+        """The annotation of a sample, with its new label under ``gt_label``."""
+        info = self.dataset.get_data_info(int(self._indices[idx]))
+        return dict(info, gt_label=int(self._labels[idx]), sample_idx=int(idx))
+
+    @force_full_init
+    def get_gt_labels(self) -> np.ndarray:
+        """The new labels of all samples, shape (N, )."""
+        return self._labels.copy()
+
+    @force_full_init
+    def get_cat_ids(self, idx: int) -> list[int]:
+        """The new label of a sample, in a list as samplers of MM projects expect it."""
+        return [int(self._labels[idx])]
+
+    @force_full_init
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    @force_full_init
+    def __getitem__(self, idx: int) -> Any:
+        # As in MMEngine's datasets, a training pipeline that gives up on a sample gets another one.
+        for _ in range(self.dataset.max_refetch + 1):
+            sample = self.dataset.pipeline(self.get_data_info(idx))
+            if sample is not None:
+                return sample
+            if self.dataset.test_mode:
+                raise RuntimeError(f'the test pipeline returned nothing for sample {idx}')
+            idx = np.random.randint(len(self))
+        raise RuntimeError(f'the training pipeline returned nothing {self.dataset.max_refetch + 1} times')

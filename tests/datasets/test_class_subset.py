@@ -1,0 +1,83 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mmengine.dataset import DefaultSampler
+from mmengine.registry import DefaultScope
+from mmpretrain.registry import DATASETS
+
+from edudistill_mm.datasets import ClassSubset, Digits
+from edudistill_mm.errors import ConfigurationError
+
+DIGITS = Digits(split='test')
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.integers(0, 9), min_size=1, unique=True))
+def test_it_holds_the_samples_of_its_classes_under_new_labels(classes):
+    subset = ClassSubset(DIGITS, classes)
+    labels = DIGITS.get_gt_labels()
+    kept = [index for index, label in enumerate(labels) if label in classes]
+    assert len(subset) == len(kept)
+    for position, index in enumerate(kept):
+        info = subset.get_data_info(position)
+        assert classes[info['gt_label']] == labels[index]
+        assert np.array_equal(info['img'], DIGITS.get_data_info(index)['img'])
+        assert subset.get_cat_ids(position) == [info['gt_label']]
+    assert subset.get_gt_labels().tolist() == [classes.index(label) for label in labels[kept]]
+    assert subset.metainfo['classes'] == tuple(str(label) for label in classes)
+
+
+def test_the_wrapped_dataset_stays_as_it_was():
+    subset = ClassSubset(DIGITS, [7, 3])
+    subset.get_gt_labels()[:] = -1
+    assert set(subset.get_gt_labels()) == {0, 1}
+    assert set(DIGITS.get_gt_labels()) == set(range(10))
+    assert len(DIGITS.metainfo['classes']) == 10
+
+
+def test_the_pipeline_sees_the_new_label():
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        subset = DATASETS.build(dict(
+            type='ClassSubset', classes=[7, 3],
+            dataset=dict(type='Digits', split='test', pipeline=[dict(type='PackInputs')])))
+    packed = [subset[index]['data_samples'].gt_label.item() for index in range(len(subset))]
+    assert packed == subset.get_gt_labels().tolist()
+    assert set(packed) == {0, 1}
+    assert sorted(DefaultSampler(subset, shuffle=True)) == list(range(len(subset)))
+
+
+def test_a_sample_that_training_gives_up_is_replaced_by_another_of_the_subset():
+    all_but_first = Digits(split='test', pipeline=[lambda info: info if info['sample_idx'] else None])
+    train = ClassSubset(all_but_first, [7, 3])
+    assert train[0]['gt_label'] in (0, 1)
+    test = ClassSubset(Digits(split='test', test_mode=True, pipeline=[lambda info: None]), [7, 3])
+    with pytest.raises(RuntimeError, match='sample 0'):
+        test[0]
+
+
+def test_it_can_wait_with_reading():
+    inner = Digits(split='test', lazy_init=True)
+    subset = ClassSubset(inner, [1], lazy_init=True)
+    assert subset.metainfo['classes'] == ('1', )
+    assert not inner._fully_initialized
+    subset.full_init()
+    assert len(subset) == 36
+
+
+@pytest.mark.parametrize('classes, reason', [
+    ([], 'different'), ([1, 1], 'different'), ([3, 10], r'10 classes, but got \[10\]'), ([-1], r'\[-1\]'),
+    (['3'], r"\['3'\]")])
+def test_wrong_classes_are_an_error(classes, reason):
+    with pytest.raises(ConfigurationError, match=reason):
+        ClassSubset(DIGITS, classes)
+
+
+def test_a_class_without_a_sample_leaves_nothing():
+    with pytest.raises(ConfigurationError, match='no sample'):
+        ClassSubset(Digits(split='test', indices=10, classes=[*'0123456789', 'ten']), [10])
+
+
+def test_only_a_dataset_can_be_wrapped():
+    with pytest.raises(ConfigurationError, match='"list"'):
+        ClassSubset([1, 2], [0])

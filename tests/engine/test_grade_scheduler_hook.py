@@ -1,0 +1,290 @@
+import copy
+import json
+import math
+from pathlib import Path
+
+import pytest
+import toy_images  # noqa: F401
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
+from networks import build, kd_distiller, resnet
+
+from edudistill_mm.errors import ConfigurationError
+
+COUNTS = (10, 6, 8, 8, 7, 9)
+GRADES = [
+    dict(name='low', epochs=2, fragments=1, classes=2, teachers=['low']),
+    dict(name='mid', epochs=2, fragments=2, classes=2, teachers=['mid'], optimizer='reset'),
+    dict(name='high', epochs=3, fragments=3, classes=2, teachers=['high'])]
+LENGTHS = [2, 2, 4, 4, 6, 6, 6]  # batches of 8 from 16, 32 and 48 images
+
+
+@pytest.fixture
+def config(tmp_path):
+    teachers = []
+    for seed, grade in enumerate(GRADES):
+        torch.save(dict(state_dict=build(resnet(2), seed).state_dict()), tmp_path / f'{grade["name"]}.pth')
+        teachers.append(dict(name=grade['name'], architecture=resnet(2), ckpt=str(tmp_path / f'{grade["name"]}.pth'),
+                             classes=grade['name']))
+
+    def loader(sampler, batch_size):
+        return dict(batch_size=batch_size, num_workers=0, sampler=sampler, collate_fn=dict(type='default_collate'),
+                    dataset=dict(type='ToyImages', counts=COUNTS))
+
+    return Config(dict(
+        default_scope='mmpretrain',
+        model=dict(type='EducationDistill', architecture=resnet(), teachers=teachers, distiller=kd_distiller(),
+                   curriculum=dict(num_classes=6, grades=copy.deepcopy(GRADES)),
+                   data_preprocessor=dict(type='ClsDataPreprocessor', mean=[60.] * 3, std=[60.] * 3)),
+        train_dataloader=loader(dict(type='GradeSampler'), 8),
+        val_dataloader=loader(dict(type='DefaultSampler', shuffle=False), 16),
+        train_cfg=dict(by_epoch=True, max_epochs=7, val_interval=1),
+        val_cfg=dict(),
+        val_evaluator=[dict(type='Accuracy', topk=1), dict(type='GradeAccuracy')],
+        optim_wrapper=dict(optimizer=dict(type='SGD', lr=.05, momentum=.9)),
+        custom_hooks=[dict(type='GradeSchedulerHook'), dict(type='SafeCheckpointHook')],
+        default_hooks=dict(logger=dict(type='LoggerHook', interval=1),
+                           checkpoint=dict(type='CheckpointHook', interval=1, save_best='accuracy/top1')),
+        vis_backends=[dict(type='LocalVisBackend')],
+        visualizer=dict(type='UniversalVisualizer', vis_backends=[dict(type='LocalVisBackend')]),
+        randomness=dict(seed=0), work_dir=str(tmp_path / 'run'), experiment_name=tmp_path.name),
+        format_python_code=False)
+
+
+def scalars(work_dir, newest=True):
+    """The steps and the validations that a run has written to vis_data."""
+    file = sorted(Path(work_dir).glob('*/vis_data/scalars.json'))[-1 if newest else 0]
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    return [row for row in rows if 'loss' in row], [row for row in rows if 'seen/top1' in row]
+
+
+def train(config):
+    runner = Runner.from_cfg(config)
+    runner.train()
+    return runner
+
+
+def hook_of(runner):
+    return next(hook for hook in runner.hooks if type(hook).__name__ == 'GradeSchedulerHook')
+
+
+def iteration_based(config):
+    config.train_cfg = dict(by_epoch=False, max_iters=12, val_interval=4)
+    for grade, iters in zip(config.model.curriculum.grades, (3, 4, 5)):
+        grade.pop('epochs')
+        grade['iters'] = iters
+    config.default_hooks.checkpoint.update(by_epoch=False, interval=1)
+    config.log_processor = dict(by_epoch=False)
+    return config
+
+
+def test_a_run_goes_through_all_grades_and_learns(config):
+    runner = train(config)
+    steps, validations = scalars(config.work_dir)
+    assert [row['grade'] for row in steps] == [1] * 4 + [2] * 8 + [3] * 18
+    assert all(math.isfinite(row['loss']) for row in steps)
+    assert set(validations[-1]) >= {'seen/top1', 'seen/top1_low', 'seen/top1_mid', 'seen/top1_high',
+                                    'seen/forgetting', 'accuracy/top1'}
+    assert 'seen/top1_mid' not in validations[0]
+    assert validations[-1]['accuracy/top1'] == pytest.approx(validations[-1]['seen/top1']) and steps[-1]['loss'] < 2
+    assert runner.message_hub.get_info('best_score') == max(row['accuracy/top1'] for row in validations)
+
+
+def test_the_number_of_iterations_follows_the_grades(config):
+    runner = train(config)
+    assert runner.max_iters == runner.iter == sum(LENGTHS)
+
+
+def test_a_promotion_keeps_or_resets_the_optimizers_state(config):
+    from mmengine.hooks import Hook
+    runner = Runner.from_cfg(config)
+    sizes = []
+
+    class Watch(Hook):
+        priority = 'VERY_LOW'
+
+        def before_train_iter(self, runner, batch_idx, data_batch=None):
+            sizes.append(len(runner.optim_wrapper.optimizer.state))
+
+    runner.register_hook(Watch())
+    runner.train()
+    assert sizes[4] == 0 and sizes[3] > 0  # promoted to "mid": reset
+    assert sizes[12] > sizes[4] > -1 and sizes[12] == sizes[11] > 0  # promoted to "high": kept
+
+
+def test_data_of_a_class_appear_with_its_grade(config):
+    from mmengine.hooks import Hook
+    runner = Runner.from_cfg(config)
+    labels = []
+
+    class Watch(Hook):
+
+        def before_train_iter(self, runner, batch_idx, data_batch=None):
+            labels.append((runner.epoch, {int(sample.gt_label) for sample in data_batch['data_samples']}))
+
+    config.train_dataloader.collate_fn = dict(type='pseudo_collate')
+    runner = Runner.from_cfg(config)
+    runner.register_hook(Watch())
+    runner.train()
+    for epochs, seen in (((0, 1), {0, 1}), ((2, 3), {0, 1, 2, 3}), ((4, 5, 6), set(range(6)))):
+        assert set().union(*(batch for epoch, batch in labels if epoch in epochs)) == seen
+
+
+@pytest.mark.parametrize('schedule, expected', [
+    (dict(type='CosineAnnealingLR', eta_min=0, T_max=7),
+     lambda step: .5 * (1 + math.cos(math.pi * step / 30))),
+    (dict(type='MultiStepLR', milestones=[2, 5], gamma=.1),
+     lambda step: 1 if step < 4 else .1 if step < 18 else .01),
+    (dict(type='CosineRestartLR', periods=[2, 2, 3], restart_weights=[1, 1, 1], eta_min=0),
+     lambda step: .5 * (1 + math.cos(math.pi * (
+         step / 4 if step < 4 else (step - 4) / 8 if step < 12 else (step - 12) / 18)))),
+    (dict(type='LinearLR', start_factor=.5, begin=0, end=2), lambda step: min(1, .5 + .5 * step / 3)),
+], ids=lambda value: value['type'] if isinstance(value, dict) else '')
+def test_schedules_in_iterations_know_the_length_of_each_epoch(config, schedule, expected):
+    config.param_scheduler = [dict(schedule, by_epoch=True, convert_to_iter_based=True)]
+    train(config)
+    steps, _ = scalars(config.work_dir)
+    assert [row['lr'] / .05 for row in steps] == pytest.approx([expected(step) for step in range(30)], abs=1e-6)
+
+
+def test_a_step_size_in_epochs_cannot_become_iterations(config):
+    config.param_scheduler = dict(type='StepLR', step_size=2, by_epoch=True, convert_to_iter_based=True)
+    with pytest.raises(ConfigurationError, match='StepLR.*MultiStepLR'):
+        train(config)
+
+
+def test_an_iteration_based_run_promotes_between_two_batches(config):
+    runner = train(iteration_based(config))
+    steps, validations = scalars(config.work_dir)
+    assert [row['grade'] for row in steps] == [1] * 3 + [2] * 4 + [3] * 5
+    assert [sorted(key for key in row if key.startswith('seen/top1_')) for row in validations][0] == [
+        'seen/top1_low', 'seen/top1_mid']
+    assert runner.max_iters == 12
+
+
+def test_the_log_says_at_each_promotion_what_changes(config):
+    runner = train(config)
+    log = Path(runner.log_dir, f'{runner.timestamp}.log').read_text()
+    block = log[log.index('Grade 2 of 3: mid'):].split('mmengine - INFO')[0]
+    for words in ('epochs: 3-4', 'classes: 4 of 6 (2 new)', 'fragments: 2 of 3, up to backbone.layer2',
+                  'teachers: low, mid', 'losses awake: loss_kd', 'learning rate: 0.05', 'optimizer state: reset'):
+        assert words in block, words
+    count = sum(p.numel() for name, p in runner.model.student.named_parameters() if name.startswith(
+        ('backbone.conv1', 'backbone.bn1', 'backbone.layer1', 'backbone.layer2', 'references.1')))
+    assert f'parameters in training: {count:,}' in block
+    assert 'Accuracy (%) at the end of each grade' in log
+    table = hook_of(runner).table(runner.model.curriculum).splitlines()
+    assert [cell.strip() for cell in table[0].split('|')[1:-1]] == [
+        'grade', 'classes', 'seen', 'low', 'mid', 'high', 'forgetting']
+    assert table[2].split('|')[5].strip() == '-' and float(table[4].split('|')[6]) >= 0
+
+
+# --------------------------------------------------------------------------------------------- C8, C9
+@pytest.mark.parametrize('by_epoch', [True, False])
+@pytest.mark.parametrize('ema', [False, True])
+def test_a_resumed_run_equals_the_uninterrupted_one(config, by_epoch, ema):
+    if not by_epoch:
+        config = iteration_based(config)
+    if ema:
+        config.custom_hooks.append(dict(type='EMAHook', momentum=.1))
+    config.param_scheduler = dict(type='CosineRestartLR', periods=[2, 2, 3] if by_epoch else [3, 4, 5],
+                                  restart_weights=[1, 1, 1], eta_min=0, by_epoch=by_epoch)
+    whole = train(copy.deepcopy(config))
+    steps, validations = scalars(config.work_dir)
+    points = (1, 2, 3) if by_epoch else (2, 3, 5)
+    for point in points:
+        again = copy.deepcopy(config)
+        again.work_dir = f'{config.work_dir}_{point}'
+        again.experiment_name = f'{config.experiment_name}_{point}'
+        again.resume = True
+        again.load_from = f'{config.work_dir}/{"epoch" if by_epoch else "iter"}_{point}.pth'
+        resumed = train(again)
+        later, later_validations = scalars(again.work_dir)
+        keys = ('loss', 'lr', 'grade', 'student.loss', 'distill.loss_kd')
+        assert [[row[key] for key in keys] for row in later] == [
+            [row[key] for key in keys] for row in steps[len(steps) - len(later):]]
+        assert 0 < len(later) < len(steps)
+        assert later_validations[-1]['seen/forgetting'] == validations[-1]['seen/forgetting']
+        state = resumed.model.state_dict()
+        assert all(torch.equal(tensor, state[name]) for name, tensor in whole.model.state_dict().items())
+        assert hook_of(resumed).history == hook_of(whole).history
+
+
+def test_a_checkpoint_holds_no_teacher_and_names_all(config):
+    train(config)
+    checkpoint = torch.load(f'{config.work_dir}/epoch_7.pth', weights_only=True)
+    student = build(dict(type='FragmentedStudent', student=resnet())).state_dict()
+    assert set(checkpoint['state_dict']) == {f'architecture.{name}' for name in student}
+    education = checkpoint['meta']['education']
+    assert [(teacher['name'], len(teacher['sha256'])) for teacher in education['teachers']] == [
+        ('low', 64), ('mid', 64), ('high', 64)]
+    assert education['grade'] == 'high' and education['seen'] == list(range(6))
+    momentum = checkpoint['optimizer']['state']
+    assert len(momentum) <= len(list(checkpoint['state_dict']))
+
+
+def changed_grade(config):
+    config.model.curriculum.grades[1]['fragments'] = 3
+
+
+def changed_teacher(config):
+    torch.save(dict(state_dict=build(resnet(2), 77).state_dict()), config.model.teachers[1]['ckpt'])
+
+
+def renamed_teacher(config):
+    config.model.teachers[1]['name'] = 'other'
+    config.model.curriculum.grades[1]['teachers'] = ['other']
+
+
+@pytest.mark.parametrize('change, words', [
+    (changed_grade, ['another curriculum', 'mid', 'fragments', '2', '3']),
+    (changed_teacher, ['teacher "mid"', 'sha256', 'mid.pth']),
+    (renamed_teacher, ['teachers', 'mid', 'other']),
+])
+def test_resuming_with_another_school_is_refused_with_the_difference(config, change, words):
+    first = copy.deepcopy(config)
+    first.train_cfg.max_epochs = 7
+    train(first)
+    change(config)
+    config.update(resume=True, load_from=f'{first.work_dir}/epoch_1.pth', experiment_name='again')
+    with pytest.raises(ConfigurationError) as error:
+        train(config)
+    message = str(error.value)
+    assert '\n' not in message and all(word in message for word in words), message
+
+
+# --------------------------------------------------------------------------------------------- C11
+def set_key(path, value):
+
+    def change(config):
+        *parents, last = path.split('.')
+        node = config
+        for parent in parents:
+            node = node[parent]
+        node[last] = value
+
+    return change
+
+
+@pytest.mark.parametrize('change, words', [
+    (set_key('train_cfg.max_epochs', 8), ['8', '7']),
+    (set_key('train_dataloader.sampler', dict(type='DefaultSampler', shuffle=True)), ['GradeSampler', 'DefaultSampler']),
+    (set_key('train_dataloader.dataset.counts', (0, 0, 8, 8, 8, 8)), ['"low"', '[0, 1]']),
+    (set_key('train_dataloader.dataset.counts', (2, 2, 8, 8, 8, 8)), ['']),
+])
+def test_data_and_loop_that_do_not_fit_are_refused_before_training(config, change, words):
+    change(config)
+    if words == ['']:
+        config.train_dataloader.drop_last = True
+        words = ['drop_last', '"low"', '4 images']
+    with pytest.raises(ConfigurationError) as error:
+        train(config)
+    message = str(error.value)
+    assert '\n' not in message and all(word in message for word in words), message
+
+
+def test_the_hook_wants_the_algorithm(config):
+    config.model = dict(resnet(), data_preprocessor=config.model.data_preprocessor)
+    with pytest.raises(ConfigurationError, match='EducationDistill.*ImageClassifier'):
+        train(config)
