@@ -9,6 +9,7 @@ from mmengine.config import DictAction
 
 from edudistill_mm.errors import ConfigurationError
 
+from .benchmark import benchmark as run_benchmark
 from .config import load_config
 from .curriculum_table import curriculum_table
 from .export import export_student
@@ -132,3 +133,18 @@ def print_curriculum(argv: Optional[List[str]] = None) -> None:
     """``tools/print_curriculum.py``."""
     args = _parser('Print the table of the grades of a config').parse_args(argv)
     _run(lambda: print(curriculum_table(load_config(args.config, args.cfg_options))))
+
+
+def benchmark(argv: Optional[List[str]] = None) -> None:
+    """``tools/benchmark.py``."""
+    parser = _parser('Measure what education distillation costs, as ratios within one run')
+    parser.add_argument('--batch-size', type=int, default=128, help='images in a batch (default 128)')
+    parser.add_argument('--repeats', type=int, default=10, help='measurements of each side (default 10)')
+    args = parser.parse_args(argv)
+
+    def command() -> None:
+        for name, ratio in run_benchmark(
+                load_config(args.config, args.cfg_options), args.batch_size, args.repeats):
+            print(f'{ratio:6.3f}  {name}')
+
+    _run(command)

@@ -45,7 +45,7 @@ def curriculum_table(cfg: Config) -> str:
         rows[0][1] = 'iterations'
     for grade in curriculum.grades:
         algorithm.set_grade(algorithm.curriculum.grades[grade.index])
-        flops.append(_flops(algorithm.student))
+        flops.append(student_flops(algorithm.student))
         rows.append([
             grade.name, f'{grade.begin + 1}-{grade.end}', str(len(grade.classes)), str(len(grade.seen)),
             str(grade.fragments), f'{algorithm.student.parameters_in_training():,}', f'{flops[-1] / 1e6:.2f}',
@@ -59,7 +59,8 @@ def curriculum_table(cfg: Config) -> str:
         f'FLOPs of the student: {cost / (everything * flops[-1]):.1%} of the whole student on all of those'])
 
 
-def _flops(student: torch.nn.Module) -> float:
+def student_flops(student: torch.nn.Module) -> float:
+    """FLOPs of the forward pass of one image at the current grade, two for a multiply-add."""
     counter = FlopCounterMode(display=False)
 
     def forward(image: torch.Tensor) -> float:

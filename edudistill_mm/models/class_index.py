@@ -41,6 +41,23 @@ class ClassIndex:
         """torch.Tensor: The place of each class of the data set in the subset, or -1, [num_classes]."""
         return self._tensors(device)[1]
 
+    def select(self, scores: torch.Tensor) -> torch.Tensor:
+        """The subset's columns of scores over the numbering that the subset is in.
+
+        Args:
+            scores (torch.Tensor): Class scores, [B, num_classes].
+
+        Returns:
+            torch.Tensor: [B, len(self)]; ``scores`` itself if the subset is complete.
+        """
+        if self.complete:
+            return scores
+        first = self.classes[0]
+        if self.classes == tuple(range(first, first + len(self))):
+            # A view: no copy, and no scattering in the backward pass.
+            return scores[:, first:first + len(self)]
+        return scores.index_select(1, self.columns(scores.device))
+
     def within(self, other: 'ClassIndex') -> 'ClassIndex':
         """This subset in the numbering of another that contains it."""
         place = {label: position for position, label in enumerate(other.classes)}

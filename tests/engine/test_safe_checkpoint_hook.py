@@ -3,6 +3,7 @@ import os
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.dataset import DefaultSampler
 from mmengine.hooks import Hook
 from mmengine.logging import HistoryBuffer
@@ -103,6 +104,15 @@ def test_a_checkpoint_loads_without_an_allow_list(tmp_path, no_allow_list):
     assert checkpoint['meta']['dataset_meta'] == dict(classes=('left', 'right'), sizes=[3, 4])
     assert checkpoint['meta']['numbers'] == dict(one=1, many=[[1., 0.], [0., 1.]], pair=(0.5, None))
     assert set(checkpoint) >= {'state_dict', 'ema_state_dict', 'optimizer', 'param_schedulers'}
+
+
+def test_a_checkpoint_holds_the_config_without_formatting_it_anew(tmp_path):
+    runner = make_runner(tmp_path, 1)
+    runner.train()
+    text = torch.load(tmp_path / 'epoch_1.pth', weights_only=True)['meta']['cfg']
+    config = Config.fromstring(text, '.py')
+    assert config.train_cfg == runner.cfg.train_cfg
+    assert len(text.splitlines()) < len(config.pretty_text.splitlines())
 
 
 def test_what_has_no_plain_form_is_left_out_with_a_warning(tmp_path):

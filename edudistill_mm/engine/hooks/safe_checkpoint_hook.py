@@ -44,6 +44,9 @@ class SafeCheckpointHook(Hook):
         Raises:
             ConfigurationError: The file is missing, damaged or wants to run code.
         """
+        # MMEngine writes the config into each checkpoint, formatted by yapf, which takes seconds every time for a
+        # config with several networks; the log and the dumped file have been formatted already.
+        object.__setattr__(runner.cfg, '_format_python_code', False)
         if runner._has_loaded:
             return
         if runner._load_from is not None:

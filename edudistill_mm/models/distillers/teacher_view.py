@@ -95,7 +95,7 @@ class TeacherView:
                 if rows is not None:
                     record = record[rows]
                 if record.ndim == 2 and record.shape[1] in columns:
-                    record = record[:, columns[record.shape[1]].columns(record.device)]
+                    record = columns[record.shape[1]].select(record)
                 elif labels is not None and record.ndim == 1 and not record.is_floating_point():
                     record = labels.positions(record.device)[record]
                 return record

@@ -215,7 +215,7 @@ class FragmentedStudent(BaseModel):
         scores = self.active_head(self._features(inputs))
         if not self.seen.complete:
             columns = self.seen.columns(scores.device)
-            scores = torch.full_like(scores, float('-inf')).index_copy(1, columns, scores[:, columns])
+            scores = torch.full_like(scores, float('-inf')).index_copy(1, columns, self.seen.select(scores))
         return scores if mode == 'tensor' else self.active_head._get_predictions(scores, data_samples)
 
     def _features(self, inputs: torch.Tensor) -> Any:
@@ -231,9 +231,7 @@ class FragmentedStudent(BaseModel):
         head, features = self.active_head, self._features(inputs)
         if self.seen.complete:
             return head.loss(features, data_samples)
-        scores = head(features)
-        scores = scores[:, self.seen.columns(scores.device)]
-        return head._get_loss(scores, self._restrict(data_samples))
+        return head._get_loss(self.seen.select(head(features)), self._restrict(data_samples))
 
     def _restrict(self, data_samples: List[DataSample]) -> List[DataSample]:
         """Labels numbered within the classes taught so far."""
