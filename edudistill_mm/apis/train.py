@@ -70,8 +70,9 @@ def train(cfg: Config, resume: Optional[str] = None, with_teachers: bool = False
             train_teachers(cfg)
         for teacher in missing_teachers(cfg):
             raise ConfigurationError(
-                f'the checkpoint "{teacher["ckpt"]}" of the teacher "{teacher["name"]}" does not exist; '
-                'train it by --train-teachers, or name another by --cfg-options model.teachers.INDEX.ckpt=FILE')
+                f'the checkpoint "{teacher["ckpt"]}" of teacher "{teacher["name"]}" does not exist; '
+                'train it by --train-teachers, or name another by --cfg-options '
+                'model.teachers.INDEX.ckpt=FILE')
     elif with_teachers:
         raise ConfigurationError(
             f'--train-teachers needs model.type="EducationDistill", but it is "{cfg.model.get("type")}"')
