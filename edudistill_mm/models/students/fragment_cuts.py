@@ -102,7 +102,7 @@ def stages(student: nn.Module, seen: NetworkTrace) -> List[str]:
 
     A stage is a run of modules with outputs of the same height and width. A stage without weights (a
     pooling) belongs to the one after it, and so does a stem, that is a first stage of fewer than four
-    weighted layers.
+    weighted layers; of fewer than two where there are just three stages, as in ResNet-8.
     """
     groups: List[List[str]] = []
     size = None
@@ -120,9 +120,11 @@ def stages(student: nn.Module, seen: NetworkTrace) -> List[str]:
 
     merged: List[List[str]] = []
     carried: List[str] = []
+    left = sum(weight(group) > 0 for group in groups)
     for group in groups:
+        left -= weight(group) > 0
         group = carried + group
-        light = weight(group) < (4 if not merged else 1)
+        light = weight(group) < (1 if merged else 2 if left == 2 else 4)
         if light and group[-1] != groups[-1][-1]:
             carried = group
         elif light and merged:
