@@ -190,9 +190,11 @@ def dry_run(network: nn.Module, forward: Any, shape: Optional[Tuple[int, int, in
                     return forward(torch.zeros(2, *candidate, device=device))
             except ConfigurationError:
                 raise
-            except (RuntimeError, ValueError, AssertionError, IndexError) as failure:
+            except Exception as failure:
+                # Backbones answer a size that they cannot read with errors of any type.
                 error = failure
     finally:
         for module, training in flags:
             module.training = training
-    raise RuntimeError(str(error).strip().splitlines()[0]) from error
+    reason = str(error).strip() or type(error).__name__
+    raise RuntimeError(reason.splitlines()[0]) from error

@@ -1,4 +1,4 @@
-from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
 from mmengine.model import BaseModel
@@ -10,19 +10,25 @@ from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.models.class_index import ClassIndex
 from edudistill_mm.models.network import build_module, build_network
 from edudistill_mm.registry import MODELS, register
-from .fragment_cuts import automatic_cuts, named_cuts, trace
+from .feature_layout import feature_of
+from .fragment_cuts import automatic_cuts, named_cuts, trace, units
 
 
 class _CutReached(Exception):
-    """Carries the features out of a backbone that is left at a cut."""
+    """Carries the output of a module out of a backbone that is left at a cut."""
 
-    def __init__(self, feature: torch.Tensor) -> None:
+    def __init__(self, output: Any) -> None:
         super().__init__()
-        self.feature = feature
+        self.output = output
 
 
-def _leave(module: nn.Module, inputs: Tuple, output: torch.Tensor) -> None:
+def _leave(module: nn.Module, inputs: Tuple, output: Any) -> None:
     raise _CutReached(output)
+
+
+def _each(function: Callable[[torch.Tensor], torch.Tensor], scores: Any) -> Any:
+    """Apply a function to the scores of each branch of a ConformerHead, or to those of any other head."""
+    return tuple(map(function, scores)) if isinstance(scores, tuple) else function(scores)
 
 
 @register(MODELS)
@@ -80,6 +86,8 @@ class FragmentedStudent(BaseModel):
         else:
             raise ConfigurationError(
                 f'architecture.fragments must be "auto" or a list of module names, but got {fragments!r}')
+        if self.num_fragments > 1:
+            self._check_backward()
         self.references = nn.ModuleList(self._build_reference(index, reference or {})
                                         for index in range(self.num_fragments - 1))
         self._cut_handle = None
@@ -115,25 +123,35 @@ class FragmentedStudent(BaseModel):
             and module.out_features == self.num_classes]
         return max(layers, key=self.trace.order.get, default=None)
 
+    def _check_backward(self) -> None:
+        if getattr(self.student.backbone, 'no_custom_backward', True) is False:
+            raise ConfigurationError(
+                f'architecture.student.backbone of type {type(self.student.backbone).__name__} runs its layers inside '
+                f'a backward function of its own, where no gradient reaches a cut; set no_custom_backward=True')
+
     def _build_reference(self, index: int, cfg: dict) -> nn.Module:
         cut = self.cuts[index]
-        shape = self.trace.shapes[cut]
-        if shape is None or len(shape) != 4:
+        layout = self.trace.features.get(cut)
+        if layout is None:
             raise ConfigurationError(
-                f'architecture.fragments: "{cut}" returns {shape or "no tensor"}, but a teaching reference reads '
-                f'feature maps of shape [batch, channels, height, width]')
+                f'architecture.fragments: "{cut}" returns no features of shape [batch, channels, height, width] or '
+                f'[batch, tokens, channels], which a teaching reference reads')
         if not isinstance(getattr(self, 'head', None), ClsHead):
             raise ConfigurationError(
                 f'architecture.student must have a classification head (mmpretrain ClsHead) to be cut, but got '
                 f'{type(getattr(self, "head", None)).__name__}')
-        final = [s for name, s in self.trace.shapes.items()
-                 if name.startswith('backbone.') and s is not None and len(s) == 4]
         cfg = dict(cfg)
-        cfg.setdefault('type', 'TeachingReference')
-        cfg.setdefault('in_channels', shape[1])
+        cfg.setdefault('type', 'TokenTeachingReference' if layout.tokens else 'TeachingReference')
+        if cfg['type'] == ('TeachingReference' if layout.tokens else 'TokenTeachingReference'):
+            raise ConfigurationError(
+                f'architecture.reference.type is "{cfg["type"]}", but "{cut}" returns '
+                f'{"tokens" if layout.tokens else "feature maps"}; leave the type out')
+        final = [name for name in units(self.student, self.trace) if name in self.trace.features]
+        cfg.setdefault('in_channels', layout.channels)
         cfg.setdefault('num_classes', self.num_classes)
-        cfg.setdefault('width', final[-1][1])
-        cfg.setdefault('pool_size', 1 if index == self.num_fragments - 2 else 4)
+        cfg.setdefault('width', self.trace.features[final[-1]].channels)
+        if not layout.tokens:
+            cfg.setdefault('pool_size', 1 if index == self.num_fragments - 2 else 4)
         # The module, not a copy: whatever records `head.loss_module` sees the loss of every grade.
         cfg.setdefault('loss', self.head.loss_module)
         return build_module(cfg, 'architecture.reference', 'mmpretrain')
@@ -214,9 +232,16 @@ class FragmentedStudent(BaseModel):
             return self._loss(inputs, data_samples)
         scores = self.active_head(self._features(inputs))
         if not self.seen.complete:
-            columns = self.seen.columns(scores.device)
-            scores = torch.full_like(scores, float('-inf')).index_copy(1, columns, self.seen.select(scores))
-        return scores if mode == 'tensor' else self.active_head._get_predictions(scores, data_samples)
+            scores = _each(self._mask, scores)
+        if mode == 'tensor':
+            return scores
+        return self.active_head._get_predictions(
+            sum(scores) if isinstance(scores, tuple) else scores, data_samples)
+
+    def _mask(self, scores: torch.Tensor) -> torch.Tensor:
+        """Scores over all classes, minus infinity for those that are not taught yet."""
+        columns = self.seen.columns(scores.device)
+        return torch.full_like(scores, float('-inf')).index_copy(1, columns, self.seen.select(scores))
 
     def _features(self, inputs: torch.Tensor) -> Any:
         if self.at_full_depth:
@@ -224,14 +249,15 @@ class FragmentedStudent(BaseModel):
         try:
             self.student.extract_feat(inputs)
         except _CutReached as cut:
-            feature = cut.feature
-        return (self.reference(feature), )
+            feature = feature_of(cut.output, len(inputs))
+        layout = self.trace.features[self.cuts[self.depth - 1]]
+        return (self.reference(layout.read(feature)), )
 
     def _loss(self, inputs: torch.Tensor, data_samples: List[DataSample]) -> Dict[str, torch.Tensor]:
         head, features = self.active_head, self._features(inputs)
         if self.seen.complete:
             return head.loss(features, data_samples)
-        return head._get_loss(self.seen.select(head(features)), self._restrict(data_samples))
+        return head._get_loss(_each(self.seen.select, head(features)), self._restrict(data_samples))
 
     def _restrict(self, data_samples: List[DataSample]) -> List[DataSample]:
         """Labels numbered within the classes taught so far."""

@@ -1,0 +1,123 @@
+"""Which backbones of MMPretrain can be cut automatically, found by cutting each of them."""
+import copy
+from dataclasses import dataclass
+from typing import Any, Dict, Iterable, List, Optional, Tuple
+
+import torch
+from mmengine.registry import MODELS as ROOT_MODELS
+from mmpretrain.registry import MODELS
+from mmpretrain.structures import DataSample
+from torch import nn
+
+from edudistill_mm.errors import ConfigurationError
+from edudistill_mm.models import FragmentedStudent
+from edudistill_mm.models.network import build_module
+
+NUM_CLASSES = 6
+
+# The smallest official variant of each backbone (of a small image, where the backbone is told the size), with
+# the channels that its head reads. Neck and head are GlobalAveragePooling and LinearClsHead unless given.
+STUDENTS: Dict[str, Dict[str, Any]] = {
+    'AlexNet': dict(backbone=dict(num_classes=NUM_CLASSES), neck=None, head=dict(type='ClsHead')),
+    'BEiTViT': dict(backbone=dict(arch='deit-tiny', img_size=64, patch_size=16, out_type='avg_featmap',
+                                  use_abs_pos_emb=False, use_rel_pos_bias=True), channels=192, neck=None),
+    'CSPDarkNet': dict(backbone=dict(depth=53), channels=1024),
+    'CSPResNeXt': dict(backbone=dict(depth=50), channels=2048),
+    'CSPResNet': dict(backbone=dict(depth=50), channels=1024),
+    'Conformer': dict(backbone=dict(arch='tiny', drop_path_rate=0.1), neck=None,
+                      head=dict(type='ConformerHead', in_channels=[256, 384])),
+    'ConvMixer': dict(backbone=dict(arch='768/32'), channels=768),
+    'ConvNeXt': dict(backbone=dict(arch='atto', drop_path_rate=0.1, use_grn=True, layer_scale_init_value=0.),
+                     channels=320, neck=None),
+    'DaViT': dict(backbone=dict(arch='t', out_indices=(3, ), drop_path_rate=0.1), channels=768),
+    'DeiT3': dict(backbone=dict(arch='s', img_size=64, patch_size=16, drop_path_rate=0.05), channels=384, neck=None,
+                  head=dict(type='VisionTransformerClsHead')),
+    'DenseNet': dict(backbone=dict(arch='121'), channels=1024),
+    'DistilledVisionTransformer': dict(backbone=dict(arch='deit-tiny', img_size=64, patch_size=16), channels=192,
+                                       neck=None, head=dict(type='DeiTClsHead')),
+    'EdgeNeXt': dict(backbone=dict(arch='xxsmall', out_indices=(3, ), gap_before_final_norm=True), channels=168,
+                     neck=None),
+    'EfficientFormer': dict(backbone=dict(arch='l1'), channels=448, neck=dict(type='GlobalAveragePooling', dim=1),
+                            head=dict(type='EfficientFormerClsHead')),
+    'EfficientNet': dict(backbone=dict(arch='b0'), channels=1280),
+    'EfficientNetV2': dict(backbone=dict(arch='b0'), channels=1280),
+    'HRNet': dict(backbone=dict(arch='w18'), channels=2048, neck=[
+        dict(type='HRFuseScales', in_channels=(18, 36, 72, 144)), dict(type='GlobalAveragePooling')]),
+    'HiViT': dict(backbone=dict(arch='tiny', img_size=64, ape=True, rpe=True, drop_path_rate=0.05), channels=384),
+    'HorNet': dict(backbone=dict(arch='tiny', drop_path_rate=0.2), channels=512, neck=None),
+    'InceptionV3': dict(backbone=dict(num_classes=NUM_CLASSES, aux_logits=False), neck=None,
+                        head=dict(type='ClsHead')),
+    'LeNet5': dict(backbone=dict(num_classes=NUM_CLASSES), neck=None, head=dict(type='ClsHead')),
+    'LeViT': dict(backbone=dict(arch='128s', img_size=64, patch_size=16, out_indices=(2, )), channels=384,
+                  head=dict(type='LeViTClsHead', distillation=False)),
+    'MViT': dict(backbone=dict(arch='tiny', img_size=64, drop_path_rate=0.1), channels=768),
+    'MixMIMTransformer': dict(backbone=dict(arch='B', drop_path_rate=0.1), channels=1024, neck=None),
+    'MlpMixer': dict(backbone=dict(arch='s', img_size=64, patch_size=16, drop_rate=0.1), channels=512,
+                     neck=dict(type='GlobalAveragePooling', dim=1)),
+    'MobileNetV2': dict(backbone=dict(), channels=1280),
+    'MobileNetV3': dict(backbone=dict(arch='small'), channels=576),
+    'MobileOne': dict(backbone=dict(arch='s0', out_indices=(3, )), channels=1024),
+    'MobileViT': dict(backbone=dict(arch='xx_small'), channels=320),
+    'PCPVT': dict(backbone=dict(arch='small', out_indices=(3, ), norm_after_stage=[False, False, False, True]),
+                  channels=512),
+    'PoolFormer': dict(backbone=dict(arch='s12', drop_path_rate=0.1), channels=512),
+    'PyramidVig': dict(backbone=dict(arch='tiny', drop_path=0.1), channels=384,
+                       head=dict(type='VigClsHead', hidden_dim=1024)),
+    'RIFormer': dict(backbone=dict(arch='s12', drop_path_rate=0.1), channels=512),
+    'RegNet': dict(backbone=dict(arch='regnetx_400mf'), channels=384),
+    'RepLKNet': dict(backbone=dict(arch='31B', out_indices=(3, )), channels=1024),
+    'RepMLPNet': dict(backbone=dict(arch='B', img_size=224, out_indices=(3, ), reparam_conv_kernels=(1, 3)),
+                      channels=768),
+    'RepVGG': dict(backbone=dict(arch='A0', out_indices=(3, )), channels=1280),
+    'Res2Net': dict(backbone=dict(depth=50, scales=8, base_width=14), channels=2048),
+    'ResNeSt': dict(backbone=dict(depth=50, out_indices=(3, )), channels=2048),
+    'ResNeXt': dict(backbone=dict(depth=50, groups=32, width_per_group=4), channels=2048),
+    'ResNet': dict(backbone=dict(depth=18), channels=512),
+    'ResNetV1c': dict(backbone=dict(depth=50), channels=2048),
+    'ResNetV1d': dict(backbone=dict(depth=50), channels=2048),
+    'ResNet_CIFAR': dict(backbone=dict(depth=18), channels=512),
+    'RevVisionTransformer': dict(backbone=dict(arch='deit-tiny', img_size=64, patch_size=16, out_type='avg_featmap',
+                                               no_custom_backward=True), channels=384, neck=None),
+    'SEResNeXt': dict(backbone=dict(depth=50, groups=32, width_per_group=4), channels=2048),
+    'SEResNet': dict(backbone=dict(depth=50), channels=2048),
+    'SVT': dict(backbone=dict(arch='small', out_indices=(3, ), norm_after_stage=[False, False, False, True]),
+                channels=512),
+    'ShuffleNetV1': dict(backbone=dict(), channels=960),
+    'ShuffleNetV2': dict(backbone=dict(), channels=1024),
+    'SparseConvNeXt': dict(backbone=dict(arch='small'), channels=768, neck=None),
+    'SparseResNet': dict(backbone=dict(depth=50), channels=2048),
+    'SwinTransformer': dict(backbone=dict(arch='tiny', img_size=64, drop_path_rate=0.2), channels=768),
+    'SwinTransformerV2': dict(backbone=dict(arch='tiny', img_size=64, drop_path_rate=0.2), channels=768),
+    'T2T_ViT': dict(backbone=dict(img_size=64, t2t_cfg=dict(token_dims=64, use_performer=False), num_layers=14,
+                                  layer_cfgs=dict(num_heads=6, feedforward_channels=1152), drop_path_rate=0.1),
+                    channels=384, neck=None, head=dict(type='VisionTransformerClsHead')),
+    'TIMMBackbone': dict(backbone=dict(model_name='resnet18'), channels=512),
+    'TNT': dict(backbone=dict(arch='s', img_size=64, patch_size=16, drop_path_rate=0.1), channels=384, neck=None),
+    'TinyViT': dict(backbone=dict(arch='5m', img_size=(64, 64), window_size=[7, 7, 14, 7], out_indices=(3, ),
+                                  gap_before_final_norm=True), channels=320, neck=None),
+    'VAN': dict(backbone=dict(arch='tiny', drop_path_rate=0.1), channels=256),
+    'VGG': dict(backbone=dict(depth=11), channels=512),
+    'ViTEVA02': dict(backbone=dict(arch='t', img_size=56, patch_size=14, out_type='avg_featmap'), channels=192,
+                     neck=None),
+    'ViTSAM': dict(backbone=dict(arch='base', img_size=64, patch_size=16, out_channels=256, window_size=14),
+                   channels=256),
+    'Vig': dict(backbone=dict(arch='tiny', drop_path=0.1), channels=192,
+                head=dict(type='VigClsHead', hidden_dim=1024)),
+    'VisionTransformer': dict(backbone=dict(arch='deit-tiny', img_size=64, patch_size=16), channels=192, neck=None,
+                              head=dict(type='VisionTransformerClsHead')),
+    'XCiT': dict(backbone=dict(patch_size=16, embed_dims=128, depth=12, num_heads=4, mlp_ratio=4, qkv_bias=True,
+                               layer_scale_init_value=1.0, tokens_norm=False), channels=128, neck=None),
+    # Backbones of self-supervised pretraining
+    'BEiTPretrainViT': dict(backbone=dict(arch='deit-tiny', img_size=64, patch_size=16, out_type='raw'), channels=192),
+    'CAEPretrainViT': dict(backbone=dict(arch='deit-tiny', img_size=64, patch_size=16), channels=192),
+    'MAEHiViT': dict(backbone=dict(arch='tiny', img_size=64), channels=384),
+    'MAEViT': dict(backbone=dict(arch='deit-tiny', img_size=64, patch_size=16), channels=192),
+    'MFFViT': dict(backbone=dict(arch='deit-tiny', img_size=64, patch_size=16, out_indices=[0, 11]), channels=192),
+    'MILANViT': dict(backbone=dict(arch='deit-tiny', img_size=64, patch_size=16), channels=192),
+    'MaskFeatViT': dict(backbone=dict(arch='deit-tiny', img_size=64, patch_size=16), channels=192),
+    'MixMIMPretrainTransformer': dict(backbone=dict(arch='B'), channels=1024),
+    'MoCoV3ViT': dict(backbone=dict(arch='mocov3-small', img_size=64, patch_size=16, stop_grad_conv1=True), channels=384, neck=None,
+                      head=dict(type='VisionTransformerClsHead')),
+    'SimMIMSwinTransformer': dict(backbone=dict(arch='tiny', img_size=64), channels=768),
+    'iTPNHiViT': dict(backbone=dict(arch='base', img_size=64, reconstruction_type='pixel'), channels=512),
+}
