@@ -16,11 +16,14 @@ def feature_of(output: Any, batch_size: int) -> Optional[torch.Tensor]:
         batch_size (int): Number of images. What has another first dimension (the pixels of TNT) is not taken.
 
     Returns:
-        torch.Tensor | None: The first tensor of shape [batch_size, ...] with at least three dimensions.
+        torch.Tensor | None: The first tensor of shape [batch_size, ...] with at least three dimensions. What is
+            pooled to [B, C, 1] counts as no features any more.
     """
     outputs = output if isinstance(output, (tuple, list)) else (output, )
     for item in outputs:
-        if isinstance(item, torch.Tensor) and item.ndim > 2 and len(item) == batch_size:
+        if not isinstance(item, torch.Tensor) or item.ndim < 3 or len(item) != batch_size:
+            continue
+        if item.ndim > 3 or item.shape[2] > 1:
             return item
     return None
 

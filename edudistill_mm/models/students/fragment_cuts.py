@@ -19,12 +19,14 @@ class NetworkTrace:
         calls (dict[str, int]): How often each module ran.
         features (dict[str, FeatureLayout]): Layout of each module's features, of those that return any.
         num_classes (int): Width of the output.
+        image_shape (tuple[int, int, int]): (C, H, W) of the image.
     """
 
     order: Dict[str, int]
     calls: Dict[str, int]
     features: Dict[str, FeatureLayout]
     num_classes: int
+    image_shape: Tuple[int, int, int]
 
 
 def trace(student: nn.Module, input_shape: Optional[Tuple[int, int, int]] = None) -> NetworkTrace:
@@ -80,7 +82,7 @@ def trace(student: nn.Module, input_shape: Optional[Tuple[int, int, int]] = None
             f'{type(student).__name__} returns {tuple(getattr(scores, "shape", ())) or type(scores).__name__}')
     features = {
         name: FeatureLayout.of(shape, image_shape[2:]) for name, shape in outputs.items() if shape is not None}
-    return NetworkTrace(order, calls, features, scores.shape[1])
+    return NetworkTrace(order, calls, features, scores.shape[1], tuple(image_shape[1:]))
 
 
 def _weighted_layers(module: nn.Module) -> int:
@@ -104,14 +106,19 @@ def units(student: nn.Module, seen: NetworkTrace) -> List[str]:
     return names
 
 
-def _chain(seen: NetworkTrace, names: Sequence[str]) -> List[str]:
-    """The units with features, without side branches: those of lower resolution than a later unit."""
+def _chain(student: nn.Module, seen: NetworkTrace, names: Sequence[str]) -> List[str]:
+    """The units with features, without side branches: those of lower resolution than a later unit with weights."""
     chain: List[str] = []
     highest = 0
-    for name in reversed([name for name in names if name in seen.features]):
-        if seen.features[name].positions >= highest:
-            highest = seen.features[name].positions
+    for name in reversed(names):
+        module = student.get_submodule(name)
+        if name not in seen.features or isinstance(module, nn.Identity):
+            continue
+        positions = seen.features[name].positions
+        if positions >= highest:
             chain.insert(0, name)
+            if _weighted_layers(module):
+                highest = positions
     return chain
 
 
@@ -150,21 +157,22 @@ def _stages(student: nn.Module, seen: NetworkTrace, chain: Sequence[str]) -> Lis
 def _blocks(student: nn.Module, seen: NetworkTrace, stage: Sequence[str]) -> List[str]:
     """Names of the modules that end the blocks of a stage.
 
-    The blocks are the units of the type that holds the most weighted layers. Units without weights (a norm, an
-    activation) at the same resolution belong to the block before them.
+    The blocks are the modules of one type in one container that hold the most weighted layers. Units without
+    weights (a norm, an activation) at the same resolution belong to the block before them.
     """
     stage = list(stage)
     while True:
         weights = {name: _weighted_layers(student.get_submodule(name)) for name in stage}
         heavy = [name for name in stage if weights[name] > 1] or [name for name in stage if weights[name]]
-        kinds: Dict[type, List[str]] = {}
+        kinds: Dict[Tuple[str, type], List[str]] = {}
         for name in heavy:
-            kinds.setdefault(type(student.get_submodule(name)), []).append(name)
+            kind = (name.rpartition('.')[0], type(student.get_submodule(name)))
+            kinds.setdefault(kind, []).append(name)
         blocks = max(kinds.values(), key=lambda names: sum(map(weights.get, names)), default=[])
         if len(blocks) != 1 or not isinstance(student.get_submodule(blocks[0]), nn.Sequential):
             break
         index = stage.index(blocks[0])
-        stage[index:index + 1] = _chain(seen, _open(student, seen, blocks[0]))
+        stage[index:index + 1] = _chain(student, seen, _open(student, seen, blocks[0]))
     ends = []
     for block in blocks:
         end = stage.index(block)
@@ -196,7 +204,7 @@ def automatic_cuts(student: nn.Module, seen: NetworkTrace, count: Optional[int])
     if count == 1:
         return ['backbone']
     names = units(student, seen) if isinstance(getattr(student, 'backbone', None), nn.Module) else []
-    found = _stages(student, seen, _chain(seen, names))
+    found = _stages(student, seen, _chain(student, seen, names))
     ends, kind, default = [stage[-1] for stage in found], 'stages', len(found)
     if len(found) == 1:
         blocks = _blocks(student, seen, found[0])

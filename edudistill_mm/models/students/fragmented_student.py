@@ -2,7 +2,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
 from mmengine.model import BaseModel
-from mmpretrain.models.heads import ClsHead
+from mmpretrain.models.heads import ClsHead, EfficientFormerClsHead, LeViTClsHead
 from mmpretrain.structures import DataSample
 from torch import nn
 
@@ -76,6 +76,7 @@ class FragmentedStudent(BaseModel):
         for name, child in student.named_children():
             if name != 'data_preprocessor':
                 self.add_module(name, child)
+        self._check_training()
         self.input_shape = input_shape
         self.trace = trace(student, input_shape)
         self.num_classes = self.trace.num_classes
@@ -86,8 +87,6 @@ class FragmentedStudent(BaseModel):
         else:
             raise ConfigurationError(
                 f'architecture.fragments must be "auto" or a list of module names, but got {fragments!r}')
-        if self.num_fragments > 1:
-            self._check_backward()
         self.references = nn.ModuleList(self._build_reference(index, reference or {})
                                         for index in range(self.num_fragments - 1))
         self._cut_handle = None
@@ -123,11 +122,18 @@ class FragmentedStudent(BaseModel):
             and module.out_features == self.num_classes]
         return max(layers, key=self.trace.order.get, default=None)
 
-    def _check_backward(self) -> None:
-        if getattr(self.student.backbone, 'no_custom_backward', True) is False:
+    def _check_training(self) -> None:
+        """Refuse what only fails once it is trained."""
+        head, backbone = getattr(self, 'head', None), getattr(self, 'backbone', None)
+        if isinstance(head, (EfficientFormerClsHead, LeViTClsHead)) and (
+                getattr(head, 'dist', False) or getattr(head, 'distillation', False)):
             raise ConfigurationError(
-                f'architecture.student.backbone of type {type(self.student.backbone).__name__} runs its layers inside '
-                f'a backward function of its own, where no gradient reaches a cut; set no_custom_backward=True')
+                f'architecture.student.head of type {type(head).__name__} cannot be trained by MMPretrain with '
+                f'distillation=True, its default; set distillation=False')
+        if getattr(backbone, 'no_custom_backward', True) is False:
+            raise ConfigurationError(
+                f'architecture.student.backbone of type {type(backbone).__name__} runs its layers inside a backward '
+                f'function of its own, where no gradient reaches a cut; set no_custom_backward=True')
 
     def _build_reference(self, index: int, cfg: dict) -> nn.Module:
         cut = self.cuts[index]
@@ -198,7 +204,8 @@ class FragmentedStudent(BaseModel):
                 f'a grade asks for {fragments} fragments, but the student has {self.num_fragments}: {self.cuts}')
         seen = ClassIndex(seen, self.num_classes)
         head = getattr(self, 'head', None)
-        if not seen.complete and not (isinstance(head, ClsHead) and type(head).loss is ClsHead.loss):
+        plain_losses = (ClsHead.loss, EfficientFormerClsHead.loss)
+        if not seen.complete and not (isinstance(head, ClsHead) and type(head).loss in plain_losses):
             raise ConfigurationError(
                 f'architecture.student.head of type {type(head).__name__} computes its loss over all classes only, '
                 f'so no grade can teach a part of them')
