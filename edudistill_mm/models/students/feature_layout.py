@@ -12,12 +12,14 @@ def feature_of(output: Any, batch_size: int) -> Optional[torch.Tensor]:
     """The features in what a module returns.
 
     Args:
-        output (Any): A tensor, or a tuple or list such as ``(tokens, hw_shape)`` or several branches.
-        batch_size (int): Number of images. What has another first dimension (the pixels of TNT) is not taken.
+        output (Any): A tensor, or a tuple or list such as ``(tokens, hw_shape)`` or several
+            branches.
+        batch_size (int): Number of images. What has another first dimension (the pixels of TNT) is
+            not taken.
 
     Returns:
-        torch.Tensor | None: The first tensor of shape [batch_size, ...] with at least three dimensions. What is
-            pooled to [B, C, 1] counts as no features any more.
+        torch.Tensor | None: The first tensor of shape [batch_size, ...] with at least three
+            dimensions. What is pooled to [B, C, 1] counts as no features any more.
     """
     outputs = output if isinstance(output, (tuple, list)) else (output, )
     for item in outputs:
@@ -48,7 +50,8 @@ class FeatureLayout:
     def of(cls, shape: Sequence[int], image_size: Tuple[int, int]) -> 'FeatureLayout':
         """Tell the layout from a shape.
 
-        The side lengths of a map have the image's ratio, and the patches among the tokens fill such a map.
+        The side lengths of a map have the image's ratio, and the patches among the tokens fill
+        such a map.
 
         Args:
             shape (Sequence[int]): [B, C, H, W] or [B, H, W, C] of a map, [B, N, C] of tokens, or
@@ -56,11 +59,13 @@ class FeatureLayout:
             image_size (tuple[int, int]): (H, W) of the image.
 
         Returns:
-            FeatureLayout: The layout. When in doubt, channels come first in a map and each token is a patch.
+            FeatureLayout: The layout. When in doubt, channels come first in a map and each token
+                is a patch.
         """
         shape, ratio = tuple(shape), math.log(image_size[0] / image_size[1])
         if len(shape) == 4:
-            first, last = (abs(math.log(height / width) - ratio) for height, width in (shape[2:], shape[1:3]))
+            first, last = (
+                abs(math.log(height / width) - ratio) for height, width in (shape[2:], shape[1:3]))
             return cls(shape, tokens=False, channels_last=last < first)
         prefix = 0
         if len(shape) == 3:

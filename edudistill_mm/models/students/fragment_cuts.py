@@ -7,6 +7,7 @@ from torch import nn
 
 from edudistill_mm.errors import ConfigurationError, did_you_mean
 from edudistill_mm.models.network import dry_run
+
 from .feature_layout import FeatureLayout, feature_of
 
 
@@ -15,9 +16,11 @@ class NetworkTrace:
     """What one forward pass of a classifier did.
 
     Args:
-        order (dict[str, int]): For each module that ran, the place of its last run in the order of completion.
+        order (dict[str, int]): For each module that ran, the place of its last run in the order of
+            completion.
         calls (dict[str, int]): How often each module ran.
-        features (dict[str, FeatureLayout]): Layout of each module's features, of those that return any.
+        features (dict[str, FeatureLayout]): Layout of each module's features, of those that return
+            any.
         num_classes (int): Width of the output.
         image_shape (tuple[int, int, int]): (C, H, W) of the image.
     """
@@ -34,13 +37,15 @@ def trace(student: nn.Module, input_shape: Optional[Tuple[int, int, int]] = None
 
     Args:
         student (nn.Module): An MMPretrain classifier.
-        input_shape (tuple[int, int, int], optional): (C, H, W); see :func:`dry_run` for the default.
+        input_shape (tuple[int, int, int], optional): (C, H, W); see :func:`dry_run` for the
+            default.
 
     Returns:
         NetworkTrace: The trace.
 
     Raises:
-        ConfigurationError: If the classifier cannot be run, or has no output of shape [B, num_classes].
+        ConfigurationError: If the classifier cannot be run, or has no output of shape [B,
+            num_classes].
     """
     order: Dict[str, int] = {}
     calls: Dict[str, int] = {}
@@ -68,6 +73,13 @@ def trace(student: nn.Module, input_shape: Optional[Tuple[int, int, int]] = None
     try:
         output = dry_run(student, forward, input_shape)
     except RuntimeError as error:
+        backbone = type(getattr(student, 'backbone', student))
+        if '.selfsup.' in backbone.__module__ or '.sparse_' in backbone.__module__:
+            raise ConfigurationError(
+                f'architecture.student.backbone of type {backbone.__name__} is one of self-supervised '
+                f'pretraining, whose forward pass wants masks ({error}); use the one that its checkpoints '
+                f'are fine-tuned with'
+            ) from error
         raise ConfigurationError(
             f'architecture.student cannot be run on a zero image ({error}); give architecture.input_shape='
             f'(channels, height, width)') from error
@@ -79,9 +91,11 @@ def trace(student: nn.Module, input_shape: Optional[Tuple[int, int, int]] = None
     if not isinstance(scores, torch.Tensor) or scores.ndim != 2:
         raise ConfigurationError(
             f'architecture.student must return class scores of shape [batch, classes], but '
-            f'{type(student).__name__} returns {tuple(getattr(scores, "shape", ())) or type(scores).__name__}')
+            f'{type(student).__name__} returns '
+            f'{tuple(getattr(scores, "shape", ())) or type(scores).__name__}')
     features = {
-        name: FeatureLayout.of(shape, image_shape[2:]) for name, shape in outputs.items() if shape is not None}
+        name: FeatureLayout.of(shape, image_shape[2:])
+        for name, shape in outputs.items() if shape is not None}
     return NetworkTrace(order, calls, features, scores.shape[1], tuple(image_shape[1:]))
 
 
@@ -90,7 +104,7 @@ def _weighted_layers(module: nn.Module) -> int:
 
 
 def _open(student: nn.Module, seen: NetworkTrace, name: str) -> List[str]:
-    """Names of the modules that a module runs, in order; containers that do not run themselves are opened."""
+    """Names of the modules that a module runs, in order; containers that do not run are opened."""
     names: List[str] = []
     for child, _ in student.get_submodule(name).named_children():
         path = f'{name}.{child}'
@@ -99,7 +113,7 @@ def _open(student: nn.Module, seen: NetworkTrace, name: str) -> List[str]:
 
 
 def units(student: nn.Module, seen: NetworkTrace) -> List[str]:
-    """Names of the modules that a backbone runs one after another, a single wrapper around them opened."""
+    """Names of the modules that a backbone runs one after another, a wrapper around all opened."""
     names = _open(student, seen, 'backbone')
     while len(names) == 1 and _open(student, seen, names[0]):
         names = _open(student, seen, names[0])
@@ -107,7 +121,10 @@ def units(student: nn.Module, seen: NetworkTrace) -> List[str]:
 
 
 def _chain(student: nn.Module, seen: NetworkTrace, names: Sequence[str]) -> List[str]:
-    """The units with features, without side branches: those of lower resolution than a later unit with weights."""
+    """The units with features, without side branches.
+
+    A side branch has a lower resolution than a later unit with weights.
+    """
     chain: List[str] = []
     highest = 0
     for name in reversed(names):
@@ -125,8 +142,9 @@ def _chain(student: nn.Module, seen: NetworkTrace, names: Sequence[str]) -> List
 def _stages(student: nn.Module, seen: NetworkTrace, chain: Sequence[str]) -> List[List[str]]:
     """Units of each stage.
 
-    A stage is a run of modules with features of the same resolution. A stage without weights (a pooling)
-    belongs to the one after it, and so does a stem, that is a first stage of fewer than four weighted layers.
+    A stage is a run of modules with features of the same resolution. A stage without weights (a
+    pooling) belongs to the one after it, and so does a stem, that is a first stage of fewer than
+    four weighted layers.
     """
     groups: List[List[str]] = []
     resolution = None
@@ -157,13 +175,15 @@ def _stages(student: nn.Module, seen: NetworkTrace, chain: Sequence[str]) -> Lis
 def _blocks(student: nn.Module, seen: NetworkTrace, stage: Sequence[str]) -> List[str]:
     """Names of the modules that end the blocks of a stage.
 
-    The blocks are the modules of one type in one container that hold the most weighted layers. Units without
-    weights (a norm, an activation) at the same resolution belong to the block before them.
+    The blocks are the modules of one type in one container that hold the most weighted layers.
+    Units without weights (a norm, an activation) at the same resolution belong to the block before
+    them.
     """
     stage = list(stage)
     while True:
         weights = {name: _weighted_layers(student.get_submodule(name)) for name in stage}
-        heavy = [name for name in stage if weights[name] > 1] or [name for name in stage if weights[name]]
+        heavy = [name for name in stage if weights[name] > 1] or [
+            name for name in stage if weights[name]]
         kinds: Dict[Tuple[str, type], List[str]] = {}
         for name in heavy:
             kind = (name.rpartition('.')[0], type(student.get_submodule(name)))
@@ -186,14 +206,15 @@ def _blocks(student: nn.Module, seen: NetworkTrace, stage: Sequence[str]) -> Lis
 def automatic_cuts(student: nn.Module, seen: NetworkTrace, count: Optional[int]) -> List[str]:
     """Choose the modules that end the fragments of ``fragments='auto'``.
 
-    The stages of the backbone, that is its parts of equal resolution, are shared out evenly; where the
-    resolution never changes (ViT, MLP-Mixer, ConvMixer, ...), its blocks are.
+    The stages of the backbone, that is its parts of equal resolution, are shared out evenly; where
+    the resolution never changes (ViT, MLP-Mixer, ConvMixer, ...), its blocks are.
 
     Args:
         student (nn.Module): An MMPretrain classifier with a ``backbone``.
         seen (NetworkTrace): Its trace.
-        count (int, optional): Number of fragments wanted. Defaults to None: one fragment a stage, and of
-            blocks as many fragments as an ImageNet network has stages, four, or fewer if there are fewer.
+        count (int, optional): Number of fragments wanted. Defaults to None: one fragment a stage,
+            and of blocks as many fragments as an ImageNet network has stages, four, or fewer if
+            there are fewer.
 
     Returns:
         list[str]: One module name a fragment, the last of which ends the backbone.
@@ -203,7 +224,8 @@ def automatic_cuts(student: nn.Module, seen: NetworkTrace, count: Optional[int])
     """
     if count == 1:
         return ['backbone']
-    names = units(student, seen) if isinstance(getattr(student, 'backbone', None), nn.Module) else []
+    has_backbone = isinstance(getattr(student, 'backbone', None), nn.Module)
+    names = units(student, seen) if has_backbone else []
     found = _stages(student, seen, _chain(student, seen, names))
     ends, kind, default = [stage[-1] for stage in found], 'stages', len(found)
     if len(found) == 1:
@@ -214,8 +236,8 @@ def automatic_cuts(student: nn.Module, seen: NetworkTrace, count: Optional[int])
     if not ends or count > len(ends):
         backbone = type(getattr(student, 'backbone', student)).__name__
         raise ConfigurationError(
-            f'architecture.fragments="auto" finds {len(ends)} {kind} in {backbone}, but the curriculum needs '
-            f'{count or "at least 1"} fragments; name the modules that end the fragments instead')
+            f'architecture.fragments="auto" finds {len(ends)} {kind} in {backbone}, but the curriculum '
+            f'needs {count or "at least 1"} fragments; name the modules that end the fragments instead')
     cuts = [ends[round(len(ends) * (index + 1) / count) - 1] for index in range(count)]
     return cuts[:-1] + (_weighted_after(student, seen, cuts[-1])[-1:] or cuts[-1:])
 
@@ -240,8 +262,8 @@ def named_cuts(student: nn.Module, seen: NetworkTrace, names: Sequence[str]) -> 
         list[str]: The full names.
 
     Raises:
-        ConfigurationError: If a module does not exist, does not run exactly once, is out of order, or if
-            the last one does not end the backbone.
+        ConfigurationError: If a module does not exist, does not run exactly once, is out of order,
+            or if the last one does not end the backbone.
     """
     cuts: List[str] = []
     for name in names:
@@ -265,6 +287,6 @@ def named_cuts(student: nn.Module, seen: NetworkTrace, names: Sequence[str]) -> 
     later = _weighted_after(student, seen, cuts[-1])
     if later:
         raise ConfigurationError(
-            f'architecture.fragments ends with "{names[-1]}", but "{later[-1].removeprefix("backbone.")}" runs after '
-            f'it: the last fragment must end the backbone')
+            f'architecture.fragments ends with "{names[-1]}", but '
+            f'"{later[-1].removeprefix("backbone.")}" runs after it: the last fragment must end the backbone')
     return cuts

@@ -10,6 +10,7 @@ from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.models.class_index import ClassIndex
 from edudistill_mm.models.network import build_module, build_network
 from edudistill_mm.registry import MODELS, register
+
 from .feature_layout import feature_of
 from .fragment_cuts import automatic_cuts, named_cuts, trace, units
 
@@ -27,7 +28,7 @@ def _leave(module: nn.Module, inputs: Tuple, output: Any) -> None:
 
 
 def _each(function: Callable[[torch.Tensor], torch.Tensor], scores: Any) -> Any:
-    """Apply a function to the scores of each branch of a ConformerHead, or to those of any other head."""
+    """Apply a function to a head's scores, or to each branch's scores of a ConformerHead."""
     return tuple(map(function, scores)) if isinstance(scores, tuple) else function(scores)
 
 
@@ -35,26 +36,30 @@ def _each(function: Callable[[torch.Tensor], torch.Tensor], scores: Any) -> Any:
 class FragmentedStudent(BaseModel):
     """An MMPretrain classifier that can run its first fragments only.
 
-    At full depth and with all classes it *is* the classifier: the same forward, under the same parameter
-    names. At a lower grade its backbone is left right after the module that ends the last active fragment
-    (no later module runs, nothing of it is kept), and the :class:`TeachingReference` of that depth
-    classifies. As long as only a part of the classes is taught, losses are computed over those classes, and
-    predictions score zero for all others.
+    At full depth and with all classes it *is* the classifier: the same forward, under the same
+    parameter names. At a lower grade its backbone is left right after the module that ends the
+    last active fragment (no later module runs, nothing of it is kept), and the
+    :class:`TeachingReference` of that depth classifies. As long as only a part of the classes is
+    taught, losses are computed over those classes, and predictions score zero for all others.
 
     Args:
-        student (str | dict | nn.Module): The classifier: a model config, ``'package::config'``, the path of a
-            config file, or a built module.
-        fragments (str | Sequence[str]): ``'auto'`` for the stages of the backbone, or the names of the
-            modules that end each fragment, in order, the last of which ends the backbone.
-            Defaults to 'auto'.
-        reference (dict, optional): Config of the teaching references.
-            Defaults to ``dict(type='TeachingReference')``.
-        num_fragments (int, optional): With ``'auto'``, how many fragments the stages are shared out to.
-            :class:`EducationDistill` fills it in from the curriculum. Defaults to None: one a stage.
-        input_shape (tuple[int, int, int], optional): (C, H, W) of an image for the dry run that finds shapes
-            and order. Defaults to None: the channels that the student reads, and a size that it accepts.
+        student (str | dict | nn.Module): The classifier: a model config, ``'package::config'``,
+            the path of a config file, or a built module.
+        fragments (str | Sequence[str]): ``'auto'`` for the stages of the backbone (its blocks, if
+            the resolution never changes), or the names of the modules that end each fragment, in
+            order, the last of which ends the backbone. Defaults to 'auto'.
+        reference (dict, optional): Config of the teaching references. Its type defaults to
+            :class:`TeachingReference` at a cut that returns feature maps, and to
+            :class:`TokenTeachingReference` at one that returns tokens. Defaults to None.
+        num_fragments (int, optional): With ``'auto'``, how many fragments the stages or blocks are
+            shared out to. :class:`EducationDistill` fills it in from the curriculum. Defaults to
+            None: one a stage, and four of blocks, or fewer if there are fewer.
+        input_shape (tuple[int, int, int], optional): (C, H, W) of an image for the dry run that
+            finds shapes and order. Defaults to None: the channels that the student reads, and a
+            size that it accepts.
         data_preprocessor (dict | nn.Module, optional): Defaults to None: the student's own.
-        init_cfg (dict, optional): Defaults to None. The student's and the references' own count as well.
+        init_cfg (dict, optional): Defaults to None. The student's and the references' own count as
+            well.
 
     Raises:
         ConfigurationError: If the student cannot be cut as asked.
@@ -70,8 +75,8 @@ class FragmentedStudent(BaseModel):
                  init_cfg: Optional[dict] = None) -> None:
         student = build_network(student, 'architecture.student')
         super().__init__(data_preprocessor or getattr(student, 'data_preprocessor', None), init_cfg)
-        # The children are shared and carry the plain names; the classifier itself stays outside of the module
-        # tree, or each parameter would have a second name.
+        # The children are shared and carry the plain names; the classifier itself stays outside of
+        # the module tree, or each parameter would have a second name.
         self.__dict__['student'] = student
         for name, child in student.named_children():
             if name != 'data_preprocessor':
@@ -128,24 +133,25 @@ class FragmentedStudent(BaseModel):
         if isinstance(head, (EfficientFormerClsHead, LeViTClsHead)) and (
                 getattr(head, 'dist', False) or getattr(head, 'distillation', False)):
             raise ConfigurationError(
-                f'architecture.student.head of type {type(head).__name__} cannot be trained by MMPretrain with '
-                f'distillation=True, its default; set distillation=False')
+                f'architecture.student.head of type {type(head).__name__} cannot be trained by MMPretrain '
+                f'with distillation=True, its default; set distillation=False')
         if getattr(backbone, 'no_custom_backward', True) is False:
             raise ConfigurationError(
-                f'architecture.student.backbone of type {type(backbone).__name__} runs its layers inside a backward '
-                f'function of its own, where no gradient reaches a cut; set no_custom_backward=True')
+                f'architecture.student.backbone of type {type(backbone).__name__} runs its layers inside '
+                f'a backward function of its own, where no gradient reaches a cut; set '
+                f'no_custom_backward=True')
 
     def _build_reference(self, index: int, cfg: dict) -> nn.Module:
         cut = self.cuts[index]
         layout = self.trace.features.get(cut)
         if layout is None:
             raise ConfigurationError(
-                f'architecture.fragments: "{cut}" returns no features of shape [batch, channels, height, width] or '
-                f'[batch, tokens, channels], which a teaching reference reads')
+                f'architecture.fragments: "{cut}" returns no features of shape [batch, channels, height, '
+                f'width] or [batch, tokens, channels], which a teaching reference reads')
         if not isinstance(getattr(self, 'head', None), ClsHead):
             raise ConfigurationError(
-                f'architecture.student must have a classification head (mmpretrain ClsHead) to be cut, but got '
-                f'{type(getattr(self, "head", None)).__name__}')
+                f'architecture.student must have a classification head (mmpretrain ClsHead) to be cut, '
+                f'but got {type(getattr(self, "head", None)).__name__}')
         cfg = dict(cfg)
         cfg.setdefault('type', 'TokenTeachingReference' if layout.tokens else 'TeachingReference')
         if cfg['type'] == ('TeachingReference' if layout.tokens else 'TokenTeachingReference'):
@@ -165,13 +171,15 @@ class FragmentedStudent(BaseModel):
     def parameters_in_training(self) -> int:
         """int: Number of trainable parameters that the current depth uses."""
         if self.at_full_depth:
-            modules = [self.student]
+            used = set(self.student.parameters())
         else:
             last = self.trace.order[self.cuts[self.depth - 1]]
-            ran = [name for name, place in self.trace.order.items() if place <= last]
-            modules = [self.reference, *(self.student.get_submodule(name) for name in ran)]
-        used = {parameter for module in modules for parameter in module.parameters() if parameter.requires_grad}
-        return sum(parameter.numel() for parameter in used)
+            used = {
+                parameter for name, place in self.trace.order.items() if place <= last
+                for parameter in self.student.get_submodule(name).parameters()}
+            # A backbone's own: the class token and the position embedding.
+            used.update(self.reference.parameters(), self.backbone.parameters(recurse=False))
+        return sum(parameter.numel() for parameter in used if parameter.requires_grad)
 
     def counterparts(self, source: str) -> List[nn.Module]:
         """The modules of the references that stand in for a module of the head.
@@ -180,7 +188,8 @@ class FragmentedStudent(BaseModel):
             source (str): Name of a module of the student.
 
         Returns:
-            list[nn.Module]: One a reference if ``source`` is the head or its classifier, else none.
+            list[nn.Module]: One a reference if ``source`` is the head or its classifier, else
+                none.
         """
         if source == 'head':
             return [reference.head for reference in self.references]
@@ -196,19 +205,20 @@ class FragmentedStudent(BaseModel):
             seen (Sequence[int]): The classes taught so far, ascending.
 
         Raises:
-            ConfigurationError: If there are not so many fragments, or the head cannot be restricted to a part
-                of the classes.
+            ConfigurationError: If there are not so many fragments, or the head cannot be
+                restricted to a part of the classes.
         """
         if not 1 <= fragments <= self.num_fragments:
             raise ConfigurationError(
-                f'a grade asks for {fragments} fragments, but the student has {self.num_fragments}: {self.cuts}')
+                f'a grade asks for {fragments} fragments, but the student has {self.num_fragments}: '
+                f'{self.cuts}')
         seen = ClassIndex(seen, self.num_classes)
         head = getattr(self, 'head', None)
         plain_losses = (ClsHead.loss, EfficientFormerClsHead.loss)
         if not seen.complete and not (isinstance(head, ClsHead) and type(head).loss in plain_losses):
             raise ConfigurationError(
-                f'architecture.student.head of type {type(head).__name__} computes its loss over all classes only, '
-                f'so no grade can teach a part of them')
+                f'architecture.student.head of type {type(head).__name__} computes its loss over all classes '
+                f'only, so no grade can teach a part of them')
         if self._cut_handle is not None:
             self._cut_handle.remove()
             self._cut_handle = None
@@ -230,7 +240,8 @@ class FragmentedStudent(BaseModel):
             mode (str): 'tensor' | 'loss' | 'predict'.
 
         Returns:
-            torch.Tensor | dict | list: Class scores [B, num_classes] (minus infinity for classes not taught yet),
+            torch.Tensor | dict | list: Class scores [B, num_classes] (minus infinity for classes
+                not taught yet),
             losses over the classes taught so far, or predictions over all classes.
         """
         if self.at_full_depth and self.seen.complete:
@@ -272,7 +283,8 @@ class FragmentedStudent(BaseModel):
             columns = self.seen.columns(data_samples[0].gt_score.device)
             return [DataSample().set_gt_score(sample.gt_score[columns]) for sample in data_samples]
         labels = torch.cat([sample.gt_label for sample in data_samples])
-        # One sample with all labels: heads concatenate them anyway, and building B samples in each step is slow.
+        # One sample with all labels: heads concatenate them anyway, and building B samples in each
+        # step is slow.
         return [DataSample().set_gt_label(self.seen.positions(labels.device)[labels])]
 
     def train(self, mode: bool = True) -> 'FragmentedStudent':
@@ -285,8 +297,8 @@ class FragmentedStudent(BaseModel):
         """Initialise the student as it would be without this wrapper, then the references."""
         shared = getattr(self, '_params_init_info', None)
         if shared is not None:
-            # The classifier is no child of ours: without this it would take itself for the root of the
-            # initialisation and clear the bookkeeping of the real root.
+            # The classifier is no child of ours: without this it would take itself for the root of
+            # the initialisation and clear the bookkeeping of the real root.
             self.student._params_init_info = shared
         try:
             if not getattr(self.student, '_is_init', False):
