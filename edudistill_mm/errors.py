@@ -11,6 +11,19 @@ class ConfigurationError(ValueError):
     """
 
 
+def reason_of(error: BaseException) -> str:
+    """The first line of another package's error, on one line and never empty.
+
+    Args:
+        error (BaseException): The error.
+
+    Returns:
+        str: Its message without runs of blanks, or the name of its type.
+    """
+    message = str(error.args[0] if isinstance(error, KeyError) and error.args else error).strip()
+    return ' '.join(message.splitlines()[0].split()) if message else type(error).__name__
+
+
 def did_you_mean(name: str, candidates: Iterable[str]) -> str:
     """Propose the candidate closest to a misspelt name.
 

@@ -1,4 +1,5 @@
 from .config import check_config, check_data, load_config, strip_teachers
+from .convert_mdistiller import convert_mdistiller
 from .curriculum_table import curriculum_table
 from .export import export_student, plain_config
 from .teachers import teacher_config, train_teachers
@@ -6,6 +7,7 @@ from .test import test
 from .train import train
 
 __all__ = [
-    'check_config', 'check_data', 'curriculum_table', 'export_student', 'load_config', 'plain_config',
-    'strip_teachers', 'teacher_config', 'test', 'train', 'train_teachers'
+    'check_config', 'check_data', 'convert_mdistiller', 'curriculum_table', 'export_student',
+    'load_config', 'plain_config', 'strip_teachers', 'teacher_config', 'test', 'train',
+    'train_teachers'
 ]

@@ -11,6 +11,8 @@ from edudistill_mm.errors import ConfigurationError
 
 from .benchmark import benchmark as run_benchmark
 from .config import load_config
+from .convert_mdistiller import NETWORKS
+from .convert_mdistiller import convert_mdistiller as run_convert_mdistiller
 from .curriculum_table import curriculum_table
 from .export import export_student
 from .teachers import train_teachers as run_train_teachers
@@ -146,5 +148,22 @@ def benchmark(argv: Optional[List[str]] = None) -> None:
         for name, ratio in run_benchmark(
                 load_config(args.config, args.cfg_options), args.batch_size, args.repeats):
             print(f'{ratio:6.3f}  {name}')
+
+    _run(command)
+
+
+def convert_mdistiller(argv: Optional[List[str]] = None) -> None:
+    """``tools/convert_mdistiller.py``."""
+    parser = argparse.ArgumentParser(
+        description='Turn a checkpoint of RepDistiller or mdistiller into an MMPretrain model')
+    parser.add_argument('model', help=f'name of the network there: {", ".join(NETWORKS)}')
+    parser.add_argument('checkpoint', help='checkpoint file, such as ckpt_epoch_240.pth')
+    parser.add_argument(
+        'out', help='file to write, such as resnet32x4.pth; the config goes to resnet32x4.py')
+    args = parser.parse_args(argv)
+
+    def command() -> None:
+        checkpoint, config = run_convert_mdistiller(args.model, args.checkpoint, args.out)
+        print(f'Wrote {checkpoint} and its config {config}.')
 
     _run(command)

@@ -17,7 +17,7 @@ import edudistill_mm.evaluation  # noqa: F401
 import edudistill_mm.models  # noqa: F401
 from edudistill_mm.compat import modernise
 from edudistill_mm.curriculum import Curriculum
-from edudistill_mm.errors import ConfigurationError
+from edudistill_mm.errors import ConfigurationError, reason_of
 from edudistill_mm.models.network import build_module, build_network
 from edudistill_mm.models.teachers import Faculty
 
@@ -44,14 +44,14 @@ def load_config(path: str, options: Optional[dict] = None, work_dir: Optional[st
         cfg = modernise(Config.fromfile(path))
     except Exception as error:
         # A config file is code: whatever it raises is the user's to mend.
-        raise ConfigurationError(f'the config "{path}" cannot be read: {_first_line(error)}') from error
+        raise ConfigurationError(f'the config "{path}" cannot be read: {reason_of(error)}') from error
     if 'model' not in cfg:
         raise ConfigurationError(f'the config "{path}" has no "model"')
     options = dict(options or {})
     try:
         cfg.merge_from_dict(options)
     except (KeyError, TypeError, IndexError, AssertionError) as error:
-        raise ConfigurationError(f'--cfg-options do not fit the config: {_first_line(error)}') from error
+        raise ConfigurationError(f'--cfg-options do not fit the config: {reason_of(error)}') from error
     if 'data_root' in options:
         for loader in DATALOADERS:
             dataset = _innermost(cfg.get(loader))
@@ -60,8 +60,7 @@ def load_config(path: str, options: Optional[dict] = None, work_dir: Optional[st
     name = osp.splitext(osp.basename(path))[0]
     cfg.work_dir = work_dir or cfg.get('work_dir') or osp.join('work_dirs', name)
     # The default hooks of the bases that users bring (MMPretrain's, MMRazor's) do not have it.
-    hooks = [*(cfg.get('default_hooks') or {}).values(), *(cfg.get('custom_hooks') or [])]
-    if not any(hook and _name(hook) == 'SafeCheckpointHook' for hook in hooks):
+    if not any(_name(hook) == 'SafeCheckpointHook' for hook in _hooks(cfg)):
         cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), dict(type='SafeCheckpointHook')]
     return cfg
 
@@ -113,7 +112,7 @@ def network_config(spec: Union[str, dict], key: str) -> ConfigDict:
         model = modernise(get_config(path) if '::' in path else Config.fromfile(path)).model
     except Exception as error:
         raise ConfigurationError(
-            f'{key}: the config "{path}" cannot be read: {_first_line(error)}') from error
+            f'{key}: the config "{path}" cannot be read: {reason_of(error)}') from error
     cfg = Config(dict(model=model))
     cfg.merge_from_dict(dict(model=spec))
     return cfg.model
@@ -147,7 +146,7 @@ def check_config(cfg: Config) -> None:
     by_epoch = 'max_epochs' in loop
     if by_epoch or 'max_iters' in loop:
         curriculum.check_length(by_epoch, loop['max_epochs' if by_epoch else 'max_iters'])
-    hooks = [_name(hook) for hook in cfg.get('custom_hooks') or []]
+    hooks = [_name(hook) for hook in _hooks(cfg)]
     if 'GradeSchedulerHook' not in hooks:
         raise ConfigurationError(
             f'custom_hooks lack dict(type="GradeSchedulerHook"), without which no grade is ever entered; '
@@ -200,7 +199,17 @@ def check_data(cfg: Config) -> None:
             except (OSError, RuntimeError, AssertionError, EOFError) as error:
                 raise ConfigurationError(
                     f'{where} is not in "{root}" and cannot be downloaded from {cls.url} '
-                    f'({_first_line(error)}); {hint}') from error
+                    f'({reason_of(error)}); {hint}') from error
+
+
+def _hooks(cfg: Config) -> List[dict]:
+    hooks = [*(cfg.get('default_hooks') or {}).values(), *(cfg.get('custom_hooks') or [])]
+    return [hook for hook in hooks if hook is not None]
+
+
+def without_hook(cfg: Config, name: str) -> List[dict]:
+    """The custom hooks of a config, except those of one type."""
+    return [hook for hook in cfg.get('custom_hooks') or [] if _name(hook) != name]
 
 
 def build_dataset(dataset: dict) -> Any:
@@ -236,11 +245,6 @@ def _name(cfg: Any) -> str:
     """Class name in a config, without a scope."""
     kind = cfg.get('type', '') if isinstance(cfg, dict) else cfg
     return (kind if isinstance(kind, str) else getattr(kind, '__name__', str(kind))).split('.')[-1]
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error.args[0] if isinstance(error, KeyError) and error.args else error).strip()
-    return text.splitlines()[0] if text else type(error).__name__
 
 
 def without_metric(evaluator: Any, name: str) -> List[dict]:

@@ -11,7 +11,7 @@ from edudistill_mm.datasets import GradeSampler
 from edudistill_mm.engine.schedule import epochs_to_iters
 from edudistill_mm.models.network import build_module, dry_run
 
-from .config import build_dataset, check_config, check_data, curriculum_of, strip_teachers
+from .config import build_dataset, check_config, check_data, curriculum_of, strip_teachers, teachers_of
 
 HEADER = ('grade', 'epochs', 'new classes', 'seen', 'fragments', 'parameters', 'MFLOPs/image', 'image passes',
           'teachers', 'learning rate')
@@ -78,8 +78,9 @@ def _image_passes(cfg: Config, curriculum: Curriculum, batch_size: int) -> Tuple
         return passes, sum(passes)
     dataset = build_dataset(cfg.train_dataloader.dataset)
     sampler = GradeSampler(dataset, seed=0)
-    # Which teacher covers what matters for the order of samples only.
-    sampler.attach(curriculum, {}, batch_size)
+    known = {
+        teacher['name']: curriculum.classes_of(teacher.get('classes', 'all')) for teacher in teachers_of(cfg)}
+    sampler.attach(curriculum, known, batch_size)
     passes = [grade.length * sampler.num_samples(grade) for grade in curriculum.grades]
     return passes, curriculum.length * len(dataset)
 

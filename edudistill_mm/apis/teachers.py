@@ -11,7 +11,15 @@ from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
-from .config import check_config, check_data, curriculum_of, network_config, teachers_of, without_metric
+from .config import (
+    check_config,
+    check_data,
+    curriculum_of,
+    network_config,
+    teachers_of,
+    without_hook,
+    without_metric,
+)
 
 
 def missing_teachers(cfg: Config) -> List[dict]:
@@ -48,7 +56,7 @@ def teacher_config(cfg: Config, teacher: dict) -> Config:
         new.model.pop('data_preprocessor', None)
         if 'num_classes' in new.data_preprocessor:
             new.data_preprocessor.num_classes = len(classes)
-    new.custom_hooks = [hook for hook in cfg.get('custom_hooks', []) if hook['type'] != 'GradeSchedulerHook']
+    new.custom_hooks = without_hook(cfg, 'GradeSchedulerHook')
     for split in ('train', 'val', 'test'):
         loader = new.get(f'{split}_dataloader')
         if loader is not None:

@@ -7,7 +7,7 @@ from mmengine.runner import Runner
 from edudistill_mm.engine.checkpoint import extract_state_dict, load_checkpoint_file, resolve_checkpoint
 from edudistill_mm.errors import ConfigurationError
 
-from .config import check_data, curriculum_of, is_education, strip_teachers
+from .config import check_data, curriculum_of, is_education, strip_teachers, without_hook
 from .export import plain_config, plain_student_state
 
 
@@ -40,7 +40,7 @@ def test(cfg: Config, checkpoint: str) -> Dict[str, float]:
                     f'checkpoint "{checkpoint}" is neither of an EducationDistill run nor of its plain '
                     f'student: its first tensor is "{next(iter(state))}"')
             cfg.model, cfg.test_evaluator = plain.model, plain.test_evaluator
-            cfg.custom_hooks = [hook for hook in cfg.custom_hooks if hook['type'] != 'GradeSchedulerHook']
+            cfg.custom_hooks = without_hook(cfg, 'GradeSchedulerHook')
     # A runner for testing alone: nothing of training is built.
     for key in ('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler', 'val_dataloader',
                 'val_cfg', 'val_evaluator'):

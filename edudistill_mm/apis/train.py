@@ -7,7 +7,7 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
-from mmengine.runner import Runner
+from mmengine.runner import Runner, find_latest_checkpoint
 
 from edudistill_mm.errors import ConfigurationError
 
@@ -70,8 +70,9 @@ def train(cfg: Config, resume: Optional[str] = None, with_teachers: bool = False
             train_teachers(cfg)
         for teacher in missing_teachers(cfg):
             raise ConfigurationError(
-                f'the checkpoint "{teacher["ckpt"]}" of the teacher "{teacher["name"]}" does not exist; '
-                'train it by --train-teachers, or name another by --cfg-options model.teachers.INDEX.ckpt=FILE')
+                f'the checkpoint "{teacher["ckpt"]}" of teacher "{teacher["name"]}" does not exist; '
+                'train it by --train-teachers, or name another by --cfg-options '
+                'model.teachers.INDEX.ckpt=FILE')
     elif with_teachers:
         raise ConfigurationError(
             f'--train-teachers needs model.type="EducationDistill", but it is "{cfg.model.get("type")}"')
@@ -79,9 +80,8 @@ def train(cfg: Config, resume: Optional[str] = None, with_teachers: bool = False
         cfg.resume, cfg.load_from = True, None if resume == 'auto' else resume
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     runner.train()
-    if is_education(cfg) and is_main_process():
-        with open(osp.join(cfg.work_dir, 'last_checkpoint')) as file:
-            last = file.read().strip()
+    last = find_latest_checkpoint(cfg.work_dir)
+    if is_education(cfg) and is_main_process() and last is not None:
         checkpoint, config = export_student(cfg, last, osp.join(cfg.work_dir, 'student.pth'))
         print_log(f'The plain MMPretrain student: {checkpoint}, its config: {config}', logger='current')
     return runner

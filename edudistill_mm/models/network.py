@@ -11,7 +11,7 @@ from torch import nn
 
 from edudistill_mm.compat import modernise
 from edudistill_mm.engine.checkpoint import extract_state_dict, load_checkpoint_file, resolve_checkpoint
-from edudistill_mm.errors import ConfigurationError, did_you_mean
+from edudistill_mm.errors import ConfigurationError, did_you_mean, reason_of
 
 # Side lengths tried for a dry run: that of the CIFAR literature (cheap, and enough for every network that
 # pools globally), then those of ImageNet networks with a fixed classifier.
@@ -45,9 +45,8 @@ def build_module(cfg: dict, key: str, scope: str) -> Any:
             return ROOT_MODELS.build(cfg)
         except ConfigurationError:
             raise
-        except (KeyError, TypeError, ValueError, AssertionError, AttributeError) as error:
-            reason = str(error.args[0] if error.args else error).strip().splitlines()[0]
-            hint = ''
+        except (KeyError, TypeError, ValueError, AssertionError, AttributeError, ImportError) as error:
+            reason, hint = reason_of(error), ''
             if isinstance(error, KeyError) and 'is not in the' in reason:
                 name = reason.split()[0].split('.')[-1]
                 reason = f'"{name}" is not a registered type'
@@ -91,8 +90,7 @@ def build_network(spec: Union[str, dict, nn.Module], key: str) -> nn.Module:
             cfg = Config.fromfile(cfg_path)
     except Exception as error:
         # MMEngine answers with assertions, ValueErrors or FileNotFoundErrors, depending on which part is wrong.
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ConfigurationError(f'{key}: the config "{cfg_path}" cannot be read: {reason}') from error
+        raise ConfigurationError(f'{key}: the config "{cfg_path}" cannot be read: {reason_of(error)}') from error
     weights = cfg.get('model_path') if pretrained else None
     if pretrained and weights is None:
         raise ConfigurationError(f'{key}: pretrained=True needs "package::config", but got "{cfg_path}"')
@@ -102,8 +100,8 @@ def build_network(spec: Union[str, dict, nn.Module], key: str) -> nn.Module:
     model_cfg = cfg.model
     if cfg.get('data_preprocessor') is not None:
         model_cfg.setdefault('data_preprocessor', cfg.data_preprocessor)
-    model_cfg.merge_from_dict(overrides) if hasattr(model_cfg, 'merge_from_dict') else model_cfg.update(overrides)
-    network = build_module(model_cfg, key, 'mmpretrain')
+    cfg.merge_from_dict(dict(model=overrides))
+    network = build_module(cfg.model, key, 'mmpretrain')
     if weights is not None:
         load_weights(network, weights, key)
     return network
@@ -188,15 +186,13 @@ def dry_run(network: nn.Module, forward: Any, shape: Optional[Tuple[int, int, in
         for candidate in shapes:
             device = next((p.device for p in network.parameters()), torch.device('cpu'))
             try:
-                with torch.no_grad(), torch.random.fork_rng(enabled=True):
+                with torch.no_grad(), torch.random.fork_rng():
                     return forward(torch.zeros(2, *candidate, device=device))
             except ConfigurationError:
                 raise
-            except Exception as failure:
-                # Backbones answer a size that they cannot read with errors of any type.
+            except Exception as failure:  # networks, heads and losses fail in all ways
                 error = failure
     finally:
         for module, training in flags:
             module.training = training
-    reason = str(error).strip() or type(error).__name__
-    raise RuntimeError(reason.splitlines()[0]) from error
+    raise RuntimeError(reason_of(error)) from error

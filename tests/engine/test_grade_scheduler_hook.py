@@ -110,7 +110,7 @@ def test_a_promotion_keeps_or_resets_the_optimizers_state(config):
     runner.register_hook(Watch())
     runner.train()
     assert sizes[4] == 0 and sizes[3] > 0  # promoted to "mid": reset
-    assert sizes[12] > sizes[4] > -1 and sizes[12] == sizes[11] > 0  # promoted to "high": kept
+    assert sizes[12] == sizes[11] > 0  # promoted to "high": kept
 
 
 def test_data_of_a_class_appear_with_its_grade(config):
@@ -209,6 +209,65 @@ def test_a_resumed_run_equals_the_uninterrupted_one(config, by_epoch, ema):
         state = resumed.model.state_dict()
         assert all(torch.equal(tensor, state[name]) for name, tensor in whole.model.state_dict().items())
         assert hook_of(resumed).history == hook_of(whole).history
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize('by_epoch, interval, killed_at', [(True, 1, 3), (True, 2, 7), (False, 4, 8)])
+def test_a_run_killed_between_checkpoint_and_validation_validates_when_resumed(config, by_epoch, interval, killed_at):
+    from mmengine.hooks import Hook
+    if not by_epoch:
+        config = iteration_based(config)
+    config.train_cfg.val_interval = interval
+    whole = train(copy.deepcopy(config))
+
+    class Kill(Hook):
+
+        def before_val(self, runner):
+            if (runner.epoch if by_epoch else runner.iter) == killed_at:
+                raise Killed
+
+    config.update(work_dir=f'{config.work_dir}_killed', experiment_name=f'{config.experiment_name}_killed')
+    runner = Runner.from_cfg(config)
+    runner.register_hook(Kill())
+    with pytest.raises(Killed):
+        runner.train()
+    config.update(resume=True, experiment_name=f'{config.experiment_name}_resumed')
+    resumed = train(config)
+    assert hook_of(resumed).history == hook_of(whole).history
+    assert resumed.message_hub.get_info('best_score') == whole.message_hub.get_info('best_score')
+    state = resumed.model.state_dict()
+    assert all(torch.equal(tensor, state[name]) for name, tensor in whole.model.state_dict().items())
+
+
+def test_a_checkpoint_is_tested_in_its_own_grade_and_under_its_own_curriculum_only(config):
+    runner = train(copy.deepcopy(config))
+    config.update(load_from=f'{config.work_dir}/epoch_3.pth', test_dataloader=config.val_dataloader, test_cfg=dict(),
+                  test_evaluator=config.val_evaluator, experiment_name=f'{config.experiment_name}_test')
+    metrics = Runner.from_cfg(config).test()
+    _, validations = scalars(config.work_dir, newest=False)
+    assert metrics['seen/top1'] == validations[2]['seen/top1'] and 'seen/forgetting' not in metrics
+    config.model.curriculum.class_order = [5, 4, 3, 2, 1, 0]
+    config.experiment_name += '_reversed'
+    with pytest.raises(ConfigurationError, match='grade "mid" with 4 classes seen.*other classes'):
+        Runner.from_cfg(config).test()
+    assert runner is not None
+
+
+def test_a_new_training_takes_over_weights_but_no_grade(config):
+    first = train(copy.deepcopy(config))
+    config.update(load_from=f'{config.work_dir}/epoch_3.pth', work_dir=f'{config.work_dir}_new',
+                  experiment_name=f'{config.experiment_name}_new')
+    for grade in config.model.curriculum.grades:
+        grade['name'] += 'x'
+    for teacher in config.model.teachers:
+        teacher['classes'] += 'x'
+    second = train(config)
+    steps, _ = scalars(config.work_dir)
+    assert len(steps) == 30 and steps[0]['grade'] == 1
+    assert first.iter == second.iter
 
 
 def test_a_checkpoint_holds_no_teacher_and_names_all(config):

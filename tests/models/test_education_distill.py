@@ -265,7 +265,10 @@ def test_no_tensor_of_a_teacher_is_in_parameters_buffers_or_state(experts):
 def test_a_copy_of_the_model_shares_its_teachers(experts):
     model = school(experts)
     twin = copy.deepcopy(model)
-    assert twin.faculty is model.faculty
+    for mine, yours in ((model.faculty.teachers, twin.faculty.teachers),
+                        (model.active_teachers, twin.active_teachers),
+                        ([v.teacher for v in model._views.values()], [v.teacher for v in twin._views.values()])):
+        assert mine and all(one is other for one, other in zip(mine, yours))
     twin.student.head.fc.weight.data.add_(1)
     assert not torch.equal(twin.student.head.fc.weight, model.student.head.fc.weight)
     x = images(2)
@@ -285,7 +288,108 @@ def test_state_names_and_shapes_are_the_same_at_every_grade(experts):
     assert any(name.startswith('distillers.mid.connectors.c3') for name, _ in layouts[0])
 
 
+# --------------------------------------------------------------------------------------------- heads
+@pytest.mark.parametrize('loss', [
+    dict(type='LabelSmoothLoss', label_smooth_val=.1, mode='classy_vision'),
+    dict(type='LabelSmoothLoss', label_smooth_val=.1, mode='original', num_classes=6),
+    dict(type='CrossEntropyLoss', class_weight=[1., 2., 3., 4., 5., 6.])], ids=['smooth', 'smooth6', 'weighted'])
+def test_a_loss_that_knows_the_number_of_classes_learns_it_at_each_grade(experts, loss):
+    model = school(experts, architecture=resnet(loss=loss)).eval()
+    plain = build(resnet(loss=loss)).eval()
+    for index, labels in enumerate(([0, 1], [3, 0], [5, 2])):
+        grade(model, index)
+        count = len(model.grade.seen)
+        if loss['type'] == 'LabelSmoothLoss':
+            smooth = torch.full((2, count), .1 / count if loss['mode'] == 'original' else .1 / (count * 1.1))
+            hard = .9 + .1 / count if loss['mode'] == 'original' else (1 + .1 / count) / 1.1
+            smooth[[0, 1], labels] = hard
+            expected = -(smooth * model.student(images(2))[:, :count].log_softmax(1)).sum(1).mean()
+        else:
+            weight = torch.tensor(loss['class_weight'][:count])
+            expected = functional.cross_entropy(
+                model.student(images(2))[:, :count], torch.tensor(labels), weight=weight, reduction='none').mean()
+        assert torch.allclose(model.loss(images(2), samples(labels))['student.loss'], expected, rtol=1e-5)
+    plain.load_state_dict(model.student.state_dict(), strict=False)
+    assert torch.equal(plain(images(2), samples([5, 2]), mode='loss')['loss'],
+                       model.loss(images(2), samples([5, 2]))['student.loss'])
+
+
+def test_top_k_beyond_the_classes_taught_is_left_out_of_the_training_log(experts):
+    cfg = resnet()
+    cfg['head'].update(topk=(1, 5), cal_acc=True)
+    model = school(experts, architecture=cfg)
+    names = [sorted(name for name in grade(model, index).loss(images(2), samples([0, 1])) if 'top' in name)
+             for index in (0, 2)]
+    assert names == [[], ['student.accuracy_top-1', 'student.accuracy_top-5']]
+
+
+def test_a_head_loss_with_statistics_of_all_classes_is_refused_for_a_part_of_them(experts):
+    with pytest.raises(ConfigurationError, match='SeesawLoss keeps statistics of all classes'):
+        school(experts, architecture=resnet(loss=dict(type='SeesawLoss', num_classes=6)))
+
+
+def test_inputs_of_the_classifier_sleep_until_it_is_the_students_own(experts):
+    cfg = kd_distiller()
+    for side in ('student_recorders', 'teacher_recorders'):
+        cfg[side]['feature'] = dict(type='ModuleInputs', source='head.fc')
+    cfg['distill_losses']['loss_feature'] = dict(type='L2Loss')
+    cfg['loss_forward_mappings']['loss_feature'] = dict(
+        s_feature=dict(from_student=True, recorder='feature', data_idx=0),
+        t_feature=dict(from_student=False, recorder='feature', data_idx=0))
+    model = school(experts, cfg)
+    assert [grade(model, index).losses_asleep for index in range(3)] == [['loss_feature'], ['loss_feature'], []]
+
+
+def test_a_reference_with_a_loss_of_its_own_hands_labels_to_the_distiller(experts):
+    own = dict(type='FragmentedStudent', student=resnet(),
+               reference=dict(type='TeachingReference', loss=dict(type='CrossEntropyLoss', loss_weight=2.0)))
+    model = school(experts, dkd_distiller(), architecture=own)
+    for index in range(3):
+        assert grade(model, index).losses_awake == ['loss_kd']
+        assert model.loss(images(2), samples([0, 1]))['distill.loss_kd'] > 0
+
+
+@pytest.mark.parametrize('recorder', [
+    dict(type='MethodOutputs', source='mmpretrain.models.heads.LinearClsHead.forward')])
+def test_recorders_of_methods_serve_several_teachers(experts, recorder):
+    cfg = kd_distiller()
+    cfg['student_recorders']['fc'] = recorder
+    model, same = grade(school(experts, cfg), 2).eval(), grade(school(experts), 2).eval()
+    batch = images(4), samples([0, 2, 4, 5])
+    assert torch.equal(model.loss(*batch)['distill.loss_kd'], same.loss(*batch)['distill.loss_kd'])
+
+
+def test_a_teacher_of_a_single_class_taught_so_far_waits(generalist):
+    grades = [dict(epochs=1, fragments=1, classes=1), dict(epochs=1, fragments=3, classes='all')]
+    model = build(dict(type='EducationDistill', architecture=resnet(), distiller=dkd_distiller(),
+                       curriculum=dict(num_classes=6, grades=grades), **generalist))
+    assert grade(model, 0).active_teachers == [] and len(grade(model, 1).active_teachers) == 1
+    assert set(grade(model, 0).loss(images(2), samples([0, 0]))) == {'student.loss'}
+
+
+def test_losses_that_relate_samples_wait_for_two_of_them(experts):
+    cfg = kd_distiller()
+    cfg['distill_losses']['loss_kd'] = dict(type='DistanceWiseRKD', loss_weight=1.0)
+    model = grade(school(experts, cfg), 1).train()
+    assert torch.isfinite(model.loss(images(3), samples([0, 2, 3]))['distill.loss_kd'])
+    assert model.loss(images(2), samples([0, 2]))['distill.loss_kd'] == 0
+
+
+def test_a_rehearsal_leaves_no_trace_in_the_distiller(experts):
+    model = school(experts, feature_distiller())
+    for distiller in model.distillers.values():
+        for name, buffer in distiller.named_buffers():
+            if name.endswith('num_batches_tracked'):
+                assert buffer == 0
+
+
 # --------------------------------------------------------------------------------------------- C11
+def wrong_width():
+    cfg = feature_distiller()
+    cfg['connectors']['c2']['out_channel'] = 5
+    return cfg
+
+
 def missing_source(source, side='student_recorders', kind='ModuleOutputs'):
     cfg = kd_distiller()
     cfg[side]['fc'] = dict(type=kind, source=source)
@@ -310,6 +414,9 @@ def missing_source(source, side='student_recorders', kind='ModuleOutputs'):
     (dict(architecture=dict(type='FragmentedStudent', student=resnet(), fragments=['layer1', 'layer3'])),
      ['2 fragments', 'fragments=3']),
     (dict(architecture=resnet(7)), ['7 outputs', '6']),
+    (dict(distiller=wrong_width()), ['losses of grade "mid" cannot be computed', '5']),
+    (dict(distiller=missing_source('no.such.module.Class.forward', kind='MethodOutputs')), ['distiller', 'no.such']),
+    (dict(architecture=resnet(loss=dict(type='CrossEntropyLoss', use_sigmoid=True))), ['loss']),
 ])
 def test_a_mistake_is_one_sentence_that_names_the_key(experts, change, words):
     with pytest.raises(ConfigurationError) as error:
@@ -323,6 +430,9 @@ def test_mixing_augmentations_are_refused_with_experts_only(experts, generalist)
                   data_preprocessor=dict(num_classes=6))
     with pytest.raises(ConfigurationError, match='batch_augments'):
         school(experts, architecture=mixing)
+    with pytest.raises(ConfigurationError, match='losses of grade "grade1" cannot be computed'):
+        build(dict(type='EducationDistill', architecture=mixing, distiller=dkd_distiller(), curriculum=one_grade(),
+                   **generalist))
     model = build(dict(type='EducationDistill', architecture=mixing, distiller=kd_distiller(),
                        curriculum=one_grade(), **generalist))
     assert train(model, 1, [0, 1])[0]['distill.loss_kd'] > 0

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils.data import Sampler
 
 from ...curriculum import Curriculum, Grade
-from ...errors import ConfigurationError
+from ...errors import ConfigurationError, reason_of
 from ...registry import DATA_SAMPLERS, register
 
 
@@ -175,14 +175,19 @@ def _labels(dataset: Sized) -> Tensor:
     Returns:
         Tensor: Class indices of shape (N, ).
     """
-    if hasattr(dataset, 'get_gt_labels'):
-        labels = dataset.get_gt_labels()
-    elif hasattr(dataset, 'get_data_info'):
-        labels = [dataset.get_data_info(index)['gt_label'] for index in range(len(dataset))]
-    elif hasattr(dataset, 'get_cat_ids'):
-        labels = [dataset.get_cat_ids(index)[0] for index in range(len(dataset))]
-    else:
+    try:
+        if hasattr(dataset, 'get_gt_labels'):
+            labels = dataset.get_gt_labels()
+        elif hasattr(dataset, 'get_data_info'):
+            labels = [dataset.get_data_info(index)['gt_label'] for index in range(len(dataset))]
+        elif hasattr(dataset, 'get_cat_ids'):
+            labels = [dataset.get_cat_ids(index)[0] for index in range(len(dataset))]
+        else:
+            raise ConfigurationError(
+                f'GradeSampler cannot read the labels of the dataset type {type(dataset).__name__}, which '
+                'has none of the methods get_gt_labels, get_data_info and get_cat_ids.')
+        return torch.tensor([int(label) for label in labels])
+    except (KeyError, TypeError) as error:
         raise ConfigurationError(
-            f'GradeSampler cannot read the labels of the dataset type {type(dataset).__name__}, which has '
-            'none of the methods get_gt_labels, get_data_info and get_cat_ids.')
-    return torch.tensor([int(label) for label in labels])
+            f'GradeSampler needs one class label for each sample, but the dataset '
+            f'{type(dataset).__name__} has others or none: {reason_of(error)}.') from error

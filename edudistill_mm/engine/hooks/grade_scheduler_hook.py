@@ -2,10 +2,11 @@ import copy
 import math
 from typing import Any, Dict, List, Optional, Sequence
 
+import torch
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
-from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
+from mmengine.runner import BaseLoop, EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 from mmengine.runner.loops import _InfiniteDataloaderIterator
 
 from edudistill_mm.curriculum import Curriculum, Grade
@@ -37,6 +38,7 @@ class GradeSchedulerHook(Hook):
     def __init__(self) -> None:
         self.history: Dict[str, Dict[str, float]] = {}
         self._validated = 0
+        self._behind = False
 
     # ----------------------------------------------------------------------------------------------- set-up
     @staticmethod
@@ -75,8 +77,11 @@ class GradeSchedulerHook(Hook):
             if len(set(lengths)) > 1:
                 self._rebuild_schedules(runner, lengths)
         elif sampler is not None:
-            # The loop has begun to draw from the whole data set when it was built.
+            # The loop has begun to draw from the whole data set when it was built. A new iterator takes a random
+            # number, which must not change the weights that are initialised after this.
+            state = torch.get_rng_state()
             loop.dataloader_iterator = _InfiniteDataloaderIterator(loader)
+            torch.set_rng_state(state)
 
     @staticmethod
     def _sampler(loader: Any) -> Optional[GradeSampler]:
@@ -124,7 +129,6 @@ class GradeSchedulerHook(Hook):
         model = self._algorithm(runner)
         if model.curriculum.grade_at(self._progress(runner, model)).index == model.grade.index:
             self._enter(runner, model, model.grade)
-        self._catch_up_validation(runner, model)
 
     def _catch_up_validation(self, runner: Runner, model: Any) -> None:
         """Validate a resumed run whose checkpoint was written before the validation that was due then.
@@ -132,15 +136,21 @@ class GradeSchedulerHook(Hook):
         MMEngine saves first and validates afterwards, and does not make up for it: best score, forgetting and table
         would not be those of the uninterrupted run.
         """
+        if not self._behind:
+            return
+        self._behind = False
         loop, progress = runner.train_loop, self._progress(runner, model)
-        due = progress >= max(loop.val_begin, 1) and progress % loop.val_interval == 0
-        if runner._resume and runner.val_loop is not None and due and self._validated < progress:
+        due = progress >= max(loop.val_begin, 1) and (
+            progress % loop.val_interval == 0 or progress == model.curriculum.length)
+        if runner.val_loop is not None and due and self._validated < progress:
             runner.val_loop.run()
+            runner.model.train()
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Promote, if an epoch of a new grade begins."""
         model = self._algorithm(runner)
         if model.curriculum.by_epoch:
+            self._catch_up_validation(runner, model)
             sampler = self._sampler(runner.train_dataloader)
             if sampler is not None:
                 sampler.set_epoch(runner.epoch)
@@ -150,6 +160,7 @@ class GradeSchedulerHook(Hook):
         """Promote, if the first iteration of a new grade begins."""
         model = self._algorithm(runner)
         if not model.curriculum.by_epoch:
+            self._catch_up_validation(runner, model)
             self._promote(runner, model)
         runner.message_hub.update_scalar('train/grade', model.grade.index + 1)
 
@@ -216,7 +227,9 @@ class GradeSchedulerHook(Hook):
 
     def after_train(self, runner: Runner) -> None:
         """Log the table of accuracies per grade and class group."""
-        table = self.table(self._algorithm(runner).curriculum)
+        model = self._algorithm(runner)
+        self._catch_up_validation(runner, model)
+        table = self.table(model.curriculum)
         if table:
             runner.logger.info(f'Accuracy (%) at the end of each grade, by class group:\n{table}')
 
@@ -266,19 +279,27 @@ class GradeSchedulerHook(Hook):
         education = checkpoint.get('meta', {}).get('education')
         if runner._resume:
             self._check_same_school(runner, model, education)
-        if education is None:
-            return
-        grade = next((g for g in model.curriculum.grades if g.name == education['grade']), None)
-        if grade is None:
-            raise ConfigurationError(
-                f'the checkpoint was saved in grade "{education["grade"]}", but the curriculum has '
-                f'{", ".join(g.name for g in model.curriculum.grades)}')
-        model.set_grade(grade)
-        if runner._resume:
             self.history = copy.deepcopy(education['history'])
             self._validated = education['validated']
+            self._behind = True
             for metric, state in zip(self._metrics(getattr(runner, '_val_loop', None)), education['accuracy']):
                 metric.load_state_dict(state)
+        elif isinstance(runner._train_loop, BaseLoop) or education is None:
+            # A new training takes over the weights only; a plain student is complete.
+            if education is None and not isinstance(runner._train_loop, BaseLoop):
+                model.set_grade(model.curriculum.grades[-1])
+            return
+        model.set_grade(self._grade_of(model, education))
+
+    @staticmethod
+    def _grade_of(model: Any, education: dict) -> Grade:
+        for grade in model.curriculum.grades:
+            if grade.name == education['grade'] and list(grade.seen) == education['seen']:
+                return grade
+        raise ConfigurationError(
+            f'the checkpoint was saved in grade "{education["grade"]}" with {len(education["seen"])} classes seen, '
+            f'but the curriculum has {", ".join(f"{g.name} ({len(g.seen)})" for g in model.curriculum.grades)} with '
+            f'other classes; test it with the config of its run')
 
     @staticmethod
     def _check_same_school(runner: Runner, model: Any, education: Optional[dict]) -> None:

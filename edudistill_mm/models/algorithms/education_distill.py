@@ -6,13 +6,13 @@ import torch
 from mmengine.model import BaseModel
 from mmpretrain.structures import DataSample
 from mmrazor.models.algorithms.base import BaseAlgorithm
-from mmrazor.models.task_modules.recorder import ModuleOutputsRecorder
+from mmrazor.models.task_modules.recorder import ModuleInputsRecorder, ModuleOutputsRecorder
 from mmrazor.models.utils import add_prefix
 from torch import nn
 
 from edudistill_mm.compat import modernise, switch_off_inplace
 from edudistill_mm.curriculum import Curriculum, Grade
-from edudistill_mm.errors import ConfigurationError, did_you_mean
+from edudistill_mm.errors import ConfigurationError, did_you_mean, reason_of
 from edudistill_mm.models.distillers import TeacherView
 from edudistill_mm.models.network import build_module, dry_run
 from edudistill_mm.models.students import FragmentedStudent
@@ -108,11 +108,14 @@ class EducationDistill(BaseAlgorithm):
         self.distillers = nn.ModuleDict({name: self._build_distiller(distiller) for name in names})
         # In __dict__, not in the module tree: no tensor of a teacher is a parameter of this algorithm.
         self.__dict__['faculty'] = Faculty.from_cfg(teachers, curriculum, teacher_module_inplace)
+        self._mixes_labels = getattr(self.data_preprocessor, 'batch_augments', None) is not None
         self._check_label_mixing()
-        self._loss_mappings = {name: dict(d.loss_forward_mappings) for name, d in self.distillers.items()}
-        for member in self.faculty.teachers:
-            self._connect(self.distillers[member.name], member)
+        self._loss_mappings = (
+            dict(self._first_distiller.loss_forward_mappings) if self._first_distiller is not None else {})
+        self._connect_recorders()
         self._awake = {grade.fragments: self._find_awake_losses(grade.fragments) for grade in curriculum.grades}
+        self._min_rows = 1
+        self._rehearse()
         self.set_grade(curriculum.grades[0])
 
     # ----------------------------------------------------------------------------------------------- building
@@ -142,38 +145,54 @@ class EducationDistill(BaseAlgorithm):
         return build_module(modernise(copy.deepcopy(cfg)), 'distiller', 'mmrazor')
 
     def _check_label_mixing(self) -> None:
-        mixes = getattr(self.data_preprocessor, 'batch_augments', None) is not None
         experts = [teacher for teacher in self.faculty.teachers if not teacher.is_generalist]
-        if mixes and experts:
+        if self._mixes_labels and experts:
             raise ConfigurationError(
                 f'data_preprocessor.batch_augments mixes the images of several classes, but teacher '
                 f'"{experts[0].name}" covers a part of the classes only; remove the batch augments')
 
-    def _connect(self, distiller: nn.Module, teacher: Teacher) -> None:
-        """Attach the distiller's recorders to both networks, and to the references for the head."""
-        for recorders, network, key in (
-                (distiller.student_recorders, self.student, 'distiller.student_recorders'),
-                (distiller.teacher_recorders, teacher.network, 'distiller.teacher_recorders')):
-            modules = dict(network.named_modules())
-            for name, recorder in recorders.recorders.items():
-                if isinstance(recorder, ModuleOutputsRecorder) and recorder.source not in modules:
-                    raise ConfigurationError(
-                        f'{key}.{name} records "{recorder.source}", which is not a module of '
-                        f'{"the student" if network is self.student else teacher.name}'
-                        f'{did_you_mean(recorder.source, modules)}')
-                try:
-                    recorder.initialize(network)
-                except AssertionError as error:
-                    raise ConfigurationError(f'{key}.{name}: {error}') from error
-        for recorder in distiller.student_recorders.recorders.values():
-            if isinstance(recorder, ModuleOutputsRecorder):
-                for module in self.student.counterparts(recorder.source):
-                    module.register_forward_hook(recorder.forward_hook)
-        if distiller.deliveries.deliveries and len(self.distillers) > 1:
+    @property
+    def _first_distiller(self) -> Optional[nn.Module]:
+        # All distillers come from one config. The student runs once, so the recorders of one distiller record it,
+        # and the views of all teachers are made from these records.
+        return next(iter(self.distillers.values()), None)
+
+    def _connect_recorders(self) -> None:
+        """Attach the recorders to the networks, and to the references for the head."""
+        for teacher in self.faculty.teachers:
+            distiller = self.distillers[teacher.name]
+            self._initialize(distiller.teacher_recorders.recorders, teacher.network, 'teacher_recorders',
+                             f'teacher "{teacher.name}"')
+            self._check_teacher_records(distiller, teacher)
+        if self._first_distiller is None:
+            return
+        recorders = self._first_distiller.student_recorders.recorders
+        self._initialize(recorders, self.student, 'student_recorders', 'the student')
+        for recorder in recorders.values():
+            if not isinstance(recorder, ModuleOutputsRecorder):
+                continue
+            # The features that the head of a lower grade reads are the reference's own, of another size.
+            if isinstance(recorder, ModuleInputsRecorder) and not recorder.source.endswith('loss_module'):
+                continue
+            for module in self.student.counterparts(recorder.source):
+                module.register_forward_hook(recorder.forward_hook)
+        if self._first_distiller.deliveries.deliveries and len(self.distillers) > 1:
             raise ConfigurationError(
                 'distiller.distill_deliveries hand data of one teacher to the student, but there are '
                 f'{len(self.distillers)} teachers')
-        self._check_teacher_records(distiller, teacher)
+
+    @staticmethod
+    def _initialize(recorders: Dict[str, Any], network: nn.Module, key: str, owner: str) -> None:
+        modules = dict(network.named_modules())
+        for name, recorder in recorders.items():
+            if isinstance(recorder, ModuleOutputsRecorder) and recorder.source not in modules:
+                raise ConfigurationError(
+                    f'distiller.{key}.{name} records "{recorder.source}", which is not a module of {owner}'
+                    f'{did_you_mean(recorder.source, modules)}')
+            try:
+                recorder.initialize(network)
+            except AssertionError as error:
+                raise ConfigurationError(f'distiller.{key}.{name}: {reason_of(error)}') from error
 
     @staticmethod
     def _check_teacher_records(distiller: nn.Module, teacher: Teacher) -> None:
@@ -191,10 +210,9 @@ class EducationDistill(BaseAlgorithm):
 
         Found by running the student once on a zero image, which holds for recorders of all kinds.
         """
-        if not self.distillers:
+        distiller, mappings = self._first_distiller, self._loss_mappings
+        if distiller is None:
             return []
-        distiller = next(iter(self.distillers.values()))
-        mappings = next(iter(self._loss_mappings.values()))
         self.student.set_grade(fragments, range(self.curriculum.num_classes))
 
         def forward(image: torch.Tensor) -> Any:
@@ -223,6 +241,51 @@ class EducationDistill(BaseAlgorithm):
                 f'(source "{recorders[missing].source}") never runs, not even in the complete student')
         return awake
 
+    def _rehearse(self) -> None:
+        """Compute the losses of every grade once on zero images, so that what does not fit shows before training.
+
+        Each teacher gets two images of its classes. What the losses have stored meanwhile is taken back.
+        """
+        state = copy.deepcopy(self.distillers.state_dict())
+        for grade in self.curriculum.grades:
+            self.set_grade(grade)
+            labels = {label for view in self._views.values() for label in view.taught[:2]} or set(grade.seen[:2])
+            labels = sorted(labels) * 2
+            try:
+                dry_run(self, lambda image: self._rehearsal(image, labels), self.student.input_shape)
+            except RuntimeError as error:
+                raise ConfigurationError(
+                    f'the losses of grade "{grade.name}" cannot be computed: {error}') from error
+        if self._first_distiller is not None and not self._teaches_a_single_row():
+            self._min_rows = 2
+        self.distillers.load_state_dict(state)
+
+    def _rehearsal(self, image: torch.Tensor, labels: List[int]) -> Dict[str, torch.Tensor]:
+        inputs = image[:1].expand(len(labels), *image.shape[1:])
+        samples = [DataSample().set_gt_label(label).to(image.device) for label in labels]
+        if self._mixes_labels:
+            for sample, label in zip(samples, labels):
+                sample.set_gt_score(torch.eye(self.curriculum.num_classes, device=image.device)[label])
+        return self.loss(inputs, samples)
+
+    def _teaches_a_single_row(self) -> bool:
+        """Whether the losses make sense for one sample: BatchNorm in connectors and relations want two."""
+        view = next(iter(self._views.values()), None)
+        if view is None:
+            return True
+
+        def forward(image: torch.Tensor) -> bool:
+            self.distillers.train()
+            noise = torch.randn(image.shape, device=image.device)
+            losses = self._rehearsal(noise, [view.taught[0]])
+            return all(torch.isfinite(torch.as_tensor(loss)).all() for name, loss in losses.items()
+                       if name.startswith('distill') and isinstance(loss, torch.Tensor))
+
+        try:
+            return dry_run(self, forward, self.student.input_shape)
+        except RuntimeError:
+            return False
+
     # ----------------------------------------------------------------------------------------------- grades
     @property
     def student(self) -> FragmentedStudent:
@@ -237,8 +300,7 @@ class EducationDistill(BaseAlgorithm):
     @property
     def losses_asleep(self) -> List[str]:
         """list[str]: Names of the distillation losses whose features do not exist yet at this grade."""
-        names = next(iter(self._loss_mappings.values()), {})
-        return [name for name in names if name not in self.losses_awake]
+        return [name for name in self._loss_mappings if name not in self.losses_awake]
 
     def set_grade(self, grade: Grade) -> None:
         """Switch the student, the active teachers and their views to a grade.
@@ -248,12 +310,14 @@ class EducationDistill(BaseAlgorithm):
         """
         self.grade = grade
         self.student.set_grade(grade.fragments, grade.seen)
-        active = [teacher for teacher in self.faculty.teachers if teacher.name in grade.teachers]
-        self.active_teachers = active if self.losses_awake else []
-        self._views = {
+        joined = [teacher for teacher in self.faculty.teachers if teacher.name in grade.teachers]
+        views = {
             teacher.name: TeacherView(self.distillers[teacher.name], teacher, self.student,
-                                      self._loss_mappings[teacher.name], self.losses_awake)
-            for teacher in self.active_teachers}
+                                      self._loss_mappings, self.losses_awake)
+            for teacher in joined if self.losses_awake}
+        # Where a teacher knows no two of the classes taught, its answer says nothing.
+        self._views = {name: view for name, view in views.items() if len(view.taught) > 1}
+        self.active_teachers = [teacher for teacher in joined if teacher.name in self._views]
 
     # ----------------------------------------------------------------------------------------------- training
     def loss(self, batch_inputs: torch.Tensor,
@@ -276,41 +340,43 @@ class EducationDistill(BaseAlgorithm):
                 lesson.teacher.teach(lesson.select(batch_inputs))
             distiller.set_deliveries_override(True)
 
+        records: Dict[str, list] = {}
         with ExitStack() as stack:
-            for lesson in lessons:
-                distiller = self.distillers[lesson.teacher.name]
-                stack.enter_context(distiller.student_recorders)
-                stack.enter_context(distiller.deliveries)
+            if lessons:
+                stack.enter_context(self._first_distiller.student_recorders)
+                stack.enter_context(self._first_distiller.deliveries)
             stack.enter_context(torch.set_grad_enabled(torch.is_grad_enabled() and self.student_trainable))
             student_losses = self.student(batch_inputs, data_samples, mode='loss')
+        if lessons:
+            for name, recorder in self._first_distiller.student_recorders.recorders.items():
+                records[name] = list(recorder.data_buffer)
+                recorder.reset_data_buffer()
 
         losses: Dict[str, torch.Tensor] = {}
         if self.calculate_student_loss:
             losses.update(add_prefix(_weigh(student_losses, self.task_loss_weight), 'student'))
-        losses.update(add_prefix(self._distill_losses(lessons, batch_inputs), 'distill'))
+        losses.update(add_prefix(self._distill_losses(lessons, records, batch_inputs), 'distill'))
         return losses
 
     def _assign(self, data_samples: List[DataSample]) -> List[Lesson]:
         if self.distillation_stopped or not self.active_teachers:
             return []
-        if len(self.active_teachers) == 1 and self.active_teachers[0].is_generalist:
-            labels = None
-        elif 'gt_label' in data_samples[0] and 'gt_score' not in data_samples[0]:
+        labels = None
+        if 'gt_score' not in data_samples[0] and not (
+                len(self.active_teachers) == 1 and self.active_teachers[0].is_generalist):
             labels = torch.cat([sample.gt_label for sample in data_samples])
-        else:
-            labels = None
-        return self.faculty.assign(self.active_teachers, labels)
+        lessons = self.faculty.assign(self.active_teachers, labels)
+        batch_size = len(data_samples)
+        return [lesson for lesson in lessons
+                if (batch_size if lesson.rows is None else len(lesson.rows)) >= self._min_rows]
 
-    def _distill_losses(self, lessons: List[Lesson], inputs: torch.Tensor) -> Dict[str, torch.Tensor]:
+    def _distill_losses(self, lessons: List[Lesson], records: Dict[str, list],
+                        inputs: torch.Tensor) -> Dict[str, torch.Tensor]:
         total: Dict[str, torch.Tensor] = {}
         for lesson in lessons:
             view = self._views[lesson.teacher.name]
-            for name, value in view.losses(lesson, len(inputs)).items():
+            for name, value in view.losses(lesson, records, len(inputs)).items():
                 total[name] = total[name] + value if name in total else value
-            # What the recorders hold keeps the graph of the step alive until the next one.
-            for recorders in (view.distiller.student_recorders, view.distiller.teacher_recorders):
-                for recorder in recorders.recorders.values():
-                    recorder.reset_data_buffer()
         if not self.distillation_stopped and self.active_teachers:
             # A batch without a sample for any teacher: the log keeps its columns.
             for name in self.losses_awake:

@@ -11,22 +11,27 @@ from ...registry import MODELS, register
 class CIFARResNet(ResNet_CIFAR):
     """The thin ResNets for CIFAR of `He et al. <https://arxiv.org/abs/1512.03385>`__, section 4.2.
 
-    A 3x3 stem and three stages of ``n`` basic blocks each, of 16, 32 and 64 channels on maps of 32x32, 16x16
-    and 8x8 pixels; the depth is ``6n + 2``. As in the distillation literature (and unlike in the original,
-    whose shortcuts have no parameters), a 1x1 convolution with BatchNorm is the shortcut where the shape
-    changes. With a linear classifier of 100 classes the networks of depth 20, 32, 44, 56 and 110 have
-    0.278 M, 0.473 M, 0.667 M, 0.862 M and 1.737 M parameters.
+    A 3x3 stem and three stages of ``n`` basic blocks each, of 16, 32 and 64 channels on maps of
+    32x32, 16x16 and 8x8 pixels; the depth is ``6n + 2``. As in the distillation literature (and
+    unlike in the original, whose shortcuts have no parameters), a 1x1 convolution with BatchNorm
+    is the shortcut where the shape changes. With a linear classifier of 100 classes the networks
+    of depth 8, 14, 20, 32, 44, 56 and 110 have 0.084 M, 0.181 M, 0.278 M, 0.473 M, 0.667 M,
+    0.862 M and 1.737 M parameters. The "ResNet8x4" and "ResNet32x4" of the literature have a
+    stem of 32 channels and stages of 64, 128 and 256 (``stem_channels=32, base_channels=64``);
+    they have 1.234 M and 7.434 M parameters.
 
     Convolutions start from Kaiming's normal distribution, BatchNorm from scale 1 and shift 0.
 
     Args:
-        depth (int): 20, 32, 44, 56 or 110.
-        base_channels (int): Channels of the stem and of the first stage; doubled by each further stage.
-            Defaults to 16.
-        out_indices (Sequence[int]): The stages (0, 1, 2) whose feature maps are returned. Defaults to
-            ``(2, )``.
-        **kwargs: Arguments of MMPretrain's ``ResNet_CIFAR``, such as ``in_channels``, ``frozen_stages``,
-            ``norm_cfg``, ``norm_eval``, ``with_cp`` and ``zero_init_residual``, which is False here.
+        depth (int): 8, 14, 20, 32, 44, 56 or 110.
+        base_channels (int): Channels of the first stage; doubled by each further stage. Defaults
+            to 16.
+        stem_channels (int, optional): Channels of the stem. Defaults to None: ``base_channels``.
+        out_indices (Sequence[int]): The stages (0, 1, 2) whose feature maps are returned. Defaults
+            to ``(2, )``.
+        **kwargs: Arguments of MMPretrain's ``ResNet_CIFAR``, such as ``in_channels``,
+            ``frozen_stages``, ``norm_cfg``, ``norm_eval``, ``with_cp`` and ``zero_init_residual``,
+            which is False here.
 
     Raises:
         ConfigurationError: There is no network of this depth.
@@ -37,20 +42,23 @@ class CIFARResNet(ResNet_CIFAR):
         [(1, 16, 32, 32), (1, 32, 16, 16), (1, 64, 8, 8)]
     """
 
-    arch_settings = {depth: (BasicBlock, ((depth - 2) // 6, ) * 3) for depth in (20, 32, 44, 56, 110)}
+    arch_settings = {
+        depth: (BasicBlock, ((depth - 2) // 6, ) * 3) for depth in (8, 14, 20, 32, 44, 56, 110)}
 
     def __init__(self,
                  depth: int,
                  base_channels: int = 16,
+                 stem_channels: int | None = None,
                  out_indices: Sequence[int] = (2, ),
                  zero_init_residual: bool = False,
                  **kwargs) -> None:
         if depth not in self.arch_settings:
             raise ConfigurationError(
-                f'depth of CIFARResNet must be one of {sorted(self.arch_settings)}, but got {depth!r}')
+                f'depth of CIFARResNet must be one of {sorted(self.arch_settings)}, but got '
+                f'{depth!r}')
         super().__init__(
             depth,
-            stem_channels=base_channels,
+            stem_channels=stem_channels or base_channels,
             base_channels=base_channels,
             num_stages=3,
             strides=(1, 2, 2),

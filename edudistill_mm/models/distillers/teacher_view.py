@@ -1,9 +1,8 @@
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
 import torch
 from mmengine.structures import BaseDataElement
-from mmrazor.models.task_modules.recorder import (
-    ModuleInputsRecorder, ModuleOutputsRecorder, ParameterRecorder)
+from mmrazor.models.task_modules.recorder import ModuleInputsRecorder, ModuleOutputsRecorder
 from torch import nn
 
 from edudistill_mm.models.class_index import ClassIndex
@@ -40,6 +39,7 @@ class TeacherView:
             if hasattr(loss, 'num_classes'):
                 loss.num_classes = len(self.classes)
         distiller.loss_forward_mappings = {name: losses[name] for name in awake}
+        # Head and classifier give scores of all classes, the inputs of the loss are cut to the classes taught.
         self._of_student = {
             student.num_classes: self.classes,
             len(student.seen): self.classes.within(student.seen)}
@@ -47,65 +47,68 @@ class TeacherView:
         self._labels = self.classes.within(student.seen)
 
     @staticmethod
-    def _has_scores(recorder: Any, network: nn.Module, classifier: Optional[str]) -> bool:
+    def _has_scores(recorder: Any, classifier: Optional[str]) -> bool:
         """Whether a recorder's two-dimensional records of a fitting width are class scores."""
+        source = recorder.source
         if isinstance(recorder, ModuleInputsRecorder):
-            return recorder.source.endswith('loss_module')
+            return source.endswith('loss_module')
         if isinstance(recorder, ModuleOutputsRecorder):
-            if classifier is not None:
-                return recorder.source in ('', 'head', classifier)
-            return recorder.source == '' or recorder.source.split('.')[0] == 'head'
-        return True
+            return source in ('', 'head', classifier) if classifier else source.split('.')[0] in ('', 'head')
+        # A method or a function: only those of heads return class scores.
+        return 'head' in source.lower()
 
-    def losses(self, lesson: Lesson, batch_size: int) -> Dict[str, torch.Tensor]:
+    @property
+    def taught(self) -> Tuple[int, ...]:
+        """tuple[int, ...]: The teacher's classes that have been taught, in the data set's numbering."""
+        return self.classes.classes
+
+    def losses(self, lesson: Lesson, records: Dict[str, list], batch_size: int) -> Dict[str, torch.Tensor]:
         """Compute the distillation losses of the lesson from the records of both forward passes.
 
         Args:
             lesson (Lesson): The rows that the teacher has seen.
+            records (dict[str, list]): What each student recorder has recorded of the whole batch.
             batch_size (int): Number of samples that the student has seen.
 
         Returns:
             dict[str, torch.Tensor]: The distiller's losses, weighted by the lesson's share of the batch.
         """
-        for recorder in self.distiller.student_recorders.recorders.values():
-            scores = self._has_scores(recorder, self.student, self.student.classifier_name)
-            self._rewrite(recorder, batch_size, lesson.rows, self._of_student if scores else {}, self._labels)
+        for name, recorder in self.distiller.student_recorders.recorders.items():
+            columns = self._of_student if self._has_scores(recorder, self.student.classifier_name) else {}
+            recorder._data_buffer = [
+                self._view(record, batch_size, lesson.rows, columns, self._labels) for record in records[name]]
         for recorder in self.distiller.teacher_recorders.recorders.values():
-            scores = self._has_scores(recorder, self.teacher.network, None)
-            self._rewrite(recorder, None, None, self._of_teacher if scores else {}, None)
+            columns = self._of_teacher if self._has_scores(recorder, None) else {}
+            recorder._data_buffer = [
+                self._view(record, None, None, columns, None) for record in recorder.data_buffer]
         losses = self.distiller.compute_distill_losses()
+        # What the recorders hold would keep the graph of the step alive until the next one.
+        for recorders in (self.distiller.student_recorders, self.distiller.teacher_recorders):
+            for recorder in recorders.recorders.values():
+                recorder.reset_data_buffer()
         if lesson.share is None:
             return losses
         return {name: _scale(value, lesson.share) for name, value in losses.items()}
 
-    def _rewrite(self, recorder: Any, batch_size: Optional[int], rows: Optional[torch.Tensor],
-                 columns: Dict[int, ClassIndex], labels: Optional[ClassIndex]) -> None:
-        if isinstance(recorder, ParameterRecorder):
-            return
-        columns = {width: index for width, index in columns.items() if not index.complete}
-        if labels is not None and labels.complete:
-            labels = None
-        if rows is None and not columns and labels is None:
-            return
-
-        def view(record: Any) -> Any:
-            if isinstance(record, torch.Tensor) and record.ndim:
-                if batch_size is not None and len(record) != batch_size:
-                    return record
-                if rows is not None:
-                    record = record[rows]
-                if record.ndim == 2 and record.shape[1] in columns:
-                    record = columns[record.shape[1]].select(record)
-                elif labels is not None and record.ndim == 1 and not record.is_floating_point():
-                    record = labels.positions(record.device)[record]
-                return record
-            if isinstance(record, (list, tuple)):
-                if rows is not None and len(record) == batch_size and isinstance(record[0], BaseDataElement):
-                    return [record[row] for row in rows.tolist()]
-                return type(record)(view(item) for item in record)
+    def _view(self, record: Any, batch_size: Optional[int], rows: Optional[torch.Tensor],
+              columns: Dict[int, ClassIndex], labels: Optional[ClassIndex]) -> Any:
+        if isinstance(record, nn.Parameter):
             return record
-
-        recorder._data_buffer = [view(record) for record in recorder.data_buffer]
+        if isinstance(record, torch.Tensor) and record.ndim:
+            if batch_size is not None and len(record) != batch_size:
+                return record
+            if rows is not None:
+                record = record[rows]
+            if record.ndim == 2 and record.shape[1] in columns:
+                return columns[record.shape[1]].select(record)
+            if labels is not None and not labels.complete and record.ndim == 1 and not record.is_floating_point():
+                return labels.positions(record.device)[record]
+            return record
+        if isinstance(record, (list, tuple)):
+            if rows is not None and len(record) == batch_size and isinstance(record[0], BaseDataElement):
+                return [record[row] for row in rows.tolist()]
+            return type(record)(self._view(item, batch_size, rows, columns, labels) for item in record)
+        return record
 
 
 def _scale(value: Any, factor: torch.Tensor) -> Any:

@@ -144,7 +144,7 @@ def _stages(student: nn.Module, seen: NetworkTrace, chain: Sequence[str]) -> Lis
 
     A stage is a run of modules with features of the same resolution. A stage without weights (a
     pooling) belongs to the one after it, and so does a stem, that is a first stage of fewer than
-    four weighted layers.
+    four weighted layers; of fewer than two where there are just three stages, as in ResNet-8.
     """
     groups: List[List[str]] = []
     resolution = None
@@ -159,9 +159,11 @@ def _stages(student: nn.Module, seen: NetworkTrace, chain: Sequence[str]) -> Lis
 
     merged: List[List[str]] = []
     carried: List[str] = []
+    left = sum(weight(group) > 0 for group in groups)
     for group in groups:
+        left -= weight(group) > 0
         group = carried + group
-        light = weight(group) < (4 if not merged else 1)
+        light = weight(group) < (1 if merged else 2 if left == 2 else 4)
         if light and group[-1] != groups[-1][-1]:
             carried = group
         elif light and merged:

@@ -95,6 +95,7 @@ class FragmentedStudent(BaseModel):
         self.references = nn.ModuleList(self._build_reference(index, reference or {})
                                         for index in range(self.num_fragments - 1))
         self._cut_handle = None
+        self._head_settings = self._find_head_settings()
         self.depth = self.num_fragments
         self.seen = ClassIndex(range(self.num_classes), self.num_classes)
 
@@ -181,6 +182,42 @@ class FragmentedStudent(BaseModel):
             used.update(self.reference.parameters(), self.backbone.parameters(recurse=False))
         return sum(parameter.numel() for parameter in used if parameter.requires_grad)
 
+    def _check_partial_loss(self) -> None:
+        head = getattr(self, 'head', None)
+        plain_losses = (ClsHead.loss, EfficientFormerClsHead.loss)
+        if not (isinstance(head, ClsHead) and type(head).loss in plain_losses):
+            raise ConfigurationError(
+                f'architecture.student.head of type {type(head).__name__} computes its loss over all classes '
+                f'only, so no grade can teach a part of them')
+        for name, buffer in head.loss_module.named_buffers():
+            if self.num_classes in buffer.shape:
+                raise ConfigurationError(
+                    f'architecture.student.head.loss of type {type(head.loss_module).__name__} keeps statistics '
+                    f'of all classes ("{name}"), so no grade can teach a part of them')
+
+    def _find_head_settings(self) -> List[Tuple[nn.Module, str, Any]]:
+        """What heads and their losses have been told of the number of classes: (module, attribute, value)."""
+        heads = [getattr(self, 'head', None), *(reference.head for reference in self.references)]
+        return [(module, name, getattr(module, name))
+                for head in heads if isinstance(head, ClsHead)
+                for module, names in ((head, ('topk', )), *(
+                    (part, ('num_classes', 'class_weight')) for part in head.loss_module.modules()))
+                for name in names if hasattr(module, name)]
+
+    def _adapt_heads(self) -> None:
+        """Let heads and losses know how many classes there are at this grade."""
+        count = len(self.seen)
+        for module, name, value in self._head_settings:
+            if not self.seen.complete:
+                if name == 'topk':
+                    kept = tuple(k for k in ((value, ) if isinstance(value, int) else value) if k <= count)
+                    value = kept or (1, )
+                elif name == 'num_classes':
+                    value = count
+                elif value is not None:
+                    value = [value[label] for label in self.seen.classes]
+            setattr(module, name, value)
+
     def counterparts(self, source: str) -> List[nn.Module]:
         """The modules of the references that stand in for a module of the head.
 
@@ -188,13 +225,16 @@ class FragmentedStudent(BaseModel):
             source (str): Name of a module of the student.
 
         Returns:
-            list[nn.Module]: One a reference if ``source`` is the head or its classifier, else
-                none.
+            list[nn.Module]: One a reference if ``source`` is the head, its classifier or a loss module that
+            the references do not share, else none.
         """
         if source == 'head':
             return [reference.head for reference in self.references]
         if source == self.classifier_name:
             return [reference.head.fc for reference in self.references]
+        if source == 'head.loss_module':
+            return [reference.head.loss_module for reference in self.references
+                    if reference.head.loss_module is not self.head.loss_module]
         return []
 
     def set_grade(self, fragments: int, seen: Sequence[int]) -> None:
@@ -213,16 +253,13 @@ class FragmentedStudent(BaseModel):
                 f'a grade asks for {fragments} fragments, but the student has {self.num_fragments}: '
                 f'{self.cuts}')
         seen = ClassIndex(seen, self.num_classes)
-        head = getattr(self, 'head', None)
-        plain_losses = (ClsHead.loss, EfficientFormerClsHead.loss)
-        if not seen.complete and not (isinstance(head, ClsHead) and type(head).loss in plain_losses):
-            raise ConfigurationError(
-                f'architecture.student.head of type {type(head).__name__} computes its loss over all classes '
-                f'only, so no grade can teach a part of them')
+        if not seen.complete:
+            self._check_partial_loss()
         if self._cut_handle is not None:
             self._cut_handle.remove()
             self._cut_handle = None
         self.depth, self.seen = fragments, seen
+        self._adapt_heads()
         if not self.at_full_depth:
             # Registered at each switch, hence behind the hooks of all recorders of that module.
             cut = self.student.get_submodule(self.cuts[fragments - 1])

@@ -5,6 +5,7 @@ import torch
 
 from edudistill_mm.curriculum import Curriculum
 from edudistill_mm.errors import ConfigurationError, did_you_mean
+
 from .lesson import Lesson
 from .teacher import Teacher
 
@@ -81,10 +82,6 @@ class Faculty:
             teacher.check_head()
             teachers.append(teacher)
         return cls(teachers)
-
-    def __deepcopy__(self, memo: dict) -> 'Faculty':
-        # Copies of the algorithm (EMA's) share the frozen teachers instead of doubling them in memory.
-        return self
 
     def apply_(self, function: Callable[[torch.Tensor], torch.Tensor]) -> None:
         """Pass ``nn.Module._apply`` (``.to``, ``.cuda``, ``.half``) on to the teachers."""

@@ -1,5 +1,5 @@
 from pathlib import Path
-from typing import Any, Callable, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Optional, Sequence, Union
 
 import torch
 from torch import nn
@@ -63,6 +63,10 @@ class Teacher:
             switch_off_inplace(self.network)
         self.network.eval().requires_grad_(False)
 
+    def __deepcopy__(self, memo: dict) -> 'Teacher':
+        # Copies of the algorithm (EMA's) share the frozen teachers instead of doubling them in memory.
+        return self
+
     def check_head(self) -> None:
         """Raise ConfigurationError unless the network has one output for each of the teacher's classes."""
         output = self.rehearse(lambda image: self.network(image, mode='tensor'))
@@ -89,7 +93,7 @@ class Teacher:
         """What a checkpoint says of the teacher: name, source, sha256 of the file, classes."""
         return dict(name=self.name, source=self.source, sha256=self.sha256, classes=list(self.classes.classes))
 
-    def teach(self, inputs: torch.Tensor) -> Tuple[torch.Tensor, ...]:
+    def teach(self, inputs: torch.Tensor) -> torch.Tensor:
         """Run the network without gradients.
 
         Args:

@@ -1,0 +1,29 @@
+# The handwritten digits that come with scikit-learn: 8x8 pixels, ten classes, nothing to download.
+data_preprocessor = dict(
+    type='mmpretrain.ClsDataPreprocessor',
+    num_classes=10,
+    mean=[77.8] * 3,  # 0 to 255
+    std=[95.9] * 3,
+    to_rgb=False)
+
+# Images of 8x8 pixels in memory are faster to read here than to hand over from worker processes.
+train_dataloader = dict(
+    batch_size=32,
+    num_workers=0,
+    persistent_workers=False,
+    dataset=dict(
+        type='Digits',
+        split='train',
+        pipeline=[dict(type='RandomCrop', crop_size=8, padding=1), dict(type='PackInputs')]),
+    sampler=dict(type='GradeSampler', shuffle=True))
+
+val_dataloader = dict(
+    batch_size=256,
+    num_workers=0,
+    persistent_workers=False,
+    dataset=dict(type='Digits', split='test', pipeline=[dict(type='PackInputs')]),
+    sampler=dict(type='DefaultSampler', shuffle=False))
+val_evaluator = [dict(type='Accuracy', topk=(1, )), dict(type='GradeAccuracy')]
+
+test_dataloader = val_dataloader
+test_evaluator = val_evaluator

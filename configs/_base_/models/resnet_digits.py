@@ -1,0 +1,35 @@
+# A ResNet-14 of three narrow stages for 8x8 images: the student, and with fewer classes its three experts.
+def _network(num_classes):
+    return dict(
+        type='ImageClassifier',
+        backbone=dict(
+            type='ResNet_CIFAR',
+            depth=18,
+            num_stages=3,
+            strides=(1, 2, 2),
+            dilations=(1, 1, 1),
+            out_indices=(2, ),
+            stem_channels=16,
+            base_channels=16),
+        neck=dict(type='GlobalAveragePooling'),
+        head=dict(
+            type='LinearClsHead',
+            num_classes=num_classes,
+            in_channels=64,
+            loss=dict(type='CrossEntropyLoss')))
+
+
+def _expert(name, num_classes):
+    return dict(
+        name=name,
+        architecture=_network(num_classes),
+        ckpt=f'work_dirs/teachers/digits_{name}.pth',
+        classes=name)
+
+
+student = _network(10)
+teachers = [_expert('primary', 4), _expert('middle', 3), _expert('university', 3)]
+# An expert trains by the student's recipe except for what stands here.
+teacher_training = dict(
+    train_cfg=dict(max_epochs=8),
+    param_scheduler=dict(type='CosineAnnealingLR', by_epoch=True, T_max=8, eta_min=0))

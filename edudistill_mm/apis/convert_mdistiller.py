@@ -1,0 +1,169 @@
+"""Turn a checkpoint of RepDistiller or mdistiller into an MMPretrain model.
+
+Both code bases (github.com/HobbitLong/RepDistiller, github.com/megvii-research/mdistiller) share
+their CIFAR networks and the names of the tensors in them.
+"""
+import os
+import os.path as osp
+import re
+from collections.abc import Callable
+
+import torch
+from mmengine.config import Config
+
+from edudistill_mm.engine.checkpoint import extract_state_dict, load_checkpoint_file
+from edudistill_mm.errors import ConfigurationError, did_you_mean
+from edudistill_mm.models.network import build_network
+
+# Mean and standard deviation of CIFAR-100 in both code bases, RGB, 0 to 1.
+MEAN, STD = (0.5071, 0.4867, 0.4408), (0.2675, 0.2565, 0.2761)
+
+
+def _resnet(name: str) -> str:
+    return name
+
+
+def _wide_resnet(name: str) -> str:
+    return re.sub(r'^layer(\d)', r'block\1.layer', name).replace('downsample', 'convShortcut')
+
+
+def _vgg(name: str) -> str:
+    name = re.sub(r'^layer(\d)', lambda match: f'block{int(match[1]) - 1}', name)
+    return re.sub(r'^fc', 'classifier', name)
+
+
+def _mobilenet_v2(name: str) -> str:
+    name = re.sub(r'^layer(\d)', lambda match: f'blocks.{int(match[1]) - 1}', name)
+    return re.sub(r'^fc', 'classifier.0', name)
+
+
+def _shufflenet_v1(name: str) -> str:
+    return re.sub(r'^fc', 'linear', name)
+
+
+def _shufflenet_v2(name: str) -> str:
+    block = re.match(r'layers\.(\d)\.(\d)\.branch(\d)\.(\d)\.(conv|bn)(.*)', name)
+    if block is None:
+        name = re.sub(r'^(conv1|layers\.3)\.(conv|bn)', lambda match: (
+            f'{match[2]}{1 if match[1] == "conv1" else 2}'), name)
+        return re.sub(r'^fc', 'linear', name)
+    stage, unit, branch, layer = map(int, block.groups()[:4])
+    # The first unit of a stage has two layers in its first branch, where the second one goes on.
+    number = layer + 1 + (2 if branch == 2 and unit == 0 else 0)
+    return f'layer{stage + 1}.{unit}.{block[5]}{number}{block[6]}'
+
+
+def _wide_stage_resnet(name: str) -> str:
+    return re.sub(r'^fc', 'linear', name).replace('downsample', 'shortcut')
+
+
+def _networks() -> dict[str, tuple[dict, Callable[[str], str]]]:
+    networks = {
+        f'resnet{depth}': (dict(type='CIFARResNet', depth=depth), _resnet)
+        for depth in (8, 14, 20, 32, 44, 56, 110)}
+    for depth in (8, 32):
+        networks[f'resnet{depth}x4'] = (
+            dict(type='CIFARResNet', depth=depth, stem_channels=32, base_channels=64), _resnet)
+    for depth in (18, 50):
+        networks[f'ResNet{depth}'] = (dict(type='ResNet_CIFAR', depth=depth), _wide_stage_resnet)
+    for depth, factor in ((16, 1), (16, 2), (40, 1), (40, 2)):
+        networks[f'wrn_{depth}_{factor}'] = (
+            dict(type='CIFARWideResNet', depth=depth, widen_factor=factor), _wide_resnet)
+    for depth in (8, 11, 13, 16, 19):
+        networks[f'vgg{depth}'] = (dict(type='CIFARVGG', depth=depth), _vgg)
+    networks['MobileNetV2'] = (dict(type='CIFARMobileNetV2'), _mobilenet_v2)
+    networks['ShuffleV1'] = (dict(type='CIFARShuffleNetV1'), _shufflenet_v1)
+    networks['ShuffleV2'] = (dict(type='CIFARShuffleNetV2'), _shufflenet_v2)
+    return networks
+
+
+# By mdistiller's name: the config of the backbone, and the function that turns the name of one of
+# its tensors ("fc." for the classifier) into mdistiller's.
+NETWORKS = _networks()
+
+
+def convert_mdistiller(name: str, checkpoint: str, out: str) -> tuple[str, str]:
+    """Write a network of RepDistiller or mdistiller as an MMPretrain checkpoint with its config.
+
+    Args:
+        name (str): The name of the network there, a key of :data:`NETWORKS`.
+        checkpoint (str): A file of that network, such as
+            ``resnet32x4_vanilla/ckpt_epoch_240.pth``.
+        out (str): The file to write, ``<name>.pth``; its config becomes ``<name>.py``.
+
+    Returns:
+        tuple[str, str]: Path of the checkpoint and of the config.
+
+    Raises:
+        ConfigurationError: There is no such network, the file is unreadable, or it holds other
+            tensors than this network has.
+    """
+    if name not in NETWORKS:
+        raise ConfigurationError(
+            f'MODEL must be one of {", ".join(NETWORKS)}, but got "{name}"'
+            f'{did_you_mean(name, NETWORKS)}')
+    config_out = f'{osp.splitext(out)[0]}.py'
+    if config_out == out or osp.isdir(out):
+        raise ConfigurationError(f'OUT must be a file such as "{name}.pth", not "{out}"')
+    state = extract_state_dict(load_checkpoint_file(checkpoint))
+    backbone, foreign_name = NETWORKS[name]
+    classifier = foreign_name('fc.weight')
+    if classifier not in state or state[classifier].ndim != 2:
+        raise ConfigurationError(
+            f'checkpoint "{checkpoint}" is not one of {name}: it has no matrix "{classifier}" '
+            f'of a classifier, but for instance "{next(iter(state))}"')
+    num_classes, width = state[classifier].shape
+    cfg = _config(backbone, num_classes, width)
+    names = {
+        foreign_name(own.removeprefix('backbone.').removeprefix('head.')): (own, tensor)
+        for own, tensor in build_network(cfg.model.to_dict(), name).state_dict().items()}
+    _check(name, checkpoint, state, {foreign: tensor for foreign, (_, tensor) in names.items()})
+    converted = {own: state.get(foreign, tensor) for foreign, (own, tensor) in names.items()}
+
+    os.makedirs(osp.dirname(out) or '.', exist_ok=True)
+    torch.save(dict(meta=dict(mdistiller=name), state_dict=converted), out)
+    cfg.dump(config_out)
+    return out, config_out
+
+
+def _config(backbone: dict, num_classes: int, width: int) -> Config:
+    cfg = dict(
+        default_scope='mmpretrain',
+        # RGB, 0 to 255; MMPretrain's CIFAR data sets give RGB.
+        data_preprocessor=dict(
+            num_classes=num_classes,
+            mean=[round(255 * value, 4) for value in MEAN],
+            std=[round(255 * value, 4) for value in STD],
+            to_rgb=False),
+        model=dict(
+            type='ImageClassifier',
+            backbone=dict(backbone),
+            neck=dict(type='GlobalAveragePooling'),
+            head=dict(
+                type='LinearClsHead',
+                num_classes=num_classes,
+                in_channels=width,
+                loss=dict(type='CrossEntropyLoss'))))
+    if backbone['type'].startswith('CIFAR'):
+        cfg['custom_imports'] = dict(
+            imports=['edudistill_mm.models'], allow_failed_imports=False)
+    return Config(cfg)
+
+
+def _check(name: str, checkpoint: str, state: dict, expected: dict) -> None:
+    """Compare the tensors of the file to those of the network, both under the file's names."""
+    # Files from before torch 0.4.1 do not count the batches of BatchNorm.
+    missing = [key for key in expected
+               if key not in state and not key.endswith('num_batches_tracked')]
+    extra = [key for key in state if key not in expected]
+    wrong = [key for key in expected if key in state and state[key].shape != expected[key].shape]
+    if missing:
+        reason = f'it lacks {len(missing)} of {len(expected)} tensors, the first is "{missing[0]}"'
+    elif extra:
+        reason = f'it has unknown tensors ({len(extra)}), the first is "{extra[0]}"'
+    elif wrong:
+        reason = (f'"{wrong[0]}" is {tuple(state[wrong[0]].shape)}, but must be '
+                  f'{tuple(expected[wrong[0]].shape)}')
+    else:
+        return
+    raise ConfigurationError(f'checkpoint "{checkpoint}" is not one of {name}: {reason}')
