@@ -158,7 +158,8 @@ def dry_run(network: nn.Module, forward: Any, shape: Optional[Tuple[int, int, in
         network (nn.Module): The network whose mode is set.
         forward (Callable): Takes a tensor of shape (2, C, H, W).
         shape (tuple[int, int, int], optional): (C, H, W). Defaults to None: the channels that the network
-            reads, and the network's own ``img_size`` or the first of :data:`DRY_RUN_SIZES` that it accepts.
+            reads, and the ``img_size`` that the backbone or its patch embedding is built for, or the first of
+            :data:`DRY_RUN_SIZES` that it accepts.
 
     Returns:
         Any: What ``forward`` returned.
@@ -171,7 +172,8 @@ def dry_run(network: nn.Module, forward: Any, shape: Optional[Tuple[int, int, in
         shapes = [tuple(shape)]
     else:
         channels = first_input_channels(network)
-        size = getattr(getattr(network, 'backbone', None), 'img_size', None)
+        backbone = getattr(network, 'backbone', network)
+        size = next((m.img_size for m in backbone.modules() if getattr(m, 'img_size', None)), None)
         if size is not None:
             size = (size, size) if isinstance(size, int) else tuple(size)
             shapes = [(channels, *size)]

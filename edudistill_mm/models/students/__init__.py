@@ -1,4 +1,5 @@
 from .fragmented_student import FragmentedStudent
 from .teaching_reference import TeachingReference
+from .token_teaching_reference import TokenTeachingReference
 
-__all__ = ['FragmentedStudent', 'TeachingReference']
+__all__ = ['FragmentedStudent', 'TeachingReference', 'TokenTeachingReference']

@@ -8,22 +8,28 @@ from torch import nn
 from edudistill_mm.errors import ConfigurationError, did_you_mean
 from edudistill_mm.models.network import dry_run
 
+from .feature_layout import FeatureLayout, feature_of
+
 
 @dataclass(frozen=True)
 class NetworkTrace:
     """What one forward pass of a classifier did.
 
     Args:
-        order (dict[str, int]): For each module that ran, the place of its last run in the order of completion.
+        order (dict[str, int]): For each module that ran, the place of its last run in the order of
+            completion.
         calls (dict[str, int]): How often each module ran.
-        shapes (dict[str, tuple | None]): Shape of each module's output; None if it is not a tensor.
+        features (dict[str, FeatureLayout]): Layout of each module's features, of those that return
+            any.
         num_classes (int): Width of the output.
+        image_shape (tuple[int, int, int]): (C, H, W) of the image.
     """
 
     order: Dict[str, int]
     calls: Dict[str, int]
-    shapes: Dict[str, Optional[Tuple[int, ...]]]
+    features: Dict[str, FeatureLayout]
     num_classes: int
+    image_shape: Tuple[int, int, int]
 
 
 def trace(student: nn.Module, input_shape: Optional[Tuple[int, int, int]] = None) -> NetworkTrace:
@@ -31,29 +37,35 @@ def trace(student: nn.Module, input_shape: Optional[Tuple[int, int, int]] = None
 
     Args:
         student (nn.Module): An MMPretrain classifier.
-        input_shape (tuple[int, int, int], optional): (C, H, W); see :func:`dry_run` for the default.
+        input_shape (tuple[int, int, int], optional): (C, H, W); see :func:`dry_run` for the
+            default.
 
     Returns:
         NetworkTrace: The trace.
 
     Raises:
-        ConfigurationError: If the classifier cannot be run, or has no output of shape [B, num_classes].
+        ConfigurationError: If the classifier cannot be run, or has no output of shape [B,
+            num_classes].
     """
     order: Dict[str, int] = {}
     calls: Dict[str, int] = {}
-    shapes: Dict[str, Optional[Tuple[int, ...]]] = {}
+    outputs: Dict[str, Optional[torch.Size]] = {}
+    image_shape = torch.Size()
 
     def watch(name: str):
 
         def hook(module, inputs, output):
             order[name] = sum(calls.values())
             calls[name] = calls.get(name, 0) + 1
-            shapes[name] = tuple(output.shape) if isinstance(output, torch.Tensor) else None
+            feature = feature_of(output, image_shape[0])
+            outputs[name] = None if feature is None else feature.shape
 
         return hook
 
     def forward(image: torch.Tensor):
-        for record in (order, calls, shapes):
+        nonlocal image_shape
+        image_shape = image.shape
+        for record in (order, calls, outputs):
             record.clear()
         return student(image, mode='tensor')
 
@@ -61,58 +73,85 @@ def trace(student: nn.Module, input_shape: Optional[Tuple[int, int, int]] = None
     try:
         output = dry_run(student, forward, input_shape)
     except RuntimeError as error:
+        backbone = type(getattr(student, 'backbone', student))
+        if '.selfsup.' in backbone.__module__ or '.sparse_' in backbone.__module__:
+            raise ConfigurationError(
+                f'architecture.student.backbone of type {backbone.__name__} is one of self-supervised '
+                f'pretraining, whose forward pass wants masks ({error}); use the one that its checkpoints '
+                f'are fine-tuned with'
+            ) from error
         raise ConfigurationError(
             f'architecture.student cannot be run on a zero image ({error}); give architecture.input_shape='
             f'(channels, height, width)') from error
     finally:
         for handle in handles:
             handle.remove()
-    if not isinstance(output, torch.Tensor) or output.ndim != 2:
+    # ConformerHead returns the scores of both its branches.
+    scores = output[0] if isinstance(output, tuple) and output else output
+    if not isinstance(scores, torch.Tensor) or scores.ndim != 2:
         raise ConfigurationError(
             f'architecture.student must return class scores of shape [batch, classes], but '
-            f'{type(student).__name__} returns {tuple(getattr(output, "shape", ())) or type(output).__name__}')
-    return NetworkTrace(order, calls, shapes, output.shape[1])
+            f'{type(student).__name__} returns '
+            f'{tuple(getattr(scores, "shape", ())) or type(scores).__name__}')
+    features = {
+        name: FeatureLayout.of(shape, image_shape[2:])
+        for name, shape in outputs.items() if shape is not None}
+    return NetworkTrace(order, calls, features, scores.shape[1], tuple(image_shape[1:]))
 
 
 def _weighted_layers(module: nn.Module) -> int:
     return sum(isinstance(m, (nn.Conv2d, nn.Linear)) for m in module.modules())
 
 
-def _units(student: nn.Module, seen: NetworkTrace) -> List[str]:
-    """Names of the modules that a backbone runs one after another, containers opened."""
-
-    def open_container(prefix: str, module: nn.Module) -> List[str]:
-        names = []
-        for name, child in module.named_children():
-            path = f'{prefix}.{name}'
-            if path in seen.order:
-                names.append(path)
-            else:
-                names += open_container(path, child)
-        return names
-
-    names = open_container('backbone', student.backbone)
-    while len(names) == 1 and isinstance(student.get_submodule(names[0]), nn.Sequential):
-        names = open_container(names[0], student.get_submodule(names[0]))
+def _open(student: nn.Module, seen: NetworkTrace, name: str) -> List[str]:
+    """Names of the modules that a module runs, in order; containers that do not run are opened."""
+    names: List[str] = []
+    for child, _ in student.get_submodule(name).named_children():
+        path = f'{name}.{child}'
+        names += [path] if path in seen.order else _open(student, seen, path)
     return sorted((name for name in names if seen.calls[name] == 1), key=seen.order.get)
 
 
-def stages(student: nn.Module, seen: NetworkTrace) -> List[str]:
-    """Names of the modules that end the stages of a convolutional backbone, in order.
+def units(student: nn.Module, seen: NetworkTrace) -> List[str]:
+    """Names of the modules that a backbone runs one after another, a wrapper around all opened."""
+    names = _open(student, seen, 'backbone')
+    while len(names) == 1 and _open(student, seen, names[0]):
+        names = _open(student, seen, names[0])
+    return names
 
-    A stage is a run of modules with outputs of the same height and width. A stage without weights (a
-    pooling) belongs to the one after it, and so does a stem, that is a first stage of fewer than four
-    weighted layers; of fewer than two where there are just three stages, as in ResNet-8.
+
+def _chain(student: nn.Module, seen: NetworkTrace, names: Sequence[str]) -> List[str]:
+    """The units with features, without side branches.
+
+    A side branch has a lower resolution than a later unit with weights.
+    """
+    chain: List[str] = []
+    highest = 0
+    for name in reversed(names):
+        module = student.get_submodule(name)
+        if name not in seen.features or isinstance(module, nn.Identity):
+            continue
+        positions = seen.features[name].positions
+        if positions >= highest:
+            chain.insert(0, name)
+            if _weighted_layers(module):
+                highest = positions
+    return chain
+
+
+def _stages(student: nn.Module, seen: NetworkTrace, chain: Sequence[str]) -> List[List[str]]:
+    """Units of each stage.
+
+    A stage is a run of modules with features of the same resolution. A stage without weights (a
+    pooling) belongs to the one after it, and so does a stem, that is a first stage of fewer than
+    four weighted layers; of fewer than two where there are just three stages, as in ResNet-8.
     """
     groups: List[List[str]] = []
-    size = None
-    for name in _units(student, seen):
-        shape = seen.shapes[name]
-        if shape is None or len(shape) != 4:
-            continue
-        if shape[2:] != size:
+    resolution = None
+    for name in chain:
+        if seen.features[name].positions != resolution:
             groups.append([])
-            size = shape[2:]
+            resolution = seen.features[name].positions
         groups[-1].append(name)
 
     def weight(group: Sequence[str]) -> int:
@@ -132,17 +171,52 @@ def stages(student: nn.Module, seen: NetworkTrace) -> List[str]:
         else:
             merged.append(group)
             carried = []
-    return [group[-1] for group in merged]
+    return merged
+
+
+def _blocks(student: nn.Module, seen: NetworkTrace, stage: Sequence[str]) -> List[str]:
+    """Names of the modules that end the blocks of a stage.
+
+    The blocks are the modules of one type in one container that hold the most weighted layers.
+    Units without weights (a norm, an activation) at the same resolution belong to the block before
+    them.
+    """
+    stage = list(stage)
+    while True:
+        weights = {name: _weighted_layers(student.get_submodule(name)) for name in stage}
+        heavy = [name for name in stage if weights[name] > 1] or [
+            name for name in stage if weights[name]]
+        kinds: Dict[Tuple[str, type], List[str]] = {}
+        for name in heavy:
+            kind = (name.rpartition('.')[0], type(student.get_submodule(name)))
+            kinds.setdefault(kind, []).append(name)
+        blocks = max(kinds.values(), key=lambda names: sum(map(weights.get, names)), default=[])
+        if len(blocks) != 1 or not isinstance(student.get_submodule(blocks[0]), nn.Sequential):
+            break
+        index = stage.index(blocks[0])
+        stage[index:index + 1] = _chain(student, seen, _open(student, seen, blocks[0]))
+    ends = []
+    for block in blocks:
+        end = stage.index(block)
+        while (end + 1 < len(stage) and not weights[stage[end + 1]]
+               and seen.features[stage[end + 1]].positions == seen.features[block].positions):
+            end += 1
+        ends.append(stage[end])
+    return ends
 
 
 def automatic_cuts(student: nn.Module, seen: NetworkTrace, count: Optional[int]) -> List[str]:
     """Choose the modules that end the fragments of ``fragments='auto'``.
 
+    The stages of the backbone, that is its parts of equal resolution, are shared out evenly; where
+    the resolution never changes (ViT, MLP-Mixer, ConvMixer, ...), its blocks are.
+
     Args:
         student (nn.Module): An MMPretrain classifier with a ``backbone``.
         seen (NetworkTrace): Its trace.
-        count (int, optional): Number of fragments wanted; the stages are shared out evenly. Defaults to
-            None: one fragment a stage.
+        count (int, optional): Number of fragments wanted. Defaults to None: one fragment a stage,
+            and of blocks as many fragments as an ImageNet network has stages, four, or fewer if
+            there are fewer.
 
     Returns:
         list[str]: One module name a fragment, the last of which ends the backbone.
@@ -152,14 +226,30 @@ def automatic_cuts(student: nn.Module, seen: NetworkTrace, count: Optional[int])
     """
     if count == 1:
         return ['backbone']
-    ends = stages(student, seen) if isinstance(getattr(student, 'backbone', None), nn.Module) else []
-    if not ends or (count is not None and count > len(ends)):
+    has_backbone = isinstance(getattr(student, 'backbone', None), nn.Module)
+    names = units(student, seen) if has_backbone else []
+    found = _stages(student, seen, _chain(student, seen, names))
+    ends, kind, default = [stage[-1] for stage in found], 'stages', len(found)
+    if len(found) == 1:
+        blocks = _blocks(student, seen, found[0])
+        if len(blocks) > 1:
+            ends, kind, default = blocks, 'blocks', min(4, len(blocks))
+    count = count or default
+    if not ends or count > len(ends):
         backbone = type(getattr(student, 'backbone', student)).__name__
         raise ConfigurationError(
-            f'architecture.fragments="auto" finds {len(ends)} stages in {backbone}, but the curriculum needs '
-            f'{count or "at least 1"} fragments; name the modules that end the fragments instead')
-    count = count or len(ends)
-    return [ends[round(len(ends) * (index + 1) / count) - 1] for index in range(count)]
+            f'architecture.fragments="auto" finds {len(ends)} {kind} in {backbone}, but the curriculum '
+            f'needs {count or "at least 1"} fragments; name the modules that end the fragments instead')
+    cuts = [ends[round(len(ends) * (index + 1) / count) - 1] for index in range(count)]
+    return cuts[:-1] + (_weighted_after(student, seen, cuts[-1])[-1:] or cuts[-1:])
+
+
+def _weighted_after(student: nn.Module, seen: NetworkTrace, cut: str) -> List[str]:
+    """Units with weights that a backbone runs after a module."""
+    return [
+        name for name in units(student, seen)
+        if seen.order[name] > seen.order[cut] and not cut.startswith(f'{name}.')
+        and _weighted_layers(student.get_submodule(name))]
 
 
 def named_cuts(student: nn.Module, seen: NetworkTrace, names: Sequence[str]) -> List[str]:
@@ -174,8 +264,8 @@ def named_cuts(student: nn.Module, seen: NetworkTrace, names: Sequence[str]) -> 
         list[str]: The full names.
 
     Raises:
-        ConfigurationError: If a module does not exist, does not run exactly once, is out of order, or if
-            the last one does not end the backbone.
+        ConfigurationError: If a module does not exist, does not run exactly once, is out of order,
+            or if the last one does not end the backbone.
     """
     cuts: List[str] = []
     for name in names:
@@ -196,12 +286,9 @@ def named_cuts(student: nn.Module, seen: NetworkTrace, names: Sequence[str]) -> 
         cuts.append(full)
     if not cuts:
         raise ConfigurationError('architecture.fragments must name at least one module, but got []')
-    later = [
-        name for name in _units(student, seen)
-        if seen.order[name] > seen.order[cuts[-1]] and not cuts[-1].startswith(f'{name}.')
-        and _weighted_layers(student.get_submodule(name))]
+    later = _weighted_after(student, seen, cuts[-1])
     if later:
         raise ConfigurationError(
-            f'architecture.fragments ends with "{names[-1]}", but "{later[-1].removeprefix("backbone.")}" runs after '
-            f'it: the last fragment must end the backbone')
+            f'architecture.fragments ends with "{names[-1]}", but '
+            f'"{later[-1].removeprefix("backbone.")}" runs after it: the last fragment must end the backbone')
     return cuts

@@ -1,8 +1,8 @@
-from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
 from mmengine.model import BaseModel
-from mmpretrain.models.heads import ClsHead
+from mmpretrain.models.heads import ClsHead, EfficientFormerClsHead, LeViTClsHead
 from mmpretrain.structures import DataSample
 from torch import nn
 
@@ -11,45 +11,55 @@ from edudistill_mm.models.class_index import ClassIndex
 from edudistill_mm.models.network import build_module, build_network
 from edudistill_mm.registry import MODELS, register
 
-from .fragment_cuts import automatic_cuts, named_cuts, trace
+from .feature_layout import feature_of
+from .fragment_cuts import automatic_cuts, named_cuts, trace, units
 
 
 class _CutReached(Exception):
-    """Carries the features out of a backbone that is left at a cut."""
+    """Carries the output of a module out of a backbone that is left at a cut."""
 
-    def __init__(self, feature: torch.Tensor) -> None:
+    def __init__(self, output: Any) -> None:
         super().__init__()
-        self.feature = feature
+        self.output = output
 
 
-def _leave(module: nn.Module, inputs: Tuple, output: torch.Tensor) -> None:
+def _leave(module: nn.Module, inputs: Tuple, output: Any) -> None:
     raise _CutReached(output)
+
+
+def _each(function: Callable[[torch.Tensor], torch.Tensor], scores: Any) -> Any:
+    """Apply a function to a head's scores, or to each branch's scores of a ConformerHead."""
+    return tuple(map(function, scores)) if isinstance(scores, tuple) else function(scores)
 
 
 @register(MODELS)
 class FragmentedStudent(BaseModel):
     """An MMPretrain classifier that can run its first fragments only.
 
-    At full depth and with all classes it *is* the classifier: the same forward, under the same parameter
-    names. At a lower grade its backbone is left right after the module that ends the last active fragment
-    (no later module runs, nothing of it is kept), and the :class:`TeachingReference` of that depth
-    classifies. As long as only a part of the classes is taught, losses are computed over those classes, and
-    predictions score zero for all others.
+    At full depth and with all classes it *is* the classifier: the same forward, under the same
+    parameter names. At a lower grade its backbone is left right after the module that ends the
+    last active fragment (no later module runs, nothing of it is kept), and the
+    :class:`TeachingReference` of that depth classifies. As long as only a part of the classes is
+    taught, losses are computed over those classes, and predictions score zero for all others.
 
     Args:
-        student (str | dict | nn.Module): The classifier: a model config, ``'package::config'``, the path of a
-            config file, or a built module.
-        fragments (str | Sequence[str]): ``'auto'`` for the stages of the backbone, or the names of the
-            modules that end each fragment, in order, the last of which ends the backbone.
-            Defaults to 'auto'.
-        reference (dict, optional): Config of the teaching references.
-            Defaults to ``dict(type='TeachingReference')``.
-        num_fragments (int, optional): With ``'auto'``, how many fragments the stages are shared out to.
-            :class:`EducationDistill` fills it in from the curriculum. Defaults to None: one a stage.
-        input_shape (tuple[int, int, int], optional): (C, H, W) of an image for the dry run that finds shapes
-            and order. Defaults to None: the channels that the student reads, and a size that it accepts.
+        student (str | dict | nn.Module): The classifier: a model config, ``'package::config'``,
+            the path of a config file, or a built module.
+        fragments (str | Sequence[str]): ``'auto'`` for the stages of the backbone (its blocks, if
+            the resolution never changes), or the names of the modules that end each fragment, in
+            order, the last of which ends the backbone. Defaults to 'auto'.
+        reference (dict, optional): Config of the teaching references. Its type defaults to
+            :class:`TeachingReference` at a cut that returns feature maps, and to
+            :class:`TokenTeachingReference` at one that returns tokens. Defaults to None.
+        num_fragments (int, optional): With ``'auto'``, how many fragments the stages or blocks are
+            shared out to. :class:`EducationDistill` fills it in from the curriculum. Defaults to
+            None: one a stage, and four of blocks, or fewer if there are fewer.
+        input_shape (tuple[int, int, int], optional): (C, H, W) of an image for the dry run that
+            finds shapes and order. Defaults to None: the channels that the student reads, and a
+            size that it accepts.
         data_preprocessor (dict | nn.Module, optional): Defaults to None: the student's own.
-        init_cfg (dict, optional): Defaults to None. The student's and the references' own count as well.
+        init_cfg (dict, optional): Defaults to None. The student's and the references' own count as
+            well.
 
     Raises:
         ConfigurationError: If the student cannot be cut as asked.
@@ -65,12 +75,13 @@ class FragmentedStudent(BaseModel):
                  init_cfg: Optional[dict] = None) -> None:
         student = build_network(student, 'architecture.student')
         super().__init__(data_preprocessor or getattr(student, 'data_preprocessor', None), init_cfg)
-        # The children are shared and carry the plain names; the classifier itself stays outside of the module
-        # tree, or each parameter would have a second name.
+        # The children are shared and carry the plain names; the classifier itself stays outside of
+        # the module tree, or each parameter would have a second name.
         self.__dict__['student'] = student
         for name, child in student.named_children():
             if name != 'data_preprocessor':
                 self.add_module(name, child)
+        self._check_training()
         self.input_shape = input_shape
         self.trace = trace(student, input_shape)
         self.num_classes = self.trace.num_classes
@@ -117,25 +128,43 @@ class FragmentedStudent(BaseModel):
             and module.out_features == self.num_classes]
         return max(layers, key=self.trace.order.get, default=None)
 
+    def _check_training(self) -> None:
+        """Refuse what only fails once it is trained."""
+        head, backbone = getattr(self, 'head', None), getattr(self, 'backbone', None)
+        if isinstance(head, (EfficientFormerClsHead, LeViTClsHead)) and (
+                getattr(head, 'dist', False) or getattr(head, 'distillation', False)):
+            raise ConfigurationError(
+                f'architecture.student.head of type {type(head).__name__} cannot be trained by MMPretrain '
+                f'with distillation=True, its default; set distillation=False')
+        if getattr(backbone, 'no_custom_backward', True) is False:
+            raise ConfigurationError(
+                f'architecture.student.backbone of type {type(backbone).__name__} runs its layers inside '
+                f'a backward function of its own, where no gradient reaches a cut; set '
+                f'no_custom_backward=True')
+
     def _build_reference(self, index: int, cfg: dict) -> nn.Module:
         cut = self.cuts[index]
-        shape = self.trace.shapes[cut]
-        if shape is None or len(shape) != 4:
+        layout = self.trace.features.get(cut)
+        if layout is None:
             raise ConfigurationError(
-                f'architecture.fragments: "{cut}" returns {shape or "no tensor"}, but a teaching reference reads '
-                f'feature maps of shape [batch, channels, height, width]')
+                f'architecture.fragments: "{cut}" returns no features of shape [batch, channels, height, '
+                f'width] or [batch, tokens, channels], which a teaching reference reads')
         if not isinstance(getattr(self, 'head', None), ClsHead):
             raise ConfigurationError(
-                f'architecture.student must have a classification head (mmpretrain ClsHead) to be cut, but got '
-                f'{type(getattr(self, "head", None)).__name__}')
-        final = [s for name, s in self.trace.shapes.items()
-                 if name.startswith('backbone.') and s is not None and len(s) == 4]
+                f'architecture.student must have a classification head (mmpretrain ClsHead) to be cut, '
+                f'but got {type(getattr(self, "head", None)).__name__}')
         cfg = dict(cfg)
-        cfg.setdefault('type', 'TeachingReference')
-        cfg.setdefault('in_channels', shape[1])
+        cfg.setdefault('type', 'TokenTeachingReference' if layout.tokens else 'TeachingReference')
+        if cfg['type'] == ('TeachingReference' if layout.tokens else 'TokenTeachingReference'):
+            raise ConfigurationError(
+                f'architecture.reference.type is "{cfg["type"]}", but "{cut}" returns '
+                f'{"tokens" if layout.tokens else "feature maps"}; leave the type out')
+        final = [name for name in units(self.student, self.trace) if name in self.trace.features]
+        cfg.setdefault('in_channels', layout.channels)
         cfg.setdefault('num_classes', self.num_classes)
-        cfg.setdefault('width', final[-1][1])
-        cfg.setdefault('pool_size', 1 if index == self.num_fragments - 2 else 4)
+        cfg.setdefault('width', self.trace.features[final[-1]].channels)
+        if not layout.tokens:
+            cfg.setdefault('pool_size', 1 if index == self.num_fragments - 2 else 4)
         # The module, not a copy: whatever records `head.loss_module` sees the loss of every grade.
         cfg.setdefault('loss', self.head.loss_module)
         return build_module(cfg, 'architecture.reference', 'mmpretrain')
@@ -143,17 +172,20 @@ class FragmentedStudent(BaseModel):
     def parameters_in_training(self) -> int:
         """int: Number of trainable parameters that the current depth uses."""
         if self.at_full_depth:
-            modules = [self.student]
+            used = set(self.student.parameters())
         else:
             last = self.trace.order[self.cuts[self.depth - 1]]
-            ran = [name for name, place in self.trace.order.items() if place <= last]
-            modules = [self.reference, *(self.student.get_submodule(name) for name in ran)]
-        used = {parameter for module in modules for parameter in module.parameters() if parameter.requires_grad}
-        return sum(parameter.numel() for parameter in used)
+            used = {
+                parameter for name, place in self.trace.order.items() if place <= last
+                for parameter in self.student.get_submodule(name).parameters()}
+            # A backbone's own: the class token and the position embedding.
+            used.update(self.reference.parameters(), self.backbone.parameters(recurse=False))
+        return sum(parameter.numel() for parameter in used if parameter.requires_grad)
 
     def _check_partial_loss(self) -> None:
         head = getattr(self, 'head', None)
-        if not (isinstance(head, ClsHead) and type(head).loss is ClsHead.loss):
+        plain_losses = (ClsHead.loss, EfficientFormerClsHead.loss)
+        if not (isinstance(head, ClsHead) and type(head).loss in plain_losses):
             raise ConfigurationError(
                 f'architecture.student.head of type {type(head).__name__} computes its loss over all classes '
                 f'only, so no grade can teach a part of them')
@@ -213,12 +245,13 @@ class FragmentedStudent(BaseModel):
             seen (Sequence[int]): The classes taught so far, ascending.
 
         Raises:
-            ConfigurationError: If there are not so many fragments, or the head cannot be restricted to a part
-                of the classes.
+            ConfigurationError: If there are not so many fragments, or the head cannot be
+                restricted to a part of the classes.
         """
         if not 1 <= fragments <= self.num_fragments:
             raise ConfigurationError(
-                f'a grade asks for {fragments} fragments, but the student has {self.num_fragments}: {self.cuts}')
+                f'a grade asks for {fragments} fragments, but the student has {self.num_fragments}: '
+                f'{self.cuts}')
         seen = ClassIndex(seen, self.num_classes)
         if not seen.complete:
             self._check_partial_loss()
@@ -244,7 +277,8 @@ class FragmentedStudent(BaseModel):
             mode (str): 'tensor' | 'loss' | 'predict'.
 
         Returns:
-            torch.Tensor | dict | list: Class scores [B, num_classes] (minus infinity for classes not taught yet),
+            torch.Tensor | dict | list: Class scores [B, num_classes] (minus infinity for classes
+                not taught yet),
             losses over the classes taught so far, or predictions over all classes.
         """
         if self.at_full_depth and self.seen.complete:
@@ -253,9 +287,16 @@ class FragmentedStudent(BaseModel):
             return self._loss(inputs, data_samples)
         scores = self.active_head(self._features(inputs))
         if not self.seen.complete:
-            columns = self.seen.columns(scores.device)
-            scores = torch.full_like(scores, float('-inf')).index_copy(1, columns, self.seen.select(scores))
-        return scores if mode == 'tensor' else self.active_head._get_predictions(scores, data_samples)
+            scores = _each(self._mask, scores)
+        if mode == 'tensor':
+            return scores
+        return self.active_head._get_predictions(
+            sum(scores) if isinstance(scores, tuple) else scores, data_samples)
+
+    def _mask(self, scores: torch.Tensor) -> torch.Tensor:
+        """Scores over all classes, minus infinity for those that are not taught yet."""
+        columns = self.seen.columns(scores.device)
+        return torch.full_like(scores, float('-inf')).index_copy(1, columns, self.seen.select(scores))
 
     def _features(self, inputs: torch.Tensor) -> Any:
         if self.at_full_depth:
@@ -263,14 +304,15 @@ class FragmentedStudent(BaseModel):
         try:
             self.student.extract_feat(inputs)
         except _CutReached as cut:
-            feature = cut.feature
-        return (self.reference(feature), )
+            feature = feature_of(cut.output, len(inputs))
+        layout = self.trace.features[self.cuts[self.depth - 1]]
+        return (self.reference(layout.read(feature)), )
 
     def _loss(self, inputs: torch.Tensor, data_samples: List[DataSample]) -> Dict[str, torch.Tensor]:
         head, features = self.active_head, self._features(inputs)
         if self.seen.complete:
             return head.loss(features, data_samples)
-        return head._get_loss(self.seen.select(head(features)), self._restrict(data_samples))
+        return head._get_loss(_each(self.seen.select, head(features)), self._restrict(data_samples))
 
     def _restrict(self, data_samples: List[DataSample]) -> List[DataSample]:
         """Labels numbered within the classes taught so far."""
@@ -278,7 +320,8 @@ class FragmentedStudent(BaseModel):
             columns = self.seen.columns(data_samples[0].gt_score.device)
             return [DataSample().set_gt_score(sample.gt_score[columns]) for sample in data_samples]
         labels = torch.cat([sample.gt_label for sample in data_samples])
-        # One sample with all labels: heads concatenate them anyway, and building B samples in each step is slow.
+        # One sample with all labels: heads concatenate them anyway, and building B samples in each
+        # step is slow.
         return [DataSample().set_gt_label(self.seen.positions(labels.device)[labels])]
 
     def train(self, mode: bool = True) -> 'FragmentedStudent':
@@ -291,8 +334,8 @@ class FragmentedStudent(BaseModel):
         """Initialise the student as it would be without this wrapper, then the references."""
         shared = getattr(self, '_params_init_info', None)
         if shared is not None:
-            # The classifier is no child of ours: without this it would take itself for the root of the
-            # initialisation and clear the bookkeeping of the real root.
+            # The classifier is no child of ours: without this it would take itself for the root of
+            # the initialisation and clear the bookkeeping of the real root.
             self.student._params_init_info = shared
         try:
             if not getattr(self.student, '_is_init', False):

@@ -1,0 +1,64 @@
+from typing import Optional
+
+import torch
+from mmengine.model import BaseModule
+from mmpretrain.models import LinearClsHead
+from torch import nn
+
+from edudistill_mm.errors import ConfigurationError
+from edudistill_mm.registry import MODELS, register
+
+
+@register(MODELS)
+class TokenTeachingReference(BaseModule):
+    """Closes a lower grade's fragments of a transformer: adapter, mean over patches, classifier.
+
+    The tokens' counterpart of :class:`TeachingReference`: LayerNorm and a linear layer bring each
+    token to the width of the complete student's features, their mean makes the classifier
+    independent of the image size, and a linear head classifies. The mean is over the patches'
+    tokens: a class or distillation token, which the lower layers of a transformer hardly fill, is
+    left out, so that networks with and without one are closed alike.
+
+    Args:
+        in_channels (int): Channels of the tokens. :class:`FragmentedStudent` fills it in.
+        num_classes (int): Width of the classifier: that of the complete student. Filled in.
+        width (int, optional): Channels after the adapter. Defaults to None: filled in with the
+            channels of the complete student's features.
+        adapter (bool): Whether there is an adapter; without one the classifier reads
+            ``in_channels``. Defaults to True.
+        loss (dict | nn.Module): Loss of the head. Filled in with the complete student's own loss
+            module.
+        init_cfg (dict, optional): Initialisation. Defaults to None: truncated normal (std 0.02)
+            for the adapter, and the head's own.
+    """
+
+    def __init__(self,
+                 in_channels: int,
+                 num_classes: int,
+                 width: Optional[int] = None,
+                 adapter: bool = True,
+                 loss: Optional[dict] = None,
+                 init_cfg: Optional[dict] = None) -> None:
+        super().__init__(init_cfg or dict(type='TruncNormal', layer='Linear', std=0.02))
+        width = in_channels if width is None or not adapter else width
+        if not isinstance(width, int) or isinstance(width, bool) or width < 1:
+            raise ConfigurationError(
+                f'reference.width must be a positive integer, but got {width!r}')
+        if adapter:
+            self.adapter = nn.Sequential(nn.LayerNorm(in_channels), nn.Linear(in_channels, width))
+        else:
+            self.adapter = nn.Identity()
+        self.head = LinearClsHead(
+            num_classes=num_classes, in_channels=width,
+            loss=loss or dict(type='CrossEntropyLoss', loss_weight=1.0))
+
+    def forward(self, feature: torch.Tensor) -> torch.Tensor:
+        """Turn the tokens of the last active fragment into what the head reads.
+
+        Args:
+            feature (torch.Tensor): Tokens of the patches, [B, N, in_channels].
+
+        Returns:
+            torch.Tensor: Features, [B, width].
+        """
+        return self.adapter(feature).mean(1)
