@@ -65,8 +65,7 @@ def test_groups_are_those_taught_so_far_and_weigh_by_their_samples():
     assert evaluate(metric, samples) == {
         'val/top1': 60,
         'val/top1_primary': 100,
-        'val/top1_middle': pytest.approx(100 / 3),
-        'val/forgetting': 0
+        'val/top1_middle': pytest.approx(100 / 3)
     }
 
 
@@ -84,8 +83,7 @@ def test_topk_by_hand():
         'seen/top1': 25,
         'seen/top3': 75,
         'seen/top1_primary': 50,
-        'seen/top1_middle': 0,
-        'seen/forgetting': 0
+        'seen/top1_middle': 0
     }
 
 
@@ -108,6 +106,13 @@ def test_forgetting_over_a_run():
     assert metric.state_dict() == dict(primary=100, middle=100, university=100)
 
 
+def test_without_an_earlier_validation_nothing_is_said_of_forgetting():
+    metric = GradeAccuracy()
+    metric.set_grade(CURRICULUM, MIDDLE)
+    assert 'seen/forgetting' not in evaluate(metric, validation(primary=3, middle=2))
+    assert 'seen/forgetting' in evaluate(metric, validation(primary=3, middle=2))
+
+
 def test_forgetting_is_negative_if_earlier_groups_improve():
     metric = GradeAccuracy()
     metric.set_grade(CURRICULUM, PRIMARY)
@@ -120,7 +125,7 @@ def test_a_grade_without_classes_adds_no_group():
     metric = GradeAccuracy()
     metric.set_grade(CURRICULUM, PAUSE)
     results = evaluate(metric, validation(primary=4, middle=2, university=4))
-    assert set(results) == {'seen/top1', 'seen/top1_primary', 'seen/top1_middle', 'seen/forgetting'}
+    assert set(results) == {'seen/top1', 'seen/top1_primary', 'seen/top1_middle'}
     assert results['seen/top1'] == 75
 
 
@@ -148,7 +153,7 @@ def test_a_group_without_samples_has_no_accuracy():
     metric = GradeAccuracy()
     metric.set_grade(CURRICULUM, MIDDLE)
     results = evaluate(metric, [by_label(2, 2)])
-    assert results == {'seen/top1': 100, 'seen/top1_middle': 100, 'seen/forgetting': 0}
+    assert results == {'seen/top1': 100, 'seen/top1_middle': 100}
 
 
 @settings(max_examples=50, deadline=None)
