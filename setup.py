@@ -1,8 +1,11 @@
-"""Installation of edudistill_mm, with the files that OpenMMLab's `mim` looks for inside the package.
+"""Installation of edudistill_mm, with the files that OpenMMLab's `mim` looks for inside the
+package.
 
-`mim` and MMEngine's `package::config` expect `edudistill_mm/.mim/` with configs, tools and model-index.yml. A
-wheel holds copies of them; an editable install links to the checkout, so that edits take effect.
+`mim` and MMEngine's `package::config` expect `edudistill_mm/.mim/` with configs, tools and
+model-index.yml. A wheel holds copies of them; an editable install links to the checkout, so that
+edits take effect.
 """
+
 import os
 import re
 import shutil
@@ -33,28 +36,36 @@ def requirements(name):
 
 
 def has_suitable_mmcv():
-    """Whether the full mmcv, which serves as well as mmcv-lite, is there in a version that MMRazor accepts.
+    """Whether the full mmcv, which serves as well as mmcv-lite, is there in a version that MMRazor
+    accepts.
 
-    pip hides the environment that it installs into from an isolated build, but runs the build by that
-    environment's interpreter, whose folders sysconfig knows.
+    pip hides the environment that it installs into from an isolated build, but runs the build by
+    that environment's interpreter, whose folders sysconfig knows.
     """
     folders = [*sys.path, sysconfig.get_path('purelib'), sysconfig.get_path('platlib')]
-    return any(re.match(r'2\.(0\.\d+|1\.0)(\+.*)?$', found.version)
-               for found in metadata.distributions(name='mmcv', path=folders))
+    return any(
+        re.match(r'2\.(0\.\d+|1\.0)(\+.*)?$', found.version)
+        for found in metadata.distributions(name='mmcv', path=folders)
+    )
 
 
 def runtime_requirements():
     # Both distributions install a folder `mmcv`, so mmcv-lite must not be laid over mmcv.
     skip = has_suitable_mmcv()
-    return [line for line in requirements('runtime') if not (skip and line.startswith('mmcv-lite'))]
+    return [
+        line for line in requirements('runtime') if not (skip and line.startswith('mmcv-lite'))
+    ]
 
 
 class BuildPy(build_py):
-    """Adds `.mim` to the package: to the wheel's copy, or to the checkout for an editable install."""
+    """Adds `.mim` to the package: to the wheel's copy, or to the checkout for an editable
+    install."""
 
     def run(self):
         super().run()
-        package = ROOT / 'edudistill_mm' if self.editable_mode else Path(self.build_lib, 'edudistill_mm')
+        package = (
+            ROOT / 'edudistill_mm' if self.editable_mode else Path(self.build_lib, 'edudistill_mm')
+        )
         mim = package / '.mim'
         shutil.rmtree(mim, ignore_errors=True)
         mim.mkdir(parents=True)

@@ -1,5 +1,5 @@
-# Education distillation on CIFAR-100 from MMPretrain's ResNet-50 (79.90 %) to its ResNet-18, with DKD.
-# Images and teacher are downloaded on first use; local copies are named by
+# Education distillation on CIFAR-100 from MMPretrain's ResNet-50 (79.90 %) to its ResNet-18, with
+# DKD. Images and teacher are downloaded on first use; local copies are named by
 #     python tools/train.py configs/edu_dkd_cifar100.py \
 #         --cfg-options data_root=/path/to/cifar100 model.teachers.0.ckpt=/path/to/resnet50.pth
 _base_ = [

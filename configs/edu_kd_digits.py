@@ -1,5 +1,5 @@
-# Education distillation on scikit-learn's handwritten digits: three experts, a small student in three
-# fragments. Everything is trained on the spot:
+# Education distillation on scikit-learn's handwritten digits: three experts, a small student in
+# three fragments. Everything is trained on the spot:
 #     python tools/train.py configs/edu_kd_digits.py --train-teachers
 _base_ = [
     '_base_/datasets/digits.py', '_base_/models/resnet_digits.py', '_base_/schedules/sgd_digits.py',

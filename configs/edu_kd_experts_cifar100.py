@@ -1,6 +1,6 @@
-# The paper's own setting (arXiv 2311.13811, section 7 of its public code): ResNet-20 from three ResNet-110
-# experts on a share of the classes each, promotions at epochs 150 and 180. The experts train first, by the
-# same recipe:
+# The paper's own setting (arXiv 2311.13811, section 7 of its public code): ResNet-20 from three
+# ResNet-110 experts on a share of the classes each, promotions at epochs 150 and 180. The experts
+# train first, by the same recipe:
 #     python tools/train.py configs/edu_kd_experts_cifar100.py --train-teachers
 _base_ = [
     '_base_/datasets/cifar100.py',

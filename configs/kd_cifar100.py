@@ -1,5 +1,5 @@
-# The baseline of edu_kd_cifar100.py: plain MMRazor, the same student, teacher, loss, optimizer and epochs,
-# but all classes and the whole student from the start, under one cosine.
+# The baseline of edu_kd_cifar100.py: plain MMRazor, the same student, teacher, loss, optimizer and
+# epochs, but all classes and the whole student from the start, under one cosine.
 #     python tools/train.py configs/kd_cifar100.py
 _base_ = [
     '_base_/datasets/cifar100.py',

@@ -1,9 +1,11 @@
-"""What unmodified MMRazor 1.0.0, MMPretrain 1.2.0 and MMEngine 0.10.7 need on today's Python packages.
+"""What unmodified MMRazor 1.0.0, MMPretrain 1.2.0 and MMEngine 0.10.7 need on today's Python
+packages.
 
-This is the only file that knows about versions of other packages. Each measure first tries what upstream does
-and acts only where that fails. None changes what other software in the process sees, except that things which
-raised an error before now work.
+This is the only file that knows about versions of other packages. Each measure first tries what
+upstream does and acts only where that fails. None changes what other software in the process sees,
+except that things which raised an error before now work.
 """
+
 import copy
 import functools
 import os.path as osp
@@ -22,21 +24,30 @@ if TYPE_CHECKING:  # check_versions must be able to say that torch is missing
 
 Cfg = TypeVar('Cfg')
 
-# Import name -> (names of distributions that provide it, supported versions, command that installs one).
+# Import name -> (names of distributions that provide it, supported versions, command that installs
+# one).
 SUPPORTED = {
-    'torch': (('torch', ), '>=2.1', 'pip install "torch>=2.1"'),
-    'torchvision': (('torchvision', ), '', 'pip install torchvision'),
-    'mmengine': (('mmengine', 'mmengine-lite'), '>=0.10.7,<0.11', 'pip install "mmengine>=0.10.7,<0.11"'),
+    'torch': (('torch',), '>=2.1', 'pip install "torch>=2.1"'),
+    'torchvision': (('torchvision',), '', 'pip install torchvision'),
+    'mmengine': (
+        ('mmengine', 'mmengine-lite'),
+        '>=0.10.7,<0.11',
+        'pip install "mmengine>=0.10.7,<0.11"',
+    ),
     # Both distributions write into one folder, so the wrong one has to go first.
-    'mmcv': (('mmcv', 'mmcv-lite'), '>=2.0.0,<=2.1.0',
-             'pip uninstall -y mmcv mmcv-lite; pip install "mmcv-lite>=2.0.0,<=2.1.0"'),
-    'mmpretrain': (('mmpretrain', ), '>=1.2.0,<1.3', 'pip install "mmpretrain>=1.2.0,<1.3"'),
-    'mmrazor': (('mmrazor', ), '==1.0.0', 'pip install "mmrazor==1.0.0"'),
-    'joblib': (('joblib', ), '', 'pip install joblib'),
-    'sklearn': (('scikit-learn', ), '', 'pip install scikit-learn'),
+    'mmcv': (
+        ('mmcv', 'mmcv-lite'),
+        '>=2.0.0,<=2.1.0',
+        'pip uninstall -y mmcv mmcv-lite; pip install "mmcv-lite>=2.0.0,<=2.1.0"',
+    ),
+    'mmpretrain': (('mmpretrain',), '>=1.2.0,<1.3', 'pip install "mmpretrain>=1.2.0,<1.3"'),
+    'mmrazor': (('mmrazor',), '==1.0.0', 'pip install "mmrazor==1.0.0"'),
+    'joblib': (('joblib',), '', 'pip install joblib'),
+    'sklearn': (('scikit-learn',), '', 'pip install scikit-learn'),
 }
 
-# MMRazor asks for torch >= 1.13 here and takes newer releases for older ones that have the names it imports.
+# MMRazor asks for torch >= 1.13 here and takes newer releases for older ones that have the names
+# it imports.
 QUANTIZATION = 'mmrazor.structures.quantization.backend_config'
 
 # These two call sys.setrecursionlimit(2 ** 20) when they are imported.
@@ -67,30 +78,36 @@ def check_versions() -> None:
     """Refuse packages that are missing, too old or unknown.
 
     Raises:
-        ImportError: One sentence that names the package, the version found and the command that installs a
-            supported one.
+        ImportError: One sentence that names the package, the version found and the command that
+            installs a supported one.
     """
     if find_spec('packaging') is None:
-        raise ImportError('edudistill_mm needs packaging, which is not there: run `pip install packaging`.')
+        raise ImportError(
+            'edudistill_mm needs packaging, which is not there: run `pip install packaging`.'
+        )
     from packaging.specifiers import SpecifierSet
     from packaging.version import Version
 
     for module, (distributions, versions, command) in SUPPORTED.items():
         version = _version_of(module, distributions)
         if version is None:
-            raise ImportError(f'edudistill_mm needs {module}{versions}, which is not there: run `{command}`.')
+            raise ImportError(
+                f'edudistill_mm needs {module}{versions}, which is not there: run `{command}`.'
+            )
         # A local build (2.1.0a0+cu118) counts as the release that it was made from.
         if versions and Version(Version(version).base_version) not in SpecifierSet(versions):
             raise ImportError(
-                f'edudistill_mm needs {module}{versions}, but {module} {version} is there: run `{command}`.')
+                f'edudistill_mm needs {module}{versions}, but {module} {version} is there: run `{command}`.'
+            )
 
 
 def modernise(cfg: Cfg) -> Cfg:
     """Rewrite a config written for the scope ``mmcls`` so that it means MMPretrain.
 
-    Rewritten are scopes (``_scope_``, ``default_scope``), names of classes (``mmcls.ResNet``), paths of
-    configs (``mmcls::resnet/...``), ``custom_imports`` and, where MMPretrain has the object, dotted paths of
-    methods (``mmcls.models.heads.ClsHead.loss``). Everything else is copied as it is.
+    Rewritten are scopes (``_scope_``, ``default_scope``), names of classes (``mmcls.ResNet``),
+    paths of configs (``mmcls::resnet/...``), ``custom_imports`` and, where MMPretrain has the
+    object, dotted paths of methods (``mmcls.models.heads.ClsHead.loss``). Everything else is
+    copied as it is.
 
     Args:
         cfg (Config | ConfigDict | dict | list): The config; it is left untouched.
@@ -109,10 +126,12 @@ def modernise(cfg: Cfg) -> Cfg:
 
 
 def switch_off_inplace(module: 'nn.Module') -> None:
-    """Set ``inplace=False`` in a module and all below it, so that no operation overwrites a recorded tensor.
+    """Set ``inplace=False`` in a module and all below it, so that no operation overwrites a
+    recorded tensor.
 
-    MMRazor's own ``BaseAlgorithm.set_module_inplace_false`` looks for submodules in an ``OrderedDict``; newer
-    releases of torch keep them in a plain dict, and so it does nothing there.
+    MMRazor's own ``BaseAlgorithm.set_module_inplace_false`` looks for submodules in an
+    ``OrderedDict``; newer releases of torch keep them in a plain dict, and so it does nothing
+    there.
 
     Args:
         module (torch.nn.Module): The network, changed in place.
@@ -138,12 +157,13 @@ def _version_of(module: str, distributions: Sequence[str]) -> Optional[str]:
 class _RecursionLimitKeeper(MetaPathFinder):
     """Imports the modules in ``RAISE_RECURSION_LIMIT`` without that side effect.
 
-    With a limit of 2 ** 20, endless recursion anywhere in the process crashes the interpreter instead of
-    raising ``RecursionError``.
+    With a limit of 2 ** 20, endless recursion anywhere in the process crashes the interpreter
+    instead of raising ``RecursionError``.
     """
 
-    def find_spec(self, fullname: str, path: Optional[Sequence[str]],
-                  target: Any = None) -> Optional[ModuleSpec]:
+    def find_spec(
+        self, fullname: str, path: Optional[Sequence[str]], target: Any = None
+    ) -> Optional[ModuleSpec]:
         if fullname not in RAISE_RECURSION_LIMIT:
             return None
         spec = PathFinder.find_spec(fullname, path, target)
@@ -169,9 +189,10 @@ def _keep_recursion_limit() -> None:
 def _import_quantization() -> None:
     """Import the part of MMRazor that breaks ``import mmrazor.models`` on torch >= 2.
 
-    It imports names that torch has dropped and puts placeholders in their place, which it then uses because
-    torch is new enough. Told of an older torch it leaves the backends out, as MMRazor's unreleased fix does.
-    Only this package may be told so: the same question in MMRazor's FX tracer needs the true answer.
+    It imports names that torch has dropped and puts placeholders in their place, which it then
+    uses because torch is new enough. Told of an older torch it leaves the backends out, as
+    MMRazor's unreleased fix does. Only this package may be told so: the same question in MMRazor's
+    FX tracer needs the true answer.
     """
     try:
         import_module(QUANTIZATION)
@@ -188,7 +209,9 @@ def _torch_looks_old() -> Iterator[None]:
     digit_version = mmrazor.digit_version
 
     def old_torch(version: str, *args, **kwargs):
-        return digit_version('1.12.0' if version == torch.__version__ else version, *args, **kwargs)
+        return digit_version(
+            '1.12.0' if version == torch.__version__ else version, *args, **kwargs
+        )
 
     mmrazor.digit_version = old_torch
     try:
@@ -225,13 +248,14 @@ def _get_installed_path(package: str) -> str:
 def _find_packages_without_pkg_resources() -> None:
     """Let ``_base_ = 'package::...'`` find packages.
 
-    MMEngine looks them up by ``pkg_resources``, which setuptools >= 82 no longer has and which names a folder
-    that does not exist for an editable install.
+    MMEngine looks them up by ``pkg_resources``, which setuptools >= 82 no longer has and which
+    names a folder that does not exist for an editable install.
     """
     from mmengine.config import utils as config_utils
     from mmengine.utils import package_utils
 
-    # Keyed by import name, like its other entries; without it MMEngine refuses `edudistill_mm::...`.
+    # Keyed by import name, like its other entries; without it MMEngine refuses
+    # `edudistill_mm::...`.
     config_utils.MODULE2PACKAGE.setdefault('edudistill_mm', 'edudistill_mm')
 
     upstream_is_installed = package_utils.is_installed
@@ -266,11 +290,12 @@ def _find_packages_without_pkg_resources() -> None:
 
 
 def _resolve_bases() -> None:
-    """Let ``_base_`` be ``'edudistill_mm::edu_kd_digits.py'`` or, as in MMRazor's configs, ``'mmcls::...'``.
+    """Let ``_base_`` be ``'edudistill_mm::edu_kd_digits.py'`` or, as in MMRazor's configs,
+    ``'mmcls::...'``.
 
-    MMEngine refuses configs that lie directly in a package's ``configs``. What comes from this package gets
-    MMPretrain's scope, for which its configs are written: in this package's own no data set would be found.
-    ``mmcls`` becomes MMPretrain unless it is installed.
+    MMEngine refuses configs that lie directly in a package's ``configs``. What comes from this
+    package gets MMPretrain's scope, for which its configs are written: in this package's own no
+    data set would be found. ``mmcls`` becomes MMPretrain unless it is installed.
     """
     from mmengine.config import Config
     from mmengine.config import utils as config_utils
@@ -333,7 +358,7 @@ def _modernise_string(value: str, key: Optional[str]) -> str:
         return RENAMED_CLASSES[value]
     if not value.startswith('mmcls.'):
         return _modern_config_path(value)
-    name = value[len('mmcls.'):]
+    name = value[len('mmcls.') :]
     modern = f'mmpretrain.{RENAMED_CLASSES.get(name, name)}'
     if '.' not in name and key != 'imports':
         return modern

@@ -1,4 +1,6 @@
-"""The curriculum of an education: which grades follow one another and what each of them teaches."""
+"""The curriculum of an education: which grades follow one another and what each of them
+teaches."""
+
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
@@ -11,7 +13,16 @@ from .grade import Grade
 __all__ = ['Curriculum', 'Grade']
 
 CURRICULUM_KEYS = ('num_classes', 'class_order', 'grades')
-GRADE_KEYS = ('name', 'epochs', 'iters', 'fragments', 'classes', 'teachers', 'optimizer', 'samples')
+GRADE_KEYS = (
+    'name',
+    'epochs',
+    'iters',
+    'fragments',
+    'classes',
+    'teachers',
+    'optimizer',
+    'samples',
+)
 CHOICES = dict(optimizer=('keep', 'reset'), samples=('mixed', 'by_teacher'))
 
 
@@ -21,7 +32,8 @@ class Curriculum:
 
     Attributes:
         num_classes (int): Number of classes of the dataset.
-        class_order (Tuple[int, ...]): Order in which grades that give a number of classes take them.
+        class_order (Tuple[int, ...]): Order in which grades that give a number of classes take
+            them.
         grades (Tuple[Grade, ...]): The grades, each beginning where the one before ends.
         by_epoch (bool): Whether the grades count epochs; iterations otherwise.
     """
@@ -47,26 +59,29 @@ class Curriculum:
 
         Args:
             cfg (Mapping): ``num_classes`` (int), ``grades`` (list of dicts) and optionally ``class_order``:
-                None for 0, 1, 2, ..., a list of all classes, or ``dict(type='shuffle', seed=0)``. A grade has
+                None for 0, 1, 2, ..., a list of all classes, or ``dict(type='shuffle', seed=0)``.
+                A grade has
 
                 - ``epochs`` or ``iters`` (int): its duration, the same unit in all grades;
                 - ``name`` (str): default 'grade1', 'grade2', ...;
-                - ``fragments`` (int): fragments of the student that run, never fewer than in the grade
-                  before. Default: as many as there, 1 in the first grade;
-                - ``classes``: the classes it adds, as a number (taken from ``class_order``), a list of
-                  indices or 'all' (all that are not taught yet). Default 0;
-                - ``teachers`` (list of str): the teachers that join. If no grade names any, all join at the
-                  first;
-                - ``optimizer`` ('keep' or 'reset'): what becomes of the optimizer's state at the promotion
-                  into the grade. Default 'keep';
+                - ``fragments`` (int): fragments of the student that run, never fewer than in the
+                  grade before. Default: as many as there, 1 in the first grade;
+                - ``classes``: the classes it adds, as a number (taken from ``class_order``), a
+                  list of indices or 'all' (all that are not taught yet). Default 0;
+                - ``teachers`` (list of str): the teachers that join. If no grade names any, all
+                  join at the first;
+                - ``optimizer`` ('keep' or 'reset'): what becomes of the optimizer's state at the
+                  promotion into the grade. Default 'keep';
                 - ``samples`` ('mixed' or 'by_teacher'): the order of the samples. Default 'mixed'.
-            teachers (Sequence[str]): Names of all teachers. Each joins exactly once. Defaults to ().
+            teachers (Sequence[str]): Names of all teachers. Each joins exactly once. Defaults to
+                ().
 
         Returns:
             Curriculum: The validated curriculum.
 
         Raises:
-            ConfigurationError: If anything in ``cfg`` is unknown, of a wrong type or contradicts the rest.
+            ConfigurationError: If anything in ``cfg`` is unknown, of a wrong type or contradicts
+            the rest.
         """
         _check_keys('curriculum', cfg, CURRICULUM_KEYS)
         num_classes = _integer('curriculum.num_classes', cfg.get('num_classes'))
@@ -74,7 +89,8 @@ class Curriculum:
         grade_cfgs = cfg.get('grades')
         if not isinstance(grade_cfgs, (list, tuple)) or not grade_cfgs:
             raise ConfigurationError(
-                f'curriculum.grades must be a list of at least one grade, not {grade_cfgs!r}.')
+                f'curriculum.grades must be a list of at least one grade, not {grade_cfgs!r}.'
+            )
         for index, grade_cfg in enumerate(grade_cfgs):
             _check_keys(f'curriculum.grades[{index}]', grade_cfg, GRADE_KEYS)
 
@@ -92,7 +108,8 @@ class Curriculum:
             if before and fragments < before.fragments:
                 raise ConfigurationError(
                     f'{key}.fragments is {fragments}, but the grade "{before.name}" before it already runs '
-                    f'{before.fragments}: a student only deepens.')
+                    f'{before.fragments}: a student only deepens.'
+                )
             untaught = [c for c in class_order if c not in taught_by]
             given = grade_cfg.get('classes', 0)
             classes = _new_classes(f'{key}.classes', given, untaught, num_classes)
@@ -100,29 +117,39 @@ class Curriculum:
                 if c in taught_by:
                     raise ConfigurationError(
                         f'{key}.classes of the grade "{name}" holds class {c}, which the grade '
-                        f'"{taught_by[c]}" teaches already; each class is added once.')
+                        f'"{taught_by[c]}" teaches already; each class is added once.'
+                    )
                 taught_by[c] = name
             if not taught_by:
                 raise ConfigurationError(
-                    f'{key}.classes is {given!r}, but the first grade must teach at least one class.')
-            grades.append(Grade(
-                index=index,
-                name=name,
-                begin=begin,
-                end=begin + _integer(f'{key}.{unit}', grade_cfg[unit]),
-                fragments=fragments,
-                classes=tuple(sorted(classes)),
-                seen=tuple(sorted(taught_by)),
-                new_teachers=joining[index],
-                teachers=(before.teachers if before else ()) + joining[index],
-                **{option: _choice(f'{key}.{option}', grade_cfg.get(option, possible[0]), possible)
-                   for option, possible in CHOICES.items()}))
+                    f'{key}.classes is {given!r}, but the first grade must teach at least one class.'
+                )
+            grades.append(
+                Grade(
+                    index=index,
+                    name=name,
+                    begin=begin,
+                    end=begin + _integer(f'{key}.{unit}', grade_cfg[unit]),
+                    fragments=fragments,
+                    classes=tuple(sorted(classes)),
+                    seen=tuple(sorted(taught_by)),
+                    new_teachers=joining[index],
+                    teachers=(before.teachers if before else ()) + joining[index],
+                    **{
+                        option: _choice(
+                            f'{key}.{option}', grade_cfg.get(option, possible[0]), possible
+                        )
+                        for option, possible in CHOICES.items()
+                    },
+                )
+            )
 
         left_out = [c for c in class_order if c not in taught_by]
         if left_out:
             raise ConfigurationError(
                 f'curriculum.grades teach {len(taught_by)} of num_classes={num_classes} classes: '
-                f'{_listing(sorted(left_out))} never taught; classes="all" in the last grade takes the rest.')
+                f'{_listing(sorted(left_out))} never taught; classes="all" in the last grade takes the rest.'
+            )
         return cls(num_classes, class_order, tuple(grades), by_epoch=unit == 'epochs')
 
     def grade_at(self, progress: int) -> Grade:
@@ -138,15 +165,17 @@ class Curriculum:
             ConfigurationError: If ``progress`` is negative.
         """
         if progress < 0:
-            raise ConfigurationError(f'progress is {progress}, but {self._unit} are counted from 0.')
+            raise ConfigurationError(
+                f'progress is {progress}, but {self._unit} are counted from 0.'
+            )
         return next((grade for grade in self.grades if progress < grade.end), self.grades[-1])
 
     def classes_of(self, spec: Union[str, Sequence[int]]) -> Tuple[int, ...]:
         """Resolve a set of classes as a teacher's config names it.
 
         Args:
-            spec (str | Sequence[int]): 'all', the name of a grade (the classes it adds), or a list of class
-                indices, whose order is kept.
+            spec (str | Sequence[int]): 'all', the name of a grade (the classes it adds), or a list
+                of class indices, whose order is kept.
 
         Returns:
             Tuple[int, ...]: Class indices, at least one.
@@ -161,17 +190,20 @@ class Curriculum:
             if spec not in names:
                 raise ConfigurationError(
                     f'classes="{spec}" is neither "all" nor a grade of the curriculum, which are '
-                    f'{_quoted(names)}{did_you_mean(spec, ["all", *names])}.')
+                    f'{_quoted(names)}{did_you_mean(spec, ["all", *names])}.'
+                )
             classes = self.grades[names.index(spec)].classes
             if not classes:
                 raise ConfigurationError(
                     f'classes="{spec}" names a grade that adds no classes; give "all", a grade that adds '
-                    'some or a list of classes.')
+                    'some or a list of classes.'
+                )
             return classes
         classes = _class_list('classes', spec, self.num_classes)
         if not classes:
             raise ConfigurationError(
-                'classes=[] is empty; give "all", the name of a grade or a list of classes.')
+                'classes=[] is empty; give "all", the name of a grade or a list of classes.'
+            )
         return classes
 
     def check_length(self, by_epoch: bool, length: int) -> None:
@@ -189,32 +221,39 @@ class Curriculum:
             raise ConfigurationError(
                 f'train_cfg counts {loop_unit} (max_{loop_unit}={length}), but the grades of the curriculum '
                 f'give {self._unit}; give {loop_unit} in all grades, or max_{self._unit}={self.length} in '
-                'train_cfg.')
+                'train_cfg.'
+            )
         if length != self.length:
             terms = ' + '.join(str(grade.length) for grade in self.grades)
             total = terms if len(self.grades) == 1 else f'{terms} = {self.length}'
             raise ConfigurationError(
                 f'train_cfg.max_{loop_unit} is {length}, but the {loop_unit} of the curriculum add up to '
-                f'{total}; both must be the same.')
+                f'{total}; both must be the same.'
+            )
 
     def to_dict(self) -> dict:
         """Describe the curriculum in plain, JSON-able data.
 
         Returns:
-            dict: A config from which :meth:`from_cfg` builds an equal curriculum, every default written out.
+            dict: A config from which :meth:`from_cfg` builds an equal curriculum, every default
+            written out.
         """
         return dict(
             num_classes=self.num_classes,
             class_order=list(self.class_order),
-            grades=[{
-                'name': grade.name,
-                self._unit: grade.length,
-                'fragments': grade.fragments,
-                'classes': list(grade.classes),
-                'teachers': list(grade.new_teachers),
-                'optimizer': grade.optimizer,
-                'samples': grade.samples
-            } for grade in self.grades])
+            grades=[
+                {
+                    'name': grade.name,
+                    self._unit: grade.length,
+                    'fragments': grade.fragments,
+                    'classes': list(grade.classes),
+                    'teachers': list(grade.new_teachers),
+                    'optimizer': grade.optimizer,
+                    'samples': grade.samples,
+                }
+                for grade in self.grades
+            ],
+        )
 
     def difference(self, other: Mapping) -> Optional[str]:
         """Name the first thing in which this curriculum differs from a described one.
@@ -225,7 +264,8 @@ class Curriculum:
             other (Mapping): What :meth:`to_dict` of the other curriculum returned.
 
         Returns:
-            Optional[str]: A phrase such as 'grade 2 "middle": fragments 2, was 3', or None if there is none.
+            Optional[str]: A phrase such as 'grade 2 "middle": fragments 2, was 3', or None if
+            there is none.
         """
         own = self.to_dict()
         if own['num_classes'] != other.get('num_classes'):
@@ -236,14 +276,18 @@ class Curriculum:
         for index, (grade, old) in enumerate(zip(own['grades'], other_grades), 1):
             where = f'grade {index} "{grade["name"]}"'
             if self._unit not in old:
-                return f'{where}: counts {self._unit}, was {"iters" if self.by_epoch else "epochs"}'
+                return (
+                    f'{where}: counts {self._unit}, was {"iters" if self.by_epoch else "epochs"}'
+                )
             for key, value in grade.items():
                 if value == old.get(key):
                     continue
                 if key == 'classes':
                     added, dropped = set(value) - set(old[key]), set(old[key]) - set(value)
-                    return (f'{where}: {len(value)} classes, was {len(old[key])} '
-                            f'(added {sorted(added)}, dropped {sorted(dropped)})')
+                    return (
+                        f'{where}: {len(value)} classes, was {len(old[key])} '
+                        f'(added {sorted(added)}, dropped {sorted(dropped)})'
+                    )
                 return f'{where}: {key} {value}, was {old.get(key)}'
         return None
 
@@ -254,12 +298,15 @@ class Curriculum:
 
 def _check_keys(key: str, cfg: Any, known: Sequence[str]) -> None:
     if not isinstance(cfg, Mapping):
-        raise ConfigurationError(f'{key} must be a dict with the keys {_quoted(known)}, not {cfg!r}.')
+        raise ConfigurationError(
+            f'{key} must be a dict with the keys {_quoted(known)}, not {cfg!r}.'
+        )
     for name in cfg:
         if name not in known:
             raise ConfigurationError(
                 f'{key} has an unknown key "{name}"{did_you_mean(name, known)}; possible keys are '
-                f'{_quoted(known)}.')
+                f'{_quoted(known)}.'
+            )
 
 
 def _is_integer(value: Any) -> bool:
@@ -274,8 +321,10 @@ def _integer(key: str, value: Any) -> int:
 
 def _choice(key: str, value: Any, possible: Sequence[str]) -> str:
     if value not in possible:
-        raise ConfigurationError(f'{key} is {value!r}{did_you_mean(value, possible)}, but must be one of '
-                                 f'{_quoted(possible)}.')
+        raise ConfigurationError(
+            f'{key} is {value!r}{did_you_mean(value, possible)}, but must be one of '
+            f'{_quoted(possible)}.'
+        )
     return value
 
 
@@ -283,9 +332,13 @@ def _name(key: str, name: Any, grades: Sequence[Grade]) -> str:
     if not isinstance(name, str) or not name:
         raise ConfigurationError(f'{key} must be a non-empty string, not {name!r}.')
     if name == 'all':
-        raise ConfigurationError(f'{key} is "all", which stands for all classes; choose another name.')
+        raise ConfigurationError(
+            f'{key} is "all", which stands for all classes; choose another name.'
+        )
     if any(name == grade.name for grade in grades):
-        raise ConfigurationError(f'{key} is "{name}", which an earlier grade is called; names are unique.')
+        raise ConfigurationError(
+            f'{key} is "{name}", which an earlier grade is called; names are unique.'
+        )
     return name
 
 
@@ -296,7 +349,9 @@ def _class_list(key: str, classes: Any, num_classes: int) -> Tuple[int, ...]:
     seen = set()
     for c in classes:
         if not 0 <= c < num_classes:
-            raise ConfigurationError(f'{key} holds class {c}, but classes run from 0 to {num_classes - 1}.')
+            raise ConfigurationError(
+                f'{key} holds class {c}, but classes run from 0 to {num_classes - 1}.'
+            )
         if c in seen:
             raise ConfigurationError(f'{key} holds class {c} twice; each class may be given once.')
         seen.add(c)
@@ -309,21 +364,25 @@ def _class_order(order: Any, num_classes: int) -> Tuple[int, ...]:
         return tuple(range(num_classes))
     if isinstance(order, Mapping):
         _check_keys(key, order, ('type', 'seed'))
-        _choice(f'{key}.type', order.get('type'), ('shuffle', ))
+        _choice(f'{key}.type', order.get('type'), ('shuffle',))
         seed = order.get('seed', 0)
         if not _is_integer(seed) or not 0 <= seed < 2**32:
-            raise ConfigurationError(f'{key}.seed must be an integer from 0 to 2**32 - 1, not {seed!r}.')
-        # The legacy generator: its stream is frozen over numpy versions, and class-incremental learning
-        # publishes class orders as its seeds.
+            raise ConfigurationError(
+                f'{key}.seed must be an integer from 0 to 2**32 - 1, not {seed!r}.'
+            )
+        # The legacy generator: its stream is frozen over numpy versions, and class-incremental
+        # learning publishes class orders as its seeds.
         return tuple(np.random.RandomState(seed).permutation(num_classes).tolist())
     if not isinstance(order, (list, tuple, range)):
         raise ConfigurationError(
-            f'{key} must be None, a list of all classes or dict(type="shuffle", seed=...), not {order!r}.')
+            f'{key} must be None, a list of all classes or dict(type="shuffle", seed=...), not {order!r}.'
+        )
     order = _class_list(key, order, num_classes)
     if len(order) < num_classes:
         missing = sorted(set(range(num_classes)) - set(order))
         raise ConfigurationError(
-            f'{key} must hold each of the {num_classes} classes: {_listing(missing)} missing.')
+            f'{key} must hold each of the {num_classes} classes: {_listing(missing)} missing.'
+        )
     return order
 
 
@@ -335,11 +394,13 @@ def _unit(grade_cfgs: Sequence[Mapping]) -> str:
         if len(given) != 1:
             raise ConfigurationError(
                 f'curriculum.grades[{index}] gives {"both epochs and iters" if given else "no duration"}; '
-                'set either epochs or iters.')
+                'set either epochs or iters.'
+            )
         units.update(given)
     if len(units) > 1:
         raise ConfigurationError(
-            'curriculum.grades mix epochs and iters; set epochs in all grades or iters in all grades.')
+            'curriculum.grades mix epochs and iters; set epochs in all grades or iters in all grades.'
+        )
     return units.pop()
 
 
@@ -348,33 +409,45 @@ def _joining(grade_cfgs: Sequence[Mapping], teachers: Sequence[str]) -> List[Tup
     for index, name in enumerate(teachers):
         if name in teachers[:index]:
             raise ConfigurationError(
-                f'teachers[{index}].name is "{name}" again; names of teachers are unique.')
+                f'teachers[{index}].name is "{name}" again; names of teachers are unique.'
+            )
     joined_at = {}  # teacher -> index of its grade
     for index, cfg in enumerate(grade_cfgs):
         key = f'curriculum.grades[{index}].teachers'
         names = cfg.get('teachers', ())
-        if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
+        if not isinstance(names, (list, tuple)) or not all(
+            isinstance(name, str) for name in names
+        ):
             raise ConfigurationError(f'{key} must be a list of names of teachers, not {names!r}.')
         for name in names:
             if name not in teachers:
-                possible = f'the teachers are {_quoted(teachers)}' if teachers else 'there are no teachers'
+                possible = (
+                    f'the teachers are {_quoted(teachers)}'
+                    if teachers
+                    else 'there are no teachers'
+                )
                 raise ConfigurationError(
-                    f'{key} names an unknown teacher "{name}"{did_you_mean(name, teachers)}; {possible}.')
+                    f'{key} names an unknown teacher "{name}"{did_you_mean(name, teachers)}; {possible}.'
+                )
             if name in joined_at:
                 raise ConfigurationError(
                     f'{key} lets the teacher "{name}" join a second time, after curriculum.grades'
-                    f'[{joined_at[name]}]; a teacher joins once and stays.')
+                    f'[{joined_at[name]}]; a teacher joins once and stays.'
+                )
             joined_at[name] = index
     if not joined_at:
         return [tuple(teachers)] + [()] * (len(grade_cfgs) - 1)
     for name in teachers:
         if name not in joined_at:
             raise ConfigurationError(
-                f'curriculum.grades never let the teacher "{name}" join; name it in the teachers of a grade.')
+                f'curriculum.grades never let the teacher "{name}" join; name it in the teachers of a grade.'
+            )
     return [tuple(cfg.get('teachers', ())) for cfg in grade_cfgs]
 
 
-def _new_classes(key: str, classes: Any, untaught: Sequence[int], num_classes: int) -> Tuple[int, ...]:
+def _new_classes(
+    key: str, classes: Any, untaught: Sequence[int], num_classes: int
+) -> Tuple[int, ...]:
     """Resolve the classes that one grade adds."""
     if isinstance(classes, str) and classes == 'all':
         return tuple(untaught)
@@ -382,10 +455,12 @@ def _new_classes(key: str, classes: Any, untaught: Sequence[int], num_classes: i
         return _class_list(key, classes, num_classes)
     if not _is_integer(classes) or classes < 0:
         raise ConfigurationError(
-            f'{key} must be a number of classes, a list of class indices or "all", not {classes!r}.')
+            f'{key} must be a number of classes, a list of class indices or "all", not {classes!r}.'
+        )
     if classes > len(untaught):
         raise ConfigurationError(
-            f'{key} takes {classes} classes, but only {len(untaught)} of num_classes={num_classes} are left.')
+            f'{key} takes {classes} classes, but only {len(untaught)} of num_classes={num_classes} are left.'
+        )
     return tuple(untaught[:classes])
 
 

@@ -1,4 +1,5 @@
 """The error for a mistake that a user can make."""
+
 import difflib
 from typing import Iterable
 
@@ -6,8 +7,8 @@ from typing import Iterable
 class ConfigurationError(ValueError):
     """A config, a file or an argument that cannot be used as it was given.
 
-    The message is one sentence that names the key, the value that was given and what is possible. The tools
-    print it without a traceback and exit with a non-zero status.
+    The message is one sentence that names the key, the value that was given and what is possible.
+    The tools print it without a traceback and exit with a non-zero status.
     """
 
 

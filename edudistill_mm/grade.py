@@ -1,4 +1,5 @@
 """One stage of a curriculum."""
+
 from dataclasses import dataclass
 from typing import Tuple
 
@@ -17,7 +18,8 @@ class Grade:
         seen (Tuple[int, ...]): Classes taught up to and including this grade, ascending.
         new_teachers (Tuple[str, ...]): Teachers that join at this grade.
         teachers (Tuple[str, ...]): Teachers that have joined so far, in the order of joining.
-        optimizer (str): What the promotion into this grade does to the optimizer's state, 'keep' or 'reset'.
+        optimizer (str): What the promotion into this grade does to the optimizer's state, 'keep'
+            or 'reset'.
         samples (str): Order of the samples, 'mixed' or 'by_teacher'.
     """
 

@@ -1,20 +1,26 @@
 """Registry nodes of edudistill_mm.
 
-Every class of this package is registered twice under one name: in its own node, so that the scope prefix
-``edudistill_mm.`` works like that of any MM package, and in MMEngine's root, so that the bare name is found
-from the default scope that users have (``mmpretrain``, ``mmrazor``).
+Every class of this package is registered twice under one name: in its own node, so that the scope
+prefix ``edudistill_mm.`` works like that of any MM package, and in MMEngine's root, so that the
+bare name is found from the default scope that users have (``mmpretrain``, ``mmrazor``).
 """
+
 from typing import Callable, Type
 
 from mmengine import registry as mmengine_registry
 from mmengine.registry import Registry
 
 MODELS = Registry('model', parent=mmengine_registry.MODELS, locations=['edudistill_mm.models'])
-DATASETS = Registry('dataset', parent=mmengine_registry.DATASETS, locations=['edudistill_mm.datasets'])
+DATASETS = Registry(
+    'dataset', parent=mmengine_registry.DATASETS, locations=['edudistill_mm.datasets']
+)
 DATA_SAMPLERS = Registry(
-    'data sampler', parent=mmengine_registry.DATA_SAMPLERS, locations=['edudistill_mm.datasets'])
+    'data sampler', parent=mmengine_registry.DATA_SAMPLERS, locations=['edudistill_mm.datasets']
+)
 HOOKS = Registry('hook', parent=mmengine_registry.HOOKS, locations=['edudistill_mm.engine'])
-METRICS = Registry('metric', parent=mmengine_registry.METRICS, locations=['edudistill_mm.evaluation'])
+METRICS = Registry(
+    'metric', parent=mmengine_registry.METRICS, locations=['edudistill_mm.evaluation']
+)
 
 
 def register(registry: Registry) -> Callable[[Type], Type]:

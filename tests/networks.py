@@ -1,4 +1,5 @@
 """Small real networks and distillers that the tests of the models share."""
+
 import copy
 
 import torch
@@ -16,11 +17,23 @@ def resnet(num_classes=NUM_CLASSES, base_channels=4, loss=None):
         _scope_='mmpretrain',
         type='ImageClassifier',
         backbone=dict(
-            type='ResNet_CIFAR', depth=18, num_stages=3, stem_channels=base_channels, base_channels=base_channels,
-            strides=(1, 2, 2), dilations=(1, 1, 1), out_indices=(2, )),
+            type='ResNet_CIFAR',
+            depth=18,
+            num_stages=3,
+            stem_channels=base_channels,
+            base_channels=base_channels,
+            strides=(1, 2, 2),
+            dilations=(1, 1, 1),
+            out_indices=(2,),
+        ),
         neck=dict(type='GlobalAveragePooling'),
-        head=dict(type='LinearClsHead', num_classes=num_classes, in_channels=4 * base_channels,
-                  loss=loss or dict(type='CrossEntropyLoss')))
+        head=dict(
+            type='LinearClsHead',
+            num_classes=num_classes,
+            in_channels=4 * base_channels,
+            loss=loss or dict(type='CrossEntropyLoss'),
+        ),
+    )
 
 
 def classifier(backbone, in_channels, num_classes=NUM_CLASSES):
@@ -30,14 +43,23 @@ def classifier(backbone, in_channels, num_classes=NUM_CLASSES):
         type='ImageClassifier',
         backbone=backbone,
         neck=dict(type='GlobalAveragePooling'),
-        head=dict(type='LinearClsHead', num_classes=num_classes, in_channels=in_channels,
-                  loss=dict(type='CrossEntropyLoss')))
+        head=dict(
+            type='LinearClsHead',
+            num_classes=num_classes,
+            in_channels=in_channels,
+            loss=dict(type='CrossEntropyLoss'),
+        ),
+    )
 
 
 def logits_distiller(loss, labels=False, names=('preds_S', 'preds_T', 'gt_labels')):
-    """Config of a distiller whose loss reads both networks' logits, and the labels if it wants them."""
+    """Config of a distiller whose loss reads both networks' logits, and the labels if it wants
+    them."""
     student, teacher, gt = names
-    mapping = {student: dict(from_student=True, recorder='fc'), teacher: dict(from_student=False, recorder='fc')}
+    mapping = {
+        student: dict(from_student=True, recorder='fc'),
+        teacher: dict(from_student=False, recorder='fc'),
+    }
     recorders = dict(fc=dict(type='ModuleOutputs', source='head.fc'))
     if labels:
         recorders['gt'] = dict(type='ModuleInputs', source='head.loss_module')
@@ -47,7 +69,8 @@ def logits_distiller(loss, labels=False, names=('preds_S', 'preds_T', 'gt_labels
         student_recorders=recorders,
         teacher_recorders=dict(fc=dict(type='ModuleOutputs', source='head.fc')),
         distill_losses=dict(loss_kd=loss),
-        loss_forward_mappings=dict(loss_kd=mapping))
+        loss_forward_mappings=dict(loss_kd=mapping),
+    )
 
 
 def kd_distiller(tau=4.0):
@@ -57,7 +80,9 @@ def kd_distiller(tau=4.0):
 
 def dkd_distiller():
     """Config of decoupled knowledge distillation."""
-    return logits_distiller(dict(type='DKDLoss', tau=4.0, beta=2.0, reduction='batchmean'), labels=True)
+    return logits_distiller(
+        dict(type='DKDLoss', tau=4.0, beta=2.0, reduction='batchmean'), labels=True
+    )
 
 
 def build(cfg, seed=0):

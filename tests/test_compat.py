@@ -22,8 +22,14 @@ ROOT = Path(edudistill_mm.__file__).parents[1]
 def run(script, cwd, *paths):
     """Run a script in a process of its own, with some folders in front of sys.path."""
     path = os.pathsep.join([*map(str, paths), str(ROOT), os.environ.get('PYTHONPATH', '')])
-    return subprocess.run([sys.executable, '-W', 'ignore', '-c', script], cwd=cwd,
-                          env=dict(os.environ, PYTHONPATH=path), capture_output=True, text=True, timeout=300)
+    return subprocess.run(
+        [sys.executable, '-W', 'ignore', '-c', script],
+        cwd=cwd,
+        env=dict(os.environ, PYTHONPATH=path),
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
 
 
 def write_distribution(folder, name, version):
@@ -33,28 +39,32 @@ def write_distribution(folder, name, version):
 
 
 class TestImport:
-    AFTERWARDS = '''
+    AFTERWARDS = """
 import sys, mmengine.utils, mmrazor, mmrazor.models, torch
 from mmrazor.models.task_modules.tracer import fx_tracer
 assert mmrazor.models.SingleTeacherDistill
 assert mmrazor.digit_version is fx_tracer.digit_version is mmengine.utils.digit_version
 assert sys.getrecursionlimit() == limit, sys.getrecursionlimit()
-'''
+"""
 
-    @pytest.mark.parametrize('first', [
-        '''
+    @pytest.mark.parametrize(
+        'first',
+        [
+            """
 try:
     import mmrazor.models
 except ImportError:
     pass
-import edudistill_mm''',
-        '''
+import edudistill_mm""",
+            """
 from mmengine.config import Config
-Config.fromfile('config.py')''',
-        '''
+Config.fromfile('config.py')""",
+            """
 from mmengine.registry import MODELS
-assert MODELS.get('edudistill_mm.EducationDistill') is not None''',
-    ], ids=['after a failed import', 'custom_imports', 'registry'])
+assert MODELS.get('edudistill_mm.EducationDistill') is not None""",
+        ],
+        ids=['after a failed import', 'custom_imports', 'registry'],
+    )
     def test_mmrazor_models_can_be_imported_and_leaves_no_trace(self, tmp_path, first):
         (tmp_path / 'config.py').write_text("custom_imports = dict(imports=['edudistill_mm'])\n")
         before = 'import sys\nlimit = 1234\nsys.setrecursionlimit(limit)'
@@ -62,16 +72,35 @@ assert MODELS.get('edudistill_mm.EducationDistill') is not None''',
         assert done.returncode == 0, done.stderr
 
     def test_a_second_cure_changes_nothing(self):
-        before = Config._get_cfg_path, utils.is_installed, utils.get_installed_path, list(sys.meta_path)
+        before = (
+            Config._get_cfg_path,
+            utils.is_installed,
+            utils.get_installed_path,
+            list(sys.meta_path),
+        )
         compat.cure()
-        assert before == (Config._get_cfg_path, utils.is_installed, utils.get_installed_path, sys.meta_path)
+        assert before == (
+            Config._get_cfg_path,
+            utils.is_installed,
+            utils.get_installed_path,
+            sys.meta_path,
+        )
 
 
 class TestVersions:
-
-    @pytest.mark.parametrize('name, version', [
-        ('torch', '2.0.1'), ('mmengine', '0.10.4'), ('mmengine', '0.11.0'), ('mmcv', '1.7.2'),
-        ('mmcv', '2.2.0'), ('mmpretrain', '1.1.1'), ('mmrazor', '0.3.1'), ('mmrazor', '1.0.1')])
+    @pytest.mark.parametrize(
+        'name, version',
+        [
+            ('torch', '2.0.1'),
+            ('mmengine', '0.10.4'),
+            ('mmengine', '0.11.0'),
+            ('mmcv', '1.7.2'),
+            ('mmcv', '2.2.0'),
+            ('mmpretrain', '1.1.1'),
+            ('mmrazor', '0.3.1'),
+            ('mmrazor', '1.0.1'),
+        ],
+    )
     def test_an_unsupported_version_is_refused_at_import(self, tmp_path, name, version):
         write_distribution(tmp_path, name, version)
         done = run('import edudistill_mm', tmp_path, tmp_path)
@@ -80,15 +109,24 @@ class TestVersions:
         assert message.startswith('ImportError: ')
         assert f'{name} {version}' in message and 'pip install' in message
 
-    @pytest.mark.parametrize('name, version', [
-        ('torch', '2.1.0+cu118'), ('torch', '2.1.0a0+git32f93b1'), ('torch', '3.0.0'), ('mmcv', '2.0.0'),
-        ('mmcv', '2.1.0')])
+    @pytest.mark.parametrize(
+        'name, version',
+        [
+            ('torch', '2.1.0+cu118'),
+            ('torch', '2.1.0a0+git32f93b1'),
+            ('torch', '3.0.0'),
+            ('mmcv', '2.0.0'),
+            ('mmcv', '2.1.0'),
+        ],
+    )
     def test_a_supported_version_is_accepted(self, tmp_path, monkeypatch, name, version):
         write_distribution(tmp_path, name, version)
         monkeypatch.syspath_prepend(str(tmp_path))
         compat.check_versions()
 
-    @pytest.mark.parametrize('module', ['torch', 'mmcv', 'mmrazor', 'joblib', 'sklearn', 'packaging'])
+    @pytest.mark.parametrize(
+        'module', ['torch', 'mmcv', 'mmrazor', 'joblib', 'sklearn', 'packaging']
+    )
     def test_a_missing_package_is_named(self, monkeypatch, module):
         monkeypatch.setitem(sys.modules, module, None)
         with pytest.raises(ImportError, match=f'needs {module}.*pip install'):
@@ -96,7 +134,6 @@ class TestVersions:
 
 
 class TestPackageLookUp:
-
     @pytest.fixture
     def without_pkg_resources(self, monkeypatch):
         monkeypatch.setitem(sys.modules, 'pkg_resources', None)
@@ -107,16 +144,21 @@ class TestPackageLookUp:
 
         def install(location):
             module = types.ModuleType('pkg_resources')
-            module.DistributionNotFound = type('DistributionNotFound', (Exception, ), {})
+            module.DistributionNotFound = type('DistributionNotFound', (Exception,), {})
             module.get_distribution = lambda name: types.SimpleNamespace(
-                location=str(location), has_metadata=lambda file: True, get_metadata=lambda file: f'{name}\n')
+                location=str(location),
+                has_metadata=lambda file: True,
+                get_metadata=lambda file: f'{name}\n',
+            )
             monkeypatch.setitem(sys.modules, 'pkg_resources', module)
 
         return install
 
     def test_packages_are_found_without_pkg_resources(self, without_pkg_resources):
         assert utils.is_installed('mmpretrain')
-        assert Path(utils.get_installed_path('edudistill_mm')) == Path(edudistill_mm.__file__).parent
+        assert (
+            Path(utils.get_installed_path('edudistill_mm')) == Path(edudistill_mm.__file__).parent
+        )
 
     def test_a_distribution_is_found_by_its_own_name(self, without_pkg_resources):
         assert utils.is_installed('opencv-python')
@@ -134,7 +176,9 @@ class TestPackageLookUp:
 
     def test_an_editable_install_is_found_where_it_is(self, pkg_resources_that_says, tmp_path):
         pkg_resources_that_says(tmp_path)
-        assert Path(utils.get_installed_path('edudistill_mm')) == Path(edudistill_mm.__file__).parent
+        assert (
+            Path(utils.get_installed_path('edudistill_mm')) == Path(edudistill_mm.__file__).parent
+        )
 
     def test_pkg_resources_is_believed_where_it_is_right(self, pkg_resources_that_says, tmp_path):
         (tmp_path / 'edudistill_mm').mkdir()
@@ -143,7 +187,6 @@ class TestPackageLookUp:
 
 
 class TestBases:
-
     def test_mmrazors_distillation_configs_load(self):
         folder = Path(utils.get_installed_path('mmrazor'), '.mim/configs/distill/mmcls')
         files = sorted(folder.glob('*/*.py'))
@@ -154,11 +197,14 @@ class TestBases:
 
     def test_the_scope_of_an_mmcls_base_is_mmpretrain(self, tmp_path):
         (tmp_path / 'config.py').write_text(
-            "_base_ = 'mmcls::resnet/resnet18_8xb16_cifar10.py'\nstudent = _base_.model\n")
+            "_base_ = 'mmcls::resnet/resnet18_8xb16_cifar10.py'\nstudent = _base_.model\n"
+        )
         assert Config.fromfile(tmp_path / 'config.py').student['_scope_'] == 'mmpretrain'
 
     def test_mmengines_hub_finds_mmcls_configs(self):
-        assert get_config('mmcls::resnet/resnet18_8xb16_cifar10.py').model.type == 'ImageClassifier'
+        assert (
+            get_config('mmcls::resnet/resnet18_8xb16_cifar10.py').model.type == 'ImageClassifier'
+        )
 
     def test_a_real_mmcls_is_left_alone(self, tmp_path):
         configs = tmp_path / 'mmcls' / '.mim' / 'configs' / 'resnet'
@@ -167,10 +213,14 @@ class TestBases:
         (tmp_path / 'mmcls' / '.mim' / 'model-index.yml').write_text('Import: []\n')
         (configs / 'resnet18_8xb16_cifar10.py').write_text("model = dict(type='Ancient')\n")
         (tmp_path / 'config.py').write_text(
-            "_base_ = 'mmcls::resnet/resnet18_8xb16_cifar10.py'\nstudent = _base_.model\n")
-        done = run("import edudistill_mm\nfrom mmengine import Config\n"
-                   "assert Config.fromfile('config.py').student == dict(type='Ancient', _scope_='mmcls')",
-                   tmp_path, tmp_path)
+            "_base_ = 'mmcls::resnet/resnet18_8xb16_cifar10.py'\nstudent = _base_.model\n"
+        )
+        done = run(
+            'import edudistill_mm\nfrom mmengine import Config\n'
+            "assert Config.fromfile('config.py').student == dict(type='Ancient', _scope_='mmcls')",
+            tmp_path,
+            tmp_path,
+        )
         assert done.returncode == 0, done.stderr
 
     def test_other_packages_are_looked_up_as_before(self):
@@ -192,7 +242,6 @@ def mentions(node):
 
 
 class TestModernise:
-
     def test_scopes_names_and_paths_become_mmpretrains(self):
         old = dict(
             default_scope='mmcls',
@@ -200,30 +249,49 @@ class TestModernise:
             model=dict(_scope_='mmcls', type='mmcls.ImageClassifier'),
             teacher=dict(cfg_path='mmcls::resnet/resnet18_8xb16_cifar10.py', pretrained=False),
             old_name=dict(cfg_path='mmcls::deit/deit-base_pt-16xb64_in1k.py'),
-            pipeline=[dict(type='PackClsInputs'), dict(type='mmcls.PackClsInputs')])
+            pipeline=[dict(type='PackClsInputs'), dict(type='mmcls.PackClsInputs')],
+        )
         assert compat.modernise(old) == dict(
             default_scope='mmpretrain',
-            custom_imports=dict(imports=['mmpretrain', 'mmpretrain.models'], allow_failed_imports=False),
+            custom_imports=dict(
+                imports=['mmpretrain', 'mmpretrain.models'], allow_failed_imports=False
+            ),
             model=dict(_scope_='mmpretrain', type='mmpretrain.ImageClassifier'),
-            teacher=dict(cfg_path='mmpretrain::resnet/resnet18_8xb16_cifar10.py', pretrained=False),
+            teacher=dict(
+                cfg_path='mmpretrain::resnet/resnet18_8xb16_cifar10.py', pretrained=False
+            ),
             old_name=dict(cfg_path='mmpretrain::deit/deit-base_16xb64_in1k.py'),
-            pipeline=[dict(type='PackInputs'), dict(type='mmpretrain.PackInputs')])
+            pipeline=[dict(type='PackInputs'), dict(type='mmpretrain.PackInputs')],
+        )
 
     def test_a_method_path_is_rewritten_if_mmpretrain_has_the_method(self):
-        old = dict(there='mmcls.models.heads.ClsHead.loss', gone='mmcls.models.utils.Augments.__call__')
+        old = dict(
+            there='mmcls.models.heads.ClsHead.loss', gone='mmcls.models.utils.Augments.__call__'
+        )
         assert compat.modernise(old) == dict(
-            there='mmpretrain.models.heads.ClsHead.loss', gone='mmcls.models.utils.Augments.__call__')
+            there='mmpretrain.models.heads.ClsHead.loss',
+            gone='mmcls.models.utils.Augments.__call__',
+        )
 
     def test_everything_else_stays(self):
-        cfg = dict(name='mmcls', note='written for mmcls.', path='work_dirs/mmcls', scope='mmcls', pair=[1],
-                   other=('a', None), base='mmrazor::vanilla/mmcls/wide-resnet/wrn16-w2_b16x8_cifar10.py')
+        cfg = dict(
+            name='mmcls',
+            note='written for mmcls.',
+            path='work_dirs/mmcls',
+            scope='mmcls',
+            pair=[1],
+            other=('a', None),
+            base='mmrazor::vanilla/mmcls/wide-resnet/wrn16-w2_b16x8_cifar10.py',
+        )
         assert compat.modernise(cfg) == cfg
 
     def test_the_original_is_untouched_and_the_type_kept(self):
         cfg = Config(dict(model=dict(type='mmcls.ResNet', depths=[dict(n=1)])), filename=None)
         modern = compat.modernise(cfg)
         assert isinstance(modern, Config) and isinstance(modern.model, ConfigDict)
-        assert modern.model.type == 'mmpretrain.ResNet' and 'mmpretrain.ResNet' in modern.pretty_text
+        assert (
+            modern.model.type == 'mmpretrain.ResNet' and 'mmpretrain.ResNet' in modern.pretty_text
+        )
         modern.model.depths[0].n = 2
         assert cfg.model.type == 'mmcls.ResNet' and cfg.model.depths[0].n == 1
 
@@ -234,10 +302,10 @@ class TestModernise:
 
 
 class TestInplace:
-
     def test_no_module_overwrites_its_input(self):
         module = nn.Sequential(
-            nn.Sequential(nn.ReLU(inplace=True)), nn.ModuleDict(dict(d=nn.Dropout(inplace=True))))
+            nn.Sequential(nn.ReLU(inplace=True)), nn.ModuleDict(dict(d=nn.Dropout(inplace=True)))
+        )
         compat.switch_off_inplace(module)
         values = torch.tensor([-1.0, 1.0])
         module[0](values)

@@ -16,11 +16,16 @@ TEACHERS = ('anna', 'berta', 'carla')
 
 
 def school(**changes):
-    """A valid curriculum of ten classes; changes are keys of it, or ``<index>_<key>`` of a grade."""
-    cfg = dict(num_classes=10, grades=[
-        dict(name='primary', epochs=4, fragments=1, classes=3, teachers=['anna']),
-        dict(name='middle', epochs=2, fragments=2, classes=[7, 5, 6], teachers=['berta']),
-        dict(name='university', epochs=6, fragments=3, classes='all', teachers=['carla'])])
+    """A valid curriculum of ten classes; changes are keys of it, or ``<index>_<key>`` of a
+    grade."""
+    cfg = dict(
+        num_classes=10,
+        grades=[
+            dict(name='primary', epochs=4, fragments=1, classes=3, teachers=['anna']),
+            dict(name='middle', epochs=2, fragments=2, classes=[7, 5, 6], teachers=['berta']),
+            dict(name='university', epochs=6, fragments=3, classes='all', teachers=['carla']),
+        ],
+    )
     for key, value in changes.items():
         index, _, name = key.partition('_')
         if index.isdigit():
@@ -32,25 +37,33 @@ def school(**changes):
 
 @st.composite
 def curricula(draw):
-    """A valid config and its teachers: any partition of the classes, by number, by list or by 'all'."""
+    """A valid config and its teachers: any partition of the classes, by number, by list or by
+    'all'."""
     num_classes = draw(st.integers(1, 12))
     num_grades = draw(st.integers(1, 5))
     order = draw(st.permutations(range(num_classes)))
-    borders = sorted(draw(st.lists(st.integers(1, num_classes), min_size=num_grades - 1,
-                                   max_size=num_grades - 1))) + [num_classes]
+    borders = sorted(
+        draw(
+            st.lists(st.integers(1, num_classes), min_size=num_grades - 1, max_size=num_grades - 1)
+        )
+    ) + [num_classes]
     unit = draw(st.sampled_from(['epochs', 'iters']))
     fragments = sorted(draw(st.lists(st.integers(1, 4), min_size=num_grades, max_size=num_grades)))
     teachers = draw(st.lists(st.sampled_from('abcd'), unique=True))
     entry = {name: draw(st.integers(0, num_grades - 1)) for name in teachers}
     grades, first = [], 0
     for index, border in enumerate(borders):
-        forms = [border - first, list(order[first:border])] + (['all'] if border == num_classes else [])
-        grades.append({
-            unit: draw(st.integers(1, 6)),
-            'fragments': fragments[index],
-            'classes': draw(st.sampled_from(forms)),
-            'teachers': [name for name in teachers if entry[name] == index],
-        })
+        forms = [border - first, list(order[first:border])] + (
+            ['all'] if border == num_classes else []
+        )
+        grades.append(
+            {
+                unit: draw(st.integers(1, 6)),
+                'fragments': fragments[index],
+                'classes': draw(st.sampled_from(forms)),
+                'teachers': [name for name in teachers if entry[name] == index],
+            }
+        )
         first = border
     return dict(num_classes=num_classes, class_order=list(order), grades=grades), teachers
 
@@ -78,8 +91,14 @@ def test_grades_tile_the_run_and_grade_at_finds_them(drawn):
     curriculum = Curriculum.from_cfg(*drawn)
     timeline = [grade for grade in curriculum.grades for _ in range(grade.length)]
     assert [curriculum.grade_at(progress) for progress in range(curriculum.length)] == timeline
-    assert all(timeline[grade.begin] is grade is timeline[grade.end - 1] for grade in curriculum.grades)
-    assert curriculum.grade_at(curriculum.length) is curriculum.grade_at(10**9) is curriculum.grades[-1]
+    assert all(
+        timeline[grade.begin] is grade is timeline[grade.end - 1] for grade in curriculum.grades
+    )
+    assert (
+        curriculum.grade_at(curriculum.length)
+        is curriculum.grade_at(10**9)
+        is curriculum.grades[-1]
+    )
 
 
 @settings(deadline=None)
@@ -93,11 +112,19 @@ def test_description_survives_json_and_builds_an_equal_curriculum(drawn):
 
 
 def test_fields_of_the_grades():
-    curriculum = Curriculum.from_cfg(school(**{'2_optimizer': 'reset', '1_samples': 'by_teacher'}), TEACHERS)
+    curriculum = Curriculum.from_cfg(
+        school(**{'2_optimizer': 'reset', '1_samples': 'by_teacher'}), TEACHERS
+    )
     primary, middle, university = curriculum.grades
-    assert (middle.index, middle.name, middle.begin, middle.end, middle.length) == (1, 'middle', 4, 6, 2)
+    assert (middle.index, middle.name, middle.begin, middle.end, middle.length) == (
+        1,
+        'middle',
+        4,
+        6,
+        2,
+    )
     assert (middle.classes, middle.seen) == ((5, 6, 7), (0, 1, 2, 5, 6, 7))
-    assert (middle.new_teachers, middle.teachers) == (('berta', ), ('anna', 'berta'))
+    assert (middle.new_teachers, middle.teachers) == (('berta',), ('anna', 'berta'))
     assert university.classes == (3, 4, 8, 9)
     assert [grade.optimizer for grade in curriculum.grades] == ['keep', 'keep', 'reset']
     assert [grade.samples for grade in curriculum.grades] == ['mixed', 'by_teacher', 'mixed']
@@ -105,8 +132,12 @@ def test_fields_of_the_grades():
 
 
 def test_defaults_are_names_by_number_no_new_classes_and_the_fragments_of_the_grade_before():
-    curriculum = Curriculum.from_cfg(dict(num_classes=2, grades=[
-        dict(iters=1, classes='all'), dict(iters=1, fragments=2), dict(iters=1)]))
+    curriculum = Curriculum.from_cfg(
+        dict(
+            num_classes=2,
+            grades=[dict(iters=1, classes='all'), dict(iters=1, fragments=2), dict(iters=1)],
+        )
+    )
     assert [grade.name for grade in curriculum.grades] == ['grade1', 'grade2', 'grade3']
     assert [grade.fragments for grade in curriculum.grades] == [1, 2, 2]
     assert [grade.classes for grade in curriculum.grades] == [(0, 1), (), ()]
@@ -115,43 +146,62 @@ def test_defaults_are_names_by_number_no_new_classes_and_the_fragments_of_the_gr
 
 def test_all_teachers_join_first_if_no_grade_names_any():
     cfg = dict(num_classes=2, grades=[dict(epochs=1, classes=1), dict(epochs=1, classes=1)])
-    assert [grade.new_teachers for grade in Curriculum.from_cfg(cfg, TEACHERS).grades] == [TEACHERS, ()]
+    assert [grade.new_teachers for grade in Curriculum.from_cfg(cfg, TEACHERS).grades] == [
+        TEACHERS,
+        (),
+    ]
 
 
 def test_class_order_decides_which_classes_a_number_takes():
     def first(order):
         grades = [dict(epochs=1, classes=2), dict(epochs=1, classes='all')]
-        return Curriculum.from_cfg(dict(num_classes=10, class_order=order, grades=grades)).grades[0].classes
+        return (
+            Curriculum.from_cfg(dict(num_classes=10, class_order=order, grades=grades))
+            .grades[0]
+            .classes
+        )
 
     assert first(None) == (0, 1)
     assert first([9, 4, 0, 1, 2, 3, 5, 6, 7, 8]) == (4, 9)
-    shuffled = [Curriculum.from_cfg(school(class_order=dict(type='shuffle', seed=seed), **{'1_classes': 3}),
-                                    TEACHERS).class_order for seed in (0, 0, 1)]
+    shuffled = [
+        Curriculum.from_cfg(
+            school(class_order=dict(type='shuffle', seed=seed), **{'1_classes': 3}), TEACHERS
+        ).class_order
+        for seed in (0, 0, 1)
+    ]
     assert shuffled[0] == shuffled[1] != shuffled[2]
     assert sorted(shuffled[0]) == list(range(10))
 
 
 def test_shuffled_order_of_seed_1993_is_that_of_the_literature():
-    """CIFAR-100 as with iCaRL and its successors: np.random.seed(1993); np.random.permutation(100)."""
-    order = Curriculum.from_cfg(dict(num_classes=100, class_order=dict(type='shuffle', seed=1993),
-                                     grades=[dict(epochs=1, classes='all')])).class_order
+    """CIFAR-100 as with iCaRL and its successors: np.random.seed(1993);
+    np.random.permutation(100)."""
+    order = Curriculum.from_cfg(
+        dict(
+            num_classes=100,
+            class_order=dict(type='shuffle', seed=1993),
+            grades=[dict(epochs=1, classes='all')],
+        )
+    ).class_order
     assert order[:6] == (68, 56, 78, 8, 23, 84)
 
 
 def test_mmengine_configs_are_accepted():
-    assert Curriculum.from_cfg(ConfigDict(school()), TEACHERS) == Curriculum.from_cfg(school(), TEACHERS)
+    assert Curriculum.from_cfg(ConfigDict(school()), TEACHERS) == Curriculum.from_cfg(
+        school(), TEACHERS
+    )
 
 
 def test_curriculum_needs_no_torch():
     # Without the package's __init__, which cures upstream and so loads torch.
-    code = '''
+    code = """
 import importlib, sys, types
 package = types.ModuleType("edudistill_mm")
 package.__path__ = [sys.argv[1]]
 sys.modules["edudistill_mm"] = package
 importlib.import_module("edudistill_mm.curriculum")
 assert not {"torch", "mmengine"} & set(sys.modules)
-'''
+"""
     subprocess.run([sys.executable, '-c', code, edudistill_mm.__path__[0]], check=True)
 
 
@@ -162,98 +212,145 @@ def test_classes_of():
     assert curriculum.classes_of([8, 2, 5]) == (8, 2, 5)
 
 
-@pytest.mark.parametrize('spec, message', [
-    ('midle', 'did you mean "middle"'),
-    ('nowhere', '"primary", "middle", "university"'),
-    ([], 'empty'),
-    ([1, 10], 'class 10, but classes run from 0 to 9'),
-    ([1, -1], 'class -1'),
-    ([1, 1], 'class 1 twice'),
-    ([1, True], 'integers'),
-    ([1, '2'], 'integers'),
-    (3, 'integers'),
-    (None, 'integers'),
-])
+@pytest.mark.parametrize(
+    'spec, message',
+    [
+        ('midle', 'did you mean "middle"'),
+        ('nowhere', '"primary", "middle", "university"'),
+        ([], 'empty'),
+        ([1, 10], 'class 10, but classes run from 0 to 9'),
+        ([1, -1], 'class -1'),
+        ([1, 1], 'class 1 twice'),
+        ([1, True], 'integers'),
+        ([1, '2'], 'integers'),
+        (3, 'integers'),
+        (None, 'integers'),
+    ],
+)
 def test_classes_of_refuses(spec, message):
     with pytest.raises(ConfigurationError, match=re.escape(message)):
         Curriculum.from_cfg(school(), TEACHERS).classes_of(spec)
 
 
 def test_classes_of_refuses_a_grade_that_adds_none():
-    curriculum = Curriculum.from_cfg(dict(num_classes=1, grades=[dict(epochs=1, classes=1), dict(epochs=1)]))
+    curriculum = Curriculum.from_cfg(
+        dict(num_classes=1, grades=[dict(epochs=1, classes=1), dict(epochs=1)])
+    )
     with pytest.raises(ConfigurationError, match='"grade2" names a grade that adds no classes'):
         curriculum.classes_of('grade2')
 
 
-@pytest.mark.parametrize('changes, message', [
-    # classes
-    ({'1_classes': [5, 6, 5]}, 'curriculum.grades[1].classes holds class 5 twice'),
-    ({'1_classes': [2, 5]}, 'the grade "middle" holds class 2, which the grade "primary" teaches already'),
-    ({'2_classes': 3}, 'class 9 is never taught'),
-    ({'2_classes': [3, 4]}, 'classes 8, 9 are never taught'),
-    ({'2_classes': 5}, 'curriculum.grades[2].classes takes 5 classes, but only 4 of num_classes=10 are left'),
-    ({'0_classes': [0, 10]}, 'class 10, but classes run from 0 to 9'),
-    ({'0_classes': [0, -1]}, 'class -1, but classes run from 0 to 9'),
-    ({'0_classes': 0}, 'the first grade must teach at least one class'),
-    ({'0_classes': []}, 'the first grade must teach at least one class'),
-    ({'0_classes': -1}, 'must be a number of classes, a list of class indices or "all", not -1'),
-    ({'0_classes': True}, 'not True'),
-    ({'0_classes': 2.0}, 'not 2.0'),
-    ({'0_classes': 'al'}, "not 'al'"),
-    ({'0_classes': None}, 'not None'),
-    ({'0_classes': [0, 1.0]}, 'must list class indices (integers), not [0, 1.0]'),
-    # length and depth
-    ({'0_epochs': 0}, 'curriculum.grades[0].epochs must be an integer of at least 1, not 0'),
-    ({'0_epochs': '4'}, "not '4'"),
-    ({'0_epochs': 4.0}, 'not 4.0'),
-    ({'0_epochs': True}, 'not True'),
-    ({'1_iters': 5}, 'curriculum.grades[1] gives both epochs and iters'),
-    ({'1_fragments': 4}, 'grades[2].fragments is 3, but the grade "middle" before it already runs 4'),
-    ({'0_fragments': 0}, 'curriculum.grades[0].fragments must be an integer of at least 1, not 0'),
-    ({'0_fragments': '1'}, "not '1'"),
-    ({'0_fragments': True}, 'not True'),
-    # teachers
-    ({'0_teachers': ['ana']}, 'unknown teacher "ana" (did you mean "anna"?); the teachers are "anna",'),
-    ({'1_teachers': []}, 'never let the teacher "berta" join'),
-    ({'1_teachers': ['berta', 'anna']}, 'lets the teacher "anna" join a second time, after curriculum.gr'),
-    ({'1_teachers': ['berta', 'berta']}, 'lets the teacher "berta" join a second time'),
-    ({'1_teachers': 'berta'}, "must be a list of names of teachers, not 'berta'"),
-    ({'1_teachers': [3]}, 'must be a list of names of teachers, not [3]'),
-    # names and options
-    ({'1_name': 'primary'}, 'curriculum.grades[1].name is "primary", which an earlier grade is called'),
-    ({'1_name': ''}, 'must be a non-empty string'),
-    ({'1_name': 2}, 'must be a non-empty string, not 2'),
-    ({'1_name': 'all'}, 'stands for all classes'),
-    ({'1_optimizer': 'rest'}, "'rest' (did you mean \"reset\"?), but must be one of \"keep\", \"reset\""),
-    ({'1_optimizer': True}, 'curriculum.grades[1].optimizer is True'),
-    ({'1_samples': 'teacher'}, 'curriculum.grades[1].samples is \'teacher\''),
-    ({'1_samples': ['mixed']}, 'must be one of "mixed", "by_teacher"'),
-    ({'1_class': 3}, 'curriculum.grades[1] has an unknown key "class" (did you mean "classes"?)'),
-    # the curriculum itself
-    ({'num_class': 10}, 'curriculum has an unknown key "num_class" (did you mean "num_classes"?)'),
-    ({'num_classes': 0}, 'curriculum.num_classes must be an integer of at least 1, not 0'),
-    ({'num_classes': '10'}, "not '10'"),
-    ({'num_classes': True}, 'not True'),
-    ({'num_classes': None}, 'not None'),
-    ({'grades': []}, 'curriculum.grades must be a list of at least one grade, not []'),
-    ({'grades': None}, 'not None'),
-    ({'grades': dict(epochs=1)}, 'must be a list of at least one grade'),
-    ({'grades': ['primary']}, "curriculum.grades[0] must be a dict with the keys"),
-    ({'grades': [dict(classes='all')]}, 'curriculum.grades[0] gives no duration'),
-    ({'grades': [dict(epochs=1, classes=5), dict(iters=1, classes=5)]}, 'mix epochs and iters'),
-    # class order
-    ({'class_order': [0, 1, 2]}, 'classes 3, 4, 5, 6, 7, 8, 9 are missing'),
-    ({'class_order': [*range(9), 8]}, 'curriculum.class_order holds class 8 twice'),
-    ({'class_order': [*range(9), 10]}, 'class 10, but classes run from 0 to 9'),
-    ({'class_order': [*range(9), '9']}, 'must list class indices'),
-    ({'class_order': 'shuffle'}, "a list of all classes or dict(type=\"shuffle\", seed=...), not 'shuffle'"),
-    ({'class_order': dict(type='shufle')}, "'shufle' (did you mean \"shuffle\"?)"),
-    ({'class_order': dict(seed=1)}, 'curriculum.class_order.type is None'),
-    ({'class_order': dict(type='shuffle', sed=1)}, '"sed" (did you mean "seed"?)'),
-    ({'class_order': dict(type='shuffle', seed=-1)}, 'not -1'),
-    ({'class_order': dict(type='shuffle', seed=True)}, 'not True'),
-    ({'class_order': dict(type='shuffle', seed='1')}, "not '1'"),
-])
+@pytest.mark.parametrize(
+    'changes, message',
+    [
+        # classes
+        ({'1_classes': [5, 6, 5]}, 'curriculum.grades[1].classes holds class 5 twice'),
+        (
+            {'1_classes': [2, 5]},
+            'the grade "middle" holds class 2, which the grade "primary" teaches already',
+        ),
+        ({'2_classes': 3}, 'class 9 is never taught'),
+        ({'2_classes': [3, 4]}, 'classes 8, 9 are never taught'),
+        (
+            {'2_classes': 5},
+            'curriculum.grades[2].classes takes 5 classes, but only 4 of num_classes=10 are left',
+        ),
+        ({'0_classes': [0, 10]}, 'class 10, but classes run from 0 to 9'),
+        ({'0_classes': [0, -1]}, 'class -1, but classes run from 0 to 9'),
+        ({'0_classes': 0}, 'the first grade must teach at least one class'),
+        ({'0_classes': []}, 'the first grade must teach at least one class'),
+        (
+            {'0_classes': -1},
+            'must be a number of classes, a list of class indices or "all", not -1',
+        ),
+        ({'0_classes': True}, 'not True'),
+        ({'0_classes': 2.0}, 'not 2.0'),
+        ({'0_classes': 'al'}, "not 'al'"),
+        ({'0_classes': None}, 'not None'),
+        ({'0_classes': [0, 1.0]}, 'must list class indices (integers), not [0, 1.0]'),
+        # length and depth
+        ({'0_epochs': 0}, 'curriculum.grades[0].epochs must be an integer of at least 1, not 0'),
+        ({'0_epochs': '4'}, "not '4'"),
+        ({'0_epochs': 4.0}, 'not 4.0'),
+        ({'0_epochs': True}, 'not True'),
+        ({'1_iters': 5}, 'curriculum.grades[1] gives both epochs and iters'),
+        (
+            {'1_fragments': 4},
+            'grades[2].fragments is 3, but the grade "middle" before it already runs 4',
+        ),
+        (
+            {'0_fragments': 0},
+            'curriculum.grades[0].fragments must be an integer of at least 1, not 0',
+        ),
+        ({'0_fragments': '1'}, "not '1'"),
+        ({'0_fragments': True}, 'not True'),
+        # teachers
+        (
+            {'0_teachers': ['ana']},
+            'unknown teacher "ana" (did you mean "anna"?); the teachers are "anna",',
+        ),
+        ({'1_teachers': []}, 'never let the teacher "berta" join'),
+        (
+            {'1_teachers': ['berta', 'anna']},
+            'lets the teacher "anna" join a second time, after curriculum.gr',
+        ),
+        ({'1_teachers': ['berta', 'berta']}, 'lets the teacher "berta" join a second time'),
+        ({'1_teachers': 'berta'}, "must be a list of names of teachers, not 'berta'"),
+        ({'1_teachers': [3]}, 'must be a list of names of teachers, not [3]'),
+        # names and options
+        (
+            {'1_name': 'primary'},
+            'curriculum.grades[1].name is "primary", which an earlier grade is called',
+        ),
+        ({'1_name': ''}, 'must be a non-empty string'),
+        ({'1_name': 2}, 'must be a non-empty string, not 2'),
+        ({'1_name': 'all'}, 'stands for all classes'),
+        (
+            {'1_optimizer': 'rest'},
+            '\'rest\' (did you mean "reset"?), but must be one of "keep", "reset"',
+        ),
+        ({'1_optimizer': True}, 'curriculum.grades[1].optimizer is True'),
+        ({'1_samples': 'teacher'}, "curriculum.grades[1].samples is 'teacher'"),
+        ({'1_samples': ['mixed']}, 'must be one of "mixed", "by_teacher"'),
+        (
+            {'1_class': 3},
+            'curriculum.grades[1] has an unknown key "class" (did you mean "classes"?)',
+        ),
+        # the curriculum itself
+        (
+            {'num_class': 10},
+            'curriculum has an unknown key "num_class" (did you mean "num_classes"?)',
+        ),
+        ({'num_classes': 0}, 'curriculum.num_classes must be an integer of at least 1, not 0'),
+        ({'num_classes': '10'}, "not '10'"),
+        ({'num_classes': True}, 'not True'),
+        ({'num_classes': None}, 'not None'),
+        ({'grades': []}, 'curriculum.grades must be a list of at least one grade, not []'),
+        ({'grades': None}, 'not None'),
+        ({'grades': dict(epochs=1)}, 'must be a list of at least one grade'),
+        ({'grades': ['primary']}, 'curriculum.grades[0] must be a dict with the keys'),
+        ({'grades': [dict(classes='all')]}, 'curriculum.grades[0] gives no duration'),
+        (
+            {'grades': [dict(epochs=1, classes=5), dict(iters=1, classes=5)]},
+            'mix epochs and iters',
+        ),
+        # class order
+        ({'class_order': [0, 1, 2]}, 'classes 3, 4, 5, 6, 7, 8, 9 are missing'),
+        ({'class_order': [*range(9), 8]}, 'curriculum.class_order holds class 8 twice'),
+        ({'class_order': [*range(9), 10]}, 'class 10, but classes run from 0 to 9'),
+        ({'class_order': [*range(9), '9']}, 'must list class indices'),
+        (
+            {'class_order': 'shuffle'},
+            'a list of all classes or dict(type="shuffle", seed=...), not \'shuffle\'',
+        ),
+        ({'class_order': dict(type='shufle')}, '\'shufle\' (did you mean "shuffle"?)'),
+        ({'class_order': dict(seed=1)}, 'curriculum.class_order.type is None'),
+        ({'class_order': dict(type='shuffle', sed=1)}, '"sed" (did you mean "seed"?)'),
+        ({'class_order': dict(type='shuffle', seed=-1)}, 'not -1'),
+        ({'class_order': dict(type='shuffle', seed=True)}, 'not True'),
+        ({'class_order': dict(type='shuffle', seed='1')}, "not '1'"),
+    ],
+)
 def test_mistakes_are_one_sentence_that_says_what_is_wrong(changes, message):
     with pytest.raises(ConfigurationError) as error:
         Curriculum.from_cfg(school(**changes), TEACHERS)
@@ -284,9 +381,13 @@ def test_progress_is_not_negative():
 def test_length_must_be_that_of_the_training_loop():
     curriculum = Curriculum.from_cfg(school(), TEACHERS)
     curriculum.check_length(True, 12)
-    with pytest.raises(ConfigurationError, match=r'max_epochs is 13, but .* add up to 4 \+ 2 \+ 6 = 12;'):
+    with pytest.raises(
+        ConfigurationError, match=r'max_epochs is 13, but .* add up to 4 \+ 2 \+ 6 = 12;'
+    ):
         curriculum.check_length(True, 13)
-    with pytest.raises(ConfigurationError, match=re.escape('train_cfg counts iters (max_iters=12)')):
+    with pytest.raises(
+        ConfigurationError, match=re.escape('train_cfg counts iters (max_iters=12)')
+    ):
         curriculum.check_length(False, 12)
     by_iter = Curriculum.from_cfg(dict(num_classes=2, grades=[dict(iters=7, classes='all')]))
     by_iter.check_length(False, 7)
@@ -296,17 +397,22 @@ def test_length_must_be_that_of_the_training_loop():
         by_iter.check_length(True, 7)
 
 
-@pytest.mark.parametrize('changes, phrase', [
-    ({'1_fragments': 3}, 'grade 2 "middle": fragments 2, was 3'),
-    ({'1_name': 'high'}, 'grade 2 "middle": name middle, was high'),
-    ({'0_epochs': 5}, 'grade 1 "primary": epochs 4, was 5'),
-    ({'2_optimizer': 'reset'}, 'grade 3 "university": optimizer keep, was reset'),
-    ({'2_samples': 'by_teacher'}, 'grade 3 "university": samples mixed, was by_teacher'),
-    ({'0_teachers': ['anna', 'berta'], '1_teachers': []}, "grade 1 \"primary\": teachers ['anna'], was "
-                                                          "['anna', 'berta']"),
-    ({'1_classes': [5, 8]}, 'grade 2 "middle": 3 classes, was 2 (added [6, 7], dropped [8])'),
-    ({'num_classes': 11}, 'num_classes 10, was 11'),
-])
+@pytest.mark.parametrize(
+    'changes, phrase',
+    [
+        ({'1_fragments': 3}, 'grade 2 "middle": fragments 2, was 3'),
+        ({'1_name': 'high'}, 'grade 2 "middle": name middle, was high'),
+        ({'0_epochs': 5}, 'grade 1 "primary": epochs 4, was 5'),
+        ({'2_optimizer': 'reset'}, 'grade 3 "university": optimizer keep, was reset'),
+        ({'2_samples': 'by_teacher'}, 'grade 3 "university": samples mixed, was by_teacher'),
+        (
+            {'0_teachers': ['anna', 'berta'], '1_teachers': []},
+            "grade 1 \"primary\": teachers ['anna'], was ['anna', 'berta']",
+        ),
+        ({'1_classes': [5, 8]}, 'grade 2 "middle": 3 classes, was 2 (added [6, 7], dropped [8])'),
+        ({'num_classes': 11}, 'num_classes 10, was 11'),
+    ],
+)
 def test_difference_names_what_changed(changes, phrase):
     then = Curriculum.from_cfg(school(**changes), TEACHERS).to_dict()
     assert Curriculum.from_cfg(school(), TEACHERS).difference(then) == phrase
@@ -314,7 +420,9 @@ def test_difference_names_what_changed(changes, phrase):
 
 def test_difference_of_unit_and_number_of_grades():
     def build(unit, grades):
-        return Curriculum.from_cfg(dict(num_classes=1, grades=[{unit: 1, 'classes': 'all'}] * grades))
+        return Curriculum.from_cfg(
+            dict(num_classes=1, grades=[{unit: 1, 'classes': 'all'}] * grades)
+        )
 
     then = build('epochs', 1).to_dict()
     assert build('epochs', 2).difference(then) == 'number of grades 2, was 1'
@@ -324,6 +432,14 @@ def test_difference_of_unit_and_number_of_grades():
 def test_class_order_alone_is_no_difference():
     """With classes in lists the order decides nothing, so a run may resume under another one."""
     orders = [None, dict(type='shuffle')]
-    now, then = (Curriculum.from_cfg(dict(num_classes=3, class_order=order, grades=[
-        dict(epochs=1, classes=[2]), dict(epochs=1, classes=[0, 1])])) for order in orders)
+    now, then = (
+        Curriculum.from_cfg(
+            dict(
+                num_classes=3,
+                class_order=order,
+                grades=[dict(epochs=1, classes=[2]), dict(epochs=1, classes=[0, 1])],
+            )
+        )
+        for order in orders
+    )
     assert now.class_order != then.class_order and now.difference(then.to_dict()) is None

@@ -15,12 +15,24 @@ import edudistill_mm
 from edudistill_mm.compat import SUPPORTED
 
 ROOT = Path(__file__).resolve().parents[1]
-FILES = ('edudistill_mm', 'configs', 'tools', 'requirements', 'setup.py', 'pyproject.toml', 'model-index.yml',
-         'MANIFEST.in', 'LICENSE', '.gitignore')
+FILES = (
+    'edudistill_mm',
+    'configs',
+    'tools',
+    'requirements',
+    'setup.py',
+    'pyproject.toml',
+    'model-index.yml',
+    'MANIFEST.in',
+    'LICENSE',
+    '.gitignore',
+)
 
 
 def run(*command, cwd):
-    done = subprocess.run(list(map(str, command)), cwd=cwd, capture_output=True, text=True, timeout=600)
+    done = subprocess.run(
+        list(map(str, command)), cwd=cwd, capture_output=True, text=True, timeout=600
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -33,35 +45,60 @@ def checkout(tmp_path_factory):
     for name in FILES:
         source = ROOT / name
         if source.is_dir():
-            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns('__pycache__', '.mim'))
+            shutil.copytree(
+                source, folder / name, ignore=shutil.ignore_patterns('__pycache__', '.mim')
+            )
         else:
             shutil.copy(source, folder / name)
     run('git', 'init', '--quiet', cwd=folder)
     run('git', 'add', '--all', cwd=folder)
-    run('git', '-c', 'user.name=test', '-c', 'user.email=test@localhost', 'commit', '--quiet', '-m', 'clone',
-        cwd=folder)
+    run(
+        'git',
+        '-c',
+        'user.name=test',
+        '-c',
+        'user.email=test@localhost',
+        'commit',
+        '--quiet',
+        '-m',
+        'clone',
+        cwd=folder,
+    )
     return folder
 
 
 @pytest.fixture(scope='module', params=['wheel', 'editable'])
 def installed(request, checkout, tmp_path_factory):
-    """The Python of an environment in which the clone is installed, and the kind of installation."""
+    """The Python of an environment in which the clone is installed, and the kind of
+    installation."""
     folder = tmp_path_factory.mktemp(request.param)
     venv.create(folder, with_pip=False)
     python = folder / ('Scripts' if sys.platform == 'win32' else 'bin') / 'python'
-    purelib = run(python, '-c', 'import sysconfig; print(sysconfig.get_path("purelib"))', cwd=folder).strip()
+    purelib = run(
+        python, '-c', 'import sysconfig; print(sysconfig.get_path("purelib"))', cwd=folder
+    ).strip()
     # The dependencies, and pip itself, are those of the environment that runs the tests.
     dependencies = [path for path in sys.path if path.endswith(('site-packages', 'dist-packages'))]
     Path(purelib, 'dependencies.pth').write_text('\n'.join(dependencies))
     what = ['--editable', checkout] if request.param == 'editable' else [checkout]
     # --ignore-installed: that environment may hold an installation of its own, which must stay.
-    run(python, '-m', 'pip', 'install', '--quiet', '--no-deps', '--no-build-isolation', '--ignore-installed',
-        *what, cwd=folder)
+    run(
+        python,
+        '-m',
+        'pip',
+        'install',
+        '--quiet',
+        '--no-deps',
+        '--no-build-isolation',
+        '--ignore-installed',
+        *what,
+        cwd=folder,
+    )
     return python, request.param
 
 
 class TestInstallation:
-    SCRIPT = '''
+    SCRIPT = """
 from pathlib import Path
 import edudistill_mm
 from mmengine.config import Config
@@ -72,11 +109,12 @@ print((mim / 'configs').is_symlink(), (mim / 'model-index.yml').read_text() != '
 cfg = Config.fromfile('config.py')
 assert cfg.model.type == 'EducationDistill'
 assert cfg.data['_scope_'] == 'mmpretrain'
-'''
+"""
 
     def test_mim_files_are_there_and_bases_resolve(self, installed, tmp_path):
         (tmp_path / 'config.py').write_text(
-            "_base_ = 'edudistill_mm::edu_kd_cifar100.py'\ndata = _base_.train_dataloader.dataset\n")
+            "_base_ = 'edudistill_mm::edu_kd_cifar100.py'\ndata = _base_.train_dataloader.dataset\n"
+        )
         python, kind = installed
         output = run(python, '-W', 'ignore', '-c', self.SCRIPT, cwd=tmp_path)
         assert output.split() == [str(kind == 'editable'), 'True']
@@ -98,38 +136,51 @@ def setup_script():
 
 
 class TestMetadata:
-
     def test_the_version_is_the_packages(self, setup_script):
         passed, _ = setup_script
         assert passed['version'] == edudistill_mm.__version__
 
     def test_every_folder_with_code_is_a_package(self, setup_script):
         passed, _ = setup_script
-        with_code = {file.parent.relative_to(ROOT).as_posix().replace('/', '.')
-                     for file in (ROOT / 'edudistill_mm').rglob('*.py') if '.mim' not in file.parts}
+        with_code = {
+            file.parent.relative_to(ROOT).as_posix().replace('/', '.')
+            for file in (ROOT / 'edudistill_mm').rglob('*.py')
+            if '.mim' not in file.parts
+        }
         assert with_code == set(passed['packages'])
 
     def test_what_the_installation_asks_for_is_what_the_import_accepts(self):
         lines = (ROOT / 'requirements' / 'runtime.txt').read_text().split()
         wanted = {re.split('[<>=]', line)[0]: line for line in lines}
         for module, (distributions, versions, _) in SUPPORTED.items():
-            name, = set(distributions) & set(wanted)
+            (name,) = set(distributions) & set(wanted)
             assert wanted[name] == f'{name}{versions}'
 
-    @pytest.mark.parametrize('mmcv, lite', [
-        ('2.1.0', False), ('2.0.1', False), ('2.1.0+cu118', False), ('2.2.0', True), ('1.7.2', True)])
-    def test_a_suitable_mmcv_replaces_mmcv_lite(self, setup_script, tmp_path, monkeypatch, mmcv, lite):
+    @pytest.mark.parametrize(
+        'mmcv, lite',
+        [
+            ('2.1.0', False),
+            ('2.0.1', False),
+            ('2.1.0+cu118', False),
+            ('2.2.0', True),
+            ('1.7.2', True),
+        ],
+    )
+    def test_a_suitable_mmcv_replaces_mmcv_lite(
+        self, setup_script, tmp_path, monkeypatch, mmcv, lite
+    ):
         _, defined = setup_script
         info = tmp_path / f'mmcv-{mmcv}.dist-info'
         info.mkdir()
         (info / 'METADATA').write_text(f'Metadata-Version: 2.1\nName: mmcv\nVersion: {mmcv}\n')
         monkeypatch.setattr(sys, 'path', [str(tmp_path)])
         monkeypatch.setattr(defined['sysconfig'], 'get_path', lambda name: str(tmp_path))
-        assert any(line.startswith('mmcv-lite') for line in defined['runtime_requirements']()) == lite
+        assert (
+            any(line.startswith('mmcv-lite') for line in defined['runtime_requirements']()) == lite
+        )
 
 
 class TestModelIndex:
-
     def test_every_entry_names_a_config_that_loads(self):
         index = yaml.safe_load((ROOT / 'model-index.yml').read_text())
         metafiles = [yaml.safe_load((ROOT / name).read_text()) for name in index['Import']]

@@ -1,4 +1,5 @@
 """Measure what education distillation costs, as ratios within one run."""
+
 from edudistill_mm.apis.cli import benchmark
 
 if __name__ == '__main__':

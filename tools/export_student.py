@@ -1,4 +1,5 @@
 """Export the student of a checkpoint as a plain MMPretrain model; see --help."""
+
 from edudistill_mm.apis.cli import export
 
 if __name__ == '__main__':

@@ -1,4 +1,5 @@
 """Print the table of the grades of a config; see --help."""
+
 from edudistill_mm.apis.cli import print_curriculum
 
 if __name__ == '__main__':

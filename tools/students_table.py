@@ -1,4 +1,5 @@
 """Cut every backbone of MMPretrain and write docs/students.md."""
+
 import argparse
 import sys
 from pathlib import Path
@@ -13,7 +14,9 @@ PAGE = Path(__file__).parents[1] / 'docs' / 'students.md'
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('names', nargs='*', help='check these backbones only and write nothing')
-    parser.add_argument('--check', action='store_true', help='fail if the page is not what it should be')
+    parser.add_argument(
+        '--check', action='store_true', help='fail if the page is not what it should be'
+    )
     args = parser.parse_args()
     # Two small images gain nothing from threads.
     torch.set_num_threads(1)

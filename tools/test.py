@@ -1,4 +1,5 @@
 """Test a checkpoint of any grade, or a plain student; see --help."""
+
 from edudistill_mm.apis.cli import test
 
 if __name__ == '__main__':

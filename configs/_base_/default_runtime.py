@@ -11,7 +11,8 @@ default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=100),
     param_scheduler=dict(type='ParamSchedulerHook'),
-    # 'accuracy/top1' counts all classes at every grade; 'seen/top1' would prefer the easy first grade.
+    # 'accuracy/top1' counts all classes at every grade; 'seen/top1' would prefer the easy first
+    # grade.
     checkpoint=dict(
         type='CheckpointHook', interval=1, max_keep_ckpts=1, save_best='accuracy/top1', rule='greater'),
     sampler_seed=dict(type='DistSamplerSeedHook'),

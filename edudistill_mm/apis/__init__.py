@@ -7,7 +7,16 @@ from .test import test
 from .train import train
 
 __all__ = [
-    'check_config', 'check_data', 'convert_mdistiller', 'curriculum_table', 'export_student',
-    'load_config', 'plain_config', 'strip_teachers', 'teacher_config', 'test', 'train',
-    'train_teachers'
+    'check_config',
+    'check_data',
+    'convert_mdistiller',
+    'curriculum_table',
+    'export_student',
+    'load_config',
+    'plain_config',
+    'strip_teachers',
+    'teacher_config',
+    'test',
+    'train',
+    'train_teachers',
 ]

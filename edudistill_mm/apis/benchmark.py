@@ -1,4 +1,5 @@
 """What the plugin costs, as ratios measured within one run."""
+
 import copy
 import statistics
 import time
@@ -23,8 +24,8 @@ Step = Callable[[], object]
 def benchmark(cfg: Config, batch_size: int = 128, repeats: int = 10) -> List[Tuple[str, float]]:
     """Measure the overheads of education distillation and the cost of a curriculum.
 
-    The two sides of a ratio take turns, and the median of the ratios of neighbouring measurements counts, so that
-    a machine that slows down for a while slows down both.
+    The two sides of a ratio take turns, and the median of the ratios of neighbouring measurements
+    counts, so that a machine that slows down for a while slows down both.
 
     Args:
         cfg (Config): Config of an :class:`EducationDistill` run with one expert for each grade.
@@ -38,20 +39,30 @@ def benchmark(cfg: Config, batch_size: int = 128, repeats: int = 10) -> List[Tup
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(batch_size, 3, 32, 32, generator=generator)
     labels = torch.arange(batch_size) % curriculum.num_classes
-    student = network_config(cfg.model.architecture.student, 'model.architecture.student').to_dict()
-    experts = [network_config(teacher['architecture'], 'teachers').to_dict() for teacher in teachers_of(cfg)]
+    student = network_config(
+        cfg.model.architecture.student, 'model.architecture.student'
+    ).to_dict()
+    experts = [
+        network_config(teacher['architecture'], 'teachers').to_dict()
+        for teacher in teachers_of(cfg)
+    ]
     generalist = copy.deepcopy(experts[0])
     generalist['head']['num_classes'] = curriculum.num_classes
     school = _school(cfg, experts)
 
     pairs = {
-        'step of a one-grade run / step of SingleTeacherDistill':
-        (_one_grade_step(cfg, student, generalist, images, labels),
-         _mmrazor_step(cfg, student, generalist, images, labels)),
-        'student step of grade 1 / the same truncated network by hand':
-        (_first_grade_step(school.student, curriculum, images), _truncated_step(student, curriculum, images)),
-        f'{len(experts)} experts on their shares of a batch / one on the whole batch':
-        (_faculty_step(school, images, labels), _teacher_step(generalist, images)),
+        'step of a one-grade run / step of SingleTeacherDistill': (
+            _one_grade_step(cfg, student, generalist, images, labels),
+            _mmrazor_step(cfg, student, generalist, images, labels),
+        ),
+        'student step of grade 1 / the same truncated network by hand': (
+            _first_grade_step(school.student, curriculum, images),
+            _truncated_step(student, curriculum, images),
+        ),
+        f'{len(experts)} experts on their shares of a batch / one on the whole batch': (
+            _faculty_step(school, images, labels),
+            _teacher_step(generalist, images),
+        ),
     }
     results = [(name, _ratio(ours, theirs, repeats)) for name, (ours, theirs) in pairs.items()]
     return results + list(_costs(school.student, curriculum).items())
@@ -83,7 +94,8 @@ def _school(cfg: Config, experts: List[dict]) -> nn.Module:
     # Built modules stand for trained ones: speed does not depend on the weights.
     model['teachers'] = [
         dict(teacher, architecture=build_network(expert, 'teachers'), ckpt=None)
-        for teacher, expert in zip(model['teachers'], experts)]
+        for teacher, expert in zip(model['teachers'], experts)
+    ]
     algorithm = build_module(model, 'model', 'mmpretrain').train()
     algorithm.set_grade(algorithm.curriculum.grades[-1])
     return algorithm
@@ -94,29 +106,51 @@ def _samples(labels: torch.Tensor) -> List[DataSample]:
 
 
 def _train_step(model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> Step:
-    optimizer = OptimWrapper(torch.optim.SGD(model.parameters(), lr=1e-3, momentum=.9))
+    optimizer = OptimWrapper(torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9))
     model.train()
     return lambda: model.train_step(dict(inputs=images, data_samples=_samples(labels)), optimizer)
 
 
-def _one_grade_step(cfg: Config, student: dict, teacher: dict, images: torch.Tensor,
-                    labels: torch.Tensor) -> Step:
-    curriculum = dict(num_classes=student['head']['num_classes'],
-                      grades=[dict(epochs=1, fragments=1, classes='all')])
-    model = build_module(dict(
-        type='EducationDistill', architecture=student, teacher=build_network(teacher, 'teacher'),
-        distiller=cfg.model.distiller.to_dict(), curriculum=curriculum), 'model', 'mmpretrain')
+def _one_grade_step(
+    cfg: Config, student: dict, teacher: dict, images: torch.Tensor, labels: torch.Tensor
+) -> Step:
+    curriculum = dict(
+        num_classes=student['head']['num_classes'],
+        grades=[dict(epochs=1, fragments=1, classes='all')],
+    )
+    model = build_module(
+        dict(
+            type='EducationDistill',
+            architecture=student,
+            teacher=build_network(teacher, 'teacher'),
+            distiller=cfg.model.distiller.to_dict(),
+            curriculum=curriculum,
+        ),
+        'model',
+        'mmpretrain',
+    )
     return _train_step(model, images, labels)
 
 
-def _mmrazor_step(cfg: Config, student: dict, teacher: dict, images: torch.Tensor, labels: torch.Tensor) -> Step:
-    model = build_module(dict(
-        type='SingleTeacherDistill', architecture=build_network(student, 'student'),
-        teacher=build_network(teacher, 'teacher'), distiller=cfg.model.distiller.to_dict()), 'model', 'mmrazor')
+def _mmrazor_step(
+    cfg: Config, student: dict, teacher: dict, images: torch.Tensor, labels: torch.Tensor
+) -> Step:
+    model = build_module(
+        dict(
+            type='SingleTeacherDistill',
+            architecture=build_network(student, 'student'),
+            teacher=build_network(teacher, 'teacher'),
+            distiller=cfg.model.distiller.to_dict(),
+        ),
+        'model',
+        'mmrazor',
+    )
     return _train_step(model, images, labels)
 
 
-def _first_grade_step(student: FragmentedStudent, curriculum: Curriculum, images: torch.Tensor) -> Step:
+def _first_grade_step(
+    student: FragmentedStudent, curriculum: Curriculum, images: torch.Tensor
+) -> Step:
     grade = curriculum.grades[0]
     student = copy.deepcopy(student).train()
     student.set_grade(grade.fragments, grade.seen)
@@ -130,9 +164,16 @@ def _truncated_step(student: dict, curriculum: Curriculum, images: torch.Tensor)
     classes = len(curriculum.grades[0].seen)
     # The layout of the paper, with a classifier for the grade's classes only.
     network = nn.Sequential(
-        backbone.conv1, backbone.norm1, backbone.relu, backbone.layer1,
-        nn.Conv2d(16, 64, 1, bias=False), nn.BatchNorm2d(64), nn.AvgPool2d(8), nn.Flatten(),
-        nn.Linear(64 * 16, classes)).train()
+        backbone.conv1,
+        backbone.norm1,
+        backbone.relu,
+        backbone.layer1,
+        nn.Conv2d(16, 64, 1, bias=False),
+        nn.BatchNorm2d(64),
+        nn.AvgPool2d(8),
+        nn.Flatten(),
+        nn.Linear(64 * 16, classes),
+    ).train()
     targets = torch.arange(len(images)) % classes
     return lambda: nn.functional.cross_entropy(network(images), targets).backward()
 
@@ -158,7 +199,8 @@ def _teacher_step(teacher: dict, images: torch.Tensor) -> Step:
 
 
 def _costs(student: FragmentedStudent, curriculum: Curriculum) -> Dict[str, float]:
-    """Cost of the curriculum over that of the whole student on all images, for equally large classes."""
+    """Cost of the curriculum over that of the whole student on all images, for equally large
+    classes."""
     passes, flops = [], []
     for grade in curriculum.grades:
         student.set_grade(grade.fragments, grade.seen)
@@ -166,5 +208,8 @@ def _costs(student: FragmentedStudent, curriculum: Curriculum) -> Dict[str, floa
         flops.append(student_flops(student))
     return {
         'image passes of the curriculum / plain KD': sum(passes) / curriculum.length,
-        'student FLOPs of the curriculum / plain KD':
-        sum(count * cost for count, cost in zip(passes, flops)) / (curriculum.length * flops[-1])}
+        'student FLOPs of the curriculum / plain KD': sum(
+            count * cost for count, cost in zip(passes, flops)
+        )
+        / (curriculum.length * flops[-1]),
+    }

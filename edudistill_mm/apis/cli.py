@@ -1,4 +1,5 @@
 """The command lines of the tools: arguments in, one sentence out for a user's mistake."""
+
 import argparse
 import json
 import os
@@ -25,13 +26,21 @@ def _parser(description: str, launcher: bool = False) -> argparse.ArgumentParser
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument('config', help='config file')
     parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
-        help='override values of the config, lists as key="[a,b]"; data_root=FOLDER applies to all data sets')
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help='override values of the config, lists as key="[a,b]"; data_root=FOLDER applies to all data sets',
+    )
     if launcher:
         parser.add_argument('--work-dir', help='folder for logs and results')
-        parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
+        parser.add_argument(
+            '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none'
+        )
         # torch.distributed.launch passes the one or the other, depending on the version.
-        parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+        parser.add_argument(
+            '--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS
+        )
     return parser
 
 
@@ -55,15 +64,25 @@ def train(argv: Optional[List[str]] = None) -> None:
     """``tools/train.py``."""
     parser = _parser('Train by a config', launcher=True)
     parser.add_argument(
-        '--resume', nargs='?', const='auto',
-        help='checkpoint to go on from; without a value the last one in the work dir')
+        '--resume',
+        nargs='?',
+        const='auto',
+        help='checkpoint to go on from; without a value the last one in the work dir',
+    )
     parser.add_argument('--amp', action='store_true', help='mixed precision')
-    parser.add_argument('--no-validate', action='store_true', help='do not validate during training')
     parser.add_argument(
-        '--auto-scale-lr', action='store_true',
-        help='scale the learning rate to the batch size by auto_scale_lr')
+        '--no-validate', action='store_true', help='do not validate during training'
+    )
     parser.add_argument(
-        '--train-teachers', action='store_true', help='first train the teachers that have no checkpoint yet')
+        '--auto-scale-lr',
+        action='store_true',
+        help='scale the learning rate to the batch size by auto_scale_lr',
+    )
+    parser.add_argument(
+        '--train-teachers',
+        action='store_true',
+        help='first train the teachers that have no checkpoint yet',
+    )
     args = parser.parse_args(argv)
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
 
@@ -75,7 +94,8 @@ def train(argv: Optional[List[str]] = None) -> None:
         if args.auto_scale_lr:
             if not cfg.get('auto_scale_lr'):
                 raise ConfigurationError(
-                    '--auto-scale-lr needs auto_scale_lr=dict(base_batch_size=...) in the config')
+                    '--auto-scale-lr needs auto_scale_lr=dict(base_batch_size=...) in the config'
+                )
             cfg.auto_scale_lr.enable = True
         run_train(cfg, args.resume, args.train_teachers)
 
@@ -111,7 +131,11 @@ def train_teachers(argv: Optional[List[str]] = None) -> None:
         cfg = load_config(args.config, args.cfg_options, args.work_dir)
         prepare_runtime(cfg, args.launcher)
         written = run_train_teachers(cfg)
-        print('\n'.join(['Trained:', *written]) if written else 'Nothing to do: all checkpoints are there.')
+        print(
+            '\n'.join(['Trained:', *written])
+            if written
+            else 'Nothing to do: all checkpoints are there.'
+        )
 
     _run(command)
 
@@ -120,7 +144,9 @@ def export(argv: Optional[List[str]] = None) -> None:
     """``tools/export_student.py``."""
     parser = _parser('Export the student of a checkpoint as a plain MMPretrain model')
     parser.add_argument('checkpoint', help='checkpoint of any grade')
-    parser.add_argument('out', help='file to write, such as student.pth; the config goes to student.py')
+    parser.add_argument(
+        'out', help='file to write, such as student.pth; the config goes to student.py'
+    )
     args = parser.parse_args(argv)
 
     def command() -> None:
@@ -140,13 +166,18 @@ def print_curriculum(argv: Optional[List[str]] = None) -> None:
 def benchmark(argv: Optional[List[str]] = None) -> None:
     """``tools/benchmark.py``."""
     parser = _parser('Measure what education distillation costs, as ratios within one run')
-    parser.add_argument('--batch-size', type=int, default=128, help='images in a batch (default 128)')
-    parser.add_argument('--repeats', type=int, default=10, help='measurements of each side (default 10)')
+    parser.add_argument(
+        '--batch-size', type=int, default=128, help='images in a batch (default 128)'
+    )
+    parser.add_argument(
+        '--repeats', type=int, default=10, help='measurements of each side (default 10)'
+    )
     args = parser.parse_args(argv)
 
     def command() -> None:
         for name, ratio in run_benchmark(
-                load_config(args.config, args.cfg_options), args.batch_size, args.repeats):
+            load_config(args.config, args.cfg_options), args.batch_size, args.repeats
+        ):
             print(f'{ratio:6.3f}  {name}')
 
     _run(command)
@@ -155,11 +186,13 @@ def benchmark(argv: Optional[List[str]] = None) -> None:
 def convert_mdistiller(argv: Optional[List[str]] = None) -> None:
     """``tools/convert_mdistiller.py``."""
     parser = argparse.ArgumentParser(
-        description='Turn a checkpoint of RepDistiller or mdistiller into an MMPretrain model')
+        description='Turn a checkpoint of RepDistiller or mdistiller into an MMPretrain model'
+    )
     parser.add_argument('model', help=f'name of the network there: {", ".join(NETWORKS)}')
     parser.add_argument('checkpoint', help='checkpoint file, such as ckpt_epoch_240.pth')
     parser.add_argument(
-        'out', help='file to write, such as resnet32x4.pth; the config goes to resnet32x4.py')
+        'out', help='file to write, such as resnet32x4.pth; the config goes to resnet32x4.py'
+    )
     args = parser.parse_args(argv)
 
     def command() -> None:

@@ -1,4 +1,5 @@
 """Read a config as the tools do, and find its mistakes before anything is trained."""
+
 import copy
 import inspect
 import os
@@ -24,13 +25,15 @@ from edudistill_mm.models.teachers import Faculty
 DATALOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
-def load_config(path: str, options: Optional[dict] = None, work_dir: Optional[str] = None) -> Config:
+def load_config(
+    path: str, options: Optional[dict] = None, work_dir: Optional[str] = None
+) -> Config:
     """Read a config file for a run.
 
     Args:
         path (str): The file.
-        options (dict, optional): Values by dotted key that override the file's. ``data_root`` applies to the
-            data sets of all data loaders. Defaults to None.
+        options (dict, optional): Values by dotted key that override the file's. ``data_root``
+            applies to the data sets of all data loaders. Defaults to None.
         work_dir (str, optional): Defaults to None: the config's ``work_dir``, or
             ``work_dirs/<name of the file>``.
 
@@ -44,14 +47,18 @@ def load_config(path: str, options: Optional[dict] = None, work_dir: Optional[st
         cfg = modernise(Config.fromfile(path))
     except Exception as error:
         # A config file is code: whatever it raises is the user's to mend.
-        raise ConfigurationError(f'the config "{path}" cannot be read: {reason_of(error)}') from error
+        raise ConfigurationError(
+            f'the config "{path}" cannot be read: {reason_of(error)}'
+        ) from error
     if 'model' not in cfg:
         raise ConfigurationError(f'the config "{path}" has no "model"')
     options = dict(options or {})
     try:
         cfg.merge_from_dict(options)
     except (KeyError, TypeError, IndexError, AssertionError) as error:
-        raise ConfigurationError(f'--cfg-options do not fit the config: {reason_of(error)}') from error
+        raise ConfigurationError(
+            f'--cfg-options do not fit the config: {reason_of(error)}'
+        ) from error
     if 'data_root' in options:
         for loader in DATALOADERS:
             dataset = _innermost(cfg.get(loader))
@@ -77,16 +84,24 @@ def curriculum_of(cfg: Config) -> Curriculum:
         ConfigurationError: If the config has none, or one that is not valid.
     """
     if not is_education(cfg):
-        raise ConfigurationError(f'model.type must be "EducationDistill" here, but is "{_name(cfg.model)}"')
+        raise ConfigurationError(
+            f'model.type must be "EducationDistill" here, but is "{_name(cfg.model)}"'
+        )
     if cfg.model.get('curriculum') is None:
-        raise ConfigurationError('model.curriculum is missing: EducationDistill needs a dict with "grades"')
+        raise ConfigurationError(
+            'model.curriculum is missing: EducationDistill needs a dict with "grades"'
+        )
     return Curriculum.from_cfg(cfg.model.curriculum, teachers=Faculty.names(teachers_of(cfg)))
 
 
 def teachers_of(cfg: Config) -> List[dict]:
     """The configs of a run's teachers, in the form of ``model.teachers``."""
     if cfg.model.get('teacher') is not None:
-        return [dict(name='teacher', architecture=cfg.model.teacher, ckpt=cfg.model.get('teacher_ckpt'))]
+        return [
+            dict(
+                name='teacher', architecture=cfg.model.teacher, ckpt=cfg.model.get('teacher_ckpt')
+            )
+        ]
     return list(cfg.model.get('teachers') or [])
 
 
@@ -94,7 +109,8 @@ def network_config(spec: Union[str, dict], key: str) -> ConfigDict:
     """The model config of a network, in whichever way a config names it.
 
     Args:
-        spec (str | dict): What :func:`edudistill_mm.models.network.build_network` takes, except a module.
+        spec (str | dict): What :func:`edudistill_mm.models.network.build_network` takes, except a
+            module.
         key (str): Where the spec stands, for the error message.
 
     Returns:
@@ -112,7 +128,8 @@ def network_config(spec: Union[str, dict], key: str) -> ConfigDict:
         model = modernise(get_config(path) if '::' in path else Config.fromfile(path)).model
     except Exception as error:
         raise ConfigurationError(
-            f'{key}: the config "{path}" cannot be read: {reason_of(error)}') from error
+            f'{key}: the config "{path}" cannot be read: {reason_of(error)}'
+        ) from error
     cfg = Config(dict(model=model))
     cfg.merge_from_dict(dict(model=spec))
     return cfg.model
@@ -150,22 +167,30 @@ def check_config(cfg: Config) -> None:
     if 'GradeSchedulerHook' not in hooks:
         raise ConfigurationError(
             f'custom_hooks lack dict(type="GradeSchedulerHook"), without which no grade is ever entered; '
-            f'they are {", ".join(hooks)}')
+            f'they are {", ".join(hooks)}'
+        )
     sampler = (cfg.get('train_dataloader') or {}).get('sampler') or {}
     ordered = any(
-        len(grade.seen) < curriculum.num_classes or grade.samples != 'mixed' for grade in curriculum.grades)
+        len(grade.seen) < curriculum.num_classes or grade.samples != 'mixed'
+        for grade in curriculum.grades
+    )
     if ordered and _name(sampler) != 'GradeSampler':
         raise ConfigurationError(
             f'train_dataloader.sampler must be dict(type="GradeSampler"), because the curriculum decides '
-            f'which classes are taught when, but is "{_name(sampler)}"')
+            f'which classes are taught when, but is "{_name(sampler)}"'
+        )
 
     model = cfg.model.to_dict() if hasattr(cfg.model, 'to_dict') else dict(cfg.model)
     for key in ('teacher', 'teacher_ckpt'):
         model.pop(key, None)
     model['teachers'] = [
-        dict(teacher, architecture=build_network(teacher['architecture'], f'teachers[{index}].architecture'),
-             ckpt=None)
-        for index, teacher in enumerate(teachers_of(cfg))]
+        dict(
+            teacher,
+            architecture=build_network(teacher['architecture'], f'teachers[{index}].architecture'),
+            ckpt=None,
+        )
+        for index, teacher in enumerate(teachers_of(cfg))
+    ]
     if cfg.get('data_preprocessor') is not None:
         model.setdefault('data_preprocessor', cfg.data_preprocessor.to_dict())
     build_module(model, 'model', 'mmpretrain')
@@ -188,18 +213,24 @@ def check_data(cfg: Config) -> None:
         where = f'{loader}.dataset: the data set {_name(dataset)}'
         hint = 'name the folder where it is by --cfg-options data_root=FOLDER'
         cls = _dataset_class(dataset)
-        downloads = getattr(cls, 'url', None) and dataset.get('download', True) and \
-            'download' in inspect.signature(cls).parameters
+        downloads = (
+            getattr(cls, 'url', None)
+            and dataset.get('download', True)
+            and 'download' in inspect.signature(cls).parameters
+        )
         if not downloads:
             if not osp.isdir(root):
-                raise ConfigurationError(f'{where} is not in "{root}": there is no such folder; {hint}')
+                raise ConfigurationError(
+                    f'{where} is not in "{root}": there is no such folder; {hint}'
+                )
         elif os.environ.get('LOCAL_RANK', '0') == '0' and not _is_complete(root, cls):
             try:
                 build_dataset(dataset)
             except (OSError, RuntimeError, AssertionError, EOFError) as error:
                 raise ConfigurationError(
                     f'{where} is not in "{root}" and cannot be downloaded from {cls.url} '
-                    f'({reason_of(error)}); {hint}') from error
+                    f'({reason_of(error)}); {hint}'
+                ) from error
 
 
 def _hooks(cfg: Config) -> List[dict]:
@@ -219,14 +250,17 @@ def build_dataset(dataset: dict) -> Any:
 
 
 def _is_complete(root: str, cls: type) -> bool:
-    """Whether the folder into which a data set unpacks itself is there; its reader checks the files."""
+    """Whether the folder into which a data set unpacks itself is there; its reader checks the
+    files."""
     return osp.isdir(osp.join(root, getattr(cls, 'base_folder', '')))
 
 
 def _dataset_class(dataset: dict) -> Any:
     cls = dataset['type']
     if isinstance(cls, str):
-        with ROOT_DATASETS.switch_scope_and_registry(dataset.get('_scope_', 'mmpretrain')) as registry:
+        with ROOT_DATASETS.switch_scope_and_registry(
+            dataset.get('_scope_', 'mmpretrain')
+        ) as registry:
             cls = registry.get(cls)
     if cls is None:
         raise ConfigurationError(f'the data set type "{dataset["type"]}" is not registered')

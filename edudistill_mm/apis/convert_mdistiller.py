@@ -3,6 +3,7 @@
 Both code bases (github.com/HobbitLong/RepDistiller, github.com/megvii-research/mdistiller) share
 their CIFAR networks and the names of the tensors in them.
 """
+
 import os
 import os.path as osp
 import re
@@ -44,8 +45,11 @@ def _shufflenet_v1(name: str) -> str:
 def _shufflenet_v2(name: str) -> str:
     block = re.match(r'layers\.(\d)\.(\d)\.branch(\d)\.(\d)\.(conv|bn)(.*)', name)
     if block is None:
-        name = re.sub(r'^(conv1|layers\.3)\.(conv|bn)', lambda match: (
-            f'{match[2]}{1 if match[1] == "conv1" else 2}'), name)
+        name = re.sub(
+            r'^(conv1|layers\.3)\.(conv|bn)',
+            lambda match: f'{match[2]}{1 if match[1] == "conv1" else 2}',
+            name,
+        )
         return re.sub(r'^fc', 'linear', name)
     stage, unit, branch, layer = map(int, block.groups()[:4])
     # The first unit of a stage has two layers in its first branch, where the second one goes on.
@@ -60,15 +64,20 @@ def _wide_stage_resnet(name: str) -> str:
 def _networks() -> dict[str, tuple[dict, Callable[[str], str]]]:
     networks = {
         f'resnet{depth}': (dict(type='CIFARResNet', depth=depth), _resnet)
-        for depth in (8, 14, 20, 32, 44, 56, 110)}
+        for depth in (8, 14, 20, 32, 44, 56, 110)
+    }
     for depth in (8, 32):
         networks[f'resnet{depth}x4'] = (
-            dict(type='CIFARResNet', depth=depth, stem_channels=32, base_channels=64), _resnet)
+            dict(type='CIFARResNet', depth=depth, stem_channels=32, base_channels=64),
+            _resnet,
+        )
     for depth in (18, 50):
         networks[f'ResNet{depth}'] = (dict(type='ResNet_CIFAR', depth=depth), _wide_stage_resnet)
     for depth, factor in ((16, 1), (16, 2), (40, 1), (40, 2)):
         networks[f'wrn_{depth}_{factor}'] = (
-            dict(type='CIFARWideResNet', depth=depth, widen_factor=factor), _wide_resnet)
+            dict(type='CIFARWideResNet', depth=depth, widen_factor=factor),
+            _wide_resnet,
+        )
     for depth in (8, 11, 13, 16, 19):
         networks[f'vgg{depth}'] = (dict(type='CIFARVGG', depth=depth), _vgg)
     networks['MobileNetV2'] = (dict(type='CIFARMobileNetV2'), _mobilenet_v2)
@@ -101,7 +110,8 @@ def convert_mdistiller(name: str, checkpoint: str, out: str) -> tuple[str, str]:
     if name not in NETWORKS:
         raise ConfigurationError(
             f'MODEL must be one of {", ".join(NETWORKS)}, but got "{name}"'
-            f'{did_you_mean(name, NETWORKS)}')
+            f'{did_you_mean(name, NETWORKS)}'
+        )
     config_out = f'{osp.splitext(out)[0]}.py'
     if config_out == out or osp.isdir(out):
         raise ConfigurationError(f'OUT must be a file such as "{name}.pth", not "{out}"')
@@ -111,12 +121,14 @@ def convert_mdistiller(name: str, checkpoint: str, out: str) -> tuple[str, str]:
     if classifier not in state or state[classifier].ndim != 2:
         raise ConfigurationError(
             f'checkpoint "{checkpoint}" is not one of {name}: it has no matrix "{classifier}" '
-            f'of a classifier, but for instance "{next(iter(state))}"')
+            f'of a classifier, but for instance "{next(iter(state))}"'
+        )
     num_classes, width = state[classifier].shape
     cfg = _config(backbone, num_classes, width)
     names = {
         foreign_name(own.removeprefix('backbone.').removeprefix('head.')): (own, tensor)
-        for own, tensor in build_network(cfg.model.to_dict(), name).state_dict().items()}
+        for own, tensor in build_network(cfg.model.to_dict(), name).state_dict().items()
+    }
     _check(name, checkpoint, state, {foreign: tensor for foreign, (_, tensor) in names.items()})
     converted = {own: state.get(foreign, tensor) for foreign, (own, tensor) in names.items()}
 
@@ -134,7 +146,8 @@ def _config(backbone: dict, num_classes: int, width: int) -> Config:
             num_classes=num_classes,
             mean=[round(255 * value, 4) for value in MEAN],
             std=[round(255 * value, 4) for value in STD],
-            to_rgb=False),
+            to_rgb=False,
+        ),
         model=dict(
             type='ImageClassifier',
             backbone=dict(backbone),
@@ -143,18 +156,21 @@ def _config(backbone: dict, num_classes: int, width: int) -> Config:
                 type='LinearClsHead',
                 num_classes=num_classes,
                 in_channels=width,
-                loss=dict(type='CrossEntropyLoss'))))
+                loss=dict(type='CrossEntropyLoss'),
+            ),
+        ),
+    )
     if backbone['type'].startswith('CIFAR'):
-        cfg['custom_imports'] = dict(
-            imports=['edudistill_mm.models'], allow_failed_imports=False)
+        cfg['custom_imports'] = dict(imports=['edudistill_mm.models'], allow_failed_imports=False)
     return Config(cfg)
 
 
 def _check(name: str, checkpoint: str, state: dict, expected: dict) -> None:
     """Compare the tensors of the file to those of the network, both under the file's names."""
     # Files from before torch 0.4.1 do not count the batches of BatchNorm.
-    missing = [key for key in expected
-               if key not in state and not key.endswith('num_batches_tracked')]
+    missing = [
+        key for key in expected if key not in state and not key.endswith('num_batches_tracked')
+    ]
     extra = [key for key in state if key not in expected]
     wrong = [key for key in expected if key in state and state[key].shape != expected[key].shape]
     if missing:
@@ -162,8 +178,10 @@ def _check(name: str, checkpoint: str, state: dict, expected: dict) -> None:
     elif extra:
         reason = f'it has unknown tensors ({len(extra)}), the first is "{extra[0]}"'
     elif wrong:
-        reason = (f'"{wrong[0]}" is {tuple(state[wrong[0]].shape)}, but must be '
-                  f'{tuple(expected[wrong[0]].shape)}')
+        reason = (
+            f'"{wrong[0]}" is {tuple(state[wrong[0]].shape)}, but must be '
+            f'{tuple(expected[wrong[0]].shape)}'
+        )
     else:
         return
     raise ConfigurationError(f'checkpoint "{checkpoint}" is not one of {name}: {reason}')

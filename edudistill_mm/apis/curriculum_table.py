@@ -1,4 +1,5 @@
 """What a curriculum costs, grade by grade."""
+
 from typing import List, Sequence, Tuple
 
 import torch
@@ -11,18 +12,35 @@ from edudistill_mm.datasets import GradeSampler
 from edudistill_mm.engine.schedule import epochs_to_iters
 from edudistill_mm.models.network import build_module, dry_run
 
-from .config import build_dataset, check_config, check_data, curriculum_of, strip_teachers, teachers_of
+from .config import (
+    build_dataset,
+    check_config,
+    check_data,
+    curriculum_of,
+    strip_teachers,
+    teachers_of,
+)
 
-HEADER = ('grade', 'epochs', 'new classes', 'seen', 'fragments', 'parameters', 'MFLOPs/image', 'image passes',
-          'teachers', 'learning rate')
+HEADER = (
+    'grade',
+    'epochs',
+    'new classes',
+    'seen',
+    'fragments',
+    'parameters',
+    'MFLOPs/image',
+    'image passes',
+    'teachers',
+    'learning rate',
+)
 
 
 def curriculum_table(cfg: Config) -> str:
     """Describe the grades of a config. No weights of teachers are read.
 
-    Parameters are those in training at the grade. FLOPs are those of the student's forward pass, two for a
-    multiply-add. Image passes are the images that the student sees in training. The learning rate is that of
-    the grade's first and last epoch (or iteration).
+    Parameters are those in training at the grade. FLOPs are those of the student's forward pass,
+    two for a multiply-add. Image passes are the images that the student sees in training. The
+    learning rate is that of the grade's first and last epoch (or iteration).
 
     Args:
         cfg (Config): Config of an :class:`EducationDistill` run.
@@ -46,17 +64,32 @@ def curriculum_table(cfg: Config) -> str:
     for grade in curriculum.grades:
         algorithm.set_grade(algorithm.curriculum.grades[grade.index])
         flops.append(student_flops(algorithm.student))
-        rows.append([
-            grade.name, f'{grade.begin + 1}-{grade.end}', str(len(grade.classes)), str(len(grade.seen)),
-            str(grade.fragments), f'{algorithm.student.parameters_in_training():,}', f'{flops[-1] / 1e6:.2f}',
-            f'{passes[grade.index]:,}', ', '.join(grade.teachers) or '-',
-            '{:.4g} to {:.4g}'.format(*rates[grade.index])])
+        rows.append(
+            [
+                grade.name,
+                f'{grade.begin + 1}-{grade.end}',
+                str(len(grade.classes)),
+                str(len(grade.seen)),
+                str(grade.fragments),
+                f'{algorithm.student.parameters_in_training():,}',
+                f'{flops[-1] / 1e6:.2f}',
+                f'{passes[grade.index]:,}',
+                ', '.join(grade.teachers) or '-',
+                '{:.4g} to {:.4g}'.format(*rates[grade.index]),
+            ]
+        )
     cost = sum(count * per_image for count, per_image in zip(passes, flops))
-    return '\n'.join([
-        _format(rows), '',
-        f'Image passes: {sum(passes):,}, {sum(passes) / everything:.1%} of {everything:,} with all classes '
-        'throughout',
-        f'FLOPs of the student: {cost / (everything * flops[-1]):.1%} of the whole student on all of those'])
+    return '\n'.join(
+        [
+            _format(rows),
+            '',
+            f'Image passes: {sum(passes):,}, {sum(passes) / everything:.1%} of {everything:,} '
+            'with all classes '
+            'throughout',
+            f'FLOPs of the student: {cost / (everything * flops[-1]):.1%} of the whole student '
+            'on all of those',
+        ]
+    )
 
 
 def student_flops(student: torch.nn.Module) -> float:
@@ -79,26 +112,36 @@ def _image_passes(cfg: Config, curriculum: Curriculum, batch_size: int) -> Tuple
     dataset = build_dataset(cfg.train_dataloader.dataset)
     sampler = GradeSampler(dataset, seed=0)
     known = {
-        teacher['name']: curriculum.classes_of(teacher.get('classes', 'all')) for teacher in teachers_of(cfg)}
+        teacher['name']: curriculum.classes_of(teacher.get('classes', 'all'))
+        for teacher in teachers_of(cfg)
+    }
     sampler.attach(curriculum, known, batch_size)
     passes = [grade.length * sampler.num_samples(grade) for grade in curriculum.grades]
     return passes, curriculum.length * len(dataset)
 
 
-def _learning_rates(cfg: Config, curriculum: Curriculum, passes: Sequence[int],
-                    batch_size: int) -> List[Tuple[float, float]]:
-    """First and last learning rate of each grade, found by running the schedules without training."""
-    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=cfg.optim_wrapper.optimizer.lr)
+def _learning_rates(
+    cfg: Config, curriculum: Curriculum, passes: Sequence[int], batch_size: int
+) -> List[Tuple[float, float]]:
+    """First and last learning rate of each grade, found by running the schedules without
+    training."""
+    optimizer = torch.optim.SGD(
+        [torch.nn.Parameter(torch.zeros(1))], lr=cfg.optim_wrapper.optimizer.lr
+    )
     configs = cfg.get('param_scheduler') or []
     configs = [configs] if isinstance(configs, dict) else configs
     lengths = []
     for grade, images in zip(curriculum.grades, passes):
-        lengths += [-(-images // grade.length // batch_size) if curriculum.by_epoch else 1] * grade.length
+        lengths += [
+            -(-images // grade.length // batch_size) if curriculum.by_epoch else 1
+        ] * grade.length
     schedulers = []
     for config in configs:
         config = epochs_to_iters(config, lengths)
         by_epoch = config.get('by_epoch', True)
-        config.setdefault('end', curriculum.length if by_epoch == curriculum.by_epoch else sum(lengths))
+        config.setdefault(
+            'end', curriculum.length if by_epoch == curriculum.by_epoch else sum(lengths)
+        )
         schedulers.append((by_epoch, PARAM_SCHEDULERS.build(dict(config, optimizer=optimizer))))
     rates = []
     for batches in lengths:
@@ -116,5 +159,7 @@ def _learning_rates(cfg: Config, curriculum: Curriculum, passes: Sequence[int],
 
 def _format(rows: Sequence[Sequence[str]]) -> str:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ['  '.join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
+    lines = [
+        '  '.join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows
+    ]
     return '\n'.join([lines[0], '  '.join('-' * width for width in widths), *lines[1:]])

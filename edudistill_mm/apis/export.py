@@ -1,4 +1,5 @@
 """Turn a checkpoint of a run into a plain MMPretrain model."""
+
 import os
 import os.path as osp
 from typing import Any, Dict, Optional, Tuple
@@ -18,10 +19,14 @@ STUDENT, REFERENCES = 'architecture.', 'architecture.references.'
 
 
 def plain_student_state(state: Dict[str, Tensor]) -> Dict[str, Tensor]:
-    """The student in a run's state dict, under the names of the plain model; empty if there is none."""
+    """The student in a run's state dict, under the names of the plain model; empty if there is
+    none."""
     return {
-        name.removeprefix(STUDENT): tensor for name, tensor in state.items()
-        if name.startswith(STUDENT) and not name.startswith((REFERENCES, f'{STUDENT}data_preprocessor.'))}
+        name.removeprefix(STUDENT): tensor
+        for name, tensor in state.items()
+        if name.startswith(STUDENT)
+        and not name.startswith((REFERENCES, f'{STUDENT}data_preprocessor.'))
+    }
 
 
 def plain_config(cfg: Config) -> Config:
@@ -31,17 +36,24 @@ def plain_config(cfg: Config) -> Config:
         cfg (Config): Config of an :class:`EducationDistill` run.
 
     Returns:
-        Config: An MMPretrain config. It imports this package only if the student or the data set is one of
-        this package's, and for a data set only where the package is installed.
+        Config: An MMPretrain config. It imports this package only if the student or the data set
+        is one of this package's, and for a data set only where the package is installed.
     """
     architecture = cfg.model.architecture
-    if isinstance(architecture, dict) and str(architecture.get('type', '')).endswith('FragmentedStudent'):
+    if isinstance(architecture, dict) and str(architecture.get('type', '')).endswith(
+        'FragmentedStudent'
+    ):
         architecture = architecture.student
     model = network_config(architecture, 'model.architecture')
     if cfg.get('data_preprocessor') is not None:
         model.pop('data_preprocessor', None)
-    plain = Config(dict(
-        default_scope='mmpretrain', custom_imports=_imports(model, cfg.get('test_dataloader')), model=model))
+    plain = Config(
+        dict(
+            default_scope='mmpretrain',
+            custom_imports=_imports(model, cfg.get('test_dataloader')),
+            model=model,
+        )
+    )
     for key in ('data_preprocessor', 'test_dataloader', 'test_cfg', 'env_cfg', 'visualizer'):
         if cfg.get(key) is not None:
             plain[key] = cfg[key]
@@ -55,7 +67,9 @@ def plain_config(cfg: Config) -> Config:
 def _imports(model: dict, loader: Any) -> Optional[dict]:
     ours = {*registry.MODELS.module_dict}
     if ours.intersection(types_in(model)):
-        return dict(imports=['edudistill_mm.models', 'edudistill_mm.datasets'], allow_failed_imports=False)
+        return dict(
+            imports=['edudistill_mm.models', 'edudistill_mm.datasets'], allow_failed_imports=False
+        )
     if {*registry.DATASETS.module_dict}.intersection(types_in(loader)):
         return dict(imports=['edudistill_mm.datasets'], allow_failed_imports=True)
     return None
@@ -64,8 +78,8 @@ def _imports(model: dict, loader: Any) -> Optional[dict]:
 def export_student(cfg: Config, checkpoint: str, out: str) -> Tuple[str, str]:
     """Write the student of a checkpoint as a plain MMPretrain checkpoint with its config.
 
-    What was written is read back: the plain model must take all of its tensors and give the very class scores
-    of the run's student.
+    What was written is read back: the plain model must take all of its tensors and give the very
+    class scores of the run's student.
 
     Args:
         cfg (Config): Config of the :class:`EducationDistill` run.
@@ -87,7 +101,8 @@ def export_student(cfg: Config, checkpoint: str, out: str) -> Tuple[str, str]:
     if not state:
         raise ConfigurationError(
             f'checkpoint "{checkpoint}" holds no student (no tensor "{STUDENT}..."): give a checkpoint of an '
-            'EducationDistill run')
+            'EducationDistill run'
+        )
     plain = plain_config(cfg)
     meta = loaded.get('meta', {})
     os.makedirs(osp.dirname(out) or '.', exist_ok=True)
@@ -105,16 +120,19 @@ def export_student(cfg: Config, checkpoint: str, out: str) -> Tuple[str, str]:
     return out, config_out
 
 
-def _check(cfg: Config, plain: Config, state: Dict[str, Tensor], exported: Dict[str, Tensor],
-           source: str) -> None:
-    """Compare the plain model with exported tensors to the run's student with the original ones."""
+def _check(
+    cfg: Config, plain: Config, state: Dict[str, Tensor], exported: Dict[str, Tensor], source: str
+) -> None:
+    """Compare the plain model with exported tensors to the run's student with the original
+    ones."""
     model = build_network(plain.model.to_dict(), 'model.architecture')
     try:
         model.load_state_dict(exported)
     except RuntimeError as error:
         reason = ' '.join(line.strip() for line in str(error).splitlines()[1:2])
         raise ConfigurationError(
-            f'checkpoint "{source}" does not fit the student of the config: {reason}') from error
+            f'checkpoint "{source}" does not fit the student of the config: {reason}'
+        ) from error
     algorithm = build_module(strip_teachers(cfg).model.to_dict(), 'model', 'mmpretrain')
     student = algorithm.architecture
     student.load_state_dict(state, strict=False)
@@ -124,8 +142,10 @@ def _check(cfg: Config, plain: Config, state: Dict[str, Tensor], exported: Dict[
         def forward(image: Tensor) -> Tensor:
             noise = torch.randn(image.shape, generator=torch.Generator().manual_seed(0))
             return network(noise, mode='tensor')
+
         return dry_run(network, forward, student.input_shape)
 
     if not torch.equal(scores(model).nan_to_num(), scores(student).nan_to_num()):
         raise ConfigurationError(
-            f'the plain student of "{source}" gives other class scores than the student of the run')
+            f'the plain student of "{source}" gives other class scores than the student of the run'
+        )

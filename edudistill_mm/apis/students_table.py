@@ -1,4 +1,5 @@
 """Which backbones of MMPretrain can be cut automatically, found by cutting each of them."""
+
 import copy
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, List, Sequence
@@ -26,77 +27,118 @@ STUDENTS: Dict[str, Dict[str, Any]] = {
     'AlexNet': dict(backbone=dict(num_classes=NUM_CLASSES), neck=None, head=dict(type='ClsHead')),
     'BEiTViT': dict(
         backbone=dict(
-            arch='deit-tiny', img_size=64, patch_size=16, out_type='avg_featmap',
-            use_abs_pos_emb=False, use_rel_pos_bias=True),
-        channels=192, neck=None),
+            arch='deit-tiny',
+            img_size=64,
+            patch_size=16,
+            out_type='avg_featmap',
+            use_abs_pos_emb=False,
+            use_rel_pos_bias=True,
+        ),
+        channels=192,
+        neck=None,
+    ),
     'CSPDarkNet': dict(backbone=dict(depth=53), channels=1024),
     'CSPResNeXt': dict(backbone=dict(depth=50), channels=2048),
     'CSPResNet': dict(backbone=dict(depth=50), channels=1024),
     'Conformer': dict(
-        backbone=dict(arch='tiny', drop_path_rate=0.1), neck=None,
-        head=dict(type='ConformerHead', in_channels=[256, 384])),
+        backbone=dict(arch='tiny', drop_path_rate=0.1),
+        neck=None,
+        head=dict(type='ConformerHead', in_channels=[256, 384]),
+    ),
     'ConvMixer': dict(backbone=dict(arch='768/32'), channels=768),
     'ConvNeXt': dict(
         backbone=dict(arch='atto', drop_path_rate=0.1, use_grn=True, layer_scale_init_value=0.0),
-        channels=320, neck=None),
-    'DaViT': dict(backbone=dict(arch='t', out_indices=(3, ), drop_path_rate=0.1), channels=768),
+        channels=320,
+        neck=None,
+    ),
+    'DaViT': dict(backbone=dict(arch='t', out_indices=(3,), drop_path_rate=0.1), channels=768),
     'DeiT3': dict(
-        backbone=dict(arch='s', img_size=64, patch_size=16, drop_path_rate=0.05), channels=384,
-        neck=None, head=dict(type='VisionTransformerClsHead')),
+        backbone=dict(arch='s', img_size=64, patch_size=16, drop_path_rate=0.05),
+        channels=384,
+        neck=None,
+        head=dict(type='VisionTransformerClsHead'),
+    ),
     'DenseNet': dict(backbone=dict(arch='121'), channels=1024),
     'DistilledVisionTransformer': dict(
-        backbone=dict(arch='deit-tiny', img_size=64, patch_size=16), channels=192, neck=None,
-        head=dict(type='DeiTClsHead')),
+        backbone=dict(arch='deit-tiny', img_size=64, patch_size=16),
+        channels=192,
+        neck=None,
+        head=dict(type='DeiTClsHead'),
+    ),
     'EdgeNeXt': dict(
-        backbone=dict(arch='xxsmall', out_indices=(3, ), gap_before_final_norm=True), channels=168,
-        neck=None),
+        backbone=dict(arch='xxsmall', out_indices=(3,), gap_before_final_norm=True),
+        channels=168,
+        neck=None,
+    ),
     'EfficientFormer': dict(
-        backbone=dict(arch='l1'), channels=448, neck=dict(type='GlobalAveragePooling', dim=1),
-        head=dict(type='EfficientFormerClsHead', distillation=False), note=_DISTILLED),
+        backbone=dict(arch='l1'),
+        channels=448,
+        neck=dict(type='GlobalAveragePooling', dim=1),
+        head=dict(type='EfficientFormerClsHead', distillation=False),
+        note=_DISTILLED,
+    ),
     'EfficientNet': dict(backbone=dict(arch='b0'), channels=1280),
     'EfficientNetV2': dict(backbone=dict(arch='b0'), channels=1280),
     'HRNet': dict(
-        backbone=dict(arch='w18'), channels=2048,
-        neck=[dict(type='HRFuseScales', in_channels=(18, 36, 72, 144)),
-              dict(type='GlobalAveragePooling')]),
+        backbone=dict(arch='w18'),
+        channels=2048,
+        neck=[
+            dict(type='HRFuseScales', in_channels=(18, 36, 72, 144)),
+            dict(type='GlobalAveragePooling'),
+        ],
+    ),
     'HiViT': dict(
         backbone=dict(arch='tiny', img_size=64, ape=True, rpe=True, drop_path_rate=0.05),
-        channels=384),
+        channels=384,
+    ),
     'HorNet': dict(backbone=dict(arch='tiny', drop_path_rate=0.2), channels=512, neck=None),
     'InceptionV3': dict(
-        backbone=dict(num_classes=NUM_CLASSES, aux_logits=False), neck=None,
-        head=dict(type='ClsHead')),
+        backbone=dict(num_classes=NUM_CLASSES, aux_logits=False),
+        neck=None,
+        head=dict(type='ClsHead'),
+    ),
     'LeNet5': dict(backbone=dict(num_classes=NUM_CLASSES), neck=None, head=dict(type='ClsHead')),
     'LeViT': dict(
-        backbone=dict(arch='128s', img_size=64, patch_size=16, out_indices=(2, )), channels=384,
-        head=dict(type='LeViTClsHead', distillation=False), note=_DISTILLED),
+        backbone=dict(arch='128s', img_size=64, patch_size=16, out_indices=(2,)),
+        channels=384,
+        head=dict(type='LeViTClsHead', distillation=False),
+        note=_DISTILLED,
+    ),
     'MViT': dict(backbone=dict(arch='tiny', img_size=64, drop_path_rate=0.1), channels=768),
     'MixMIMTransformer': dict(
-        backbone=dict(arch='B', drop_path_rate=0.1), channels=1024, neck=None),
+        backbone=dict(arch='B', drop_path_rate=0.1), channels=1024, neck=None
+    ),
     'MlpMixer': dict(
-        backbone=dict(arch='s', img_size=64, patch_size=16, drop_rate=0.1), channels=512,
-        neck=dict(type='GlobalAveragePooling', dim=1)),
+        backbone=dict(arch='s', img_size=64, patch_size=16, drop_rate=0.1),
+        channels=512,
+        neck=dict(type='GlobalAveragePooling', dim=1),
+    ),
     'MobileNetV2': dict(backbone=dict(), channels=1280),
     'MobileNetV3': dict(backbone=dict(arch='small'), channels=576),
-    'MobileOne': dict(backbone=dict(arch='s0', out_indices=(3, )), channels=1024),
+    'MobileOne': dict(backbone=dict(arch='s0', out_indices=(3,)), channels=1024),
     'MobileViT': dict(backbone=dict(arch='xx_small'), channels=320),
     'PCPVT': dict(
         backbone=dict(
-            arch='small', out_indices=(3, ), norm_after_stage=[False, False, False, True]),
-        channels=512),
+            arch='small', out_indices=(3,), norm_after_stage=[False, False, False, True]
+        ),
+        channels=512,
+    ),
     'PoolFormer': dict(backbone=dict(arch='s12', drop_path_rate=0.1), channels=512),
     'PyramidVig': dict(
-        backbone=dict(arch='tiny', drop_path=0.1), channels=384,
-        head=dict(type='VigClsHead', hidden_dim=1024)),
+        backbone=dict(arch='tiny', drop_path=0.1),
+        channels=384,
+        head=dict(type='VigClsHead', hidden_dim=1024),
+    ),
     'RIFormer': dict(backbone=dict(arch='s12', drop_path_rate=0.1), channels=512),
     'RegNet': dict(backbone=dict(arch='regnetx_400mf'), channels=384),
-    'RepLKNet': dict(backbone=dict(arch='31B', out_indices=(3, )), channels=1024),
+    'RepLKNet': dict(backbone=dict(arch='31B', out_indices=(3,)), channels=1024),
     'RepMLPNet': dict(
-        backbone=dict(arch='B', img_size=224, out_indices=(3, ), reparam_conv_kernels=(1, 3)),
-        channels=768),
-    'RepVGG': dict(backbone=dict(arch='A0', out_indices=(3, )), channels=1280),
+        backbone=dict(arch='B', img_size=224, out_indices=(3,), reparam_conv_kernels=(1, 3)),
+        channels=768,
+    ),
+    'RepVGG': dict(backbone=dict(arch='A0', out_indices=(3,)), channels=1280),
     'Res2Net': dict(backbone=dict(depth=50, scales=8, base_width=14), channels=2048),
-    'ResNeSt': dict(backbone=dict(depth=50, out_indices=(3, )), channels=2048),
+    'ResNeSt': dict(backbone=dict(depth=50, out_indices=(3,)), channels=2048),
     'ResNeXt': dict(backbone=dict(depth=50, groups=32, width_per_group=4), channels=2048),
     'ResNet': dict(backbone=dict(depth=18), channels=512),
     'ResNetV1c': dict(backbone=dict(depth=50), channels=2048),
@@ -104,86 +146,141 @@ STUDENTS: Dict[str, Dict[str, Any]] = {
     'ResNet_CIFAR': dict(backbone=dict(depth=18), channels=512),
     'RevVisionTransformer': dict(
         backbone=dict(
-            arch='deit-tiny', img_size=64, patch_size=16, out_type='avg_featmap',
-            no_custom_backward=True),
-        channels=384, neck=None,
-        note='`no_custom_backward=True`: its own backward function runs all layers at once'),
+            arch='deit-tiny',
+            img_size=64,
+            patch_size=16,
+            out_type='avg_featmap',
+            no_custom_backward=True,
+        ),
+        channels=384,
+        neck=None,
+        note='`no_custom_backward=True`: its own backward function runs all layers at once',
+    ),
     'SEResNeXt': dict(backbone=dict(depth=50, groups=32, width_per_group=4), channels=2048),
     'SEResNet': dict(backbone=dict(depth=50), channels=2048),
     'SVT': dict(
         backbone=dict(
-            arch='small', out_indices=(3, ), norm_after_stage=[False, False, False, True]),
-        channels=512),
+            arch='small', out_indices=(3,), norm_after_stage=[False, False, False, True]
+        ),
+        channels=512,
+    ),
     'ShuffleNetV1': dict(backbone=dict(), channels=960),
     'ShuffleNetV2': dict(backbone=dict(), channels=1024),
     'SparseConvNeXt': dict(backbone=dict(arch='small'), channels=768, neck=None),
     'SparseResNet': dict(backbone=dict(depth=50), channels=2048),
     'SwinTransformer': dict(
         backbone=dict(arch='tiny', img_size=64, pad_small_map=True, drop_path_rate=0.2),
-        channels=768),
+        channels=768,
+    ),
     'SwinTransformerV2': dict(
         backbone=dict(arch='tiny', img_size=64, pad_small_map=True, drop_path_rate=0.2),
-        channels=768),
+        channels=768,
+    ),
     'T2T_ViT': dict(
         backbone=dict(
-            img_size=64, t2t_cfg=dict(token_dims=64, use_performer=False), num_layers=14,
-            layer_cfgs=dict(num_heads=6, feedforward_channels=1152), drop_path_rate=0.1),
-        channels=384, neck=None, head=dict(type='VisionTransformerClsHead')),
+            img_size=64,
+            t2t_cfg=dict(token_dims=64, use_performer=False),
+            num_layers=14,
+            layer_cfgs=dict(num_heads=6, feedforward_channels=1152),
+            drop_path_rate=0.1,
+        ),
+        channels=384,
+        neck=None,
+        head=dict(type='VisionTransformerClsHead'),
+    ),
     'TIMMBackbone': dict(backbone=dict(model_name='resnet18'), channels=512),
     'TNT': dict(
-        backbone=dict(arch='s', img_size=64, patch_size=16, drop_path_rate=0.1), channels=384,
-        neck=None),
+        backbone=dict(arch='s', img_size=64, patch_size=16, drop_path_rate=0.1),
+        channels=384,
+        neck=None,
+    ),
     'TinyViT': dict(
         backbone=dict(
-            arch='5m', img_size=(64, 64), window_size=[7, 7, 14, 7], out_indices=(3, ),
-            gap_before_final_norm=True),
-        channels=320, neck=None),
+            arch='5m',
+            img_size=(64, 64),
+            window_size=[7, 7, 14, 7],
+            out_indices=(3,),
+            gap_before_final_norm=True,
+        ),
+        channels=320,
+        neck=None,
+    ),
     'VAN': dict(backbone=dict(arch='tiny', drop_path_rate=0.1), channels=256),
     'VGG': dict(backbone=dict(depth=11), channels=512),
     'ViTEVA02': dict(
-        backbone=dict(arch='t', img_size=56, patch_size=14, out_type='avg_featmap'), channels=192,
-        neck=None),
+        backbone=dict(arch='t', img_size=56, patch_size=14, out_type='avg_featmap'),
+        channels=192,
+        neck=None,
+    ),
     'ViTSAM': dict(
         backbone=dict(arch='base', img_size=64, patch_size=16, out_channels=256, window_size=14),
-        channels=256),
+        channels=256,
+    ),
     'Vig': dict(
-        backbone=dict(arch='tiny', drop_path=0.1), channels=192,
-        head=dict(type='VigClsHead', hidden_dim=1024)),
+        backbone=dict(arch='tiny', drop_path=0.1),
+        channels=192,
+        head=dict(type='VigClsHead', hidden_dim=1024),
+    ),
     'VisionTransformer': dict(
-        backbone=dict(arch='deit-tiny', img_size=64, patch_size=16), channels=192, neck=None,
-        head=dict(type='VisionTransformerClsHead')),
+        backbone=dict(arch='deit-tiny', img_size=64, patch_size=16),
+        channels=192,
+        neck=None,
+        head=dict(type='VisionTransformerClsHead'),
+    ),
     'XCiT': dict(
         backbone=dict(
-            patch_size=16, embed_dims=128, depth=12, num_heads=4, mlp_ratio=4, qkv_bias=True,
-            layer_scale_init_value=1.0, tokens_norm=False),
-        channels=128, neck=None),
+            patch_size=16,
+            embed_dims=128,
+            depth=12,
+            num_heads=4,
+            mlp_ratio=4,
+            qkv_bias=True,
+            layer_scale_init_value=1.0,
+            tokens_norm=False,
+        ),
+        channels=128,
+        neck=None,
+    ),
     'TIMMBackbone, convnext_atto': dict(
-        backbone=dict(type='TIMMBackbone', model_name='convnext_atto'), channels=320),
+        backbone=dict(type='TIMMBackbone', model_name='convnext_atto'), channels=320
+    ),
     'TIMMBackbone, vit_tiny_patch16_224': dict(
         backbone=dict(
-            type='TIMMBackbone', model_name='vit_tiny_patch16_224', features_only=True,
-            img_size=64, out_indices=(-1, )),
-        channels=192),
+            type='TIMMBackbone',
+            model_name='vit_tiny_patch16_224',
+            features_only=True,
+            img_size=64,
+            out_indices=(-1,),
+        ),
+        channels=192,
+    ),
     # Backbones of self-supervised pretraining.
     'MoCoV3ViT': dict(
         backbone=dict(arch='mocov3-small', img_size=64, patch_size=16, stop_grad_conv1=True),
-        channels=384, neck=None, head=dict(type='VisionTransformerClsHead')),
+        channels=384,
+        neck=None,
+        head=dict(type='VisionTransformerClsHead'),
+    ),
     'BEiTPretrainViT': dict(
-        backbone=dict(arch='deit-tiny', img_size=64, patch_size=16, out_type='raw'), channels=192),
+        backbone=dict(arch='deit-tiny', img_size=64, patch_size=16, out_type='raw'), channels=192
+    ),
     'CAEPretrainViT': dict(
         backbone=dict(arch='deit-tiny', img_size=64, patch_size=16, layer_scale_init_value=0.1),
-        channels=192),
+        channels=192,
+    ),
     'MAEHiViT': dict(backbone=dict(arch='tiny', img_size=64), channels=384),
     'MAEViT': dict(backbone=dict(arch='deit-tiny', img_size=64, patch_size=16), channels=192),
     'MFFViT': dict(
         backbone=dict(arch='deit-tiny', img_size=64, patch_size=16, out_indices=[0, 11]),
-        channels=192),
+        channels=192,
+    ),
     'MILANViT': dict(backbone=dict(arch='deit-tiny', img_size=64, patch_size=16), channels=192),
     'MaskFeatViT': dict(backbone=dict(arch='deit-tiny', img_size=64, patch_size=16), channels=192),
     'MixMIMPretrainTransformer': dict(backbone=dict(arch='B'), channels=1024),
     'SimMIMSwinTransformer': dict(backbone=dict(arch='tiny', img_size=64), channels=768),
     'iTPNHiViT': dict(
-        backbone=dict(arch='base', img_size=64, reconstruction_type='pixel'), channels=512),
+        backbone=dict(arch='base', img_size=64, reconstruction_type='pixel'), channels=512
+    ),
 }
 
 # What a user trains instead of a backbone that is refused.
@@ -207,8 +304,8 @@ INTRODUCTION = """\
 # Students
 
 Every backbone that MMPretrain registers, cut by `fragments='auto'`. Generated by
-`tools/students_table.py`, which builds the smallest official variant of each, cuts it and checks, with
-random images and in training and evaluation:
+`tools/students_table.py`, which builds the smallest official variant of each, cuts it and checks,
+with random images and in training and evaluation:
 
 - **last grade**: scores, losses and predictions are bit-identical to those of the plain model;
 - **lower grades**: no module of a later fragment runs, and each active fragment gets gradients.
@@ -216,11 +313,11 @@ random images and in training and evaluation:
 {passed} of {total} registered backbones pass both.
 
 How the cuts are found: a stage is a part of the backbone of equal resolution, and each stage is a
-fragment; a curriculum of fewer fragments shares them out evenly. Where the resolution never changes, the
-blocks are shared out, to four fragments unless the curriculum says otherwise. A cut that returns feature
-maps is closed by `TeachingReference`, one that returns tokens by `TokenTeachingReference`; of a module
-that returns several tensors, such as the branches of HRNet, the first is read. To cut elsewhere, name
-modules: `fragments=['layers.3', 'layers.11']`.
+fragment; a curriculum of fewer fragments shares them out evenly. Where the resolution never
+changes, the blocks are shared out, to four fragments unless the curriculum says otherwise. A cut
+that returns feature maps is closed by `TeachingReference`, one that returns tokens by
+`TokenTeachingReference`; of a module that returns several tensors, such as the branches of HRNet,
+the first is read. To cut elsewhere, name modules: `fragments=['layers.3', 'layers.11']`.
 
 | backbone | variant | fragments end with | last grade | lower grades | remark |
 |---|---|---|---|---|---|
@@ -228,14 +325,20 @@ modules: `fragments=['layers.3', 'layers.11']`.
 
 
 def registered_backbones() -> List[str]:
-    """Names of the backbones that MMPretrain registers, those of its pretraining algorithms included."""
+    """Names of the backbones that MMPretrain registers, those of its pretraining algorithms
+    included."""
     import mmpretrain.models  # noqa: F401
 
     return sorted(
-        name for name, cls in MODELS.module_dict.items()
-        if cls.__module__.startswith('mmpretrain.models.backbones.') or (
-            cls.__module__.startswith('mmpretrain.') and isinstance(cls, type)
-            and issubclass(cls, BaseBackbone)))
+        name
+        for name, cls in MODELS.module_dict.items()
+        if cls.__module__.startswith('mmpretrain.models.backbones.')
+        or (
+            cls.__module__.startswith('mmpretrain.')
+            and isinstance(cls, type)
+            and issubclass(cls, BaseBackbone)
+        )
+    )
 
 
 def student_config(name: str) -> dict:
@@ -248,7 +351,8 @@ def student_config(name: str) -> dict:
         type='ImageClassifier',
         backbone={'type': name, **spec['backbone']},
         neck=spec.get('neck', dict(type='GlobalAveragePooling')),
-        head=dict(head, loss=dict(type='CrossEntropyLoss')))
+        head=dict(head, loss=dict(type='CrossEntropyLoss')),
+    )
 
 
 @dataclass(frozen=True)
@@ -279,14 +383,17 @@ class StudentRow:
         spec = STUDENTS[self.name]
         shown = ('arch', 'depth', 'model_name', 'img_size')
         variant = ', '.join(
-            f'{key}={spec["backbone"][key]!r}' for key in shown if key in spec['backbone'])
+            f'{key}={spec["backbone"][key]!r}' for key in shown if key in spec['backbone']
+        )
         cuts = ', '.join(f'`{cut}`' for cut in self.cuts)
         if not self.cuts:
             remark = f'refused: {REFUSED.get(self.name, self.reason)}'
             return f'| {self.name} | {variant or "default"} | - | - | - | {remark} |'
         last, lower = ('yes' if held else 'no' for held in (self.last_grade, self.lower_grades))
-        return (f'| {self.name} | {variant or "default"} | {cuts} | {last} | {lower} | '
-                f'{spec.get("note", "")} |')
+        return (
+            f'| {self.name} | {variant or "default"} | {cuts} | {last} | {lower} | '
+            f'{spec.get("note", "")} |'
+        )
 
 
 def check_student(name: str) -> StudentRow:
@@ -309,13 +416,16 @@ def check_student(name: str) -> StudentRow:
     images = torch.randn(2, *student.trace.image_shape, generator=torch.Generator().manual_seed(0))
     samples = [DataSample().set_gt_label(label) for label in LABELS]
     return StudentRow(
-        name, [cut.removeprefix('backbone.') for cut in student.cuts],
+        name,
+        [cut.removeprefix('backbone.') for cut in student.cuts],
         last_grade=_last_grade_is_plain(plain, student, images, samples),
-        lower_grades=_lower_grades_stop(student, images, samples))
+        lower_grades=_lower_grades_stop(student, images, samples),
+    )
 
 
-def _last_grade_is_plain(plain: nn.Module, student: FragmentedStudent, images: torch.Tensor,
-                         samples: List[DataSample]) -> bool:
+def _last_grade_is_plain(
+    plain: nn.Module, student: FragmentedStudent, images: torch.Tensor, samples: List[DataSample]
+) -> bool:
     student.set_grade(1, SEEN)
     student.set_grade(student.num_fragments, range(student.num_classes))
 
@@ -323,7 +433,7 @@ def _last_grade_is_plain(plain: nn.Module, student: FragmentedStudent, images: t
         found = []
         for training in (True, False):
             model.train(training)
-            for mode in ('tensor', 'loss') + (() if training else ('predict', )):
+            for mode in ('tensor', 'loss') + (() if training else ('predict',)):
                 torch.manual_seed(0)
                 with torch.no_grad():
                     output = model(images, copy.deepcopy(samples), mode=mode)
@@ -337,14 +447,17 @@ def _last_grade_is_plain(plain: nn.Module, student: FragmentedStudent, images: t
     return all(map(torch.equal, outputs(plain), outputs(student)))
 
 
-def _lower_grades_stop(student: FragmentedStudent, images: torch.Tensor,
-                       samples: List[DataSample]) -> bool:
+def _lower_grades_stop(
+    student: FragmentedStudent, images: torch.Tensor, samples: List[DataSample]
+) -> bool:
 
     def modules_run(forward: Callable[[], Any]) -> List[str]:
         ran: List[str] = []
         handles = [
             module.register_forward_hook(lambda *_, name=name: ran.append(name), prepend=True)
-            for name, module in student.named_modules() if name.startswith('backbone.')]
+            for name, module in student.named_modules()
+            if name.startswith('backbone.')
+        ]
         forward()
         for handle in handles:
             handle.remove()
@@ -359,7 +472,7 @@ def _lower_grades_stop(student: FragmentedStudent, images: torch.Tensor,
     for depth in range(1, student.num_fragments):
         student.zero_grad()
         student.set_grade(depth, SEEN)
-        if modules_run(lesson) != complete[:complete.index(student.cuts[depth - 1]) + 1]:
+        if modules_run(lesson) != complete[: complete.index(student.cuts[depth - 1]) + 1]:
             return False
         for cut in student.cuts[:depth]:
             parameters = list(student.get_submodule(cut).parameters())

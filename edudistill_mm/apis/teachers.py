@@ -1,4 +1,5 @@
 """Train the teachers that a run needs and that have no checkpoint yet."""
+
 import copy
 import os
 import os.path as osp
@@ -25,16 +26,18 @@ from .config import (
 def missing_teachers(cfg: Config) -> List[dict]:
     """The teachers of a config whose checkpoint is a local file that does not exist."""
     return [
-        teacher for teacher in teachers_of(cfg)
-        if teacher.get('ckpt') and '://' not in teacher['ckpt'] and not osp.exists(teacher['ckpt'])]
+        teacher
+        for teacher in teachers_of(cfg)
+        if teacher.get('ckpt') and '://' not in teacher['ckpt'] and not osp.exists(teacher['ckpt'])
+    ]
 
 
 def teacher_config(cfg: Config, teacher: dict) -> Config:
     """Derive the config that trains one teacher.
 
-    It is the run's own config with the teacher's network and the teacher's classes (numbered from 0) in the
-    place of student and curriculum. What ``teacher_training`` of the config names is different: its
-    ``param_scheduler`` replaces the run's, everything else is merged into it.
+    It is the run's own config with the teacher's network and the teacher's classes (numbered from
+    0) in the place of student and curriculum. What ``teacher_training`` of the config names is
+    different: its ``param_scheduler`` replaces the run's, everything else is merged into it.
 
     Args:
         cfg (Config): Config of an :class:`EducationDistill` run.
@@ -48,7 +51,14 @@ def teacher_config(cfg: Config, teacher: dict) -> Config:
     """
     classes = list(curriculum_of(cfg).classes_of(teacher.get('classes', 'all')))
     new = copy.deepcopy(cfg)
-    for key in ('teacher_training', 'curriculum', 'distiller', 'student', 'teachers', 'task_loss_weight'):
+    for key in (
+        'teacher_training',
+        'curriculum',
+        'distiller',
+        'student',
+        'teachers',
+        'task_loss_weight',
+    ):
         new.pop(key, None)
     new.model = network_config(teacher['architecture'], f'teacher "{teacher["name"]}"')
     if new.get('data_preprocessor') is not None:
@@ -106,7 +116,8 @@ def train_teachers(cfg: Config) -> List[str]:
 def _train_teacher(cfg: Config, ckpt: str) -> None:
     recipe = osp.join(cfg.work_dir, 'config.py')
     same = osp.exists(recipe) and (
-        Config.fromfile(recipe, import_custom_modules=False).pretty_text == cfg.pretty_text)
+        Config.fromfile(recipe, import_custom_modules=False).pretty_text == cfg.pretty_text
+    )
     if is_main_process():
         os.makedirs(cfg.work_dir, exist_ok=True)
         cfg.dump(recipe)

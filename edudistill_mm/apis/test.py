@@ -1,10 +1,15 @@
 """Test a checkpoint of a run, of any grade, or a plain student."""
+
 from typing import Dict
 
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from edudistill_mm.engine.checkpoint import extract_state_dict, load_checkpoint_file, resolve_checkpoint
+from edudistill_mm.engine.checkpoint import (
+    extract_state_dict,
+    load_checkpoint_file,
+    resolve_checkpoint,
+)
 from edudistill_mm.errors import ConfigurationError
 
 from .config import check_data, curriculum_of, is_education, strip_teachers, without_hook
@@ -38,12 +43,20 @@ def test(cfg: Config, checkpoint: str) -> Dict[str, float]:
             if not any(name.startswith('head.') or name.startswith('backbone.') for name in state):
                 raise ConfigurationError(
                     f'checkpoint "{checkpoint}" is neither of an EducationDistill run nor of its plain '
-                    f'student: its first tensor is "{next(iter(state))}"')
+                    f'student: its first tensor is "{next(iter(state))}"'
+                )
             cfg.model, cfg.test_evaluator = plain.model, plain.test_evaluator
             cfg.custom_hooks = without_hook(cfg, 'GradeSchedulerHook')
     # A runner for testing alone: nothing of training is built.
-    for key in ('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler', 'val_dataloader',
-                'val_cfg', 'val_evaluator'):
+    for key in (
+        'train_dataloader',
+        'train_cfg',
+        'optim_wrapper',
+        'param_scheduler',
+        'val_dataloader',
+        'val_cfg',
+        'val_evaluator',
+    ):
         cfg[key] = None
     cfg.resume, cfg.load_from = False, path
     return Runner.from_cfg(cfg).test()

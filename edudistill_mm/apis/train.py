@@ -1,4 +1,5 @@
 """Train by a config."""
+
 import os.path as osp
 from typing import Optional
 
@@ -34,10 +35,13 @@ def prepare_runtime(cfg: Config, launcher: str = 'none', amp: bool = False) -> N
         # MMEngine's own set-up needs GPUs; it leaves a process group alone that exists.
         torch.distributed.init_process_group('gloo')
         cfg.model_wrapper_cfg = dict(
-            type='MMDistributedDataParallel', device_ids=None, find_unused_parameters=True)
+            type='MMDistributedDataParallel', device_ids=None, find_unused_parameters=True
+        )
     if amp:
         if not torch.cuda.is_available():
-            raise ConfigurationError('--amp needs a GPU, and there is none; leave it out to train in float32')
+            raise ConfigurationError(
+                '--amp needs a GPU, and there is none; leave it out to train in float32'
+            )
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
         cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
     for split in ('train', 'val', 'test'):
@@ -53,9 +57,10 @@ def train(cfg: Config, resume: Optional[str] = None, with_teachers: bool = False
 
     Args:
         cfg (Config): What :func:`load_config` returned, and :func:`prepare_runtime` completed.
-        resume (str, optional): A checkpoint to go on from, or 'auto' for the last one in ``work_dir``, if
-            there is one. Defaults to None.
-        with_teachers (bool): Whether to train teachers that have no checkpoint first. Defaults to False.
+        resume (str, optional): A checkpoint to go on from, or 'auto' for the last one in
+            ``work_dir``, if there is one. Defaults to None.
+        with_teachers (bool): Whether to train teachers that have no checkpoint first. Defaults to
+            False.
 
     Returns:
         Runner: The runner, after training.
@@ -72,10 +77,12 @@ def train(cfg: Config, resume: Optional[str] = None, with_teachers: bool = False
             raise ConfigurationError(
                 f'the checkpoint "{teacher["ckpt"]}" of teacher "{teacher["name"]}" does not exist; '
                 'train it by --train-teachers, or name another by --cfg-options '
-                'model.teachers.INDEX.ckpt=FILE')
+                'model.teachers.INDEX.ckpt=FILE'
+            )
     elif with_teachers:
         raise ConfigurationError(
-            f'--train-teachers needs model.type="EducationDistill", but it is "{cfg.model.get("type")}"')
+            f'--train-teachers needs model.type="EducationDistill", but it is "{cfg.model.get("type")}"'
+        )
     if resume is not None:
         cfg.resume, cfg.load_from = True, None if resume == 'auto' else resume
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
@@ -83,5 +90,7 @@ def train(cfg: Config, resume: Optional[str] = None, with_teachers: bool = False
     last = find_latest_checkpoint(cfg.work_dir)
     if is_education(cfg) and is_main_process() and last is not None:
         checkpoint, config = export_student(cfg, last, osp.join(cfg.work_dir, 'student.pth'))
-        print_log(f'The plain MMPretrain student: {checkpoint}, its config: {config}', logger='current')
+        print_log(
+            f'The plain MMPretrain student: {checkpoint}, its config: {config}', logger='current'
+        )
     return runner

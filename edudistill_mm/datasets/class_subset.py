@@ -12,29 +12,35 @@ from ..registry import DATASETS, register
 class ClassSubset:
     """A dataset's samples of some classes, renumbered in the order in which the classes are given.
 
-    It is what an expert is trained on: with ``classes=[7, 3]`` the samples of class 7 get the label 0, those
-    of class 3 the label 1, and all others are left out. The wrapped dataset is not changed.
+    It is what an expert is trained on: with ``classes=[7, 3]`` the samples of class 7 get the
+    label 0, those of class 3 the label 1, and all others are left out. The wrapped dataset is not
+    changed.
 
     Args:
         dataset (BaseDataset | dict): The dataset, or the config of it.
         classes (Sequence[int]): Class indices of ``dataset``, each once.
-        lazy_init (bool): Leave out reading the samples until they are asked for. Defaults to False.
+        lazy_init (bool): Leave out reading the samples until they are asked for. Defaults to
+            False.
 
     Raises:
-        ConfigurationError: ``classes`` is empty, names a class twice or one that the dataset does not have,
-            or no sample is left.
+        ConfigurationError: ``classes`` is empty, names a class twice or one that the dataset does
+            not have, or no sample is left.
     """
 
-    def __init__(self, dataset: BaseDataset | dict, classes: Sequence[int], lazy_init: bool = False) -> None:
+    def __init__(
+        self, dataset: BaseDataset | dict, classes: Sequence[int], lazy_init: bool = False
+    ) -> None:
         self.dataset = DATASETS.build(dataset) if isinstance(dataset, dict) else dataset
         if not isinstance(self.dataset, BaseDataset):
             raise ConfigurationError(
                 'dataset of ClassSubset must be a BaseDataset or the config of one, '
-                f'but got "{type(self.dataset).__name__}"')
+                f'but got "{type(self.dataset).__name__}"'
+            )
         self.classes = tuple(classes)
         if not self.classes or len(set(self.classes)) < len(self.classes):
             raise ConfigurationError(
-                f'classes of ClassSubset must be different class indices, but got {list(self.classes)}')
+                f'classes of ClassSubset must be different class indices, but got {list(self.classes)}'
+            )
         self._fully_initialized = False
         if not lazy_init:
             self.full_init()
@@ -45,20 +51,26 @@ class ClassSubset:
             return
         self.dataset.full_init()
         labels = np.array(
-            [self.dataset.get_data_info(index)['gt_label'] for index in range(len(self.dataset))], dtype=int)
+            [self.dataset.get_data_info(index)['gt_label'] for index in range(len(self.dataset))],
+            dtype=int,
+        )
         names = self.dataset.metainfo.get('classes')
         known = range(len(names)) if names is not None else set(labels.tolist())
         unknown = [label for label in self.classes if label not in known]
         if unknown:
             raise ConfigurationError(
                 f'classes of ClassSubset must be class indices of {type(self.dataset).__name__}, which has '
-                f'{len(known)} classes, but got {unknown}')
+                f'{len(known)} classes, but got {unknown}'
+            )
         self._indices = np.flatnonzero(np.isin(labels, self.classes))
         if not len(self._indices):
             raise ConfigurationError(
                 f'classes of ClassSubset leave no sample of {type(self.dataset).__name__}, '
-                f'but got {list(self.classes)}')
-        self._labels = np.array([self.classes.index(label) for label in labels[self._indices].tolist()])
+                f'but got {list(self.classes)}'
+            )
+        self._labels = np.array(
+            [self.classes.index(label) for label in labels[self._indices].tolist()]
+        )
         self._fully_initialized = True
 
     @property
@@ -91,7 +103,8 @@ class ClassSubset:
 
     @force_full_init
     def __getitem__(self, idx: int) -> Any:
-        # As in MMEngine's datasets, a training pipeline that gives up on a sample gets another one.
+        # As in MMEngine's datasets, a training pipeline that gives up on a sample gets another
+        # one.
         for _ in range(self.dataset.max_refetch + 1):
             sample = self.dataset.pipeline(self.get_data_info(idx))
             if sample is not None:
@@ -99,4 +112,6 @@ class ClassSubset:
             if self.dataset.test_mode:
                 raise RuntimeError(f'the test pipeline returned nothing for sample {idx}')
             idx = np.random.randint(len(self))
-        raise RuntimeError(f'the training pipeline returned nothing {self.dataset.max_refetch + 1} times')
+        raise RuntimeError(
+            f'the training pipeline returned nothing {self.dataset.max_refetch + 1} times'
+        )

@@ -1,4 +1,5 @@
 """Epoch-based schedules in iterations, for epochs of unequal length."""
+
 from itertools import accumulate
 from typing import Sequence
 
@@ -10,10 +11,12 @@ _DURATIONS = ('T_max', 'total_steps')
 def epochs_to_iters(cfg: dict, lengths: Sequence[int]) -> dict:
     """Convert the config of a parameter scheduler from epochs to iterations.
 
-    MMEngine's ``convert_to_iter_based`` multiplies by one epoch length; here each epoch has its own.
+    MMEngine's ``convert_to_iter_based`` multiplies by one epoch length; here each epoch has its
+    own.
 
     Args:
-        cfg (dict): Config of a scheduler. Returned unchanged unless it asks for ``convert_to_iter_based``.
+        cfg (dict): Config of a scheduler. Returned unchanged unless it asks for
+            ``convert_to_iter_based``.
         lengths (Sequence[int]): Number of iterations of each epoch of the run.
 
     Returns:
@@ -28,7 +31,8 @@ def epochs_to_iters(cfg: dict, lengths: Sequence[int]) -> dict:
     if 'step_size' in cfg:
         raise ConfigurationError(
             f'param_scheduler of type "{cfg["type"]}" cannot be converted to iterations, because a step of '
-            f'{cfg["step_size"]} epochs has a different number of iterations in each grade; use MultiStepLR')
+            f'{cfg["step_size"]} epochs has a different number of iterations in each grade; use MultiStepLR'
+        )
     starts = [0, *accumulate(lengths)]
 
     def position(epoch: int) -> int:

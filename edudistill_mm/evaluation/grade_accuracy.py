@@ -1,4 +1,5 @@
 """Accuracy as a school sees it: over what has been taught so far."""
+
 from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
@@ -15,20 +16,25 @@ class GradeAccuracy(BaseMetric):
 
     A class group is what one grade adds. The results are
 
-    - ``top1`` (``topk`` for each k): over the samples of seen classes. With all classes seen it is the
-      ``Accuracy`` of MMPretrain;
-    - ``top1_<name of a grade>``: over the samples of that grade's class group, for each group taught so far;
+    - ``top1`` (``topk`` for each k): over the samples of seen classes. With all classes seen it is
+      the ``Accuracy`` of MMPretrain;
+    - ``top1_<name of a grade>``: over the samples of that grade's class group, for each group
+    taught so far;
     - ``forgetting``: by how much the groups before the newest fell below the best of their earlier
-      validations, on average; negative if they improved, 0 as long as there is no earlier group. The measure
-      of Chaudhry et al., "Riemannian Walk for Incremental Learning" (ECCV 2018), with validations for tasks.
+      validations, on average; negative if they improved, 0 as long as there is no earlier group.
+      The measure of Chaudhry et al., "Riemannian Walk for Incremental Learning" (ECCV 2018), with
+      validations for tasks.
 
-    Without a grade (see :meth:`set_grade`) all classes count as one group and only the first is reported.
+    Without a grade (see :meth:`set_grade`) all classes count as one group and only the first is
+    reported.
 
     Args:
-        topk (int | Sequence[int]): A sample is right if its class is among the k best scores. Defaults to
-            (1, ).
-        collect_device (str): Where the results of all ranks are gathered, 'cpu' or 'gpu'. Defaults to 'cpu'.
-        prefix (str, optional): What precedes the names of the results. Defaults to None, which means 'seen'.
+        topk (int | Sequence[int]): A sample is right if its class is among the k best scores.
+            Defaults to (1, ).
+        collect_device (str): Where the results of all ranks are gathered, 'cpu' or 'gpu'. Defaults
+            to 'cpu'.
+        prefix (str, optional): What precedes the names of the results. Defaults to None, which
+            means 'seen'.
 
     Raises:
         ConfigurationError: If a k is no positive integer, or exceeds the number of classes.
@@ -36,14 +42,18 @@ class GradeAccuracy(BaseMetric):
 
     default_prefix = 'seen'
 
-    def __init__(self,
-                 topk: Union[int, Sequence[int]] = (1, ),
-                 collect_device: str = 'cpu',
-                 prefix: Optional[str] = None) -> None:
+    def __init__(
+        self,
+        topk: Union[int, Sequence[int]] = (1,),
+        collect_device: str = 'cpu',
+        prefix: Optional[str] = None,
+    ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
-        self.topk = tuple(topk) if isinstance(topk, (list, tuple)) else (topk, )
+        self.topk = tuple(topk) if isinstance(topk, (list, tuple)) else (topk,)
         if not self.topk or any(type(k) is not int or k < 1 for k in self.topk):
-            raise ConfigurationError(f'topk must be a positive integer or a list of such, not {topk!r}.')
+            raise ConfigurationError(
+                f'topk must be a positive integer or a list of such, not {topk!r}.'
+            )
         self._groups: Dict[str, Tuple[int, ...]] = {}
         self._best: Dict[str, float] = {}
 
@@ -55,15 +65,18 @@ class GradeAccuracy(BaseMetric):
             grade (Grade): Its current grade.
         """
         self._check_topk(curriculum.num_classes)
-        self._groups = {g.name: g.classes for g in curriculum.grades[:grade.index + 1] if g.classes}
+        self._groups = {
+            g.name: g.classes for g in curriculum.grades[: grade.index + 1] if g.classes
+        }
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Find the place of each sample's class among the scores.
 
         Args:
             data_batch (Any): Not used.
-            data_samples (Sequence[dict]): Predictions with ``gt_label`` of shape (1, ) and ``pred_score`` of
-                shape (num_classes, ), or ``pred_label`` of shape (1, ), which is enough for top-1.
+            data_samples (Sequence[dict]): Predictions with ``gt_label`` of shape (1, ) and
+                ``pred_score`` of shape (num_classes, ), or ``pred_label`` of shape (1, ), which is
+                enough for top-1.
         """
         deepest = max(self.topk)
         for sample in data_samples:
@@ -77,7 +90,8 @@ class GradeAccuracy(BaseMetric):
             elif deepest > 1:
                 raise ConfigurationError(
                     f'topk is {self.topk}, but the predictions have labels and no scores; only topk=1 is '
-                    'possible.')
+                    'possible.'
+                )
             else:
                 place = [0] if sample['pred_label'].item() == label else []
             # Unseen classes stay in: gathering from several ranks relies on one result per sample.
@@ -87,7 +101,8 @@ class GradeAccuracy(BaseMetric):
         """Compute the accuracies and remember the best of each group.
 
         Args:
-            results (List[Tuple[int, int]]): Class of each sample and its place among the scores, from 0.
+            results (List[Tuple[int, int]]): Class of each sample and its place among the scores,
+                from 0.
 
         Returns:
             Dict[str, float]: The results by name, in percent.
@@ -103,7 +118,8 @@ class GradeAccuracy(BaseMetric):
         seen = torch.cat(list(groups.values())) if groups else places
         if not len(seen):
             raise ConfigurationError(
-                f'the validation data hold no sample of the seen classes (grades {list(groups)}) to measure.')
+                f'the validation data hold no sample of the seen classes (grades {list(groups)}) to measure.'
+            )
         metrics = {f'top{k}': _percent(seen < k) for k in self.topk}
         if not groups:
             return metrics
@@ -112,10 +128,14 @@ class GradeAccuracy(BaseMetric):
         top1 = {name: _percent(places < 1) for name, places in groups.items() if len(places)}
         metrics.update({f'top1_{name}': value for name, value in top1.items()})
         earlier = list(groups)[:-1]
-        drops = [self._best[name] - top1[name] for name in earlier if name in top1 and name in self._best]
+        drops = [
+            self._best[name] - top1[name]
+            for name in earlier
+            if name in top1 and name in self._best
+        ]
         if drops or not earlier:
             # A test alone knows no earlier validation to compare with: it reports no forgetting.
-            metrics['forgetting'] = sum(drops) / len(drops) if drops else 0.
+            metrics['forgetting'] = sum(drops) / len(drops) if drops else 0.0
         for name, value in top1.items():
             self._best[name] = max(value, self._best.get(name, value))
         return metrics
@@ -135,8 +155,9 @@ class GradeAccuracy(BaseMetric):
     def _check_topk(self, num_classes: int) -> None:
         if max(self.topk) > num_classes:
             raise ConfigurationError(
-                f'topk is {self.topk}, but there are only {num_classes} classes; no k may exceed that.')
+                f'topk is {self.topk}, but there are only {num_classes} classes; no k may exceed that.'
+            )
 
 
 def _percent(correct: torch.Tensor) -> float:
-    return 100. * correct.sum().item() / len(correct)
+    return 100.0 * correct.sum().item() / len(correct)

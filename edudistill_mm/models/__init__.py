@@ -1,5 +1,5 @@
 from . import backbones  # noqa: F401
 from .algorithms import EducationDistill
-from .students import FragmentedStudent, TeachingReference
+from .students import FragmentedStudent, TeachingReference, TokenTeachingReference
 
-__all__ = ['EducationDistill', 'FragmentedStudent', 'TeachingReference']
+__all__ = ['EducationDistill', 'FragmentedStudent', 'TeachingReference', 'TokenTeachingReference']

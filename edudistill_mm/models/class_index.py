@@ -28,7 +28,7 @@ class ClassIndex:
         # Kept per device: building them anew would copy from the host in each step.
         if device not in self._cache:
             columns = torch.tensor(self.classes, dtype=torch.long, device=device)
-            positions = torch.full((self.num_classes, ), -1, dtype=torch.long, device=device)
+            positions = torch.full((self.num_classes,), -1, dtype=torch.long, device=device)
             positions[columns] = torch.arange(len(self.classes), device=device)
             self._cache[device] = columns, positions
         return self._cache[device]
@@ -38,7 +38,8 @@ class ClassIndex:
         return self._tensors(device)[0]
 
     def positions(self, device: torch.device) -> torch.Tensor:
-        """torch.Tensor: The place of each class of the data set in the subset, or -1, [num_classes]."""
+        """torch.Tensor: The place of each class of the data set in the subset, or -1,
+        [num_classes]."""
         return self._tensors(device)[1]
 
     def select(self, scores: torch.Tensor) -> torch.Tensor:
@@ -55,7 +56,7 @@ class ClassIndex:
         first = self.classes[0]
         if self.classes == tuple(range(first, first + len(self))):
             # A view: no copy, and no scattering in the backward pass.
-            return scores[:, first:first + len(self)]
+            return scores[:, first : first + len(self)]
         return scores.index_select(1, self.columns(scores.device))
 
     def within(self, other: 'ClassIndex') -> 'ClassIndex':

@@ -1,4 +1,5 @@
 """Build and dry-run networks that users name in their configs."""
+
 from pathlib import Path
 from typing import Any, Optional, Sequence, Tuple, Union
 
@@ -10,11 +11,15 @@ from mmengine.registry import DefaultScope
 from torch import nn
 
 from edudistill_mm.compat import modernise
-from edudistill_mm.engine.checkpoint import extract_state_dict, load_checkpoint_file, resolve_checkpoint
+from edudistill_mm.engine.checkpoint import (
+    extract_state_dict,
+    load_checkpoint_file,
+    resolve_checkpoint,
+)
 from edudistill_mm.errors import ConfigurationError, did_you_mean, reason_of
 
-# Side lengths tried for a dry run: that of the CIFAR literature (cheap, and enough for every network that
-# pools globally), then those of ImageNet networks with a fixed classifier.
+# Side lengths tried for a dry run: that of the CIFAR literature (cheap, and enough for every
+# network that pools globally), then those of ImageNet networks with a fixed classifier.
 DRY_RUN_SIZES = (32, 224, 299)
 
 
@@ -45,27 +50,37 @@ def build_module(cfg: dict, key: str, scope: str) -> Any:
             return ROOT_MODELS.build(cfg)
         except ConfigurationError:
             raise
-        except (KeyError, TypeError, ValueError, AssertionError, AttributeError, ImportError) as error:
+        except (
+            KeyError,
+            TypeError,
+            ValueError,
+            AssertionError,
+            AttributeError,
+            ImportError,
+        ) as error:
             reason, hint = reason_of(error), ''
             if isinstance(error, KeyError) and 'is not in the' in reason:
                 name = reason.split()[0].split('.')[-1]
                 reason = f'"{name}" is not a registered type'
                 hint = did_you_mean(name, _registered(scope))
             raise ConfigurationError(
-                f'{key} (type "{cfg["type"]}") cannot be built: {reason}{hint}') from error
+                f'{key} (type "{cfg["type"]}") cannot be built: {reason}{hint}'
+            ) from error
 
 
 def build_network(spec: Union[str, dict, nn.Module], key: str) -> nn.Module:
     """Build a classifier from what a config may name.
 
     Args:
-        spec (str | dict | nn.Module): A built module; a model config with ``type``; ``'package::config'`` or
-            the path of a local config file (its ``model`` is built, with the file's ``data_preprocessor``);
-            or MMRazor's ``dict(cfg_path=..., pretrained=False, **overrides)`` for the same.
+        spec (str | dict | nn.Module): A built module; a model config with ``type``;
+            ``'package::config'`` or the path of a local config file (its ``model`` is built, with
+            the file's ``data_preprocessor``); or MMRazor's ``dict(cfg_path=..., pretrained=False,
+            **overrides)`` for the same.
         key (str): Where the spec stands, for the error message.
 
     Returns:
-        nn.Module: The network. ``pretrained=True`` also loads the weights that the package's metafile names.
+        nn.Module: The network. ``pretrained=True`` also loads the weights that the package's
+        metafile names.
 
     Raises:
         ConfigurationError: If there is no such file or the model in it cannot be built.
@@ -76,7 +91,8 @@ def build_network(spec: Union[str, dict, nn.Module], key: str) -> nn.Module:
         spec = dict(cfg_path=str(spec))
     if not isinstance(spec, dict):
         raise ConfigurationError(
-            f'{key} must be a model config, "package::config" or the path of a config file, but got {spec!r}')
+            f'{key} must be a model config, "package::config" or the path of a config file, but got {spec!r}'
+        )
     spec = modernise(spec)
     if 'cfg_path' not in spec or 'type' in spec:
         return build_module(spec, key, 'mmpretrain')
@@ -89,11 +105,16 @@ def build_network(spec: Union[str, dict, nn.Module], key: str) -> nn.Module:
         else:
             cfg = Config.fromfile(cfg_path)
     except Exception as error:
-        # MMEngine answers with assertions, ValueErrors or FileNotFoundErrors, depending on which part is wrong.
-        raise ConfigurationError(f'{key}: the config "{cfg_path}" cannot be read: {reason_of(error)}') from error
+        # MMEngine answers with assertions, ValueErrors or FileNotFoundErrors, depending on which
+        # part is wrong.
+        raise ConfigurationError(
+            f'{key}: the config "{cfg_path}" cannot be read: {reason_of(error)}'
+        ) from error
     weights = cfg.get('model_path') if pretrained else None
     if pretrained and weights is None:
-        raise ConfigurationError(f'{key}: pretrained=True needs "package::config", but got "{cfg_path}"')
+        raise ConfigurationError(
+            f'{key}: pretrained=True needs "package::config", but got "{cfg_path}"'
+        )
     cfg = modernise(cfg)
     if 'model' not in cfg:
         raise ConfigurationError(f'{key}: the config "{cfg_path}" has no "model"')
@@ -126,14 +147,21 @@ def load_weights(network: nn.Module, source: str, key: str) -> str:
     expected = network.state_dict()
     wrong = [
         f'"{name}" is {tuple(state[name].shape)}, the network wants {tuple(tensor.shape)}'
-        for name, tensor in expected.items() if name in state and state[name].shape != tensor.shape]
+        for name, tensor in expected.items()
+        if name in state and state[name].shape != tensor.shape
+    ]
     if wrong:
-        raise ConfigurationError(f'{key}: the checkpoint "{source}" does not fit the architecture: {wrong[0]}')
-    missing = [name for name in expected if name not in state and not name.endswith('num_batches_tracked')]
+        raise ConfigurationError(
+            f'{key}: the checkpoint "{source}" does not fit the architecture: {wrong[0]}'
+        )
+    missing = [
+        name for name in expected if name not in state and not name.endswith('num_batches_tracked')
+    ]
     if missing:
         raise ConfigurationError(
             f'{key}: the checkpoint "{source}" lacks {len(missing)} of {len(expected)} tensors of the '
-            f'architecture, the first is "{missing[0]}"')
+            f'architecture, the first is "{missing[0]}"'
+        )
     network.load_state_dict(state, strict=False)
     if hasattr(network, '_is_init'):
         network._is_init = True
@@ -151,15 +179,15 @@ def first_input_channels(network: nn.Module) -> int:
 def dry_run(network: nn.Module, forward: Any, shape: Optional[Tuple[int, int, int]] = None) -> Any:
     """Run a function on a zero image without leaving a trace in the network.
 
-    The network is in eval mode meanwhile, gradients are off, and the random state and every module's training
-    flag are as before afterwards.
+    The network is in eval mode meanwhile, gradients are off, and the random state and every
+    module's training flag are as before afterwards.
 
     Args:
         network (nn.Module): The network whose mode is set.
         forward (Callable): Takes a tensor of shape (2, C, H, W).
-        shape (tuple[int, int, int], optional): (C, H, W). Defaults to None: the channels that the network
-            reads, and the ``img_size`` that the backbone or its patch embedding is built for, or the first of
-            :data:`DRY_RUN_SIZES` that it accepts.
+        shape (tuple[int, int, int], optional): (C, H, W). Defaults to None: the channels that the
+            network reads, and the ``img_size`` that the backbone or its patch embedding is built
+            for, or the first of :data:`DRY_RUN_SIZES` that it accepts.
 
     Returns:
         Any: What ``forward`` returned.

@@ -20,11 +20,11 @@ class Layout(dict):
     def conv(self, name, out, channels, size, groups=1, bias=False):
         self[f'{name}.weight'] = (out, channels // groups, size, size)
         if bias:
-            self[f'{name}.bias'] = (out, )
+            self[f'{name}.bias'] = (out,)
 
     def norm(self, name, channels):
         for part in ('weight', 'bias', 'running_mean', 'running_var'):
-            self[f'{name}.{part}'] = (channels, )
+            self[f'{name}.{part}'] = (channels,)
         self[f'{name}.num_batches_tracked'] = ()
 
     def conv_norm(self, prefix, number, out, channels, size, groups=1):
@@ -33,7 +33,7 @@ class Layout(dict):
 
     def linear(self, name, channels, num_classes):
         self[f'{name}.weight'] = (num_classes, channels)
-        self[f'{name}.bias'] = (num_classes, )
+        self[f'{name}.bias'] = (num_classes,)
 
 
 def resnet(stem, widths, blocks, expansion=1, shortcut='downsample', fc='fc'):
@@ -54,6 +54,7 @@ def resnet(stem, widths, blocks, expansion=1, shortcut='downsample', fc='fc'):
                 channels = out
         layout.linear(fc, channels, num_classes)
         return layout
+
     return build
 
 
@@ -78,6 +79,7 @@ def wide_resnet(depth, factor):
         layout.norm('bn1', channels)
         layout.linear('fc', channels, num_classes)
         return layout
+
     return build
 
 
@@ -91,6 +93,7 @@ def vgg(*convolutions):
                 channels = width
         layout.linear('classifier', 512, num_classes)
         return layout
+
     return build
 
 
@@ -157,11 +160,18 @@ LAYOUTS = {
     **{f'resnet{depth}x4': thin_resnet(depth, 32, 64) for depth in (8, 32)},
     'ResNet18': resnet(blocks=(2, 2, 2, 2), **WIDE),
     'ResNet50': resnet(blocks=(3, 4, 6, 3), expansion=4, **WIDE),
-    'wrn_16_1': wide_resnet(16, 1), 'wrn_16_2': wide_resnet(16, 2),
-    'wrn_40_1': wide_resnet(40, 1), 'wrn_40_2': wide_resnet(40, 2),
-    'vgg8': vgg(1, 1, 1, 1, 1), 'vgg11': vgg(1, 1, 2, 2, 2), 'vgg13': vgg(2, 2, 2, 2, 2),
-    'vgg16': vgg(2, 2, 3, 3, 3), 'vgg19': vgg(2, 2, 4, 4, 4),
-    'MobileNetV2': mobilenet_v2, 'ShuffleV1': shufflenet_v1, 'ShuffleV2': shufflenet_v2,
+    'wrn_16_1': wide_resnet(16, 1),
+    'wrn_16_2': wide_resnet(16, 2),
+    'wrn_40_1': wide_resnet(40, 1),
+    'wrn_40_2': wide_resnet(40, 2),
+    'vgg8': vgg(1, 1, 1, 1, 1),
+    'vgg11': vgg(1, 1, 2, 2, 2),
+    'vgg13': vgg(2, 2, 2, 2, 2),
+    'vgg16': vgg(2, 2, 3, 3, 3),
+    'vgg19': vgg(2, 2, 4, 4, 4),
+    'MobileNetV2': mobilenet_v2,
+    'ShuffleV1': shufflenet_v1,
+    'ShuffleV2': shufflenet_v2,
 }
 PUBLISHED = ('resnet56', 'resnet110', 'resnet32x4', 'ResNet50', 'wrn_40_2', 'vgg13')
 ONE_A_FAMILY = ('resnet8x4', 'wrn_16_1', 'vgg8', 'MobileNetV2', 'ShuffleV1', 'ShuffleV2')
@@ -171,7 +181,8 @@ def random_state(name, num_classes=100):
     torch.manual_seed(0)
     return {
         key: torch.rand(shape) if shape else torch.tensor(7)
-        for key, shape in LAYOUTS[name](num_classes).items()}
+        for key, shape in LAYOUTS[name](num_classes).items()
+    }
 
 
 @pytest.fixture
@@ -196,8 +207,10 @@ def test_each_network_has_the_tensors_of_mdistillers(name):
     layout = LAYOUTS[name](10)
     _, channels = list(layout.values())[-2]
     network = build_network(classifier(backbone, channels, num_classes=10), name)
-    own = {foreign_name(key.split('.', 1)[1]): tuple(tensor.shape)
-           for key, tensor in network.state_dict().items()}
+    own = {
+        foreign_name(key.split('.', 1)[1]): tuple(tensor.shape)
+        for key, tensor in network.state_dict().items()
+    }
     # In the same order, too: then no two tensors of a kind are swapped.
     assert list(own.items()) == list(layout.items())
 
@@ -218,13 +231,17 @@ def test_files_of_all_times_are_read(convert):
     expected = load_checkpoint_file(convert('resnet8', plain)[0])['state_dict']
     parallel = {f'module.{key}': tensor for key, tensor in plain.items()}
     uncounted = {
-        key: tensor for key, tensor in plain.items() if not key.endswith('num_batches_tracked')}
+        key: tensor for key, tensor in plain.items() if not key.endswith('num_batches_tracked')
+    }
     for state in (parallel, uncounted):
         checkpoint, _ = convert('resnet8', state, best_acc=np.float64(59.5), opt=dict(lr=0.05))
         converted = load_checkpoint_file(checkpoint)['state_dict']
         assert list(converted) == list(expected)
-        assert all(torch.equal(converted[key], expected[key]) for key in converted
-                   if not key.endswith('num_batches_tracked'))
+        assert all(
+            torch.equal(converted[key], expected[key])
+            for key in converted
+            if not key.endswith('num_batches_tracked')
+        )
 
 
 def test_the_config_normalises_as_mdistiller_does(convert):
@@ -242,7 +259,8 @@ def test_a_converted_expert_teaches(convert):
     grade = dict(name='first', epochs=1, fragments=1, classes=5)
     curriculum = Curriculum.from_cfg(dict(num_classes=5, grades=[grade]), ['expert'])
     teacher = dict(
-        name='expert', architecture=dict(cfg_path=config), ckpt=checkpoint, classes=[4, 0, 2])
+        name='expert', architecture=dict(cfg_path=config), ckpt=checkpoint, classes=[4, 0, 2]
+    )
     faculty = Faculty.from_cfg([teacher], curriculum)
     assert faculty.teachers[0].teach(torch.rand(2, 3, 32, 32)).shape == (2, 3)
 
@@ -251,23 +269,47 @@ def without(state, key):
     return {name: tensor for name, tensor in state.items() if name != key}
 
 
-@pytest.mark.parametrize('name, change, message', [
-    ('resnet8', lambda state: without(state, 'layer2.0.conv1.weight'),
-     'is not one of resnet8: it lacks 1 of 56 tensors, the first is "layer2.0.conv1.weight"'),
-    ('resnet8', lambda state: {**state, 'layer4.0.bn1.bias': torch.zeros(1)},
-     r'is not one of resnet8: it has unknown tensors \(1\), the first is "layer4.0.bn1.bias"'),
-    ('resnet8', lambda state: without(state, 'fc.weight'),
-     'no matrix "fc.weight" of a classifier'),
-    ('resnet8', lambda state: random_state('ShuffleV2'),
-     'no matrix "fc.weight".*"conv1.weight"'),
-    ('resnet8', lambda state: random_state('resnet14'),
-     r'unknown tensors \(36\).*"layer1.1.conv1'),
-    ('wrn_16_2', lambda state: random_state('wrn_16_1'),
-     'lacks 1 of .*"block1.layer.0.convShortcut'),
-    ('resnet8', lambda state: {**state, 'bn1.bias': torch.zeros(8)},
-     r'"bn1.bias" is \(8,\).*\(16,\)'),
-    ('resnet8', lambda state: dict(a=1), 'holds no weights'),
-])
+@pytest.mark.parametrize(
+    'name, change, message',
+    [
+        (
+            'resnet8',
+            lambda state: without(state, 'layer2.0.conv1.weight'),
+            'is not one of resnet8: it lacks 1 of 56 tensors, the first is "layer2.0.conv1.weight"',
+        ),
+        (
+            'resnet8',
+            lambda state: {**state, 'layer4.0.bn1.bias': torch.zeros(1)},
+            r'is not one of resnet8: it has unknown tensors \(1\), the first is "layer4.0.bn1.bias"',
+        ),
+        (
+            'resnet8',
+            lambda state: without(state, 'fc.weight'),
+            'no matrix "fc.weight" of a classifier',
+        ),
+        (
+            'resnet8',
+            lambda state: random_state('ShuffleV2'),
+            'no matrix "fc.weight".*"conv1.weight"',
+        ),
+        (
+            'resnet8',
+            lambda state: random_state('resnet14'),
+            r'unknown tensors \(36\).*"layer1.1.conv1',
+        ),
+        (
+            'wrn_16_2',
+            lambda state: random_state('wrn_16_1'),
+            'lacks 1 of .*"block1.layer.0.convShortcut',
+        ),
+        (
+            'resnet8',
+            lambda state: {**state, 'bn1.bias': torch.zeros(8)},
+            r'"bn1.bias" is \(8,\).*\(16,\)',
+        ),
+        ('resnet8', lambda state: dict(a=1), 'holds no weights'),
+    ],
+)
 def test_a_file_of_something_else_is_one_sentence(name, change, message, convert, tmp_path):
     with pytest.raises(ConfigurationError, match=message):
         convert(name, change(random_state(name)))
@@ -280,10 +322,11 @@ def test_the_tool_converts_and_reports(tmp_path, capsys):
     cli.convert_mdistiller(['resnet8', str(source), str(out)])
     assert f'Wrote {out} and its config {tmp_path / "resnet8.py"}.' in capsys.readouterr().out
     for arguments, message in [
-            (('resnet-8', source, out), 'did you mean "resnet8"?'),
-            (('resnet8', tmp_path / 'absent.pth', out), 'does not exist'),
-            (('resnet8', source, tmp_path / 'resnet8.py'), 'OUT must be a file such as'),
-            (('resnet8', source, tmp_path), 'OUT must be a file such as "resnet8.pth"')]:
+        (('resnet-8', source, out), 'did you mean "resnet8"?'),
+        (('resnet8', tmp_path / 'absent.pth', out), 'does not exist'),
+        (('resnet8', source, tmp_path / 'resnet8.py'), 'OUT must be a file such as'),
+        (('resnet8', source, tmp_path), 'OUT must be a file such as "resnet8.pth"'),
+    ]:
         with pytest.raises(SystemExit) as exit:
             cli.convert_mdistiller([str(argument) for argument in arguments])
         error = capsys.readouterr().err

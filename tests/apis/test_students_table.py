@@ -2,14 +2,31 @@ from pathlib import Path
 
 import pytest
 
-from edudistill_mm.apis.students_table import REFUSED, STUDENTS, check_student, registered_backbones
+from edudistill_mm.apis.students_table import (
+    REFUSED,
+    STUDENTS,
+    check_student,
+    registered_backbones,
+)
 
 PAGE = Path(__file__).parents[2] / 'docs' / 'students.md'
 
 # One of each kind: plain stages, channels last, blocks, tokens with a size, branches, two-headed,
 # own classifier.
-SAMPLE = ['ResNet_CIFAR', 'ConvNeXt', 'MobileViT', 'VisionTransformer', 'TNT', 'HiViT', 'MViT', 'HRNet',
-          'Conformer', 'LeViT', 'LeNet5', 'XCiT']
+SAMPLE = [
+    'ResNet_CIFAR',
+    'ConvNeXt',
+    'MobileViT',
+    'VisionTransformer',
+    'TNT',
+    'HiViT',
+    'MViT',
+    'HRNet',
+    'Conformer',
+    'LeViT',
+    'LeNet5',
+    'XCiT',
+]
 
 
 def row_of(name):
@@ -28,8 +45,9 @@ def test_the_page_says_what_a_student_does(name):
     assert row.markdown() == row_of(name)
 
 
-@pytest.mark.parametrize('name', [
-    'TIMMBackbone', 'TIMMBackbone, convnext_atto', 'TIMMBackbone, vit_tiny_patch16_224'])
+@pytest.mark.parametrize(
+    'name', ['TIMMBackbone', 'TIMMBackbone, convnext_atto', 'TIMMBackbone, vit_tiny_patch16_224']
+)
 def test_timm_backbones_pass(name):
     pytest.importorskip('timm')
     assert check_student(name).passed

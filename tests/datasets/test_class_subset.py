@@ -38,9 +38,13 @@ def test_the_wrapped_dataset_stays_as_it_was():
 
 def test_the_pipeline_sees_the_new_label():
     with DefaultScope.overwrite_default_scope('mmpretrain'):
-        subset = DATASETS.build(dict(
-            type='ClassSubset', classes=[7, 3],
-            dataset=dict(type='Digits', split='test', pipeline=[dict(type='PackInputs')])))
+        subset = DATASETS.build(
+            dict(
+                type='ClassSubset',
+                classes=[7, 3],
+                dataset=dict(type='Digits', split='test', pipeline=[dict(type='PackInputs')]),
+            )
+        )
     packed = [subset[index]['data_samples'].gt_label.item() for index in range(len(subset))]
     assert packed == subset.get_gt_labels().tolist()
     assert set(packed) == {0, 1}
@@ -48,7 +52,9 @@ def test_the_pipeline_sees_the_new_label():
 
 
 def test_a_sample_that_training_gives_up_is_replaced_by_another_of_the_subset():
-    all_but_first = Digits(split='test', pipeline=[lambda info: info if info['sample_idx'] else None])
+    all_but_first = Digits(
+        split='test', pipeline=[lambda info: info if info['sample_idx'] else None]
+    )
     train = ClassSubset(all_but_first, [7, 3])
     assert train[0]['gt_label'] in (0, 1)
     test = ClassSubset(Digits(split='test', test_mode=True, pipeline=[lambda info: None]), [7, 3])
@@ -59,15 +65,22 @@ def test_a_sample_that_training_gives_up_is_replaced_by_another_of_the_subset():
 def test_it_can_wait_with_reading():
     inner = Digits(split='test', lazy_init=True)
     subset = ClassSubset(inner, [1], lazy_init=True)
-    assert subset.metainfo['classes'] == ('1', )
+    assert subset.metainfo['classes'] == ('1',)
     assert not inner._fully_initialized
     subset.full_init()
     assert len(subset) == 36
 
 
-@pytest.mark.parametrize('classes, reason', [
-    ([], 'different'), ([1, 1], 'different'), ([3, 10], r'10 classes, but got \[10\]'), ([-1], r'\[-1\]'),
-    (['3'], r"\['3'\]")])
+@pytest.mark.parametrize(
+    'classes, reason',
+    [
+        ([], 'different'),
+        ([1, 1], 'different'),
+        ([3, 10], r'10 classes, but got \[10\]'),
+        ([-1], r'\[-1\]'),
+        (['3'], r"\['3'\]"),
+    ],
+)
 def test_wrong_classes_are_an_error(classes, reason):
     with pytest.raises(ConfigurationError, match=reason):
         ClassSubset(DIGITS, classes)

@@ -19,11 +19,16 @@ def test_the_two_splits_are_all_digits_and_share_none():
     assert (len(train), len(test)) == (1442, 355)
     images, _ = load_digits(return_X_y=True)
     images = np.round(images * (255 / 16)).astype(np.uint8)
-    assert sorted(images_of(train) + images_of(test)) == sorted(image.repeat(3).tobytes() for image in images)
+    assert sorted(images_of(train) + images_of(test)) == sorted(
+        image.repeat(3).tobytes() for image in images
+    )
 
 
 def test_each_class_gives_a_fifth_to_the_test():
-    counts = [np.bincount(Digits(split=split).get_gt_labels(), minlength=10) for split in ('train', 'test')]
+    counts = [
+        np.bincount(Digits(split=split).get_gt_labels(), minlength=10)
+        for split in ('train', 'test')
+    ]
     assert np.all(counts[1] == (counts[0] + counts[1]) // 5)
 
 
@@ -44,14 +49,31 @@ def test_an_image_is_an_ordinary_picture():
 
 def test_the_transforms_of_mmpretrain_take_it_by_its_bare_name():
     with DefaultScope.overwrite_default_scope('mmpretrain'):
-        dataset = DATASETS.build(dict(
-            type='Digits', split='test', test_mode=True, pipeline=[
-                dict(type='RandomCrop', crop_size=8, padding=1),
-                dict(type='RandomFlip', prob=0.5, direction='horizontal'),
-                dict(type='PackInputs')]))
-    batch = next(iter(DataLoader(dataset, batch_size=4, collate_fn=lambda samples: dict(
-        inputs=[s['inputs'] for s in samples], data_samples=[s['data_samples'] for s in samples]))))
-    out = ClsDataPreprocessor(mean=[78.] * 3, std=[96.] * 3, to_rgb=True)(batch)
+        dataset = DATASETS.build(
+            dict(
+                type='Digits',
+                split='test',
+                test_mode=True,
+                pipeline=[
+                    dict(type='RandomCrop', crop_size=8, padding=1),
+                    dict(type='RandomFlip', prob=0.5, direction='horizontal'),
+                    dict(type='PackInputs'),
+                ],
+            )
+        )
+    batch = next(
+        iter(
+            DataLoader(
+                dataset,
+                batch_size=4,
+                collate_fn=lambda samples: dict(
+                    inputs=[s['inputs'] for s in samples],
+                    data_samples=[s['data_samples'] for s in samples],
+                ),
+            )
+        )
+    )
+    out = ClsDataPreprocessor(mean=[78.0] * 3, std=[96.0] * 3, to_rgb=True)(batch)
     assert out['inputs'].shape == (4, 3, 8, 8)
     assert out['data_samples'][0].gt_label.item() == dataset.get_data_info(0)['gt_label']
 

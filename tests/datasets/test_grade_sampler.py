@@ -5,7 +5,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mmengine.dataset import BaseDataset, ConcatDataset, DefaultSampler, InfiniteSampler, RepeatDataset
+from mmengine.dataset import (
+    BaseDataset,
+    ConcatDataset,
+    DefaultSampler,
+    InfiniteSampler,
+    RepeatDataset,
+)
 from torch.utils.data import DataLoader
 
 from edudistill_mm.curriculum import Curriculum
@@ -27,11 +33,15 @@ class Labels(BaseDataset):
 
 def curriculum_of(unit='epochs', lengths=(2, 3), counts=(3, 7), **options):
     """One grade per entry; each adds the next ``counts`` classes."""
-    grades = [{unit: length, 'classes': count, **options} for length, count in zip(lengths, counts)]
+    grades = [
+        {unit: length, 'classes': count, **options} for length, count in zip(lengths, counts)
+    ]
     return Curriculum.from_cfg(dict(num_classes=sum(counts), grades=grades))
 
 
-def sampler_of(labels, curriculum, rank=0, world_size=1, batch_size=4, teacher_classes=None, **kwargs):
+def sampler_of(
+    labels, curriculum, rank=0, world_size=1, batch_size=4, teacher_classes=None, **kwargs
+):
     sampler = GradeSampler(Labels(labels), **{'seed': 0, **kwargs})
     sampler.rank, sampler.world_size = rank, world_size
     sampler.attach(curriculum, teacher_classes or {}, batch_size)
@@ -44,10 +54,13 @@ def at_epoch(sampler, epoch):
 
 
 def default_order(size, epoch, rank, world_size, **kwargs):
-    """Order of MMEngine's sampler on one of several ranks; it computes its lengths at construction."""
+    """Order of MMEngine's sampler on one of several ranks; it computes its lengths at
+    construction."""
     sampler = DefaultSampler(Labels([0] * size), **kwargs)
     sampler.rank, sampler.world_size = rank, world_size
-    sampler.num_samples = -(-size // world_size) if sampler.round_up else -(-(size - rank) // world_size)
+    sampler.num_samples = (
+        -(-size // world_size) if sampler.round_up else -(-(size - rank) // world_size)
+    )
     sampler.total_size = sampler.num_samples * world_size if sampler.round_up else size
     sampler.set_epoch(epoch)
     return list(sampler), len(sampler)
@@ -59,19 +72,22 @@ def test_registered_by_its_bare_name_and_in_its_own_node():
 
 
 sizes_and_ranks = st.tuples(st.integers(1, 40), st.integers(1, 4)).flatmap(
-    lambda pair: st.tuples(st.just(pair[0]), st.integers(0, pair[1] - 1), st.just(pair[1])))
+    lambda pair: st.tuples(st.just(pair[0]), st.integers(0, pair[1] - 1), st.just(pair[1]))
+)
 
 
 @settings(deadline=None)
 @given(sizes_and_ranks, st.booleans(), st.booleans(), st.integers(0, 5), st.integers(0, 99))
-def test_order_is_that_of_default_sampler_unless_classes_are_missing(layout, shuffle, round_up, epoch, seed):
+def test_order_is_that_of_default_sampler_unless_classes_are_missing(
+    layout, shuffle, round_up, epoch, seed
+):
     size, rank, world_size = layout
     kwargs = dict(shuffle=shuffle, round_up=round_up, seed=seed)
     order, length = default_order(size, epoch, rank, world_size, **kwargs)
     sampler = GradeSampler(Labels(index % 10 for index in range(size)), **kwargs)
     sampler.rank, sampler.world_size = rank, world_size
     assert at_epoch(sampler, epoch) == order and len(sampler) == length
-    sampler.attach(curriculum_of(lengths=(10, ), counts=(10, )), {}, 4)
+    sampler.attach(curriculum_of(lengths=(10,), counts=(10,)), {}, 4)
     assert at_epoch(sampler, epoch) == order and len(sampler) == length
 
 
@@ -82,12 +98,21 @@ def test_the_last_of_several_grades_is_default_sampler_at_the_same_epoch():
 
 
 @settings(deadline=None)
-@given(st.lists(st.integers(0, 9), min_size=1, max_size=60), st.integers(1, 4), st.booleans(), st.booleans())
-def test_each_sample_of_the_seen_classes_comes_once_per_epoch(labels, world_size, shuffle, round_up):
+@given(
+    st.lists(st.integers(0, 9), min_size=1, max_size=60),
+    st.integers(1, 4),
+    st.booleans(),
+    st.booleans(),
+)
+def test_each_sample_of_the_seen_classes_comes_once_per_epoch(
+    labels, world_size, shuffle, round_up
+):
     labels += [0]  # so that the first grade has a sample
     curriculum = curriculum_of(lengths=(1, 2, 1), counts=(2, 5, 3))
-    samplers = [sampler_of(labels, curriculum, rank, world_size, shuffle=shuffle, round_up=round_up)
-                for rank in range(world_size)]
+    samplers = [
+        sampler_of(labels, curriculum, rank, world_size, shuffle=shuffle, round_up=round_up)
+        for rank in range(world_size)
+    ]
     for epoch in range(curriculum.length):
         seen = curriculum.grade_at(epoch).seen
         expected = [index for index, label in enumerate(labels) if label in seen]
@@ -113,8 +138,14 @@ def test_shuffling_differs_from_epoch_to_epoch_and_repeats_for_the_same_epoch():
 def test_length_follows_the_grade_for_a_data_loader_with_persistent_workers():
     labels = torch.arange(10).repeat(4).tolist()
     sampler = sampler_of(labels, curriculum_of())
-    loader = DataLoader(Labels(labels), batch_size=4, sampler=sampler, num_workers=2, persistent_workers=True,
-                        collate_fn=lambda samples: [sample['gt_label'] for sample in samples])
+    loader = DataLoader(
+        Labels(labels),
+        batch_size=4,
+        sampler=sampler,
+        num_workers=2,
+        persistent_workers=True,
+        collate_fn=lambda samples: [sample['gt_label'] for sample in samples],
+    )
     for epoch, grade_classes, batches in ((1, range(3), 3), (2, range(10), 10)):
         sampler.set_epoch(epoch)
         assert len(loader) == batches
@@ -126,16 +157,25 @@ def test_num_samples_per_grade():
     labels = list(range(10)) * 5
     sampler = sampler_of(labels, curriculum, rank=1, world_size=4, round_up=False)
     assert [sampler.num_samples(grade) for grade in curriculum.grades] == [4, 13]
-    assert [sampler_of(labels, curriculum, rank=3, world_size=4, round_up=False).num_samples(grade)
-            for grade in curriculum.grades] == [3, 12]
+    assert [
+        sampler_of(labels, curriculum, rank=3, world_size=4, round_up=False).num_samples(grade)
+        for grade in curriculum.grades
+    ] == [3, 12]
     by_iter = curriculum_of('iters', lengths=(6, 2))
     sampler = sampler_of(labels, by_iter, world_size=4, batch_size=8)
-    assert [sampler.num_samples(grade) for grade in by_iter.grades] == [48, 16] and len(sampler) == 64
+    assert [sampler.num_samples(grade) for grade in by_iter.grades] == [48, 16] and len(
+        sampler
+    ) == 64
 
 
 @settings(deadline=None)
-@given(st.lists(st.integers(0, 9), max_size=30), st.lists(st.integers(1, 6), min_size=3, max_size=3),
-       st.integers(1, 5), st.integers(1, 3), st.booleans())
+@given(
+    st.lists(st.integers(0, 9), max_size=30),
+    st.lists(st.integers(1, 6), min_size=3, max_size=3),
+    st.integers(1, 5),
+    st.integers(1, 3),
+    st.booleans(),
+)
 def test_each_iteration_holds_only_seen_classes(labels, lengths, batch_size, world_size, shuffle):
     labels += [0]
     curriculum = curriculum_of('iters', lengths, counts=(2, 5, 3))
@@ -154,22 +194,30 @@ def test_each_iteration_holds_only_seen_classes(labels, lengths, batch_size, wor
 def test_iterations_pass_over_the_data_of_the_grade_again_and_again(passes, world_size):
     labels = list(range(10)) * 4  # 12 samples of the first grade
     curriculum = curriculum_of('iters', lengths=(passes * 12, 40))
-    samplers = [sampler_of(labels, curriculum, rank, world_size, batch_size=1) for rank in range(world_size)]
+    samplers = [
+        sampler_of(labels, curriculum, rank, world_size, batch_size=1)
+        for rank in range(world_size)
+    ]
     shares = [list(itertools.islice(sampler, curriculum.length)) for sampler in samplers]
     stream = list(itertools.chain(*zip(*shares)))
     promotion = passes * 12 * world_size
     for start in range(0, promotion, 12):
-        assert sorted(stream[start:start + 12]) == [index for index in range(40) if labels[index] < 3]
+        assert sorted(stream[start : start + 12]) == [
+            index for index in range(40) if labels[index] < 3
+        ]
     for start in range(promotion, len(stream), 40):
-        assert sorted(stream[start:start + 40]) == list(range(40))
-    assert len({tuple(stream[start:start + 12]) for start in range(0, promotion, 12)}) == passes * world_size
+        assert sorted(stream[start : start + 40]) == list(range(40))
+    assert (
+        len({tuple(stream[start : start + 12]) for start in range(0, promotion, 12)})
+        == passes * world_size
+    )
 
 
 @pytest.mark.parametrize('world_size, rank', [(1, 0), (3, 0), (3, 2)])
 @pytest.mark.parametrize('shuffle', [True, False])
 def test_iterations_of_one_grade_of_all_classes_are_infinite_sampler(world_size, rank, shuffle):
     labels = list(range(10)) * 2
-    curriculum = curriculum_of('iters', (5, ), (10, ))
+    curriculum = curriculum_of('iters', (5,), (10,))
     sampler = sampler_of(labels, curriculum, rank, world_size, seed=3, shuffle=shuffle)
     reference = InfiniteSampler(Labels(labels), seed=3, shuffle=shuffle)
     reference.rank, reference.world_size = rank, world_size
@@ -179,9 +227,14 @@ def test_iterations_of_one_grade_of_all_classes_are_infinite_sampler(world_size,
 def test_promotions_fall_on_batch_borders_however_far_workers_read_ahead():
     labels = torch.arange(10).repeat(8).tolist()
     curriculum = curriculum_of('iters', lengths=(7, 9))
-    loader = DataLoader(Labels(labels), batch_size=4, sampler=sampler_of(labels, curriculum), num_workers=2,
-                        prefetch_factor=4,
-                        collate_fn=lambda samples: [sample['gt_label'] for sample in samples])
+    loader = DataLoader(
+        Labels(labels),
+        batch_size=4,
+        sampler=sampler_of(labels, curriculum),
+        num_workers=2,
+        prefetch_factor=4,
+        collate_fn=lambda samples: [sample['gt_label'] for sample in samples],
+    )
     assert len(loader) == curriculum.length
     batches = list(itertools.islice(loader, curriculum.length))
     assert all(max(batch) < 3 for batch in batches[:7])
@@ -199,12 +252,24 @@ def test_by_teacher_takes_the_classes_of_one_teacher_after_the_other(shuffle, wo
     labels = list(range(10)) * 6
     teacher_classes = dict(second=(7, 3, 4, 8), first=(5, 4, 3))
     orders = [
-        sampler_of(labels, by_teacher(), rank, world_size, teacher_classes=teacher_classes, shuffle=shuffle)
-        for rank in range(world_size)]
+        sampler_of(
+            labels,
+            by_teacher(),
+            rank,
+            world_size,
+            teacher_classes=teacher_classes,
+            shuffle=shuffle,
+        )
+        for rank in range(world_size)
+    ]
     order = list(itertools.chain(*zip(*orders)))
     assert sorted(order) == list(range(60))
     classes = [labels[index] for index in order]
-    assert Counter(classes[:18]) == {3: 6, 4: 6, 5: 6}  # both teach 3 and 4: with the first to join, and once
+    assert Counter(classes[:18]) == {
+        3: 6,
+        4: 6,
+        5: 6,
+    }  # both teach 3 and 4: with the first to join, and once
     assert Counter(classes[18:30]) == {7: 6, 8: 6}
     assert set(classes[30:]) == {0, 1, 2, 6, 9}  # nobody's
     for part in (order[:18], order[18:30], order[30:]):
@@ -221,11 +286,15 @@ def test_by_teacher_in_each_pass_of_an_iteration_based_grade():
 
 
 def test_a_teacher_who_has_not_joined_yet_has_no_turn():
-    grades = [dict(epochs=1, classes='all', samples='by_teacher', teachers=['late']),
-              dict(epochs=1, teachers=['early'], samples='by_teacher')]
+    grades = [
+        dict(epochs=1, classes='all', samples='by_teacher', teachers=['late']),
+        dict(epochs=1, teachers=['early'], samples='by_teacher'),
+    ]
     curriculum = Curriculum.from_cfg(dict(num_classes=4, grades=grades), ['early', 'late'])
     labels = [0, 1, 2, 3]
-    sampler = sampler_of(labels, curriculum, shuffle=False, teacher_classes=dict(early=(1, 3), late=(2, 3)))
+    sampler = sampler_of(
+        labels, curriculum, shuffle=False, teacher_classes=dict(early=(1, 3), late=(2, 3))
+    )
     assert at_epoch(sampler, 0) == [2, 3, 0, 1]
     assert at_epoch(sampler, 1) == [2, 3, 1, 0]
 
@@ -241,13 +310,14 @@ class CatIds(torch.utils.data.Dataset):
 
 
 class Images(torch.utils.data.Dataset):
-
     def __len__(self):
         return 4
 
 
-@pytest.mark.parametrize('dataset', [
-    RepeatDataset(Labels([0, 1]), 2), ConcatDataset([Labels([0, 1]), Labels([0, 1])]), CatIds()])
+@pytest.mark.parametrize(
+    'dataset',
+    [RepeatDataset(Labels([0, 1]), 2), ConcatDataset([Labels([0, 1]), Labels([0, 1])]), CatIds()],
+)
 def test_labels_of_wrappers_and_of_other_datasets(dataset):
     sampler = GradeSampler(dataset, shuffle=False)
     sampler.attach(curriculum_of(counts=(1, 1)), {}, 1)
@@ -258,7 +328,6 @@ def test_labels_by_get_gt_labels_of_mmpretrain():
     from mmpretrain.datasets import BaseDataset as PretrainDataset
 
     class PretrainLabels(PretrainDataset):
-
         def load_data_list(self):
             return [dict(gt_label=label) for label in (1, 0, 1, 0)]
 
@@ -273,7 +342,9 @@ def test_refuses_a_dataset_without_labels():
 
 
 def test_refuses_a_grade_without_samples():
-    with pytest.raises(ConfigurationError, match=r'no sample for the grade "grade1".* \[0, 1, 2\]'):
+    with pytest.raises(
+        ConfigurationError, match=r'no sample for the grade "grade1".* \[0, 1, 2\]'
+    ):
         sampler_of([3, 4, 5], curriculum_of())
 
 

@@ -34,16 +34,14 @@ class Call:
 
 
 class Line(Dataset):
-
     def __len__(self):
         return 8
 
     def __getitem__(self, index):
-        return torch.full((2, ), index / 8)
+        return torch.full((2,), index / 8)
 
 
 class Slope(BaseModel):
-
     def __init__(self):
         super().__init__()
         self.linear = torch.nn.Linear(2, 1)
@@ -57,10 +55,16 @@ def mmengine_checkpoint(tmp_path_factory) -> Path:
     """A training checkpoint as MMEngine's Runner writes it."""
     work_dir = tmp_path_factory.mktemp('mmengine')
     runner = Runner(
-        Slope(), str(work_dir),
-        train_dataloader=dict(dataset=Line(), sampler=dict(type=DefaultSampler, shuffle=False), batch_size=4),
-        train_cfg=dict(by_epoch=True, max_epochs=2), experiment_name='teacher_checkpoint',
-        optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1)), default_scope='mmengine')
+        Slope(),
+        str(work_dir),
+        train_dataloader=dict(
+            dataset=Line(), sampler=dict(type=DefaultSampler, shuffle=False), batch_size=4
+        ),
+        train_cfg=dict(by_epoch=True, max_epochs=2),
+        experiment_name='teacher_checkpoint',
+        optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1)),
+        default_scope='mmengine',
+    )
     runner.message_hub.update_info('best', np.float64(0.5), resumed=True)
     runner.train()
     return work_dir / 'epoch_2.pth'
@@ -80,10 +84,12 @@ def refusal(path) -> str:
 
 
 def test_tensors_and_plain_values_are_read(tmp_path):
-    path = save(tmp_path / 'plain.pth', dict(state_dict=dict(w=torch.arange(3.)), meta=dict(epoch=3)))
+    path = save(
+        tmp_path / 'plain.pth', dict(state_dict=dict(w=torch.arange(3.0)), meta=dict(epoch=3))
+    )
     checkpoint = load_checkpoint_file(path)
     assert checkpoint['meta'] == dict(epoch=3)
-    assert torch.equal(checkpoint['state_dict']['w'], torch.arange(3.))
+    assert torch.equal(checkpoint['state_dict']['w'], torch.arange(3.0))
 
 
 def test_a_training_checkpoint_of_mmengine_is_read_with_its_history(mmengine_checkpoint):
@@ -108,22 +114,37 @@ def test_the_allow_list_is_gone_after_reading(mmengine_checkpoint):
     assert set(torch.serialization.get_safe_globals()) == before
 
 
-@pytest.mark.parametrize('array', [
-    np.arange(6, dtype=np.float32).reshape(2, 3), np.asfortranarray(np.eye(3)), np.array(['cat', 'dog']),
-    np.array([True, False]), np.arange(3, dtype='>i4'), np.float64(2.5), np.int64(-7)], ids=repr)
+@pytest.mark.parametrize(
+    'array',
+    [
+        np.arange(6, dtype=np.float32).reshape(2, 3),
+        np.asfortranarray(np.eye(3)),
+        np.array(['cat', 'dog']),
+        np.array([True, False]),
+        np.arange(3, dtype='>i4'),
+        np.float64(2.5),
+        np.int64(-7),
+    ],
+    ids=repr,
+)
 def test_numpy_values_come_back_equal(tmp_path, array):
     loaded = load_checkpoint_file(save(tmp_path / 'numpy.pth', dict(array=array)))['array']
     assert loaded.dtype == array.dtype.newbyteorder('=')
     np.testing.assert_array_equal(loaded, array)
 
 
-@pytest.mark.parametrize('name, function', [
-    ('system', os.system), ('builtins.eval', eval), ('builtins.exec', exec), ('open', open)])
+@pytest.mark.parametrize(
+    'name, function',
+    [('system', os.system), ('builtins.eval', eval), ('builtins.exec', exec), ('open', open)],
+)
 def test_a_file_that_runs_code_is_refused_and_names_the_global(tmp_path, name, function):
     marker = tmp_path / 'marker'
     argument = {
-        os.system: f'touch {marker}', open: str(marker),
-        eval: f'open({str(marker)!r}, "w")', exec: f'open({str(marker)!r}, "w")'}[function]
+        os.system: f'touch {marker}',
+        open: str(marker),
+        eval: f'open({str(marker)!r}, "w")',
+        exec: f'open({str(marker)!r}, "w")',
+    }[function]
     call = Call(function, argument, 'w') if function is open else Call(function, argument)
     path = save(tmp_path / 'hostile.pth', dict(state_dict=dict(w=torch.zeros(1)), meta=call))
     assert name in refusal(path)
@@ -134,28 +155,40 @@ def test_a_file_that_runs_code_is_refused_and_names_the_global(tmp_path, name, f
 
 def test_code_beside_a_real_history_is_refused(tmp_path):
     marker = tmp_path / 'marker'
-    hub = dict(log_scalars=dict(loss=HistoryBuffer([1.], [1])), hook=Call(os.system, f'touch {marker}'))
+    hub = dict(
+        log_scalars=dict(loss=HistoryBuffer([1.0], [1])), hook=Call(os.system, f'touch {marker}')
+    )
     assert 'system' in refusal(save(tmp_path / 'hostile.pth', dict(message_hub=hub)))
     assert not marker.exists()
 
 
-@pytest.mark.parametrize('owner, name', [
-    (HistoryBuffer, '__init__'), (HistoryBuffer, '__subclasses__'), (HistoryBuffer, 'register_statistics'),
-    (np.ndarray, 'tofile'), (torch.Tensor, 'storage'), (HistoryBuffer([1.], [1]), '__class__')])
+@pytest.mark.parametrize(
+    'owner, name',
+    [
+        (HistoryBuffer, '__init__'),
+        (HistoryBuffer, '__subclasses__'),
+        (HistoryBuffer, 'register_statistics'),
+        (np.ndarray, 'tofile'),
+        (torch.Tensor, 'storage'),
+        (HistoryBuffer([1.0], [1]), '__class__'),
+    ],
+)
 def test_getattr_reaches_nothing_but_statistics_methods(tmp_path, owner, name):
     path = save(tmp_path / 'hostile.pth', dict(reached=Call(getattr, owner, name)))
     assert 'builtins.getattr' in refusal(path)
 
 
 def test_a_file_cannot_replace_the_statistics_of_other_buffers(tmp_path):
-    buffer = HistoryBuffer([1., 3.], [1, 1])
+    buffer = HistoryBuffer([1.0, 3.0], [1, 1])
     buffer._statistics_methods = dict(mean=HistoryBuffer.max)
     load_checkpoint_file(save(tmp_path / 'poisoned.pth', dict(buffer=buffer)))
-    assert HistoryBuffer([1., 3.], [1, 1]).statistics('mean') == 2.
+    assert HistoryBuffer([1.0, 3.0], [1, 1]).statistics('mean') == 2.0
 
 
 def test_an_array_of_objects_is_refused(tmp_path):
-    assert 'numpy.dtype' in refusal(save(tmp_path / 'objects.pth', dict(a=np.array([1, None], dtype=object))))
+    assert 'numpy.dtype' in refusal(
+        save(tmp_path / 'objects.pth', dict(a=np.array([1, None], dtype=object)))
+    )
 
 
 @pytest.mark.parametrize('protocol', [0, 2, 4])
@@ -171,7 +204,7 @@ def test_a_bare_hostile_pickle_is_refused(tmp_path, protocol):
 def test_a_truncated_file_is_refused(mmengine_checkpoint, tmp_path, kept):
     data = mmengine_checkpoint.read_bytes()
     path = tmp_path / 'truncated.pth'
-    path.write_bytes(data[:int(len(data) * kept)])
+    path.write_bytes(data[: int(len(data) * kept)])
     assert 'truncated' in refusal(path)
 
 
@@ -185,16 +218,24 @@ def test_files_that_are_no_checkpoints_are_refused(tmp_path):
     assert 'holds a list' in refusal(save(tmp_path / 'list.pth', [1, 2]))
 
 
-@pytest.mark.parametrize('wrap', [
-    lambda w: dict(state_dict=w, meta={}), lambda w: dict(model=w), lambda w: w,
-    lambda w: {f'module.{name}': value for name, value in w.items()}])
+@pytest.mark.parametrize(
+    'wrap',
+    [
+        lambda w: dict(state_dict=w, meta={}),
+        lambda w: dict(model=w),
+        lambda w: w,
+        lambda w: {f'module.{name}': value for name, value in w.items()},
+    ],
+)
 def test_weights_are_found_where_code_bases_put_them(wrap):
     weights = dict(w=torch.ones(2), b=torch.zeros(1))
     found = extract_state_dict(wrap(weights))
     assert set(found) == {'w', 'b'} and found['w'] is weights['w']
 
 
-@pytest.mark.parametrize('checkpoint', [{}, dict(state_dict={}), dict(meta=dict(epoch=1)), dict(weights=3)])
+@pytest.mark.parametrize(
+    'checkpoint', [{}, dict(state_dict={}), dict(meta=dict(epoch=1)), dict(weights=3)]
+)
 def test_a_checkpoint_without_weights_is_an_error(checkpoint):
     with pytest.raises(ConfigurationError, match='no weights'):
         extract_state_dict(checkpoint)

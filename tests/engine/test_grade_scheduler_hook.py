@@ -4,8 +4,8 @@ import math
 from pathlib import Path
 
 import pytest
-import toy_images  # noqa: F401
 import torch
+import toy_images  # noqa: F401
 from mmengine.config import Config
 from mmengine.runner import Runner
 from networks import build, kd_distiller, resnet
@@ -16,7 +16,8 @@ COUNTS = (10, 6, 8, 8, 7, 9)
 GRADES = [
     dict(name='low', epochs=2, fragments=1, classes=2, teachers=['low']),
     dict(name='mid', epochs=2, fragments=2, classes=2, teachers=['mid'], optimizer='reset'),
-    dict(name='high', epochs=3, fragments=3, classes=2, teachers=['high'])]
+    dict(name='high', epochs=3, fragments=3, classes=2, teachers=['high']),
+]
 LENGTHS = [2, 2, 4, 4, 6, 6, 6]  # batches of 8 from 16, 32 and 48 images
 
 
@@ -24,32 +25,61 @@ LENGTHS = [2, 2, 4, 4, 6, 6, 6]  # batches of 8 from 16, 32 and 48 images
 def config(tmp_path):
     teachers = []
     for seed, grade in enumerate(GRADES):
-        torch.save(dict(state_dict=build(resnet(2), seed).state_dict()), tmp_path / f'{grade["name"]}.pth')
-        teachers.append(dict(name=grade['name'], architecture=resnet(2), ckpt=str(tmp_path / f'{grade["name"]}.pth'),
-                             classes=grade['name']))
+        torch.save(
+            dict(state_dict=build(resnet(2), seed).state_dict()), tmp_path / f'{grade["name"]}.pth'
+        )
+        teachers.append(
+            dict(
+                name=grade['name'],
+                architecture=resnet(2),
+                ckpt=str(tmp_path / f'{grade["name"]}.pth'),
+                classes=grade['name'],
+            )
+        )
 
     def loader(sampler, batch_size):
-        return dict(batch_size=batch_size, num_workers=0, sampler=sampler, collate_fn=dict(type='default_collate'),
-                    dataset=dict(type='ToyImages', counts=COUNTS))
+        return dict(
+            batch_size=batch_size,
+            num_workers=0,
+            sampler=sampler,
+            collate_fn=dict(type='default_collate'),
+            dataset=dict(type='ToyImages', counts=COUNTS),
+        )
 
-    return Config(dict(
-        default_scope='mmpretrain',
-        model=dict(type='EducationDistill', architecture=resnet(), teachers=teachers, distiller=kd_distiller(),
-                   curriculum=dict(num_classes=6, grades=copy.deepcopy(GRADES)),
-                   data_preprocessor=dict(type='ClsDataPreprocessor', mean=[60.] * 3, std=[60.] * 3)),
-        train_dataloader=loader(dict(type='GradeSampler'), 8),
-        val_dataloader=loader(dict(type='DefaultSampler', shuffle=False), 16),
-        train_cfg=dict(by_epoch=True, max_epochs=7, val_interval=1),
-        val_cfg=dict(),
-        val_evaluator=[dict(type='Accuracy', topk=1), dict(type='GradeAccuracy')],
-        optim_wrapper=dict(optimizer=dict(type='SGD', lr=.05, momentum=.9)),
-        custom_hooks=[dict(type='GradeSchedulerHook'), dict(type='SafeCheckpointHook')],
-        default_hooks=dict(logger=dict(type='LoggerHook', interval=1),
-                           checkpoint=dict(type='CheckpointHook', interval=1, save_best='accuracy/top1')),
-        vis_backends=[dict(type='LocalVisBackend')],
-        visualizer=dict(type='UniversalVisualizer', vis_backends=[dict(type='LocalVisBackend')]),
-        randomness=dict(seed=0), work_dir=str(tmp_path / 'run'), experiment_name=tmp_path.name),
-        format_python_code=False)
+    return Config(
+        dict(
+            default_scope='mmpretrain',
+            model=dict(
+                type='EducationDistill',
+                architecture=resnet(),
+                teachers=teachers,
+                distiller=kd_distiller(),
+                curriculum=dict(num_classes=6, grades=copy.deepcopy(GRADES)),
+                data_preprocessor=dict(
+                    type='ClsDataPreprocessor', mean=[60.0] * 3, std=[60.0] * 3
+                ),
+            ),
+            train_dataloader=loader(dict(type='GradeSampler'), 8),
+            val_dataloader=loader(dict(type='DefaultSampler', shuffle=False), 16),
+            train_cfg=dict(by_epoch=True, max_epochs=7, val_interval=1),
+            val_cfg=dict(),
+            val_evaluator=[dict(type='Accuracy', topk=1), dict(type='GradeAccuracy')],
+            optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.05, momentum=0.9)),
+            custom_hooks=[dict(type='GradeSchedulerHook'), dict(type='SafeCheckpointHook')],
+            default_hooks=dict(
+                logger=dict(type='LoggerHook', interval=1),
+                checkpoint=dict(type='CheckpointHook', interval=1, save_best='accuracy/top1'),
+            ),
+            vis_backends=[dict(type='LocalVisBackend')],
+            visualizer=dict(
+                type='UniversalVisualizer', vis_backends=[dict(type='LocalVisBackend')]
+            ),
+            randomness=dict(seed=0),
+            work_dir=str(tmp_path / 'run'),
+            experiment_name=tmp_path.name,
+        ),
+        format_python_code=False,
+    )
 
 
 def scalars(work_dir, newest=True):
@@ -84,11 +114,22 @@ def test_a_run_goes_through_all_grades_and_learns(config):
     steps, validations = scalars(config.work_dir)
     assert [row['grade'] for row in steps] == [1] * 4 + [2] * 8 + [3] * 18
     assert all(math.isfinite(row['loss']) for row in steps)
-    assert set(validations[-1]) >= {'seen/top1', 'seen/top1_low', 'seen/top1_mid', 'seen/top1_high',
-                                    'seen/forgetting', 'accuracy/top1'}
+    assert set(validations[-1]) >= {
+        'seen/top1',
+        'seen/top1_low',
+        'seen/top1_mid',
+        'seen/top1_high',
+        'seen/forgetting',
+        'accuracy/top1',
+    }
     assert 'seen/top1_mid' not in validations[0]
-    assert validations[-1]['accuracy/top1'] == pytest.approx(validations[-1]['seen/top1']) and steps[-1]['loss'] < 2
-    assert runner.message_hub.get_info('best_score') == max(row['accuracy/top1'] for row in validations)
+    assert (
+        validations[-1]['accuracy/top1'] == pytest.approx(validations[-1]['seen/top1'])
+        and steps[-1]['loss'] < 2
+    )
+    assert runner.message_hub.get_info('best_score') == max(
+        row['accuracy/top1'] for row in validations
+    )
 
 
 def test_the_number_of_iterations_follows_the_grades(config):
@@ -98,6 +139,7 @@ def test_the_number_of_iterations_follows_the_grades(config):
 
 def test_a_promotion_keeps_or_resets_the_optimizers_state(config):
     from mmengine.hooks import Hook
+
     runner = Runner.from_cfg(config)
     sizes = []
 
@@ -115,13 +157,15 @@ def test_a_promotion_keeps_or_resets_the_optimizers_state(config):
 
 def test_data_of_a_class_appear_with_its_grade(config):
     from mmengine.hooks import Hook
+
     runner = Runner.from_cfg(config)
     labels = []
 
     class Watch(Hook):
-
         def before_train_iter(self, runner, batch_idx, data_batch=None):
-            labels.append((runner.epoch, {int(sample.gt_label) for sample in data_batch['data_samples']}))
+            labels.append(
+                (runner.epoch, {int(sample.gt_label) for sample in data_batch['data_samples']})
+            )
 
     config.train_dataloader.collate_fn = dict(type='pseudo_collate')
     runner = Runner.from_cfg(config)
@@ -131,25 +175,56 @@ def test_data_of_a_class_appear_with_its_grade(config):
         assert set().union(*(batch for epoch, batch in labels if epoch in epochs)) == seen
 
 
-@pytest.mark.parametrize('schedule, expected', [
-    (dict(type='CosineAnnealingLR', eta_min=0, T_max=7),
-     lambda step: .5 * (1 + math.cos(math.pi * step / 30))),
-    (dict(type='MultiStepLR', milestones=[2, 5], gamma=.1),
-     lambda step: 1 if step < 4 else .1 if step < 18 else .01),
-    (dict(type='CosineRestartLR', periods=[2, 2, 3], restart_weights=[1, 1, 1], eta_min=0),
-     lambda step: .5 * (1 + math.cos(math.pi * (
-         step / 4 if step < 4 else (step - 4) / 8 if step < 12 else (step - 12) / 18)))),
-    (dict(type='LinearLR', start_factor=.5, begin=0, end=2), lambda step: min(1, .5 + .5 * step / 3)),
-], ids=lambda value: value['type'] if isinstance(value, dict) else '')
+@pytest.mark.parametrize(
+    'schedule, expected',
+    [
+        (
+            dict(type='CosineAnnealingLR', eta_min=0, T_max=7),
+            lambda step: 0.5 * (1 + math.cos(math.pi * step / 30)),
+        ),
+        (
+            dict(type='MultiStepLR', milestones=[2, 5], gamma=0.1),
+            lambda step: 1 if step < 4 else 0.1 if step < 18 else 0.01,
+        ),
+        (
+            dict(type='CosineRestartLR', periods=[2, 2, 3], restart_weights=[1, 1, 1], eta_min=0),
+            lambda step: (
+                0.5
+                * (
+                    1
+                    + math.cos(
+                        math.pi
+                        * (
+                            step / 4
+                            if step < 4
+                            else (step - 4) / 8
+                            if step < 12
+                            else (step - 12) / 18
+                        )
+                    )
+                )
+            ),
+        ),
+        (
+            dict(type='LinearLR', start_factor=0.5, begin=0, end=2),
+            lambda step: min(1, 0.5 + 0.5 * step / 3),
+        ),
+    ],
+    ids=lambda value: value['type'] if isinstance(value, dict) else '',
+)
 def test_schedules_in_iterations_know_the_length_of_each_epoch(config, schedule, expected):
     config.param_scheduler = [dict(schedule, by_epoch=True, convert_to_iter_based=True)]
     train(config)
     steps, _ = scalars(config.work_dir)
-    assert [row['lr'] / .05 for row in steps] == pytest.approx([expected(step) for step in range(30)], abs=1e-6)
+    assert [row['lr'] / 0.05 for row in steps] == pytest.approx(
+        [expected(step) for step in range(30)], abs=1e-6
+    )
 
 
 def test_a_step_size_in_epochs_cannot_become_iterations(config):
-    config.param_scheduler = dict(type='StepLR', step_size=2, by_epoch=True, convert_to_iter_based=True)
+    config.param_scheduler = dict(
+        type='StepLR', step_size=2, by_epoch=True, convert_to_iter_based=True
+    )
     with pytest.raises(ConfigurationError, match='StepLR.*MultiStepLR'):
         train(config)
 
@@ -158,38 +233,69 @@ def test_an_iteration_based_run_promotes_between_two_batches(config):
     runner = train(iteration_based(config))
     steps, validations = scalars(config.work_dir)
     assert [row['grade'] for row in steps] == [1] * 3 + [2] * 4 + [3] * 5
-    assert [sorted(key for key in row if key.startswith('seen/top1_')) for row in validations][0] == [
-        'seen/top1_low', 'seen/top1_mid']
+    assert [sorted(key for key in row if key.startswith('seen/top1_')) for row in validations][
+        0
+    ] == ['seen/top1_low', 'seen/top1_mid']
     assert runner.max_iters == 12
 
 
 def test_the_log_says_at_each_promotion_what_changes(config):
     runner = train(config)
     log = Path(runner.log_dir, f'{runner.timestamp}.log').read_text()
-    block = log[log.index('Grade 2 of 3: mid'):].split('mmengine - INFO')[0]
-    for words in ('epochs: 3-4', 'classes: 4 of 6 (2 new)', 'fragments: 2 of 3, up to backbone.layer2',
-                  'teachers: low, mid', 'losses awake: loss_kd', 'learning rate: 0.05', 'optimizer state: reset'):
+    block = log[log.index('Grade 2 of 3: mid') :].split('mmengine - INFO')[0]
+    for words in (
+        'epochs: 3-4',
+        'classes: 4 of 6 (2 new)',
+        'fragments: 2 of 3, up to backbone.layer2',
+        'teachers: low, mid',
+        'losses awake: loss_kd',
+        'learning rate: 0.05',
+        'optimizer state: reset',
+    ):
         assert words in block, words
-    count = sum(p.numel() for name, p in runner.model.student.named_parameters() if name.startswith(
-        ('backbone.conv1', 'backbone.bn1', 'backbone.layer1', 'backbone.layer2', 'references.1')))
+    count = sum(
+        p.numel()
+        for name, p in runner.model.student.named_parameters()
+        if name.startswith(
+            (
+                'backbone.conv1',
+                'backbone.bn1',
+                'backbone.layer1',
+                'backbone.layer2',
+                'references.1',
+            )
+        )
+    )
     assert f'parameters in training: {count:,}' in block
     assert 'Accuracy (%) at the end of each grade' in log
     table = hook_of(runner).table(runner.model.curriculum).splitlines()
     assert [cell.strip() for cell in table[0].split('|')[1:-1]] == [
-        'grade', 'classes', 'seen', 'low', 'mid', 'high', 'forgetting']
+        'grade',
+        'classes',
+        'seen',
+        'low',
+        'mid',
+        'high',
+        'forgetting',
+    ]
     assert table[2].split('|')[5].strip() == '-' and float(table[4].split('|')[6]) >= 0
 
 
-# --------------------------------------------------------------------------------------------- C8, C9
+# ---- C8, C9
 @pytest.mark.parametrize('by_epoch', [True, False])
 @pytest.mark.parametrize('ema', [False, True])
 def test_a_resumed_run_equals_the_uninterrupted_one(config, by_epoch, ema):
     if not by_epoch:
         config = iteration_based(config)
     if ema:
-        config.custom_hooks.append(dict(type='EMAHook', momentum=.1))
-    config.param_scheduler = dict(type='CosineRestartLR', periods=[2, 2, 3] if by_epoch else [3, 4, 5],
-                                  restart_weights=[1, 1, 1], eta_min=0, by_epoch=by_epoch)
+        config.custom_hooks.append(dict(type='EMAHook', momentum=0.1))
+    config.param_scheduler = dict(
+        type='CosineRestartLR',
+        periods=[2, 2, 3] if by_epoch else [3, 4, 5],
+        restart_weights=[1, 1, 1],
+        eta_min=0,
+        by_epoch=by_epoch,
+    )
     whole = train(copy.deepcopy(config))
     steps, validations = scalars(config.work_dir)
     points = (1, 2, 3) if by_epoch else (2, 3, 5)
@@ -203,11 +309,14 @@ def test_a_resumed_run_equals_the_uninterrupted_one(config, by_epoch, ema):
         later, later_validations = scalars(again.work_dir)
         keys = ('loss', 'lr', 'grade', 'student.loss', 'distill.loss_kd')
         assert [[row[key] for key in keys] for row in later] == [
-            [row[key] for key in keys] for row in steps[len(steps) - len(later):]]
+            [row[key] for key in keys] for row in steps[len(steps) - len(later) :]
+        ]
         assert 0 < len(later) < len(steps)
         assert later_validations[-1]['seen/forgetting'] == validations[-1]['seen/forgetting']
         state = resumed.model.state_dict()
-        assert all(torch.equal(tensor, state[name]) for name, tensor in whole.model.state_dict().items())
+        assert all(
+            torch.equal(tensor, state[name]) for name, tensor in whole.model.state_dict().items()
+        )
         assert hook_of(resumed).history == hook_of(whole).history
 
 
@@ -215,21 +324,27 @@ class Killed(Exception):
     pass
 
 
-@pytest.mark.parametrize('by_epoch, interval, killed_at', [(True, 1, 3), (True, 2, 7), (False, 4, 8)])
-def test_a_run_killed_between_checkpoint_and_validation_validates_when_resumed(config, by_epoch, interval, killed_at):
+@pytest.mark.parametrize(
+    'by_epoch, interval, killed_at', [(True, 1, 3), (True, 2, 7), (False, 4, 8)]
+)
+def test_a_run_killed_between_checkpoint_and_validation_validates_when_resumed(
+    config, by_epoch, interval, killed_at
+):
     from mmengine.hooks import Hook
+
     if not by_epoch:
         config = iteration_based(config)
     config.train_cfg.val_interval = interval
     whole = train(copy.deepcopy(config))
 
     class Kill(Hook):
-
         def before_val(self, runner):
             if (runner.epoch if by_epoch else runner.iter) == killed_at:
                 raise Killed
 
-    config.update(work_dir=f'{config.work_dir}_killed', experiment_name=f'{config.experiment_name}_killed')
+    config.update(
+        work_dir=f'{config.work_dir}_killed', experiment_name=f'{config.experiment_name}_killed'
+    )
     runner = Runner.from_cfg(config)
     runner.register_hook(Kill())
     with pytest.raises(Killed):
@@ -239,13 +354,20 @@ def test_a_run_killed_between_checkpoint_and_validation_validates_when_resumed(c
     assert hook_of(resumed).history == hook_of(whole).history
     assert resumed.message_hub.get_info('best_score') == whole.message_hub.get_info('best_score')
     state = resumed.model.state_dict()
-    assert all(torch.equal(tensor, state[name]) for name, tensor in whole.model.state_dict().items())
+    assert all(
+        torch.equal(tensor, state[name]) for name, tensor in whole.model.state_dict().items()
+    )
 
 
 def test_a_checkpoint_is_tested_in_its_own_grade_and_under_its_own_curriculum_only(config):
     runner = train(copy.deepcopy(config))
-    config.update(load_from=f'{config.work_dir}/epoch_3.pth', test_dataloader=config.val_dataloader, test_cfg=dict(),
-                  test_evaluator=config.val_evaluator, experiment_name=f'{config.experiment_name}_test')
+    config.update(
+        load_from=f'{config.work_dir}/epoch_3.pth',
+        test_dataloader=config.val_dataloader,
+        test_cfg=dict(),
+        test_evaluator=config.val_evaluator,
+        experiment_name=f'{config.experiment_name}_test',
+    )
     metrics = Runner.from_cfg(config).test()
     _, validations = scalars(config.work_dir, newest=False)
     assert metrics['seen/top1'] == validations[2]['seen/top1'] and 'seen/forgetting' not in metrics
@@ -258,8 +380,11 @@ def test_a_checkpoint_is_tested_in_its_own_grade_and_under_its_own_curriculum_on
 
 def test_a_new_training_takes_over_weights_but_no_grade(config):
     first = train(copy.deepcopy(config))
-    config.update(load_from=f'{config.work_dir}/epoch_3.pth', work_dir=f'{config.work_dir}_new',
-                  experiment_name=f'{config.experiment_name}_new')
+    config.update(
+        load_from=f'{config.work_dir}/epoch_3.pth',
+        work_dir=f'{config.work_dir}_new',
+        experiment_name=f'{config.experiment_name}_new',
+    )
     for grade in config.model.curriculum.grades:
         grade['name'] += 'x'
     for teacher in config.model.teachers:
@@ -277,7 +402,10 @@ def test_a_checkpoint_holds_no_teacher_and_names_all(config):
     assert set(checkpoint['state_dict']) == {f'architecture.{name}' for name in student}
     education = checkpoint['meta']['education']
     assert [(teacher['name'], len(teacher['sha256'])) for teacher in education['teachers']] == [
-        ('low', 64), ('mid', 64), ('high', 64)]
+        ('low', 64),
+        ('mid', 64),
+        ('high', 64),
+    ]
     assert education['grade'] == 'high' and education['seen'] == list(range(6))
     momentum = checkpoint['optimizer']['state']
     assert len(momentum) <= len(list(checkpoint['state_dict']))
@@ -288,7 +416,9 @@ def changed_grade(config):
 
 
 def changed_teacher(config):
-    torch.save(dict(state_dict=build(resnet(2), 77).state_dict()), config.model.teachers[1]['ckpt'])
+    torch.save(
+        dict(state_dict=build(resnet(2), 77).state_dict()), config.model.teachers[1]['ckpt']
+    )
 
 
 def renamed_teacher(config):
@@ -296,11 +426,14 @@ def renamed_teacher(config):
     config.model.curriculum.grades[1]['teachers'] = ['other']
 
 
-@pytest.mark.parametrize('change, words', [
-    (changed_grade, ['another curriculum', 'mid', 'fragments', '2', '3']),
-    (changed_teacher, ['teacher "mid"', 'sha256', 'mid.pth']),
-    (renamed_teacher, ['teachers', 'mid', 'other']),
-])
+@pytest.mark.parametrize(
+    'change, words',
+    [
+        (changed_grade, ['another curriculum', 'mid', 'fragments', '2', '3']),
+        (changed_teacher, ['teacher "mid"', 'sha256', 'mid.pth']),
+        (renamed_teacher, ['teachers', 'mid', 'other']),
+    ],
+)
 def test_resuming_with_another_school_is_refused_with_the_difference(config, change, words):
     first = copy.deepcopy(config)
     first.train_cfg.max_epochs = 7
@@ -313,7 +446,7 @@ def test_resuming_with_another_school_is_refused_with_the_difference(config, cha
     assert '\n' not in message and all(word in message for word in words), message
 
 
-# --------------------------------------------------------------------------------------------- C11
+# ---- C11
 def set_key(path, value):
 
     def change(config):
@@ -326,12 +459,18 @@ def set_key(path, value):
     return change
 
 
-@pytest.mark.parametrize('change, words', [
-    (set_key('train_cfg.max_epochs', 8), ['8', '7']),
-    (set_key('train_dataloader.sampler', dict(type='DefaultSampler', shuffle=True)), ['GradeSampler', 'DefaultSampler']),
-    (set_key('train_dataloader.dataset.counts', (0, 0, 8, 8, 8, 8)), ['"low"', '[0, 1]']),
-    (set_key('train_dataloader.dataset.counts', (2, 2, 8, 8, 8, 8)), ['']),
-])
+@pytest.mark.parametrize(
+    'change, words',
+    [
+        (set_key('train_cfg.max_epochs', 8), ['8', '7']),
+        (
+            set_key('train_dataloader.sampler', dict(type='DefaultSampler', shuffle=True)),
+            ['GradeSampler', 'DefaultSampler'],
+        ),
+        (set_key('train_dataloader.dataset.counts', (0, 0, 8, 8, 8, 8)), ['"low"', '[0, 1]']),
+        (set_key('train_dataloader.dataset.counts', (2, 2, 8, 8, 8, 8)), ['']),
+    ],
+)
 def test_data_and_loop_that_do_not_fit_are_refused_before_training(config, change, words):
     change(config)
     if words == ['']:

@@ -22,15 +22,15 @@ class Dots(Dataset):
         return 12
 
     def __getitem__(self, index):
-        return torch.tensor([float(index), 1.]) / 12
+        return torch.tensor([float(index), 1.0]) / 12
 
 
 class DotModel(BaseModel):
-
     def __init__(self):
         super().__init__()
         self.layers = torch.nn.Sequential(
-            torch.nn.Linear(2, 4), torch.nn.BatchNorm1d(4), torch.nn.Linear(4, 1))
+            torch.nn.Linear(2, 4), torch.nn.BatchNorm1d(4), torch.nn.Linear(4, 1)
+        )
 
     def forward(self, *inputs, mode='loss'):
         return dict(loss=(self.layers(torch.stack(inputs)) - 1).square().mean())
@@ -55,7 +55,9 @@ class ExtraHook(Hook):
     """A hook of somebody else that puts all kinds of things into a checkpoint."""
 
     def before_save_checkpoint(self, runner, checkpoint):
-        checkpoint['meta']['numbers'] = dict(one=np.int64(1), many=np.eye(2), pair=(np.float32(0.5), None))
+        checkpoint['meta']['numbers'] = dict(
+            one=np.int64(1), many=np.eye(2), pair=(np.float32(0.5), None)
+        )
         checkpoint['meta']['helper'] = dict(kept=2, thing=object())
 
 
@@ -64,14 +66,21 @@ def make_runner(work_dir, max_epochs, safe=True, hooks=(), **kwargs) -> Runner:
     make_runner.count += 1
     safe_hook = [dict(type='SafeCheckpointHook')] if safe else []
     return Runner(
-        DotModel(), str(work_dir),
-        train_dataloader=dict(dataset=Dots(), sampler=dict(type=DefaultSampler, shuffle=True), batch_size=4),
+        DotModel(),
+        str(work_dir),
+        train_dataloader=dict(
+            dataset=Dots(), sampler=dict(type=DefaultSampler, shuffle=True), batch_size=4
+        ),
         train_cfg=dict(by_epoch=True, max_epochs=max_epochs),
         experiment_name=f'safe_checkpoint_{make_runner.count}',
         optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1, momentum=0.9)),
         param_scheduler=[dict(type='MultiStepLR', milestones=[1, 3], gamma=0.5)],
         default_hooks=dict(logger=dict(type='LoggerHook', interval=1)),
-        custom_hooks=safe_hook + list(hooks), randomness=dict(seed=5), default_scope='mmengine', **kwargs)
+        custom_hooks=safe_hook + list(hooks),
+        randomness=dict(seed=5),
+        default_scope='mmengine',
+        **kwargs,
+    )
 
 
 make_runner.count = 0
@@ -102,12 +111,16 @@ def test_a_checkpoint_loads_without_an_allow_list(tmp_path, no_allow_list):
     checkpoint = torch.load(tmp_path / 'epoch_1.pth', weights_only=True)
     assert checkpoint['message_hub']['runtime_info']['best'] == 0.25
     assert checkpoint['meta']['dataset_meta'] == dict(classes=('left', 'right'), sizes=[3, 4])
-    assert checkpoint['meta']['numbers'] == dict(one=1, many=[[1., 0.], [0., 1.]], pair=(0.5, None))
+    assert checkpoint['meta']['numbers'] == dict(
+        one=1, many=[[1.0, 0.0], [0.0, 1.0]], pair=(0.5, None)
+    )
     assert set(checkpoint) >= {'state_dict', 'ema_state_dict', 'optimizer', 'param_schedulers'}
 
 
 def test_a_checkpoint_holds_the_config_without_formatting_it_anew(tmp_path):
-    cfg = Config(dict(model=dict(layers=[dict(type='Linear', width=width) for width in range(20)])))
+    cfg = Config(
+        dict(model=dict(layers=[dict(type='Linear', width=width) for width in range(20)]))
+    )
     make_runner(tmp_path, 1, cfg=cfg).train()
     text = torch.load(tmp_path / 'epoch_1.pth', weights_only=True)['meta']['cfg']
     read = Config.fromstring(text, '.py')
@@ -117,12 +130,14 @@ def test_a_checkpoint_holds_the_config_without_formatting_it_anew(tmp_path):
 
 def test_what_has_no_plain_form_is_left_out_with_a_warning(tmp_path):
     make_runner(tmp_path, 2, hooks=[ExtraHook()]).train()
-    assert torch.load(tmp_path / 'epoch_2.pth', weights_only=True)['meta']['helper'] == dict(kept=2)
+    assert torch.load(tmp_path / 'epoch_2.pth', weights_only=True)['meta']['helper'] == dict(
+        kept=2
+    )
     log = ''.join(path.read_text() for path in tmp_path.rglob('*.log'))
     assert log.count('checkpoints are written without "meta.helper.thing"') == 1
 
 
-@pytest.mark.parametrize('hooks', [(), (dict(type='EMAHook'), )], ids=['plain', 'ema'])
+@pytest.mark.parametrize('hooks', [(), (dict(type='EMAHook'),)], ids=['plain', 'ema'])
 def test_a_resumed_run_goes_on_as_if_it_had_never_stopped(tmp_path, hooks):
     whole = make_runner(tmp_path / 'whole', 4, hooks=hooks)
     whole.train()
@@ -156,17 +171,18 @@ def test_a_config_inside_a_checkpoint_is_never_executed(tmp_path):
     checkpoint = torch.load(tmp_path / 'epoch_1.pth', weights_only=True)
     checkpoint['meta']['config'] = f'import os\nos.system("touch {marker}")\n'
     torch.save(checkpoint, tmp_path / 'hostile.pth')
-    make_runner(tmp_path / 'again', 2, resume=True, load_from=str(tmp_path / 'hostile.pth')).train()
+    make_runner(
+        tmp_path / 'again', 2, resume=True, load_from=str(tmp_path / 'hostile.pth')
+    ).train()
     assert not marker.exists()
 
 
 class Hostile:
-
     def __init__(self, marker):
         self.marker = marker
 
     def __reduce__(self):
-        return os.system, (f'touch {self.marker}', )
+        return os.system, (f'touch {self.marker}',)
 
 
 @pytest.mark.parametrize('resume', [True, False])
@@ -174,7 +190,11 @@ def test_a_bad_file_stops_the_run_before_training(tmp_path, resume):
     marker = tmp_path / 'marker'
     torch.save(dict(state_dict={}, meta=Hostile(marker)), tmp_path / 'hostile.pth')
     (tmp_path / 'damaged.pth').write_bytes((tmp_path / 'hostile.pth').read_bytes()[:200])
-    for name, reason in [('hostile', 'system'), ('damaged', 'truncated'), ('missing', 'does not exist')]:
+    for name, reason in [
+        ('hostile', 'system'),
+        ('damaged', 'truncated'),
+        ('missing', 'does not exist'),
+    ]:
         path = str(tmp_path / f'{name}.pth')
         runner = make_runner(tmp_path / 'run', 1, resume=resume, load_from=path)
         with pytest.raises(ConfigurationError, match=reason):
@@ -193,7 +213,7 @@ def test_a_latest_checkpoint_that_is_damaged_stops_the_run(tmp_path):
 def test_a_history_of_another_form_is_named(tmp_path):
     make_runner(tmp_path, 1).train()
     checkpoint = torch.load(tmp_path / 'epoch_1.pth', weights_only=True)
-    checkpoint['message_hub']['log_scalars']['train/loss'] = dict(values=[1.])
+    checkpoint['message_hub']['log_scalars']['train/loss'] = dict(values=[1.0])
     torch.save(checkpoint, tmp_path / 'epoch_1.pth')
     with pytest.raises(ConfigurationError, match='"train/loss"'):
         make_runner(tmp_path, 2, resume=True).train()
@@ -202,5 +222,7 @@ def test_a_history_of_another_form_is_named(tmp_path):
 def test_the_history_in_memory_is_not_touched_by_saving(tmp_path):
     runner = make_runner(tmp_path, 1)
     runner.train()
-    assert all(isinstance(buffer, HistoryBuffer) for buffer in runner.message_hub.log_scalars.values())
+    assert all(
+        isinstance(buffer, HistoryBuffer) for buffer in runner.message_hub.log_scalars.values()
+    )
     runner.train_loop.run()

@@ -13,11 +13,17 @@ from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.evaluation import GradeAccuracy
 from edudistill_mm.registry import METRICS
 
-CURRICULUM = Curriculum.from_cfg(dict(num_classes=6, grades=[
-    dict(name='primary', epochs=1, classes=[0, 1]),
-    dict(name='middle', epochs=1, classes=[2, 3]),
-    dict(name='pause', epochs=1),
-    dict(name='university', epochs=1, classes=[4, 5])]))
+CURRICULUM = Curriculum.from_cfg(
+    dict(
+        num_classes=6,
+        grades=[
+            dict(name='primary', epochs=1, classes=[0, 1]),
+            dict(name='middle', epochs=1, classes=[2, 3]),
+            dict(name='pause', epochs=1),
+            dict(name='university', epochs=1, classes=[4, 5]),
+        ],
+    )
+)
 PRIMARY, MIDDLE, PAUSE, UNIVERSITY = CURRICULUM.grades
 ALL_IN_ONE = Curriculum.from_cfg(dict(num_classes=6, grades=[dict(epochs=1, classes='all')]))
 
@@ -42,7 +48,9 @@ def validation(**right):
     for grade in CURRICULUM.grades:
         for number in range(4 if grade.classes else 0):
             label = grade.classes[number % 2]
-            samples.append(by_label(label, label if number < right.get(grade.name, 0) else (label + 1) % 6))
+            samples.append(
+                by_label(label, label if number < right.get(grade.name, 0) else (label + 1) % 6)
+            )
     return samples
 
 
@@ -54,18 +62,36 @@ def test_registered_by_its_bare_name_and_in_its_own_node():
 def test_only_seen_classes_count():
     metric = GradeAccuracy()
     metric.set_grade(CURRICULUM, PRIMARY)
-    samples = [by_label(0, 0), by_label(1, 0), by_label(1, 1), by_label(0, 5), by_label(4, 0), by_label(2, 2)]
-    assert evaluate(metric, samples) == {'seen/top1': 50, 'seen/top1_primary': 50, 'seen/forgetting': 0}
+    samples = [
+        by_label(0, 0),
+        by_label(1, 0),
+        by_label(1, 1),
+        by_label(0, 5),
+        by_label(4, 0),
+        by_label(2, 2),
+    ]
+    assert evaluate(metric, samples) == {
+        'seen/top1': 50,
+        'seen/top1_primary': 50,
+        'seen/forgetting': 0,
+    }
 
 
 def test_groups_are_those_taught_so_far_and_weigh_by_their_samples():
     metric = GradeAccuracy(prefix='val')
     metric.set_grade(CURRICULUM, MIDDLE)
-    samples = [by_label(0, 0), by_label(1, 1), by_label(2, 3), by_label(3, 3), by_label(2, 0), by_label(5, 5)]
+    samples = [
+        by_label(0, 0),
+        by_label(1, 1),
+        by_label(2, 3),
+        by_label(3, 3),
+        by_label(2, 0),
+        by_label(5, 5),
+    ]
     assert evaluate(metric, samples) == {
         'val/top1': 60,
         'val/top1_primary': 100,
-        'val/top1_middle': pytest.approx(100 / 3)
+        'val/top1_middle': pytest.approx(100 / 3),
     }
 
 
@@ -73,17 +99,17 @@ def test_topk_by_hand():
     metric = GradeAccuracy(topk=[1, 3])
     metric.set_grade(CURRICULUM, MIDDLE)
     samples = [
-        by_score(0, .5, .3, .2, 0, 0, 0),  # first
-        by_score(1, .5, .3, .2, 0, 0, 0),  # second
-        by_score(2, .1, .2, .3, .4, 0, 0),  # second
-        by_score(3, .3, .3, .3, .1, 0, 0),  # fourth
+        by_score(0, 0.5, 0.3, 0.2, 0, 0, 0),  # first
+        by_score(1, 0.5, 0.3, 0.2, 0, 0, 0),  # second
+        by_score(2, 0.1, 0.2, 0.3, 0.4, 0, 0),  # second
+        by_score(3, 0.3, 0.3, 0.3, 0.1, 0, 0),  # fourth
         by_score(4, 0, 0, 0, 0, 1, 0),  # not seen
     ]
     assert evaluate(metric, samples) == {
         'seen/top1': 25,
         'seen/top3': 75,
         'seen/top1_primary': 50,
-        'seen/top1_middle': 0
+        'seen/top1_middle': 0,
     }
 
 
@@ -102,7 +128,9 @@ def test_forgetting_over_a_run():
         metric.set_grade(CURRICULUM, grade)
         results = evaluate(metric, validation(**right))
         assert results['seen/forgetting'] == forgetting
-        assert [results[f'seen/top1_{name}'] for name in right] == [25 * count for count in right.values()]
+        assert [results[f'seen/top1_{name}'] for name in right] == [
+            25 * count for count in right.values()
+        ]
     assert metric.state_dict() == dict(primary=100, middle=100, university=100)
 
 
@@ -157,10 +185,16 @@ def test_a_group_without_samples_has_no_accuracy():
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.integers(0, 2**31), st.integers(1, 40), st.sampled_from([(1, ), (1, 3), (2, 6)]),
-       st.sampled_from(['rounded', 'sharp', 'double']), st.booleans())
+@given(
+    st.integers(0, 2**31),
+    st.integers(1, 40),
+    st.sampled_from([(1,), (1, 3), (2, 6)]),
+    st.sampled_from(['rounded', 'sharp', 'double']),
+    st.booleans(),
+)
 def test_equals_mmpretrain_when_all_classes_are_seen(seed, size, topk, kind, set_grade):
-    """Also with ties (rounded scores), with ties in single precision and with scores that vanish (sharp)."""
+    """Also with ties (rounded scores), with ties in single precision and with scores that vanish
+    (sharp)."""
     generator = torch.Generator().manual_seed(seed)
     scores = torch.rand(size, 6, generator=generator)
     if kind == 'rounded':
@@ -169,8 +203,11 @@ def test_equals_mmpretrain_when_all_classes_are_seen(seed, size, topk, kind, set
         scores = (scores * 2000).softmax(1)
     elif kind == 'double':
         scores = (scores * 3).round().double() + 1e-10 * scores
-    labels = torch.randint(6, (size, ), generator=generator)
-    samples = [DataSample().set_gt_label(label).set_pred_score(score) for label, score in zip(labels, scores)]
+    labels = torch.randint(6, (size,), generator=generator)
+    samples = [
+        DataSample().set_gt_label(label).set_pred_score(score)
+        for label, score in zip(labels, scores)
+    ]
     metric = GradeAccuracy(topk=topk, prefix='accuracy')
     if set_grade:
         metric.set_grade(ALL_IN_ONE, ALL_IN_ONE.grades[0])
@@ -183,7 +220,8 @@ def test_equals_mmpretrain_when_all_classes_are_seen(seed, size, topk, kind, set
 def test_equals_mmpretrain_for_label_predictions():
     samples = [by_label(label, label % 4) for label in range(6)]
     assert evaluate(GradeAccuracy(), samples)['seen/top1'] == pytest.approx(
-        evaluate(Accuracy(), samples)['accuracy/top1'])
+        evaluate(Accuracy(), samples)['accuracy/top1']
+    )
 
 
 @pytest.mark.parametrize('topk', [0, (1, -2), (), '1', 1.5, True, None])
@@ -194,7 +232,9 @@ def test_refuses_topk_that_is_no_number_of_classes(topk):
 
 def test_refuses_topk_beyond_the_classes():
     metric = GradeAccuracy(topk=(1, 7))
-    with pytest.raises(ConfigurationError, match=r'topk is \(1, 7\), but there are only 6 classes'):
+    with pytest.raises(
+        ConfigurationError, match=r'topk is \(1, 7\), but there are only 6 classes'
+    ):
         metric.set_grade(CURRICULUM, PRIMARY)
     with pytest.raises(ConfigurationError, match='only 6 classes'):
         evaluate(metric, [by_score(0, 1, 0, 0, 0, 0, 0)])
@@ -208,5 +248,7 @@ def test_refuses_topk_of_predictions_without_scores():
 def test_refuses_validation_data_without_seen_classes():
     metric = GradeAccuracy()
     metric.set_grade(CURRICULUM, PRIMARY)
-    with pytest.raises(ConfigurationError, match=r"no sample of the seen classes \(grades \['primary'\]\)"):
+    with pytest.raises(
+        ConfigurationError, match=r"no sample of the seen classes \(grades \['primary'\]\)"
+    ):
         evaluate(metric, [by_label(5, 5)])

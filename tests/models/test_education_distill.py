@@ -11,7 +11,8 @@ from edudistill_mm.errors import ConfigurationError
 GRADES = [
     dict(name='low', epochs=1, fragments=1, classes=2, teachers=['low']),
     dict(name='mid', epochs=1, fragments=2, classes=2, teachers=['mid']),
-    dict(name='high', epochs=1, fragments=3, classes=2, teachers=['high'])]
+    dict(name='high', epochs=1, fragments=3, classes=2, teachers=['high']),
+]
 
 
 def one_grade():
@@ -28,8 +29,10 @@ def three_grades(teachers=True):
 
 @pytest.fixture
 def experts(teacher_file):
-    return [dict(name=name, architecture=resnet(2), ckpt=teacher_file(name, 2, seed), classes=name)
-            for seed, name in enumerate(('low', 'mid', 'high'))]
+    return [
+        dict(name=name, architecture=resnet(2), ckpt=teacher_file(name, 2, seed), classes=name)
+        for seed, name in enumerate(('low', 'mid', 'high'))
+    ]
 
 
 @pytest.fixture
@@ -38,8 +41,13 @@ def generalist(teacher_file):
 
 
 def school(experts, distiller=kd_distiller(), **kwargs):
-    cfg = dict(type='EducationDistill', architecture=resnet(), teachers=experts, curriculum=three_grades(),
-               distiller=distiller)
+    cfg = dict(
+        type='EducationDistill',
+        architecture=resnet(),
+        teachers=experts,
+        curriculum=three_grades(),
+        distiller=distiller,
+    )
     return build({**cfg, **kwargs})
 
 
@@ -51,20 +59,31 @@ def grade(model, index):
 def train(model, steps, labels):
     """Train and return the log of each step."""
     model.train()
-    optimizer = OptimWrapper(torch.optim.SGD(model.parameters(), lr=.1, momentum=.9))
+    optimizer = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9))
     log = []
     for step in range(steps):
         batch = dict(inputs=images(len(labels), seed=step), data_samples=samples(labels))
-        log.append({key: float(value) for key, value in model.train_step(batch, optimizer).items()})
+        log.append(
+            {key: float(value) for key, value in model.train_step(batch, optimizer).items()}
+        )
     return log
 
 
-# --------------------------------------------------------------------------------------------- C1
-@pytest.mark.parametrize('distiller', [
-    kd_distiller(), dkd_distiller(),
-    logits_distiller(dict(type='DISTLoss', tau=1.0), names=('logits_S', 'logits_T', '')),
-    logits_distiller(dict(type='WSLD', tau=2.0, num_classes=6), labels=True, names=('student', 'teacher', 'gt_labels')),
-], ids=['kd', 'dkd', 'dist', 'wsld'])
+# ---- C1
+@pytest.mark.parametrize(
+    'distiller',
+    [
+        kd_distiller(),
+        dkd_distiller(),
+        logits_distiller(dict(type='DISTLoss', tau=1.0), names=('logits_S', 'logits_T', '')),
+        logits_distiller(
+            dict(type='WSLD', tau=2.0, num_classes=6),
+            labels=True,
+            names=('student', 'teacher', 'gt_labels'),
+        ),
+    ],
+    ids=['kd', 'dkd', 'dist', 'wsld'],
+)
 def test_one_grade_with_one_generalist_is_mmrazor_bit_for_bit(distiller, generalist):
     common = dict(_scope_='mmrazor', architecture=resnet(), distiller=distiller, **generalist)
     ours = build(dict(common, type='EducationDistill', curriculum=one_grade()))
@@ -80,18 +99,32 @@ def test_one_grade_with_one_generalist_is_mmrazor_bit_for_bit(distiller, general
 
 
 def test_the_weights_of_task_and_distillation_scale_their_losses(generalist):
-    plain = dict(type='EducationDistill', architecture=resnet(), distiller=kd_distiller(), curriculum=one_grade(),
-                 **generalist)
+    plain = dict(
+        type='EducationDistill',
+        architecture=resnet(),
+        distiller=kd_distiller(),
+        curriculum=one_grade(),
+        **generalist,
+    )
     base = train(build(plain), 1, [0, 1])[0]
-    weighed = train(build(dict(plain, task_loss_weight=.3, distill_loss_weight=.7)), 1, [0, 1])[0]
-    assert weighed['student.loss'] == pytest.approx(.3 * base['student.loss'])
-    assert weighed['distill.loss_kd'] == pytest.approx(.7 * base['distill.loss_kd'])
+    weighed = train(build(dict(plain, task_loss_weight=0.3, distill_loss_weight=0.7)), 1, [0, 1])[
+        0
+    ]
+    assert weighed['student.loss'] == pytest.approx(0.3 * base['student.loss'])
+    assert weighed['distill.loss_kd'] == pytest.approx(0.7 * base['distill.loss_kd'])
     assert weighed['loss'] == pytest.approx(weighed['student.loss'] + weighed['distill.loss_kd'])
 
 
 def test_stopping_distillation_stops_paying_for_the_teacher(generalist):
-    model = build(dict(type='EducationDistill', architecture=resnet(), distiller=kd_distiller(),
-                       curriculum=one_grade(), **generalist))
+    model = build(
+        dict(
+            type='EducationDistill',
+            architecture=resnet(),
+            distiller=kd_distiller(),
+            curriculum=one_grade(),
+            **generalist,
+        )
+    )
     calls = []
     model.faculty.teachers[0].network.register_forward_hook(lambda *_: calls.append(1))
     train(model, 1, [0, 1])
@@ -99,10 +132,11 @@ def test_stopping_distillation_stops_paying_for_the_teacher(generalist):
     assert 'distill.loss_kd' not in train(model, 1, [0, 1])[0] and calls == [1]
 
 
-# --------------------------------------------------------------------------------------------- C5, C6, C7
+# ---- C5, C6, C7
 def kl(student, teacher, tau=4.0):
     return tau**2 * functional.kl_div(
-        (student / tau).log_softmax(1), (teacher / tau).softmax(1), reduction='batchmean')
+        (student / tau).log_softmax(1), (teacher / tau).softmax(1), reduction='batchmean'
+    )
 
 
 @pytest.mark.parametrize('index', [0, 1, 2])
@@ -112,37 +146,54 @@ def test_each_expert_speaks_in_its_own_classes_at_every_grade(experts, index):
     x = images(3)
     losses = model.loss(x, samples(labels))
     scores = model.student(x)
-    expected = torch.tensor(0.)
-    for number, teacher in enumerate(model.faculty.teachers[:index + 1]):
+    expected = torch.tensor(0.0)
+    for number, teacher in enumerate(model.faculty.teachers[: index + 1]):
         rows = labels // 2 == number
         if rows.any():
             columns = list(teacher.classes.classes)
-            expected = expected + rows.float().mean() * kl(scores[rows][:, columns], teacher.network(x[rows]))
+            expected = expected + rows.float().mean() * kl(
+                scores[rows][:, columns], teacher.network(x[rows])
+            )
     assert torch.allclose(losses['distill.loss_kd'], expected, rtol=1e-5)
     seen = list(model.grade.seen)
-    assert torch.allclose(losses['student.loss'], functional.cross_entropy(scores[:, seen], labels))
+    assert torch.allclose(
+        losses['student.loss'], functional.cross_entropy(scores[:, seen], labels)
+    )
 
 
 def test_labels_are_numbered_within_the_experts_classes(experts):
     from mmrazor.models.losses import DKDLoss
+
     model = grade(school(experts, dkd_distiller()), 1).eval()
     x, labels = images(4), torch.tensor([3, 0, 2, 1])
     scores, (low, mid, _) = model.student(x), model.faculty.teachers
     loss = DKDLoss(tau=4.0, beta=2.0, reduction='batchmean')
-    expected = .5 * loss(scores[[1, 3]][:, [0, 1]], low.network(x[[1, 3]]), torch.tensor([0, 1])) + \
-        .5 * loss(scores[[0, 2]][:, [2, 3]], mid.network(x[[0, 2]]), torch.tensor([1, 0]))
+    expected = 0.5 * loss(
+        scores[[1, 3]][:, [0, 1]], low.network(x[[1, 3]]), torch.tensor([0, 1])
+    ) + 0.5 * loss(scores[[0, 2]][:, [2, 3]], mid.network(x[[0, 2]]), torch.tensor([1, 0]))
     assert torch.allclose(model.loss(x, samples(labels))['distill.loss_kd'], expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize('index', [0, 1, 2])
 def test_a_generalist_is_restricted_to_the_classes_taught(generalist, index):
-    model = build(dict(type='EducationDistill', architecture=resnet(), distiller=dkd_distiller(),
-                       curriculum=three_grades(teachers=False), **generalist))
+    model = build(
+        dict(
+            type='EducationDistill',
+            architecture=resnet(),
+            distiller=dkd_distiller(),
+            curriculum=three_grades(teachers=False),
+            **generalist,
+        )
+    )
     model = grade(model, index).eval()
     from mmrazor.models.losses import DKDLoss
+
     seen, x, labels = list(model.grade.seen), images(2), [0, 1]
     expected = DKDLoss(tau=4.0, beta=2.0, reduction='batchmean')(
-        model.student(x)[:, seen], model.faculty.teachers[0].network(x)[:, seen], torch.tensor(labels))
+        model.student(x)[:, seen],
+        model.faculty.teachers[0].network(x)[:, seen],
+        torch.tensor(labels),
+    )
     assert torch.allclose(model.loss(x, samples(labels))['distill.loss_kd'], expected, rtol=1e-5)
 
 
@@ -155,21 +206,29 @@ def test_an_expert_may_order_its_classes_as_its_head_does(experts):
 
 
 def test_losses_that_build_one_hot_labels_are_told_the_experts_number_of_classes(experts):
-    distiller = logits_distiller(dict(type='WSLD', tau=2.0), labels=True, names=('student', 'teacher', 'gt_labels'))
+    distiller = logits_distiller(
+        dict(type='WSLD', tau=2.0), labels=True, names=('student', 'teacher', 'gt_labels')
+    )
     model = grade(school(experts, distiller), 2).eval()
     from mmrazor.models.losses import WSLD
+
     x = images(2)
     expected = WSLD(tau=2.0, num_classes=2)(
-        model.student(x)[:, [4, 5]], model.faculty.teachers[2].network(x), torch.tensor([1, 0]))
+        model.student(x)[:, [4, 5]], model.faculty.teachers[2].network(x), torch.tensor([1, 0])
+    )
     assert torch.allclose(model.loss(x, samples([5, 4]))['distill.loss_kd'], expected, rtol=1e-5)
 
 
 def test_the_student_runs_once_and_the_experts_share_the_batch(experts):
     model = grade(school(experts), 2)
     sizes = {'student': [], 'low': [], 'mid': [], 'high': []}
-    model.student.backbone.register_forward_hook(lambda m, i, o: sizes['student'].append(len(i[0])))
+    model.student.backbone.register_forward_hook(
+        lambda m, i, o: sizes['student'].append(len(i[0]))
+    )
     for teacher in model.faculty.teachers:
-        teacher.network.register_forward_hook(lambda m, i, o, name=teacher.name: sizes[name].append(len(i[0])))
+        teacher.network.register_forward_hook(
+            lambda m, i, o, name=teacher.name: sizes[name].append(len(i[0]))
+        )
     model.loss(images(6), samples([0, 2, 2, 5, 4, 2]))
     assert sizes == {'student': [6], 'low': [1], 'mid': [3], 'high': [2]}
 
@@ -190,12 +249,16 @@ def feature_distiller():
         cfg['student_recorders'][f'f{stage}'] = source
         cfg['teacher_recorders'][f'f{stage}'] = source
         cfg.setdefault('connectors', {})[f'c{stage}'] = dict(
-            type='ConvModuleConnector', in_channel=4 * 2**(stage - 1), out_channel=4 * 2**(stage - 1),
-            norm_cfg=dict(type='BN'))
+            type='ConvModuleConnector',
+            in_channel=4 * 2 ** (stage - 1),
+            out_channel=4 * 2 ** (stage - 1),
+            norm_cfg=dict(type='BN'),
+        )
         cfg['distill_losses'][f'loss_f{stage}'] = dict(type='L2Loss', loss_weight=1.0)
         cfg['loss_forward_mappings'][f'loss_f{stage}'] = dict(
             s_feature=dict(from_student=True, recorder=f'f{stage}', connector=f'c{stage}'),
-            t_feature=dict(from_student=False, recorder=f'f{stage}'))
+            t_feature=dict(from_student=False, recorder=f'f{stage}'),
+        )
     return cfg
 
 
@@ -207,7 +270,9 @@ def test_a_feature_loss_sleeps_until_its_fragment_exists(experts):
     model.train()
     for index, names in enumerate(awake):
         losses = grade(model, index).loss(images(2), samples([0, 1]))
-        assert [name for name in losses if name.startswith('distill')] == [f'distill.{name}' for name in names]
+        assert [name for name in losses if name.startswith('distill')] == [
+            f'distill.{name}' for name in names
+        ]
 
 
 def test_the_connectors_of_an_awake_loss_get_gradients_and_each_teacher_has_its_own(experts):
@@ -215,19 +280,23 @@ def test_the_connectors_of_an_awake_loss_get_gradients_and_each_teacher_has_its_
     sum(model.loss(images(3), samples([0, 2, 4])).values()).backward()
     for name in ('low', 'mid', 'high'):
         parameters = dict(model.distillers[name].connectors.named_parameters())
-        assert parameters and all(p.grad is not None and p.grad.abs().sum() > 0 for p in parameters.values())
+        assert parameters and all(
+            p.grad is not None and p.grad.abs().sum() > 0 for p in parameters.values()
+        )
 
 
 def test_a_feature_loss_compares_the_rows_of_its_teacher(experts):
     model = grade(school(experts, feature_distiller()), 1).eval()
     x, records = images(3), {}
     handle = model.student.backbone.layer2[1].conv2.register_forward_hook(
-        lambda m, i, o: records.update(student=o.clone()))
+        lambda m, i, o: records.update(student=o.clone())
+    )
     model.student(x)
     handle.remove()
     teacher = model.faculty.teachers[1]
     handle = teacher.network.backbone.layer2[1].conv2.register_forward_hook(
-        lambda m, i, o: records.update(teacher=o.clone()))
+        lambda m, i, o: records.update(teacher=o.clone())
+    )
     teacher.network(x[[0, 2]])
     handle.remove()
     distiller = model.distillers['mid']
@@ -236,12 +305,20 @@ def test_a_feature_loss_compares_the_rows_of_its_teacher(experts):
     low = model.distillers['low']
     first = model.faculty.teachers[0]
     handle = first.network.backbone.layer2[1].conv2.register_forward_hook(
-        lambda m, i, o: records.update(first=o.clone()))
+        lambda m, i, o: records.update(first=o.clone())
+    )
     first.network(x[[1]])
     handle.remove()
-    expected = expected + low.distill_losses['loss_f2'](
-        low.connectors['c2'](records['student'][[1]]), records['first']) / 3
-    assert torch.allclose(model.loss(x, samples([2, 0, 3]))['distill.loss_f2'], expected, rtol=1e-4)
+    expected = (
+        expected
+        + low.distill_losses['loss_f2'](
+            low.connectors['c2'](records['student'][[1]]), records['first']
+        )
+        / 3
+    )
+    assert torch.allclose(
+        model.loss(x, samples([2, 0, 3]))['distill.loss_f2'], expected, rtol=1e-4
+    )
 
 
 def test_no_graph_of_a_step_outlives_it(experts):
@@ -252,12 +329,14 @@ def test_no_graph_of_a_step_outlives_it(experts):
             assert all(not recorder.data_buffer for recorder in recorders.recorders.values())
 
 
-# --------------------------------------------------------------------------------------------- C4, C9
+# ---- C4, C9
 def test_no_tensor_of_a_teacher_is_in_parameters_buffers_or_state(experts):
     model = school(experts)
     owned = {id(t) for t in [*model.parameters(), *model.buffers()]}
     for teacher in model.faculty.teachers:
-        assert not owned & {id(t) for t in [*teacher.network.parameters(), *teacher.network.buffers()]}
+        assert not owned & {
+            id(t) for t in [*teacher.network.parameters(), *teacher.network.buffers()]
+        }
     student = {f'architecture.{name}' for name in model.student.state_dict()}
     assert set(model.state_dict()) == student
 
@@ -265,14 +344,18 @@ def test_no_tensor_of_a_teacher_is_in_parameters_buffers_or_state(experts):
 def test_a_copy_of_the_model_shares_its_teachers(experts):
     model = school(experts)
     twin = copy.deepcopy(model)
-    for mine, yours in ((model.faculty.teachers, twin.faculty.teachers),
-                        (model.active_teachers, twin.active_teachers),
-                        ([v.teacher for v in model._views.values()], [v.teacher for v in twin._views.values()])):
+    for mine, yours in (
+        (model.faculty.teachers, twin.faculty.teachers),
+        (model.active_teachers, twin.active_teachers),
+        ([v.teacher for v in model._views.values()], [v.teacher for v in twin._views.values()]),
+    ):
         assert mine and all(one is other for one, other in zip(mine, yours))
     twin.student.head.fc.weight.data.add_(1)
     assert not torch.equal(twin.student.head.fc.weight, model.student.head.fc.weight)
     x = images(2)
-    assert torch.equal(twin.student.student.backbone.conv1.weight, twin.student.backbone.conv1.weight)
+    assert torch.equal(
+        twin.student.student.backbone.conv1.weight, twin.student.backbone.conv1.weight
+    )
     assert twin.student.student.head is twin.student.head and twin.student(x).shape == (2, 6)
 
 
@@ -283,16 +366,23 @@ def test_moving_the_model_moves_its_teachers(experts):
 
 def test_state_names_and_shapes_are_the_same_at_every_grade(experts):
     model = school(experts, feature_distiller())
-    layouts = [[(n, t.shape) for n, t in grade(model, i).state_dict().items()] for i in (0, 1, 2, 0)]
+    layouts = [
+        [(n, t.shape) for n, t in grade(model, i).state_dict().items()] for i in (0, 1, 2, 0)
+    ]
     assert all(layout == layouts[0] for layout in layouts)
     assert any(name.startswith('distillers.mid.connectors.c3') for name, _ in layouts[0])
 
 
-# --------------------------------------------------------------------------------------------- heads
-@pytest.mark.parametrize('loss', [
-    dict(type='LabelSmoothLoss', label_smooth_val=.1, mode='classy_vision'),
-    dict(type='LabelSmoothLoss', label_smooth_val=.1, mode='original', num_classes=6),
-    dict(type='CrossEntropyLoss', class_weight=[1., 2., 3., 4., 5., 6.])], ids=['smooth', 'smooth6', 'weighted'])
+# ---- heads
+@pytest.mark.parametrize(
+    'loss',
+    [
+        dict(type='LabelSmoothLoss', label_smooth_val=0.1, mode='classy_vision'),
+        dict(type='LabelSmoothLoss', label_smooth_val=0.1, mode='original', num_classes=6),
+        dict(type='CrossEntropyLoss', class_weight=[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]),
+    ],
+    ids=['smooth', 'smooth6', 'weighted'],
+)
 def test_a_loss_that_knows_the_number_of_classes_learns_it_at_each_grade(experts, loss):
     model = school(experts, architecture=resnet(loss=loss)).eval()
     plain = build(resnet(loss=loss)).eval()
@@ -300,26 +390,40 @@ def test_a_loss_that_knows_the_number_of_classes_learns_it_at_each_grade(experts
         grade(model, index)
         count = len(model.grade.seen)
         if loss['type'] == 'LabelSmoothLoss':
-            smooth = torch.full((2, count), .1 / count if loss['mode'] == 'original' else .1 / (count * 1.1))
-            hard = .9 + .1 / count if loss['mode'] == 'original' else (1 + .1 / count) / 1.1
+            smooth = torch.full(
+                (2, count), 0.1 / count if loss['mode'] == 'original' else 0.1 / (count * 1.1)
+            )
+            hard = 0.9 + 0.1 / count if loss['mode'] == 'original' else (1 + 0.1 / count) / 1.1
             smooth[[0, 1], labels] = hard
             expected = -(smooth * model.student(images(2))[:, :count].log_softmax(1)).sum(1).mean()
         else:
             weight = torch.tensor(loss['class_weight'][:count])
             expected = functional.cross_entropy(
-                model.student(images(2))[:, :count], torch.tensor(labels), weight=weight, reduction='none').mean()
-        assert torch.allclose(model.loss(images(2), samples(labels))['student.loss'], expected, rtol=1e-5)
+                model.student(images(2))[:, :count],
+                torch.tensor(labels),
+                weight=weight,
+                reduction='none',
+            ).mean()
+        assert torch.allclose(
+            model.loss(images(2), samples(labels))['student.loss'], expected, rtol=1e-5
+        )
     plain.load_state_dict(model.student.state_dict(), strict=False)
-    assert torch.equal(plain(images(2), samples([5, 2]), mode='loss')['loss'],
-                       model.loss(images(2), samples([5, 2]))['student.loss'])
+    assert torch.equal(
+        plain(images(2), samples([5, 2]), mode='loss')['loss'],
+        model.loss(images(2), samples([5, 2]))['student.loss'],
+    )
 
 
 def test_top_k_beyond_the_classes_taught_is_left_out_of_the_training_log(experts):
     cfg = resnet()
     cfg['head'].update(topk=(1, 5), cal_acc=True)
     model = school(experts, architecture=cfg)
-    names = [sorted(name for name in grade(model, index).loss(images(2), samples([0, 1])) if 'top' in name)
-             for index in (0, 2)]
+    names = [
+        sorted(
+            name for name in grade(model, index).loss(images(2), samples([0, 1])) if 'top' in name
+        )
+        for index in (0, 2)
+    ]
     assert names == [[], ['student.accuracy_top-1', 'student.accuracy_top-5']]
 
 
@@ -335,22 +439,34 @@ def test_inputs_of_the_classifier_sleep_until_it_is_the_students_own(experts):
     cfg['distill_losses']['loss_feature'] = dict(type='L2Loss')
     cfg['loss_forward_mappings']['loss_feature'] = dict(
         s_feature=dict(from_student=True, recorder='feature', data_idx=0),
-        t_feature=dict(from_student=False, recorder='feature', data_idx=0))
+        t_feature=dict(from_student=False, recorder='feature', data_idx=0),
+    )
     model = school(experts, cfg)
-    assert [grade(model, index).losses_asleep for index in range(3)] == [['loss_feature'], ['loss_feature'], []]
+    assert [grade(model, index).losses_asleep for index in range(3)] == [
+        ['loss_feature'],
+        ['loss_feature'],
+        [],
+    ]
 
 
 def test_a_reference_with_a_loss_of_its_own_hands_labels_to_the_distiller(experts):
-    own = dict(type='FragmentedStudent', student=resnet(),
-               reference=dict(type='TeachingReference', loss=dict(type='CrossEntropyLoss', loss_weight=2.0)))
+    own = dict(
+        type='FragmentedStudent',
+        student=resnet(),
+        reference=dict(
+            type='TeachingReference', loss=dict(type='CrossEntropyLoss', loss_weight=2.0)
+        ),
+    )
     model = school(experts, dkd_distiller(), architecture=own)
     for index in range(3):
         assert grade(model, index).losses_awake == ['loss_kd']
         assert model.loss(images(2), samples([0, 1]))['distill.loss_kd'] > 0
 
 
-@pytest.mark.parametrize('recorder', [
-    dict(type='MethodOutputs', source='mmpretrain.models.heads.LinearClsHead.forward')])
+@pytest.mark.parametrize(
+    'recorder',
+    [dict(type='MethodOutputs', source='mmpretrain.models.heads.LinearClsHead.forward')],
+)
 def test_recorders_of_methods_serve_several_teachers(experts, recorder):
     cfg = kd_distiller()
     cfg['student_recorders']['fc'] = recorder
@@ -361,8 +477,15 @@ def test_recorders_of_methods_serve_several_teachers(experts, recorder):
 
 def test_a_teacher_of_a_single_class_taught_so_far_waits(generalist):
     grades = [dict(epochs=1, fragments=1, classes=1), dict(epochs=1, fragments=3, classes='all')]
-    model = build(dict(type='EducationDistill', architecture=resnet(), distiller=dkd_distiller(),
-                       curriculum=dict(num_classes=6, grades=grades), **generalist))
+    model = build(
+        dict(
+            type='EducationDistill',
+            architecture=resnet(),
+            distiller=dkd_distiller(),
+            curriculum=dict(num_classes=6, grades=grades),
+            **generalist,
+        )
+    )
     assert grade(model, 0).active_teachers == [] and len(grade(model, 1).active_teachers) == 1
     assert set(grade(model, 0).loss(images(2), samples([0, 0]))) == {'student.loss'}
 
@@ -383,7 +506,7 @@ def test_a_rehearsal_leaves_no_trace_in_the_distiller(experts):
                 assert buffer == 0
 
 
-# --------------------------------------------------------------------------------------------- C11
+# ---- C11
 def wrong_width():
     cfg = feature_distiller()
     cfg['connectors']['c2']['out_channel'] = 5
@@ -396,28 +519,58 @@ def missing_source(source, side='student_recorders', kind='ModuleOutputs'):
     return cfg
 
 
-@pytest.mark.parametrize('change, words', [
-    (dict(curriculum=None), ['model.curriculum is missing']),
-    (dict(distiller=None), ['model.distiller is missing']),
-    (dict(teacher=resnet()), ['"teacher" and "teachers"']),
-    (dict(teachers=None, teacher_ckpt='x.pth'), ['teacher_ckpt', 'without model.teacher']),
-    (dict(teacher_trainable=True), ['teacher_trainable', 'True']),
-    (dict(task_loss_weight=-1), ['task_loss_weight', '-1']),
-    (dict(distill_loss_weight='1'), ['distill_loss_weight', "'1'"]),
-    (dict(distiller=missing_source('head.fcc')), ['head.fcc', 'did you mean "head.fc"', 'student_recorders.fc']),
-    (dict(distiller=missing_source('backbone.layer4', 'teacher_recorders')),
-     ['backbone.layer4', 'did you mean "backbone.layer', 'teacher_recorders.fc']),
-    (dict(distiller=missing_source('head.loss_module', 'teacher_recorders', 'ModuleInputs')),
-     ['head.loss_module', 'never runs', '"low"']),
-    (dict(distiller=missing_source('data_preprocessor', kind='ModuleInputs')), ['loss_kd', 'never wake up']),
-    (dict(distiller=logits_distiller(dict(type='KLDivergense'))), ['KLDivergense', 'did you mean "KLDivergence"']),
-    (dict(architecture=dict(type='FragmentedStudent', student=resnet(), fragments=['layer1', 'layer3'])),
-     ['2 fragments', 'fragments=3']),
-    (dict(architecture=resnet(7)), ['7 outputs', '6']),
-    (dict(distiller=wrong_width()), ['losses of grade "mid" cannot be computed', '5']),
-    (dict(distiller=missing_source('no.such.module.Class.forward', kind='MethodOutputs')), ['distiller', 'no.such']),
-    (dict(architecture=resnet(loss=dict(type='CrossEntropyLoss', use_sigmoid=True))), ['loss']),
-])
+@pytest.mark.parametrize(
+    'change, words',
+    [
+        (dict(curriculum=None), ['model.curriculum is missing']),
+        (dict(distiller=None), ['model.distiller is missing']),
+        (dict(teacher=resnet()), ['"teacher" and "teachers"']),
+        (dict(teachers=None, teacher_ckpt='x.pth'), ['teacher_ckpt', 'without model.teacher']),
+        (dict(teacher_trainable=True), ['teacher_trainable', 'True']),
+        (dict(task_loss_weight=-1), ['task_loss_weight', '-1']),
+        (dict(distill_loss_weight='1'), ['distill_loss_weight', "'1'"]),
+        (
+            dict(distiller=missing_source('head.fcc')),
+            ['head.fcc', 'did you mean "head.fc"', 'student_recorders.fc'],
+        ),
+        (
+            dict(distiller=missing_source('backbone.layer4', 'teacher_recorders')),
+            ['backbone.layer4', 'did you mean "backbone.layer', 'teacher_recorders.fc'],
+        ),
+        (
+            dict(
+                distiller=missing_source('head.loss_module', 'teacher_recorders', 'ModuleInputs')
+            ),
+            ['head.loss_module', 'never runs', '"low"'],
+        ),
+        (
+            dict(distiller=missing_source('data_preprocessor', kind='ModuleInputs')),
+            ['loss_kd', 'never wake up'],
+        ),
+        (
+            dict(distiller=logits_distiller(dict(type='KLDivergense'))),
+            ['KLDivergense', 'did you mean "KLDivergence"'],
+        ),
+        (
+            dict(
+                architecture=dict(
+                    type='FragmentedStudent', student=resnet(), fragments=['layer1', 'layer3']
+                )
+            ),
+            ['2 fragments', 'fragments=3'],
+        ),
+        (dict(architecture=resnet(7)), ['7 outputs', '6']),
+        (dict(distiller=wrong_width()), ['losses of grade "mid" cannot be computed', '5']),
+        (
+            dict(distiller=missing_source('no.such.module.Class.forward', kind='MethodOutputs')),
+            ['distiller', 'no.such'],
+        ),
+        (
+            dict(architecture=resnet(loss=dict(type='CrossEntropyLoss', use_sigmoid=True))),
+            ['loss'],
+        ),
+    ],
+)
 def test_a_mistake_is_one_sentence_that_names_the_key(experts, change, words):
     with pytest.raises(ConfigurationError) as error:
         school(experts, **change)
@@ -426,13 +579,30 @@ def test_a_mistake_is_one_sentence_that_names_the_key(experts, change, words):
 
 
 def test_mixing_augmentations_are_refused_with_experts_only(experts, generalist):
-    mixing = dict(resnet(), train_cfg=dict(augments=dict(type='Mixup', alpha=.5)),
-                  data_preprocessor=dict(num_classes=6))
+    mixing = dict(
+        resnet(),
+        train_cfg=dict(augments=dict(type='Mixup', alpha=0.5)),
+        data_preprocessor=dict(num_classes=6),
+    )
     with pytest.raises(ConfigurationError, match='batch_augments'):
         school(experts, architecture=mixing)
     with pytest.raises(ConfigurationError, match='losses of grade "grade1" cannot be computed'):
-        build(dict(type='EducationDistill', architecture=mixing, distiller=dkd_distiller(), curriculum=one_grade(),
-                   **generalist))
-    model = build(dict(type='EducationDistill', architecture=mixing, distiller=kd_distiller(),
-                       curriculum=one_grade(), **generalist))
+        build(
+            dict(
+                type='EducationDistill',
+                architecture=mixing,
+                distiller=dkd_distiller(),
+                curriculum=one_grade(),
+                **generalist,
+            )
+        )
+    model = build(
+        dict(
+            type='EducationDistill',
+            architecture=mixing,
+            distiller=kd_distiller(),
+            curriculum=one_grade(),
+            **generalist,
+        )
+    )
     assert train(model, 1, [0, 1])[0]['distill.loss_kd'] > 0

@@ -7,9 +7,14 @@ from edudistill_mm.curriculum import Curriculum
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.models.teachers import Faculty
 
-CURRICULUM = dict(num_classes=6, grades=[
-    dict(name='low', epochs=1, fragments=1, classes=2), dict(name='mid', epochs=1, fragments=1, classes=2),
-    dict(name='high', epochs=1, fragments=1, classes=2)])
+CURRICULUM = dict(
+    num_classes=6,
+    grades=[
+        dict(name='low', epochs=1, fragments=1, classes=2),
+        dict(name='mid', epochs=1, fragments=1, classes=2),
+        dict(name='high', epochs=1, fragments=1, classes=2),
+    ],
+)
 
 
 def faculty_of(teachers, names=None):
@@ -23,30 +28,42 @@ def experts(teacher_file):
     """Three experts, one a grade, and a generalist."""
     teachers = [
         dict(name=name, architecture=resnet(2), ckpt=teacher_file(name, 2, seed), classes=name)
-        for seed, name in enumerate(('low', 'mid', 'high'))]
-    return teachers + [dict(name='all', architecture=resnet(6), ckpt=teacher_file('all', 6, 9), weight=3.0)]
+        for seed, name in enumerate(('low', 'mid', 'high'))
+    ]
+    return teachers + [
+        dict(name='all', architecture=resnet(6), ckpt=teacher_file('all', 6, 9), weight=3.0)
+    ]
 
 
 def test_each_sample_goes_to_the_teachers_of_its_class(experts):
     faculty = faculty_of(experts[:3])
     lessons = faculty.assign(faculty.teachers, torch.tensor([5, 0, 1, 0, 4, 0]))
-    assert {lesson.teacher.name: lesson.rows.tolist() for lesson in lessons} == {'low': [1, 2, 3, 5], 'high': [0, 4]}
+    assert {lesson.teacher.name: lesson.rows.tolist() for lesson in lessons} == {
+        'low': [1, 2, 3, 5],
+        'high': [0, 4],
+    }
     assert {lesson.teacher.name: round(float(lesson.share), 6) for lesson in lessons} == {
-        'low': round(4 / 6, 6), 'high': round(2 / 6, 6)}
+        'low': round(4 / 6, 6),
+        'high': round(2 / 6, 6),
+    }
 
 
 def test_teachers_that_share_a_sample_share_its_weight(experts):
     faculty = faculty_of(experts)
     low, _, _, everyone = faculty.teachers
     lessons = faculty.assign([low, everyone], torch.tensor([0, 1, 2, 3]))
-    # Rows 0 and 1: low 1/4, all 3/4; rows 2 and 3: all alone. Shares of four rows: (1/4 + 1/4) / 4 and the rest.
-    assert [(lesson.teacher.name, float(lesson.share)) for lesson in lessons] == [('low', .125), ('all', .875)]
+    # Rows 0 and 1: low 1/4, all 3/4; rows 2 and 3: all alone. Shares of four rows: (1/4 + 1/4) / 4
+    # and the rest.
+    assert [(lesson.teacher.name, float(lesson.share)) for lesson in lessons] == [
+        ('low', 0.125),
+        ('all', 0.875),
+    ]
     assert lessons[0].rows.tolist() == [0, 1] and lessons[1].rows is None
 
 
 def test_a_generalist_alone_gets_the_batch_as_it_is(experts):
     faculty = faculty_of(experts)
-    lesson, = faculty.assign(faculty.teachers[3:], torch.tensor([0, 5]))
+    (lesson,) = faculty.assign(faculty.teachers[3:], torch.tensor([0, 5]))
     assert lesson.rows is None and lesson.share is None
     batch = images(2)
     assert lesson.select(batch) is batch
@@ -55,14 +72,16 @@ def test_a_generalist_alone_gets_the_batch_as_it_is(experts):
 def test_generalists_share_batches_without_hard_labels_by_weight(experts):
     faculty = faculty_of(experts[3:] + [dict(experts[3], name='second', weight=1.0)])
     lessons = faculty.assign(faculty.teachers, None)
-    assert [float(lesson.share) for lesson in lessons] == [.75, .25]
+    assert [float(lesson.share) for lesson in lessons] == [0.75, 0.25]
 
 
 def test_three_experts_on_one_batch_run_each_image_once(experts):
     faculty = faculty_of(experts[:3])
     seen = []
     for teacher in faculty.teachers:
-        teacher.network.register_forward_hook(lambda module, inputs, output: seen.append(len(inputs[0])))
+        teacher.network.register_forward_hook(
+            lambda module, inputs, output: seen.append(len(inputs[0]))
+        )
     labels, batch = torch.arange(6).repeat(3), images(18)
     for lesson in faculty.assign(faculty.teachers, labels):
         lesson.teacher.teach(lesson.select(batch))
@@ -85,6 +104,7 @@ def test_no_module_of_a_teacher_overwrites_its_input(experts):
 
 def test_a_checkpoint_names_its_teachers(experts):
     import hashlib
+
     first = faculty_of(experts[:3]).describe()[0]
     with open(experts[0]['ckpt'], 'rb') as file:
         digest = hashlib.sha256(file.read()).hexdigest()
@@ -93,6 +113,7 @@ def test_a_checkpoint_names_its_teachers(experts):
 
 def test_pretrained_through_init_cfg_counts_as_a_checkpoint(experts):
     import copy
+
     architecture = copy.deepcopy(experts[0]['architecture'])
     architecture['init_cfg'] = dict(type='Pretrained', checkpoint=experts[0]['ckpt'])
     with_ckpt = faculty_of(experts[:3]).teachers[0].teach(images(2))
@@ -106,18 +127,21 @@ def test_a_list_of_classes_keeps_the_order_of_the_teachers_outputs(experts):
     assert teacher.classes.positions(torch.device('cpu')).tolist() == [-1, 1, -1, 0, -1, -1]
 
 
-@pytest.mark.parametrize('change, words', [
-    (dict(classes=[0, 1, 2]), ['teachers[0]', '3 classes', '2 outputs']),
-    (dict(classes='lwo'), ['teachers[0].classes', 'lwo', 'low']),
-    (dict(ckpt=None), ['no checkpoint', 'teachers[0].ckpt', 'train_teachers']),
-    (dict(ckpt='nowhere.pth'), ['nowhere.pth']),
-    (dict(ckpt=5), ['teachers[0].ckpt', '5']),
-    (dict(weight=0), ['teachers[0].weight', '0']),
-    (dict(weight=True), ['teachers[0].weight', 'True']),
-    (dict(chkpt='x'), ['"chkpt"', 'did you mean "ckpt"']),
-    (dict(name='a.b'), ['teachers[0].name', 'a.b']),
-    (dict(architecture=resnet(6)), ['does not fit', 'head.fc']),
-])
+@pytest.mark.parametrize(
+    'change, words',
+    [
+        (dict(classes=[0, 1, 2]), ['teachers[0]', '3 classes', '2 outputs']),
+        (dict(classes='lwo'), ['teachers[0].classes', 'lwo', 'low']),
+        (dict(ckpt=None), ['no checkpoint', 'teachers[0].ckpt', 'train_teachers']),
+        (dict(ckpt='nowhere.pth'), ['nowhere.pth']),
+        (dict(ckpt=5), ['teachers[0].ckpt', '5']),
+        (dict(weight=0), ['teachers[0].weight', '0']),
+        (dict(weight=True), ['teachers[0].weight', 'True']),
+        (dict(chkpt='x'), ['"chkpt"', 'did you mean "ckpt"']),
+        (dict(name='a.b'), ['teachers[0].name', 'a.b']),
+        (dict(architecture=resnet(6)), ['does not fit', 'head.fc']),
+    ],
+)
 def test_a_wrong_teacher_is_one_sentence_that_names_the_key(experts, change, words):
     with pytest.raises(ConfigurationError) as error:
         faculty_of([{**experts[0], **change}])

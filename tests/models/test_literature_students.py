@@ -40,11 +40,21 @@ STUDENTS = {
     'vgg13': (vgg(13), 512, 9_462_180, 8, VGG),
     'vgg16': (vgg(16), 512, 14_774_436, 8, VGG),
     'vgg19': (vgg(19), 512, 20_086_692, 8, VGG),
-    'MobileNetV2': (dict(type='CIFARMobileNetV2'), 1280, 812_836, 16,
-                    ['layer2', 'layer3', 'layer5', 'conv2']),
+    'MobileNetV2': (
+        dict(type='CIFARMobileNetV2'),
+        1280,
+        812_836,
+        16,
+        ['layer2', 'layer3', 'layer5', 'conv2'],
+    ),
     'ShuffleV1': (dict(type='CIFARShuffleNetV1'), 960, 949_258, 8, THREE),
-    'ShuffleV2': (dict(type='CIFARShuffleNetV2'), 1024, 1_355_528, 8,
-                  ['layers.0', 'layers.1', 'layers.3']),
+    'ShuffleV2': (
+        dict(type='CIFARShuffleNetV2'),
+        1024,
+        1_355_528,
+        8,
+        ['layers.0', 'layers.1', 'layers.3'],
+    ),
 }
 
 
@@ -68,7 +78,8 @@ def test_the_last_grade_of_a_student_of_the_literature_is_the_plain_network(name
         plain.train(mode)
         student.train(mode)
         ours, theirs = (
-            model(x, samples([1, 5]), mode='loss')['loss'] for model in (student, plain))
+            model(x, samples([1, 5]), mode='loss')['loss'] for model in (student, plain)
+        )
         assert torch.equal(ours, theirs)
         assert torch.equal(student(x), plain(x))
     ours.backward()
@@ -77,27 +88,40 @@ def test_the_last_grade_of_a_student_of_the_literature_is_the_plain_network(name
         assert torch.equal(p.grad, q.grad), name
 
 
-@pytest.mark.parametrize('network', [
-    backbones.CIFARWideResNet(16, 2), backbones.CIFARVGG(8), backbones.CIFARMobileNetV2(),
-], ids=lambda network: type(network).__name__)
+@pytest.mark.parametrize(
+    'network',
+    [
+        backbones.CIFARWideResNet(16, 2),
+        backbones.CIFARVGG(8),
+        backbones.CIFARMobileNetV2(),
+    ],
+    ids=lambda network: type(network).__name__,
+)
 def test_convolutions_start_from_kaimings_distribution(network):
     torch.manual_seed(0)
     network.init_weights()
     convolutions = [m for m in network.modules() if isinstance(m, torch.nn.Conv2d)]
     conv = max(convolutions, key=lambda m: m.weight.numel())
-    expected = math.sqrt(2 / (conv.out_channels * conv.kernel_size[0]**2))
+    expected = math.sqrt(2 / (conv.out_channels * conv.kernel_size[0] ** 2))
     assert conv.weight.std().item() == pytest.approx(expected, rel=0.05)
     assert all(m.bias is None or m.bias.eq(0).all() for m in convolutions)
 
 
-@pytest.mark.parametrize('network', [
-    backbones.CIFARShuffleNetV1(), backbones.CIFARShuffleNetV2(),
-], ids=lambda network: type(network).__name__)
+@pytest.mark.parametrize(
+    'network',
+    [
+        backbones.CIFARShuffleNetV1(),
+        backbones.CIFARShuffleNetV2(),
+    ],
+    ids=lambda network: type(network).__name__,
+)
 def test_shufflenets_start_as_pytorch_starts_them(network):
     torch.manual_seed(0)
     network.init_weights()
-    conv = max((m for m in network.modules() if isinstance(m, torch.nn.Conv2d)),
-               key=lambda m: m.weight.numel())
+    conv = max(
+        (m for m in network.modules() if isinstance(m, torch.nn.Conv2d)),
+        key=lambda m: m.weight.numel(),
+    )
     bound = 1 / math.sqrt(conv.weight[0].numel())
     assert conv.weight.abs().max().item() == pytest.approx(bound, rel=0.01)
     assert conv.weight.std().item() == pytest.approx(bound / math.sqrt(3), rel=0.05)
@@ -105,26 +129,39 @@ def test_shufflenets_start_as_pytorch_starts_them(network):
     assert all(m.weight.eq(1).all() and m.bias.eq(0).all() for m in norms)
 
 
-@pytest.mark.parametrize('network, shapes', [
-    (backbones.CIFARWideResNet(10, out_indices=(0, 1, 2)), [(16, 16, 16), (32, 8, 8), (64, 4, 4)]),
-    (backbones.CIFARVGG(8, out_indices=(0, 1, 3)), [(64, 16, 16), (128, 8, 8), (512, 2, 2)]),
-    (backbones.CIFARMobileNetV2(out_indices=(0, 6)), [(8, 8, 8), (160, 1, 1)]),
-    (backbones.CIFARShuffleNetV1(out_indices=(0, 1)), [(240, 8, 8), (480, 4, 4)]),
-    (backbones.CIFARShuffleNetV2(out_indices=(2, 3)), [(464, 2, 2), (1024, 2, 2)]),
-], ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize(
+    'network, shapes',
+    [
+        (
+            backbones.CIFARWideResNet(10, out_indices=(0, 1, 2)),
+            [(16, 16, 16), (32, 8, 8), (64, 4, 4)],
+        ),
+        (backbones.CIFARVGG(8, out_indices=(0, 1, 3)), [(64, 16, 16), (128, 8, 8), (512, 2, 2)]),
+        (backbones.CIFARMobileNetV2(out_indices=(0, 6)), [(8, 8, 8), (160, 1, 1)]),
+        (backbones.CIFARShuffleNetV1(out_indices=(0, 1)), [(240, 8, 8), (480, 4, 4)]),
+        (backbones.CIFARShuffleNetV2(out_indices=(2, 3)), [(464, 2, 2), (1024, 2, 2)]),
+    ],
+    ids=lambda value: type(value).__name__,
+)
 def test_out_indices_choose_the_feature_maps(network, shapes):
     assert [tuple(feature.shape[1:]) for feature in network(images(2, size=16))] == shapes
 
 
-@pytest.mark.parametrize('cls, kwargs, message', [
-    (backbones.CIFARWideResNet, dict(depth=29), 'depth .* 6n \\+ 4 .* 29'),
-    (backbones.CIFARWideResNet, dict(depth=4), 'depth .* 4$'),
-    (backbones.CIFARWideResNet, dict(depth=16, widen_factor=0.5), 'widen_factor .* 0.5'),
-    (backbones.CIFARVGG, dict(depth=12), 'depth .*8, 11, 13, 16, 19.* 12'),
-    (backbones.CIFARVGG, dict(depth=8, out_indices=(5, )),
-     r'out_indices of CIFARVGG .*\[0, 1, 2, 3, 4\].*5'),
-    (backbones.CIFARShuffleNetV1, dict(out_indices=()), 'out_indices'),
-])
+@pytest.mark.parametrize(
+    'cls, kwargs, message',
+    [
+        (backbones.CIFARWideResNet, dict(depth=29), 'depth .* 6n \\+ 4 .* 29'),
+        (backbones.CIFARWideResNet, dict(depth=4), 'depth .* 4$'),
+        (backbones.CIFARWideResNet, dict(depth=16, widen_factor=0.5), 'widen_factor .* 0.5'),
+        (backbones.CIFARVGG, dict(depth=12), 'depth .*8, 11, 13, 16, 19.* 12'),
+        (
+            backbones.CIFARVGG,
+            dict(depth=8, out_indices=(5,)),
+            r'out_indices of CIFARVGG .*\[0, 1, 2, 3, 4\].*5',
+        ),
+        (backbones.CIFARShuffleNetV1, dict(out_indices=()), 'out_indices'),
+    ],
+)
 def test_an_impossible_architecture_is_an_error(cls, kwargs, message):
     with pytest.raises(ConfigurationError, match=message):
         cls(**kwargs)

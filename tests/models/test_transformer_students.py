@@ -10,53 +10,79 @@ TINY = dict(embed_dims=24, num_layers=6, num_heads=2, feedforward_channels=48)
 
 def vit(backbone='VisionTransformer', head='VisionTransformerClsHead', **kwargs):
     return dict(
-        _scope_='mmpretrain', type='ImageClassifier',
+        _scope_='mmpretrain',
+        type='ImageClassifier',
         backbone=dict(type=backbone, arch=TINY, img_size=32, patch_size=8, **kwargs),
-        head=dict(type=head, num_classes=NUM_CLASSES, in_channels=24,
-                  loss=dict(type='CrossEntropyLoss')))
+        head=dict(
+            type=head, num_classes=NUM_CLASSES, in_channels=24, loss=dict(type='CrossEntropyLoss')
+        ),
+    )
 
 
 def conformer():
     return dict(
-        _scope_='mmpretrain', type='ImageClassifier',
+        _scope_='mmpretrain',
+        type='ImageClassifier',
         backbone=dict(
-            type='Conformer', base_channels=8,
-            arch=dict(embed_dims=24, depths=12, num_heads=2, channel_ratio=1)),
-        head=dict(type='ConformerHead', num_classes=NUM_CLASSES, in_channels=[32, 24],
-                  loss=dict(type='CrossEntropyLoss')))
+            type='Conformer',
+            base_channels=8,
+            arch=dict(embed_dims=24, depths=12, num_heads=2, channel_ratio=1),
+        ),
+        head=dict(
+            type='ConformerHead',
+            num_classes=NUM_CLASSES,
+            in_channels=[32, 24],
+            loss=dict(type='CrossEntropyLoss'),
+        ),
+    )
 
 
 def fragmented(student, **kwargs):
     return build(dict(type='FragmentedStudent', student=student, **kwargs))
 
 
-@pytest.mark.parametrize('count, cuts', [
-    (None, ['layers.1', 'layers.2', 'layers.3', 'ln1']),
-    (2, ['layers.2', 'ln1']),
-    (3, ['layers.1', 'layers.3', 'ln1']),
-    (6, ['layers.0', 'layers.1', 'layers.2', 'layers.3', 'layers.4', 'ln1']),
-])
+@pytest.mark.parametrize(
+    'count, cuts',
+    [
+        (None, ['layers.1', 'layers.2', 'layers.3', 'ln1']),
+        (2, ['layers.2', 'ln1']),
+        (3, ['layers.1', 'layers.3', 'ln1']),
+        (6, ['layers.0', 'layers.1', 'layers.2', 'layers.3', 'layers.4', 'ln1']),
+    ],
+)
 def test_blocks_of_one_resolution_are_shared_out_evenly(count, cuts):
     student = fragmented(vit(), num_fragments=count)
     assert student.cuts == [f'backbone.{cut}' for cut in cuts]
 
 
 def test_more_fragments_than_blocks_are_refused():
-    with pytest.raises(ConfigurationError, match='finds 6 blocks in VisionTransformer.*7 fragments'):
+    with pytest.raises(
+        ConfigurationError, match='finds 6 blocks in VisionTransformer.*7 fragments'
+    ):
         fragmented(vit(), num_fragments=7)
 
 
-@pytest.mark.parametrize('backbone, head, prefix', [
-    ('VisionTransformer', 'VisionTransformerClsHead', 1),
-    ('DistilledVisionTransformer', 'DeiTClsHead', 2)])
+@pytest.mark.parametrize(
+    'backbone, head, prefix',
+    [
+        ('VisionTransformer', 'VisionTransformerClsHead', 1),
+        ('DistilledVisionTransformer', 'DeiTClsHead', 2),
+    ],
+)
 def test_a_reference_reads_the_mean_of_the_adapted_patches(backbone, head, prefix):
     student = fragmented(vit(backbone, head), num_fragments=2).eval()
     student.set_grade(1, range(NUM_CLASSES))
     tokens = []
-    student.backbone.layers[2].register_forward_hook(lambda m, i, o: tokens.append(o), prepend=True)
+    student.backbone.layers[2].register_forward_hook(
+        lambda m, i, o: tokens.append(o), prepend=True
+    )
     scores = student(images(3, size=32))
-    reference, = student.references
-    assert isinstance(reference, TokenTeachingReference) and tokens[0].shape == (3, 16 + prefix, 24)
+    (reference,) = student.references
+    assert isinstance(reference, TokenTeachingReference) and tokens[0].shape == (
+        3,
+        16 + prefix,
+        24,
+    )
     norm, linear = reference.adapter
     expected = reference.head.fc(linear(norm(tokens[0][:, prefix:])).mean(1))
     assert torch.allclose(scores, expected, atol=1e-6)
@@ -127,12 +153,20 @@ def test_heads_that_mmpretrain_cannot_train_are_refused(head):
 
 def test_named_cuts_may_end_with_branches():
     config = dict(
-        _scope_='mmpretrain', type='ImageClassifier',
+        _scope_='mmpretrain',
+        type='ImageClassifier',
         backbone=dict(type='HRNet', arch='w18'),
-        neck=[dict(type='HRFuseScales', in_channels=(18, 36, 72, 144)),
-              dict(type='GlobalAveragePooling')],
-        head=dict(type='LinearClsHead', num_classes=NUM_CLASSES, in_channels=2048,
-                  loss=dict(type='CrossEntropyLoss')))
+        neck=[
+            dict(type='HRFuseScales', in_channels=(18, 36, 72, 144)),
+            dict(type='GlobalAveragePooling'),
+        ],
+        head=dict(
+            type='LinearClsHead',
+            num_classes=NUM_CLASSES,
+            in_channels=2048,
+            loss=dict(type='CrossEntropyLoss'),
+        ),
+    )
     student = fragmented(config, fragments=['layer1', 'stage2', 'stage3', 'stage4'])
     student.set_grade(2, range(NUM_CLASSES))
     student(images(2, size=32), samples([0, 1]), mode='loss')['loss'].backward()

@@ -1,4 +1,5 @@
 """The tools, run as users run them: on the digits, in processes of their own."""
+
 import json
 import os
 import re
@@ -14,8 +15,10 @@ from edudistill_mm.apis import cli
 ROOT = Path(__file__).resolve().parents[2]
 DIGITS = str(ROOT / 'configs' / 'edu_kd_digits.py')
 SHORT = [
-    'train_cfg.max_epochs=3', *(f'model.curriculum.grades.{grade}.epochs=1' for grade in range(3)),
-    'param_scheduler.periods=[1,1,1]', 'teacher_training.train_cfg.max_epochs=1'
+    'train_cfg.max_epochs=3',
+    *(f'model.curriculum.grades.{grade}.epochs=1' for grade in range(3)),
+    'param_scheduler.periods=[1,1,1]',
+    'teacher_training.train_cfg.max_epochs=1',
 ]
 
 
@@ -24,7 +27,10 @@ def run(tool, *arguments):
     environment = dict(os.environ, PYTHONPATH=str(ROOT), OMP_NUM_THREADS='1')
     return subprocess.run(
         [sys.executable, str(ROOT / 'tools' / f'{tool}.py'), *map(str, arguments)],
-        capture_output=True, text=True, env=environment)
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
 
 
 def refused(capsys, tool, *arguments):
@@ -38,15 +44,25 @@ def refused(capsys, tool, *arguments):
 
 
 def options(folder):
-    return [*SHORT, *(f'model.teachers.{index}.ckpt={folder}/teacher{index}.pth' for index in range(3))]
+    return [
+        *SHORT,
+        *(f'model.teachers.{index}.ckpt={folder}/teacher{index}.pth' for index in range(3)),
+    ]
 
 
 @pytest.fixture(scope='session')
 def trained(tmp_path_factory):
     """A complete, short run of the digits job: its folder and what it printed."""
     folder = tmp_path_factory.mktemp('digits')
-    done = run('train', DIGITS, '--train-teachers', '--work-dir', folder / 'run',
-               '--cfg-options', *options(folder))
+    done = run(
+        'train',
+        DIGITS,
+        '--train-teachers',
+        '--work-dir',
+        folder / 'run',
+        '--cfg-options',
+        *options(folder),
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     return folder, done.stdout + done.stderr
 
@@ -54,10 +70,15 @@ def trained(tmp_path_factory):
 def test_train_makes_teachers_all_grades_a_table_and_a_plain_student(trained):
     folder, output = trained
     for index in range(3):
-        assert torch.load(folder / f'teacher{index}.pth', weights_only=True).keys() == {'meta', 'state_dict'}
+        assert torch.load(folder / f'teacher{index}.pth', weights_only=True).keys() == {
+            'meta',
+            'state_dict',
+        }
     for grade in ('primary', 'middle', 'university'):
         assert re.search(rf'^\| {grade} +\|', output, re.MULTILINE)
-    assert {'student.pth', 'student.py', 'epoch_3.pth'} <= {path.name for path in (folder / 'run').iterdir()}
+    assert {'student.pth', 'student.py', 'epoch_3.pth'} <= {
+        path.name for path in (folder / 'run').iterdir()
+    }
 
 
 def test_an_expert_is_trained_on_its_own_classes(trained):
@@ -80,8 +101,17 @@ def test_a_checkpoint_and_its_plain_student_test_equal_without_teachers(trained,
     folder, _ = trained
     results = {}
     for name in ('epoch_3', 'student'):
-        done = run('test', DIGITS, folder / 'run' / f'{name}.pth', '--work-dir', tmp_path / name, '--out',
-                   tmp_path / f'{name}.json', '--cfg-options', *options('/nonexistent'))
+        done = run(
+            'test',
+            DIGITS,
+            folder / 'run' / f'{name}.pth',
+            '--work-dir',
+            tmp_path / name,
+            '--out',
+            tmp_path / f'{name}.json',
+            '--cfg-options',
+            *options('/nonexistent'),
+        )
         assert done.returncode == 0, done.stderr[-3000:]
         results[name] = json.loads((tmp_path / f'{name}.json').read_text())
     assert results['epoch_3']['accuracy/top1'] == results['student']['accuracy/top1']
@@ -96,7 +126,8 @@ def test_plain_student_loads_in_mmpretrain_without_this_package(trained):
         'from mmpretrain import get_model\n'
         'model = get_model("run/student.py", "run/student.pth")\n'
         'assert model(torch.zeros(2, 3, 8, 8), mode="tensor").shape == (2, 10)\n'
-        'print(torch.isfinite(model(torch.ones(2, 3, 8, 8), mode="tensor")).all().item())\n')
+        'print(torch.isfinite(model(torch.ones(2, 3, 8, 8), mode="tensor")).all().item())\n'
+    )
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, cwd=folder)
     assert done.returncode == 0, done.stderr[-3000:]
 
@@ -104,11 +135,21 @@ def test_plain_student_loads_in_mmpretrain_without_this_package(trained):
 def test_an_interrupted_run_resumes_from_the_last_checkpoint(trained):
     folder, _ = trained
     (folder / 'run' / 'student.pth').rename(folder / 'student_before.pth')
-    done = run('train', DIGITS, '--resume', '--work-dir', folder / 'run', '--cfg-options', *options(folder))
+    done = run(
+        'train',
+        DIGITS,
+        '--resume',
+        '--work-dir',
+        folder / 'run',
+        '--cfg-options',
+        *options(folder),
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     assert 'resumed epoch: 3' in done.stdout + done.stderr
-    before, after = (torch.load(path, weights_only=True)['state_dict']
-                     for path in (folder / 'student_before.pth', folder / 'run' / 'student.pth'))
+    before, after = (
+        torch.load(path, weights_only=True)['state_dict']
+        for path in (folder / 'student_before.pth', folder / 'run' / 'student.pth')
+    )
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
@@ -122,45 +163,70 @@ def test_print_curriculum_counts_images_and_needs_no_teacher():
 
 
 def test_a_mistake_ends_with_one_sentence_and_no_traceback():
-    done = run('train', DIGITS, '--cfg-options', 'model.architecture.fragments=[layer1,layre2,layer3]')
+    done = run(
+        'train', DIGITS, '--cfg-options', 'model.architecture.fragments=[layer1,layre2,layer3]'
+    )
     assert done.returncode == 2
     assert 'Traceback' not in done.stderr
     assert 'did you mean "layer2"?' in done.stderr.splitlines()[-1]
 
 
-@pytest.mark.parametrize('option, sentence', [
-    ('train_cfg.max_epochs=7', 'train_cfg.max_epochs is 7'),
-    ('model.curriculum.grades.0.classes=5', 'only 2 of num_classes=10 are left'),
-    ('model.curriculum.grades.0.classes=3', 'never taught'),
-    ('model.curriculum.grades.0.fragment=1', 'did you mean "fragments"?'),
-    ('model.architecture.fragments=[layer2,layer1,layer3]', 'fragments'),
-    ('model.curriculum.grades.2.fragments=1', 'a student only deepens'),
-    ('model.curriculum.grades.2.fragments=4', 'finds 3 stages in ResNet_CIFAR'),
-    ('model.teachers.0.classes=[0,1]', 'covers 2 classes, but its head has 4 outputs'),
-    ('model.teachers.0.name=primry', 'did you mean "primry"?'),
-    ('model.distiller.student_recorders.logits.source=head.fcc', 'did you mean "head.fc"?'),
-    ('train_dataloader.sampler.type=DefaultSampler', 'must be dict(type="GradeSampler")'),
-    ('custom_hooks=[]', 'GradeSchedulerHook'),
-    ('model.teachers.9.ckpt=x', '--cfg-options do not fit the config'),
-    ('model.teacher_weight=1', "unexpected keyword argument 'teacher_weight'"),
-])
+@pytest.mark.parametrize(
+    'option, sentence',
+    [
+        ('train_cfg.max_epochs=7', 'train_cfg.max_epochs is 7'),
+        ('model.curriculum.grades.0.classes=5', 'only 2 of num_classes=10 are left'),
+        ('model.curriculum.grades.0.classes=3', 'never taught'),
+        ('model.curriculum.grades.0.fragment=1', 'did you mean "fragments"?'),
+        ('model.architecture.fragments=[layer2,layer1,layer3]', 'fragments'),
+        ('model.curriculum.grades.2.fragments=1', 'a student only deepens'),
+        ('model.curriculum.grades.2.fragments=4', 'finds 3 stages in ResNet_CIFAR'),
+        ('model.teachers.0.classes=[0,1]', 'covers 2 classes, but its head has 4 outputs'),
+        ('model.teachers.0.name=primry', 'did you mean "primry"?'),
+        ('model.distiller.student_recorders.logits.source=head.fcc', 'did you mean "head.fc"?'),
+        ('train_dataloader.sampler.type=DefaultSampler', 'must be dict(type="GradeSampler")'),
+        ('custom_hooks=[]', 'GradeSchedulerHook'),
+        ('model.teachers.9.ckpt=x', '--cfg-options do not fit the config'),
+        ('model.teacher_weight=1', "unexpected keyword argument 'teacher_weight'"),
+    ],
+)
 def test_train_refuses_a_config_before_any_training(capsys, tmp_path, option, sentence):
-    checkpoints = [f'model.teachers.{index}.ckpt={tmp_path}/teacher{index}.pth' for index in range(3)]
-    message = refused(capsys, 'train', DIGITS, '--train-teachers', '--work-dir', tmp_path / 'run',
-                      '--cfg-options', *checkpoints, option)
+    checkpoints = [
+        f'model.teachers.{index}.ckpt={tmp_path}/teacher{index}.pth' for index in range(3)
+    ]
+    message = refused(
+        capsys,
+        'train',
+        DIGITS,
+        '--train-teachers',
+        '--work-dir',
+        tmp_path / 'run',
+        '--cfg-options',
+        *checkpoints,
+        option,
+    )
     assert sentence in message
     assert not list(tmp_path.iterdir())
 
 
 def test_train_says_how_to_get_a_missing_teacher(capsys, tmp_path):
-    message = refused(capsys, 'train', DIGITS, '--work-dir', tmp_path, '--cfg-options', *options(tmp_path))
+    message = refused(
+        capsys, 'train', DIGITS, '--work-dir', tmp_path, '--cfg-options', *options(tmp_path)
+    )
     assert f'{tmp_path}/teacher0.pth' in message and '--train-teachers' in message
 
 
 def test_train_says_where_a_missing_data_set_is_expected(capsys, tmp_path):
-    message = refused(capsys, 'train', ROOT / 'configs' / 'kd_cifar100.py', '--cfg-options',
-                      f'data_root={tmp_path}/nowhere', 'train_dataloader.dataset.download=False',
-                      'val_dataloader.dataset.download=False', 'test_dataloader.dataset.download=False')
+    message = refused(
+        capsys,
+        'train',
+        ROOT / 'configs' / 'kd_cifar100.py',
+        '--cfg-options',
+        f'data_root={tmp_path}/nowhere',
+        'train_dataloader.dataset.download=False',
+        'val_dataloader.dataset.download=False',
+        'test_dataloader.dataset.download=False',
+    )
     assert f'CIFAR100 is not in "{tmp_path}/nowhere"' in message and 'data_root=FOLDER' in message
 
 
@@ -171,11 +237,14 @@ def test_a_missing_config_is_one_sentence(capsys):
 def test_checkpoints_that_cannot_be_used_are_refused(capsys, trained, tmp_path):
     folder, _ = trained
     whole = (folder / 'run' / 'student.pth').read_bytes()
-    (tmp_path / 'truncated.pth').write_bytes(whole[:len(whole) // 2])
+    (tmp_path / 'truncated.pth').write_bytes(whole[: len(whole) // 2])
     torch.save(dict(state_dict={'encoder.weight': torch.zeros(1)}), tmp_path / 'other.pth')
     for tool, extra in (('test', []), ('export', [tmp_path / 'out.pth'])):
         for name, words in (
-                ('missing', 'missing.pth'), ('truncated', 'truncated'), ('other', 'encoder.weight')):
+            ('missing', 'missing.pth'),
+            ('truncated', 'truncated'),
+            ('other', 'encoder.weight'),
+        ):
             message = refused(capsys, tool, DIGITS, tmp_path / f'{name}.pth', *extra)
             assert words in message or 'holds no student' in message
     assert not (tmp_path / 'out.pth').exists()

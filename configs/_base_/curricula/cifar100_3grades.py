@@ -1,6 +1,6 @@
-# A third of the classes, one more fragment and a third (then a half) of the time at each grade. The learning
-# rate restarts at each promotion, so that the last fragment and the last classes are not left with what a
-# decayed schedule gives them.
+# A third of the classes, one more fragment and a third (then a half) of the time at each grade.
+# The learning rate restarts at each promotion, so that the last fragment and the last classes are
+# not left with what a decayed schedule gives them.
 epochs = [60, 60, 120]
 
 curriculum = dict(

@@ -1,6 +1,7 @@
-# The curriculum of the paper (arXiv 2311.13811) on CIFAR-100: an expert, a fragment and a share of the
-# classes join at each grade, and the optimizer starts afresh. It keeps the paper's promotions, so the last
-# fragment trains at 1/100 of the learning rate and less; the other curricula do better by it.
+# The curriculum of the paper (arXiv 2311.13811) on CIFAR-100: an expert, a fragment and a share of
+# the classes join at each grade, and the optimizer starts afresh. It keeps the paper's promotions,
+# so the last fragment trains at 1/100 of the learning rate and less; the other curricula do better
+# by it.
 curriculum = dict(
     num_classes=100,
     class_order=None,

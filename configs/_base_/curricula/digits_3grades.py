@@ -1,5 +1,5 @@
-# Digits 0-3, then 4-6, then 7-9; each grade brings its expert and one more fragment. The learning rate
-# restarts at each promotion.
+# Digits 0-3, then 4-6, then 7-9; each grade brings its expert and one more fragment. The learning
+# rate restarts at each promotion.
 epochs = [6, 6, 18]
 
 curriculum = dict(

@@ -1,5 +1,5 @@
-# CIFAR-100 as in the distillation literature, normalised as MMPretrain's zoo does. MMPretrain downloads it to
-# `data_root` when it is not there.
+# CIFAR-100 as in the distillation literature, normalised as MMPretrain's zoo does. MMPretrain
+# downloads it to `data_root` when it is not there.
 data_root = 'data/cifar100'
 
 data_preprocessor = dict(

@@ -1,4 +1,5 @@
-# Zhao et al. 2022: CE + 1 TCKD + 2 NCKD, T = 4 (2 is their beta for ResNet students of the same family).
+# Zhao et al. 2022: CE + 1 TCKD + 2 NCKD, T = 4 (2 is their beta for ResNet students of the same
+# family).
 task_loss_weight = 1.0
 distiller = dict(
     type='ConfigurableDistiller',
@@ -7,7 +8,8 @@ distiller = dict(
         labels=dict(type='ModuleInputs', source='head.loss_module')),
     teacher_recorders=dict(logits=dict(type='ModuleOutputs', source='head.fc')),
     distill_losses=dict(
-        # Every other reduction of MMRazor's DKDLoss, 'mean' included, returns the sum over the batch.
+        # Every other reduction of MMRazor's DKDLoss, 'mean' included, returns the sum over the
+        # batch.
         loss_dkd=dict(type='DKDLoss', tau=4, alpha=1, beta=2, reduction='batchmean')),
     loss_forward_mappings=dict(
         loss_dkd=dict(

@@ -1,6 +1,6 @@
-# KD from experts, weighted as in the education distillation paper: 0.3 CE + 0.7 T^2 KL, T = 4. Only the CE
-# tells the classes of different experts apart, so it weighs more than in kd.py. KL has the gradient of the
-# paper's soft cross-entropy; the two differ by the entropy of the teacher.
+# KD from experts, weighted as in the education distillation paper: 0.3 CE + 0.7 T^2 KL, T = 4.
+# Only the CE tells the classes of different experts apart, so it weighs more than in kd.py. KL has
+# the gradient of the paper's soft cross-entropy; the two differ by the entropy of the teacher.
 task_loss_weight = 0.3
 distiller = dict(
     type='ConfigurableDistiller',

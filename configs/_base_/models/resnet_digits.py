@@ -1,4 +1,5 @@
-# A ResNet-14 of three narrow stages for 8x8 images: the student, and with fewer classes its three experts.
+# A ResNet-14 of three narrow stages for 8x8 images: the student, and with fewer classes its three
+# experts.
 def _network(num_classes):
     return dict(
         type='ImageClassifier',

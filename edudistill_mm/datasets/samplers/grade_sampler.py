@@ -1,4 +1,5 @@
 """The order in which a curriculum hands out the training data."""
+
 import math
 from itertools import islice
 from typing import Iterator, List, Mapping, Optional, Sequence, Sized
@@ -17,28 +18,31 @@ from ...registry import DATA_SAMPLERS, register
 class GradeSampler(Sampler):
     """Sampler that hands out the samples of the classes seen at the current grade.
 
-    Before :meth:`attach`, and at a grade that has seen all classes, its order is that of MMEngine's
-    ``DefaultSampler``. If the curriculum counts iterations, one iterator covers the whole run: for each grade
-    as many samples as its iterations take, in passes that are shuffled anew, the last grade without end; a
-    single grade of all classes is MMEngine's ``InfiniteSampler``. So the order depends on nothing but seed
-    and progress, a resumed run finds it again, and a promotion falls between two batches, however many of
-    them the workers have prefetched.
+    Before :meth:`attach`, and at a grade that has seen all classes, its order is that of
+    MMEngine's ``DefaultSampler``. If the curriculum counts iterations, one iterator covers the
+    whole run: for each grade as many samples as its iterations take, in passes that are shuffled
+    anew, the last grade without end; a single grade of all classes is MMEngine's
+    ``InfiniteSampler``. So the order depends on nothing but seed and progress, a resumed run finds
+    it again, and a promotion falls between two batches, however many of them the workers have
+    prefetched.
 
     Args:
-        dataset (Sized): The dataset. Its labels come from ``get_gt_labels()``, or sample by sample from
-            ``get_data_info(index)['gt_label']`` or ``get_cat_ids(index)[0]``.
+        dataset (Sized): The dataset. Its labels come from ``get_gt_labels()``, or sample by sample
+            from ``get_data_info(index)['gt_label']`` or ``get_cat_ids(index)[0]``.
         shuffle (bool): Whether to shuffle, anew in each pass. Defaults to True.
-        seed (int, optional): Seed of the shuffling, the same on all ranks. Defaults to None: a random one
-            that the ranks agree on.
-        round_up (bool): Whether to repeat samples so that all ranks get equally many per epoch; if the
-            curriculum counts iterations, they do in any case. Defaults to True.
+        seed (int, optional): Seed of the shuffling, the same on all ranks. Defaults to None: a
+            random one that the ranks agree on.
+        round_up (bool): Whether to repeat samples so that all ranks get equally many per epoch; if
+            the curriculum counts iterations, they do in any case. Defaults to True.
     """
 
-    def __init__(self,
-                 dataset: Sized,
-                 shuffle: bool = True,
-                 seed: Optional[int] = None,
-                 round_up: bool = True) -> None:
+    def __init__(
+        self,
+        dataset: Sized,
+        shuffle: bool = True,
+        seed: Optional[int] = None,
+        round_up: bool = True,
+    ) -> None:
         self.rank, self.world_size = get_dist_info()
         self.dataset = dataset
         self.shuffle = shuffle
@@ -47,14 +51,13 @@ class GradeSampler(Sampler):
         self.epoch = 0
         self._curriculum: Optional[Curriculum] = None
 
-    def attach(self,
-               curriculum: Curriculum,
-               teacher_classes: Mapping[str, Sequence[int]],
-               batch_size: int) -> None:
+    def attach(
+        self, curriculum: Curriculum, teacher_classes: Mapping[str, Sequence[int]], batch_size: int
+    ) -> None:
         """Let a curriculum decide which samples come when.
 
-        An iterator that exists already keeps the old order, also one whose batches workers have prefetched:
-        MMEngine's ``IterBasedTrainLoop`` makes its iterator when it is built.
+        An iterator that exists already keeps the old order, also one whose batches workers have
+        prefetched: MMEngine's ``IterBasedTrainLoop`` makes its iterator when it is built.
 
         Args:
             curriculum (Curriculum): The curriculum.
@@ -62,28 +65,33 @@ class GradeSampler(Sampler):
             batch_size (int): Samples per iteration on one rank.
 
         Raises:
-            ConfigurationError: If the dataset has no labels, labels beyond the curriculum's classes, or no
-                sample for a grade.
+            ConfigurationError: If the dataset has no labels, labels beyond the curriculum's
+                classes, or no sample for a grade.
         """
         labels = _labels(self.dataset)
         strange = labels[(labels < 0) | (labels >= curriculum.num_classes)]
         if len(strange):
             raise ConfigurationError(
                 f'curriculum.num_classes is {curriculum.num_classes}, but the training data hold the label '
-                f'{strange[0]}; labels must run from 0 to {curriculum.num_classes - 1}.')
+                f'{strange[0]}; labels must run from 0 to {curriculum.num_classes - 1}.'
+            )
         self._indices: List[Tensor] = []  # per grade, ascending
-        self._turns: List[Optional[Tensor]] = []  # per grade and sample: whose turn it is, None if mixed
+        self._turns: List[
+            Optional[Tensor]
+        ] = []  # per grade and sample: whose turn it is, None if mixed
         for grade in curriculum.grades:
             indices = torch.isin(labels, torch.tensor(grade.seen)).nonzero().flatten()
             if not len(indices):
                 raise ConfigurationError(
                     f'the training data hold no sample for the grade "{grade.name}" of the curriculum, whose '
-                    f'classes are {list(grade.seen)}.')
+                    f'classes are {list(grade.seen)}.'
+                )
             self._indices.append(indices)
             turns = None
             if grade.samples == 'by_teacher':
-                turn_of_class = torch.full((curriculum.num_classes, ), len(grade.teachers))
-                # Backwards, so that a class shared by teachers gets the turn of the one who joined first.
+                turn_of_class = torch.full((curriculum.num_classes,), len(grade.teachers))
+                # Backwards, so that a class shared by teachers gets the turn of the one who joined
+                # first.
                 for turn, name in reversed(list(enumerate(grade.teachers))):
                     turn_of_class[list(teacher_classes[name])] = turn
                 turns = turn_of_class[labels]
@@ -92,17 +100,19 @@ class GradeSampler(Sampler):
         self._batch_size = batch_size
 
     def __iter__(self) -> Iterator[int]:
-        """Iterate over this rank's indices: those of the current epoch, or of the whole run without end."""
+        """Iterate over this rank's indices: those of the current epoch, or of the whole run
+        without end."""
         if self._by_iter:
             return self._run()
         order = self._next_pass(self._grade, self._generator(self.epoch))
         if self.round_up:
             total = math.ceil(len(order) / self.world_size) * self.world_size
             order = (order * math.ceil(total / len(order)))[:total]
-        return iter(order[self.rank::self.world_size])
+        return iter(order[self.rank :: self.world_size])
 
     def __len__(self) -> int:
-        """Number of samples of this rank: in the current epoch, or in a whole run that counts iterations."""
+        """Number of samples of this rank: in the current epoch, or in a whole run that counts
+        iterations."""
         if self._by_iter:
             return sum(self.num_samples(grade) for grade in self._curriculum.grades)
         if self._curriculum is None:
@@ -116,7 +126,8 @@ class GradeSampler(Sampler):
             grade (Grade): A grade of the attached curriculum.
 
         Returns:
-            int: Samples per epoch of the grade, or in the whole grade if the curriculum counts iterations.
+            int: Samples per epoch of the grade, or in the whole grade if the curriculum counts
+            iterations.
         """
         if self._by_iter:
             return grade.length * self._batch_size
@@ -170,7 +181,8 @@ def _labels(dataset: Sized) -> Tensor:
     """Read the labels of a dataset without loading its images.
 
     Args:
-        dataset (Sized): Dataset or dataset wrapper of MMEngine or MMPretrain with one label per sample.
+        dataset (Sized): Dataset or dataset wrapper of MMEngine or MMPretrain with one label per
+            sample.
 
     Returns:
         Tensor: Class indices of shape (N, ).
@@ -185,9 +197,11 @@ def _labels(dataset: Sized) -> Tensor:
         else:
             raise ConfigurationError(
                 f'GradeSampler cannot read the labels of the dataset type {type(dataset).__name__}, which '
-                'has none of the methods get_gt_labels, get_data_info and get_cat_ids.')
+                'has none of the methods get_gt_labels, get_data_info and get_cat_ids.'
+            )
         return torch.tensor([int(label) for label in labels])
     except (KeyError, TypeError) as error:
         raise ConfigurationError(
             f'GradeSampler needs one class label for each sample, but the dataset '
-            f'{type(dataset).__name__} has others or none: {reason_of(error)}.') from error
+            f'{type(dataset).__name__} has others or none: {reason_of(error)}.'
+        ) from error

@@ -21,13 +21,14 @@ from edudistill_mm.registry import HOOKS, MODELS, register
 class GradeSchedulerHook(Hook):
     """Takes :class:`EducationDistill` through its grades.
 
-    The grade is a function of the runner's epoch or iteration and of nothing else. At a promotion the hook
-    switches the algorithm (and with it student, teachers and losses) and, if the grade says so, empties the
-    optimizer's state; the :class:`GradeSampler` finds the grade on its own by the same function. Before training
-    the hook hands the curriculum to the sampler and to :class:`GradeAccuracy`, sets the train loop's true number of
-    iterations, and rebuilds the schedules that MMEngine has converted to iterations as if all epochs were
-    equally long. It writes curriculum, teachers and results into the checkpoint's ``meta['education']``, and refuses to
-    resume under another curriculum or other teachers.
+    The grade is a function of the runner's epoch or iteration and of nothing else. At a promotion
+    the hook switches the algorithm (and with it student, teachers and losses) and, if the grade
+    says so, empties the optimizer's state; the :class:`GradeSampler` finds the grade on its own by
+    the same function. Before training the hook hands the curriculum to the sampler and to
+    :class:`GradeAccuracy`, sets the train loop's true number of iterations, and rebuilds the
+    schedules that MMEngine has converted to iterations as if all epochs were equally long. It
+    writes curriculum, teachers and results into the checkpoint's ``meta['education']``, and
+    refuses to resume under another curriculum or other teachers.
 
     Attributes:
         history (dict[str, dict[str, float]]): The last validation of each grade.
@@ -40,17 +41,19 @@ class GradeSchedulerHook(Hook):
         self._validated = 0
         self._behind = False
 
-    # ----------------------------------------------------------------------------------------------- set-up
+    # ---- set-up
     @staticmethod
     def _algorithm(runner: Runner) -> Any:
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         if not isinstance(model, MODELS.get('EducationDistill')):
             raise ConfigurationError(
-                f'GradeSchedulerHook needs model.type="EducationDistill", but got "{type(model).__name__}"')
+                f'GradeSchedulerHook needs model.type="EducationDistill", but got "{type(model).__name__}"'
+            )
         return model
 
     def before_run(self, runner: Runner) -> None:
-        """Check that everything fits together, then make loop, data and schedules follow the curriculum."""
+        """Check that everything fits together, then make loop, data and schedules follow the
+        curriculum."""
         model = self._algorithm(runner)
         if isinstance(runner._train_loop, (EpochBasedTrainLoop, IterBasedTrainLoop)):
             self._prepare_training(runner, model)
@@ -65,20 +68,26 @@ class GradeSchedulerHook(Hook):
             sampler.attach(
                 curriculum,
                 {teacher.name: teacher.classes.classes for teacher in model.faculty.teachers},
-                loader.batch_sampler.batch_size)
-        elif any(len(grade.seen) < curriculum.num_classes or grade.samples != 'mixed' for grade in curriculum.grades):
+                loader.batch_sampler.batch_size,
+            )
+        elif any(
+            len(grade.seen) < curriculum.num_classes or grade.samples != 'mixed'
+            for grade in curriculum.grades
+        ):
             given = type(getattr(loader.batch_sampler, 'sampler', loader.sampler)).__name__
             raise ConfigurationError(
-                f'train_dataloader.sampler must be dict(type="GradeSampler"), because the curriculum introduces '
-                f'classes grade by grade, but got "{given}"')
+                f'train_dataloader.sampler must be dict(type="GradeSampler"), because the curriculum '
+                f'introduces classes grade by grade, but got "{given}"'
+            )
         if by_epoch:
             lengths = self._epoch_lengths(curriculum, loader, sampler)
             loop._max_iters = sum(lengths)
             if len(set(lengths)) > 1:
                 self._rebuild_schedules(runner, lengths)
         elif sampler is not None:
-            # The loop has begun to draw from the whole data set when it was built. A new iterator takes a random
-            # number, which must not change the weights that are initialised after this.
+            # The loop has begun to draw from the whole data set when it was built. A new iterator
+            # takes a random number, which must not change the weights that are initialised after
+            # this.
             state = torch.get_rng_state()
             loop.dataloader_iterator = _InfiniteDataloaderIterator(loader)
             torch.set_rng_state(state)
@@ -89,7 +98,9 @@ class GradeSchedulerHook(Hook):
         return sampler if isinstance(sampler, GradeSampler) else None
 
     @staticmethod
-    def _epoch_lengths(curriculum: Curriculum, loader: Any, sampler: Optional[GradeSampler]) -> List[int]:
+    def _epoch_lengths(
+        curriculum: Curriculum, loader: Any, sampler: Optional[GradeSampler]
+    ) -> List[int]:
         """Number of batches of each epoch."""
         lengths: List[int] = []
         for grade in curriculum.grades:
@@ -97,11 +108,14 @@ class GradeSchedulerHook(Hook):
                 batches = len(loader)
             else:
                 batches = sampler.num_samples(grade) / loader.batch_sampler.batch_size
-                batches = math.floor(batches) if loader.batch_sampler.drop_last else math.ceil(batches)
+                batches = (
+                    math.floor(batches) if loader.batch_sampler.drop_last else math.ceil(batches)
+                )
             if batches == 0:
                 raise ConfigurationError(
                     f'train_dataloader.drop_last=True leaves grade "{grade.name}" without a batch: it has '
-                    f'{sampler.num_samples(grade)} images, batch_size is {loader.batch_sampler.batch_size}')
+                    f'{sampler.num_samples(grade)} images, batch_size is {loader.batch_sampler.batch_size}'
+                )
             lengths += [batches] * grade.length
         return lengths
 
@@ -110,7 +124,8 @@ class GradeSchedulerHook(Hook):
         configs = runner.cfg.get('param_scheduler')
         configs = [configs] if isinstance(configs, dict) else configs
         if not isinstance(configs, (list, tuple)) or not any(
-                isinstance(cfg, dict) and cfg.get('convert_to_iter_based') for cfg in configs):
+            isinstance(cfg, dict) and cfg.get('convert_to_iter_based') for cfg in configs
+        ):
             return
         configs = [epochs_to_iters(cfg, lengths) for cfg in copy.deepcopy(list(configs))]
         for group in runner.optim_wrapper.param_groups:
@@ -119,29 +134,31 @@ class GradeSchedulerHook(Hook):
                 group[name.removeprefix('initial_')] = group[name]
         runner.param_schedulers = runner.build_param_scheduler(configs)
 
-    # ----------------------------------------------------------------------------------------------- grades
+    # ---- grades
     def before_train(self, runner: Runner) -> None:
         """Enter the grade in which a new or a resumed run begins.
 
-        A run that is resumed from the last checkpoint of a grade is still in that grade: it is promoted like the
-        uninterrupted run, with all that the promotion does to the optimizer.
+        A run that is resumed from the last checkpoint of a grade is still in that grade: it is
+        promoted like the uninterrupted run, with all that the promotion does to the optimizer.
         """
         model = self._algorithm(runner)
         if model.curriculum.grade_at(self._progress(runner, model)).index == model.grade.index:
             self._enter(runner, model, model.grade)
 
     def _catch_up_validation(self, runner: Runner, model: Any) -> None:
-        """Validate a resumed run whose checkpoint was written before the validation that was due then.
+        """Validate a resumed run whose checkpoint was written before the validation that was due
+        then.
 
-        MMEngine saves first and validates afterwards, and does not make up for it: best score, forgetting and table
-        would not be those of the uninterrupted run.
+        MMEngine saves first and validates afterwards, and does not make up for it: best score,
+        forgetting and table would not be those of the uninterrupted run.
         """
         if not self._behind:
             return
         self._behind = False
         loop, progress = runner.train_loop, self._progress(runner, model)
         due = progress >= max(loop.val_begin, 1) and (
-            progress % loop.val_interval == 0 or progress == model.curriculum.length)
+            progress % loop.val_interval == 0 or progress == model.curriculum.length
+        )
         if runner.val_loop is not None and due and self._validated < progress:
             runner.val_loop.run()
             runner.model.train()
@@ -173,8 +190,11 @@ class GradeSchedulerHook(Hook):
         if grade.index == model.grade.index:
             return
         if grade.optimizer == 'reset':
-            for wrapper in runner.optim_wrapper.values() if hasattr(
-                    runner.optim_wrapper, 'optim_wrappers') else [runner.optim_wrapper]:
+            for wrapper in (
+                runner.optim_wrapper.values()
+                if hasattr(runner.optim_wrapper, 'optim_wrappers')
+                else [runner.optim_wrapper]
+            ):
                 wrapper.optimizer.state.clear()
         self._enter(runner, model, grade)
 
@@ -189,19 +209,26 @@ class GradeSchedulerHook(Hook):
         unit = 'epochs' if model.curriculum.by_epoch else 'iterations'
         student = model.student
         running = student.parameters_in_training()
-        runner.logger.info('\n'.join([
-            f'Grade {grade.index + 1} of {len(model.curriculum.grades)}: {grade.name}',
-            f'  {unit}: {grade.begin + 1}-{grade.end}',
-            f'  classes: {len(grade.seen)} of {model.curriculum.num_classes} ({len(grade.classes)} new)',
-            f'  fragments: {grade.fragments} of {student.num_fragments}, up to {student.cuts[grade.fragments - 1]}',
-            f'  parameters in training: {running:,}',
-            f'  teachers: {", ".join(teacher.name for teacher in model.active_teachers) or "none"}',
-            f'  losses awake: {", ".join(model.losses_awake) or "none"}; '
-            f'asleep: {", ".join(model.losses_asleep) or "none"}',
-            f'  learning rate: {", ".join(f"{rate:.4g}" for rate in rates)}; '
-            f'optimizer state: {"reset" if grade.optimizer == "reset" and grade.index else "kept"}']))
+        runner.logger.info(
+            '\n'.join(
+                [
+                    f'Grade {grade.index + 1} of {len(model.curriculum.grades)}: {grade.name}',
+                    f'  {unit}: {grade.begin + 1}-{grade.end}',
+                    f'  classes: {len(grade.seen)} of {model.curriculum.num_classes} '
+                    f'({len(grade.classes)} new)',
+                    f'  fragments: {grade.fragments} of {student.num_fragments}, '
+                    f'up to {student.cuts[grade.fragments - 1]}',
+                    f'  parameters in training: {running:,}',
+                    f'  teachers: {", ".join(teacher.name for teacher in model.active_teachers) or "none"}',
+                    f'  losses awake: {", ".join(model.losses_awake) or "none"}; '
+                    f'asleep: {", ".join(model.losses_asleep) or "none"}',
+                    f'  learning rate: {", ".join(f"{rate:.4g}" for rate in rates)}; '
+                    f'optimizer state: {"reset" if grade.optimizer == "reset" and grade.index else "kept"}',
+                ]
+            )
+        )
 
-    # ----------------------------------------------------------------------------------------------- evaluation
+    # ---- evaluation
     def _metrics(self, loop: Any) -> List[GradeAccuracy]:
         metrics = getattr(getattr(loop, 'evaluator', None), 'metrics', ())
         return [metric for metric in metrics if isinstance(metric, GradeAccuracy)]
@@ -223,7 +250,10 @@ class GradeSchedulerHook(Hook):
         model = self._algorithm(runner)
         self._validated = self._progress(runner, model)
         self.history[model.grade.name] = {
-            key: float(value) for key, value in (metrics or {}).items() if isinstance(value, (int, float))}
+            key: float(value)
+            for key, value in (metrics or {}).items()
+            if isinstance(value, (int, float))
+        }
 
     def after_train(self, runner: Runner) -> None:
         """Log the table of accuracies per grade and class group."""
@@ -240,7 +270,8 @@ class GradeSchedulerHook(Hook):
             curriculum (Curriculum): Gives the grades and the class groups.
 
         Returns:
-            str: A Markdown table, one row a grade, one column a class group; empty without results.
+            str: A Markdown table, one row a grade, one column a class group; empty without
+            results.
         """
         prefix = GradeAccuracy.default_prefix
         groups = [grade for grade in curriculum.grades if grade.classes]
@@ -249,17 +280,29 @@ class GradeSchedulerHook(Hook):
             result = self.history.get(grade.name)
             if result is None or f'{prefix}/top1' not in result:
                 continue
-            keys = [f'{prefix}/top1', *(f'{prefix}/top1_{group.name}' for group in groups), f'{prefix}/forgetting']
-            rows.append([grade.name, str(len(grade.seen)),
-                         *(f'{result[key]:.2f}' if key in result else '-' for key in keys)])
+            keys = [
+                f'{prefix}/top1',
+                *(f'{prefix}/top1_{group.name}' for group in groups),
+                f'{prefix}/forgetting',
+            ]
+            rows.append(
+                [
+                    grade.name,
+                    str(len(grade.seen)),
+                    *(f'{result[key]:.2f}' if key in result else '-' for key in keys),
+                ]
+            )
         if len(rows) == 1:
             return ''
         widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-        lines = ['| ' + ' | '.join(cell.ljust(width) for cell, width in zip(row, widths)) + ' |' for row in rows]
+        lines = [
+            '| ' + ' | '.join(cell.ljust(width) for cell, width in zip(row, widths)) + ' |'
+            for row in rows
+        ]
         lines.insert(1, '|' + '|'.join('-' * (width + 2) for width in widths) + '|')
         return '\n'.join(lines)
 
-    # ----------------------------------------------------------------------------------------------- checkpoints
+    # ---- checkpoints
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Add curriculum, teachers, grade and results to the checkpoint's meta."""
         model = self._algorithm(runner)
@@ -271,10 +314,12 @@ class GradeSchedulerHook(Hook):
             teachers=model.faculty.describe(),
             history=copy.deepcopy(self.history),
             validated=self._validated,
-            accuracy=[metric.state_dict() for metric in metrics])
+            accuracy=[metric.state_dict() for metric in metrics],
+        )
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Take over the checkpoint's grade; when resuming, first refuse another curriculum or faculty."""
+        """Take over the checkpoint's grade; when resuming, first refuse another curriculum or
+        faculty."""
         model = self._algorithm(runner)
         education = checkpoint.get('meta', {}).get('education')
         if runner._resume:
@@ -282,7 +327,9 @@ class GradeSchedulerHook(Hook):
             self.history = copy.deepcopy(education['history'])
             self._validated = education['validated']
             self._behind = True
-            for metric, state in zip(self._metrics(getattr(runner, '_val_loop', None)), education['accuracy']):
+            for metric, state in zip(
+                self._metrics(getattr(runner, '_val_loop', None)), education['accuracy']
+            ):
                 metric.load_state_dict(state)
         elif isinstance(runner._train_loop, BaseLoop) or education is None:
             # A new training takes over the weights only; a plain student is complete.
@@ -297,9 +344,11 @@ class GradeSchedulerHook(Hook):
             if grade.name == education['grade'] and list(grade.seen) == education['seen']:
                 return grade
         raise ConfigurationError(
-            f'the checkpoint was saved in grade "{education["grade"]}" with {len(education["seen"])} classes seen, '
-            f'but the curriculum has {", ".join(f"{g.name} ({len(g.seen)})" for g in model.curriculum.grades)} with '
-            f'other classes; test it with the config of its run')
+            f'the checkpoint was saved in grade "{education["grade"]}" '
+            f'with {len(education["seen"])} classes seen, but the curriculum has '
+            f'{", ".join(f"{g.name} ({len(g.seen)})" for g in model.curriculum.grades)} with '
+            f'other classes; test it with the config of its run'
+        )
 
     @staticmethod
     def _check_same_school(runner: Runner, model: Any, education: Optional[dict]) -> None:
@@ -314,10 +363,12 @@ class GradeSchedulerHook(Hook):
         if list(saved) != list(given):
             raise ConfigurationError(
                 f'{where}: its teachers are {", ".join(saved) or "none"}, those of the config are '
-                f'{", ".join(given) or "none"}')
+                f'{", ".join(given) or "none"}'
+            )
         for name, teacher in given.items():
             for key in ('classes', 'sha256'):
                 if teacher[key] != saved[name][key]:
                     raise ConfigurationError(
                         f'{where}: teacher "{name}" has {key} {teacher[key]}, the run began with '
-                        f'{saved[name][key]} (from "{saved[name]["source"]}")')
+                        f'{saved[name][key]} (from "{saved[name]["source"]}")'
+                    )

@@ -22,32 +22,36 @@ from edudistill_mm.registry import MODELS, register
 
 @register(MODELS)
 class EducationDistill(BaseAlgorithm):
-    """Education distillation (arXiv 2311.13811): a student that deepens grade by grade under its teachers.
+    """Education distillation (arXiv 2311.13811): a student that deepens grade by grade under its
+    teachers.
 
-    It takes every argument of MMRazor's ``SingleTeacherDistill``, so one of MMRazor's configs becomes an
-    education run by a changed ``type`` and a ``curriculum``; with a curriculum of one grade the losses are those of
-    ``SingleTeacherDistill`` bit for bit. In each step the student runs once; each teacher sees the samples of
-    its own classes, and its distiller sees rows, classes and labels as that teacher knows them.
+    It takes every argument of MMRazor's ``SingleTeacherDistill``, so one of MMRazor's configs
+    becomes an education run by a changed ``type`` and a ``curriculum``; with a curriculum of one
+    grade the losses are those of ``SingleTeacherDistill`` bit for bit. In each step the student
+    runs once; each teacher sees the samples of its own classes, and its distiller sees rows,
+    classes and labels as that teacher knows them.
 
     Args:
         architecture (str | dict | BaseModel): The student. A classifier that is not a
             :class:`FragmentedStudent` is wrapped into one with ``fragments='auto'``.
         curriculum (dict): The grades; see :class:`Curriculum`.
-        distiller (dict, optional): Config of an MMRazor distiller. Each teacher gets its own instance, because
-            connectors and memories belong to one teacher's features. Required if there are teachers.
-        teachers (Sequence[dict], optional): ``name``, ``architecture``, ``ckpt``, ``classes``, ``weight`` of each
-            teacher; see :meth:`Faculty.from_cfg`. Defaults to None.
-        teacher (str | dict | BaseModel, optional): The single generalist of an MMRazor config, instead of
-            ``teachers``. Its name is ``'teacher'``. Defaults to None.
+        distiller (dict, optional): Config of an MMRazor distiller. Each teacher gets its own
+            instance, because connectors and memories belong to one teacher's features. Required if
+            there are teachers.
+        teachers (Sequence[dict], optional): ``name``, ``architecture``, ``ckpt``, ``classes``,
+            ``weight`` of each teacher; see :meth:`Faculty.from_cfg`. Defaults to None.
+        teacher (str | dict | BaseModel, optional): The single generalist of an MMRazor config,
+            instead of ``teachers``. Its name is ``'teacher'``. Defaults to None.
         teacher_ckpt (str, optional): Its checkpoint. Defaults to None.
         task_loss_weight (float): Factor of the student's own loss. Defaults to 1.
         distill_loss_weight (float): Factor of the distillation losses. Defaults to 1.
         teacher_trainable (bool): Teachers are frozen here: only False. Defaults to False.
         teacher_norm_eval (bool): Teachers run in eval mode here: only True. Defaults to True.
-        student_trainable (bool): Whether the student gets gradients (some pretraining stages of distillers
-            train connectors only). Defaults to True.
+        student_trainable (bool): Whether the student gets gradients (some pretraining stages of
+            distillers train connectors only). Defaults to True.
         calculate_student_loss (bool): Whether the student's own loss counts. Defaults to True.
-        teacher_module_inplace (bool): Whether teachers' modules may overwrite their inputs. Defaults to False.
+        teacher_module_inplace (bool): Whether teachers' modules may overwrite their inputs.
+            Defaults to False.
         module_inplace (bool): The same for the student. Defaults to False.
         data_preprocessor (dict | nn.Module, optional): Defaults to None: the student's own.
         init_cfg (dict, optional): Defaults to None.
@@ -56,72 +60,106 @@ class EducationDistill(BaseAlgorithm):
         ConfigurationError: For any mistake in these arguments, before a training step.
     """
 
-    def __init__(self,
-                 architecture: Union[str, dict, BaseModel],
-                 curriculum: Optional[dict] = None,
-                 distiller: Optional[dict] = None,
-                 teachers: Optional[Sequence[dict]] = None,
-                 teacher: Optional[Union[str, dict, BaseModel]] = None,
-                 teacher_ckpt: Optional[str] = None,
-                 task_loss_weight: float = 1.0,
-                 distill_loss_weight: float = 1.0,
-                 teacher_trainable: bool = False,
-                 teacher_norm_eval: bool = True,
-                 student_trainable: bool = True,
-                 calculate_student_loss: bool = True,
-                 teacher_module_inplace: bool = False,
-                 module_inplace: bool = False,
-                 data_preprocessor: Optional[Union[dict, nn.Module]] = None,
-                 init_cfg: Optional[dict] = None) -> None:
+    def __init__(
+        self,
+        architecture: Union[str, dict, BaseModel],
+        curriculum: Optional[dict] = None,
+        distiller: Optional[dict] = None,
+        teachers: Optional[Sequence[dict]] = None,
+        teacher: Optional[Union[str, dict, BaseModel]] = None,
+        teacher_ckpt: Optional[str] = None,
+        task_loss_weight: float = 1.0,
+        distill_loss_weight: float = 1.0,
+        teacher_trainable: bool = False,
+        teacher_norm_eval: bool = True,
+        student_trainable: bool = True,
+        calculate_student_loss: bool = True,
+        teacher_module_inplace: bool = False,
+        module_inplace: bool = False,
+        data_preprocessor: Optional[Union[dict, nn.Module]] = None,
+        init_cfg: Optional[dict] = None,
+    ) -> None:
         if teacher is not None:
             if teachers is not None:
-                raise ConfigurationError('model has both "teacher" and "teachers"; give one of them')
+                raise ConfigurationError(
+                    'model has both "teacher" and "teachers"; give one of them'
+                )
             teachers = [dict(name='teacher', architecture=teacher, ckpt=teacher_ckpt)]
         elif teacher_ckpt is not None:
             raise ConfigurationError('model.teacher_ckpt is given without model.teacher')
         if teacher_trainable or not teacher_norm_eval:
             raise ConfigurationError(
                 'EducationDistill runs frozen teachers in eval mode: teacher_trainable must be False and '
-                f'teacher_norm_eval True, but got {teacher_trainable} and {teacher_norm_eval}')
-        for key, weight in (('task_loss_weight', task_loss_weight), ('distill_loss_weight', distill_loss_weight)):
-            if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not 0 <= weight < float('inf'):
+                f'teacher_norm_eval True, but got {teacher_trainable} and {teacher_norm_eval}'
+            )
+        for key, weight in (
+            ('task_loss_weight', task_loss_weight),
+            ('distill_loss_weight', distill_loss_weight),
+        ):
+            if (
+                isinstance(weight, bool)
+                or not isinstance(weight, (int, float))
+                or not 0 <= weight < float('inf')
+            ):
                 raise ConfigurationError(f'model.{key} must be a number >= 0, but got {weight!r}')
         names = Faculty.names(teachers)
         if curriculum is None:
-            raise ConfigurationError('model.curriculum is missing: EducationDistill needs a dict with "grades"')
+            raise ConfigurationError(
+                'model.curriculum is missing: EducationDistill needs a dict with "grades"'
+            )
         curriculum = Curriculum.from_cfg(curriculum, teachers=names)
         if names and distiller is None:
-            raise ConfigurationError('model.distiller is missing: it says what the student learns from its teachers')
+            raise ConfigurationError(
+                'model.distiller is missing: it says what the student learns from its teachers'
+            )
 
         student = self._build_student(architecture, curriculum)
         if data_preprocessor is None:
             data_preprocessor = student.data_preprocessor
-        super().__init__(student, modernise(data_preprocessor) if isinstance(data_preprocessor, dict)
-                         else data_preprocessor, init_cfg, module_inplace)
+        super().__init__(
+            student,
+            modernise(data_preprocessor)
+            if isinstance(data_preprocessor, dict)
+            else data_preprocessor,
+            init_cfg,
+            module_inplace,
+        )
         if not module_inplace:
             switch_off_inplace(student)
         self.curriculum = curriculum
         self.task_loss_weight, self.distill_loss_weight = task_loss_weight, distill_loss_weight
-        self.student_trainable, self.calculate_student_loss = student_trainable, calculate_student_loss
+        self.student_trainable, self.calculate_student_loss = (
+            student_trainable,
+            calculate_student_loss,
+        )
         # MMRazor's StopDistillHook sets this.
         self.distillation_stopped = False
         self.distillers = nn.ModuleDict({name: self._build_distiller(distiller) for name in names})
-        # In __dict__, not in the module tree: no tensor of a teacher is a parameter of this algorithm.
+        # In __dict__, not in the module tree: no tensor of a teacher is a parameter of this
+        # algorithm.
         self.__dict__['faculty'] = Faculty.from_cfg(teachers, curriculum, teacher_module_inplace)
         self._mixes_labels = getattr(self.data_preprocessor, 'batch_augments', None) is not None
         self._check_label_mixing()
         self._loss_mappings = (
-            dict(self._first_distiller.loss_forward_mappings) if self._first_distiller is not None else {})
+            dict(self._first_distiller.loss_forward_mappings)
+            if self._first_distiller is not None
+            else {}
+        )
         self._connect_recorders()
-        self._awake = {grade.fragments: self._find_awake_losses(grade.fragments) for grade in curriculum.grades}
+        self._awake = {
+            grade.fragments: self._find_awake_losses(grade.fragments)
+            for grade in curriculum.grades
+        }
         self._min_rows = 1
         self._rehearse()
         self.set_grade(curriculum.grades[0])
 
-    # ----------------------------------------------------------------------------------------------- building
+    # ---- building
     @staticmethod
     def _build_student(architecture: Any, curriculum: Curriculum) -> FragmentedStudent:
-        if isinstance(architecture, dict) and str(architecture.get('type', '')).endswith('FragmentedStudent'):
+        if isinstance(architecture, dict) and str(architecture.get('type', '')).endswith(
+            'FragmentedStudent'
+        ):
             cfg = dict(architecture)
             if cfg.get('fragments', 'auto') == 'auto':
                 cfg.setdefault('num_fragments', curriculum.fragments)
@@ -132,12 +170,15 @@ class EducationDistill(BaseAlgorithm):
             student = FragmentedStudent(architecture, num_fragments=curriculum.fragments)
         if student.num_fragments != curriculum.fragments:
             raise ConfigurationError(
-                f'architecture.fragments has {student.num_fragments} fragments ({", ".join(student.cuts)}), but '
-                f'the last grade of the curriculum has fragments={curriculum.fragments}; they must be equal')
+                f'architecture.fragments has {student.num_fragments} fragments '
+                f'({", ".join(student.cuts)}), but the last grade of the curriculum has '
+                f'fragments={curriculum.fragments}; they must be equal'
+            )
         if student.num_classes != curriculum.num_classes:
             raise ConfigurationError(
                 f'architecture.student has {student.num_classes} outputs, but curriculum.num_classes is '
-                f'{curriculum.num_classes}; they must be equal')
+                f'{curriculum.num_classes}; they must be equal'
+            )
         return student
 
     @staticmethod
@@ -149,20 +190,25 @@ class EducationDistill(BaseAlgorithm):
         if self._mixes_labels and experts:
             raise ConfigurationError(
                 f'data_preprocessor.batch_augments mixes the images of several classes, but teacher '
-                f'"{experts[0].name}" covers a part of the classes only; remove the batch augments')
+                f'"{experts[0].name}" covers a part of the classes only; remove the batch augments'
+            )
 
     @property
     def _first_distiller(self) -> Optional[nn.Module]:
-        # All distillers come from one config. The student runs once, so the recorders of one distiller record it,
-        # and the views of all teachers are made from these records.
+        # All distillers come from one config. The student runs once, so the recorders of one
+        # distiller record it, and the views of all teachers are made from these records.
         return next(iter(self.distillers.values()), None)
 
     def _connect_recorders(self) -> None:
         """Attach the recorders to the networks, and to the references for the head."""
         for teacher in self.faculty.teachers:
             distiller = self.distillers[teacher.name]
-            self._initialize(distiller.teacher_recorders.recorders, teacher.network, 'teacher_recorders',
-                             f'teacher "{teacher.name}"')
+            self._initialize(
+                distiller.teacher_recorders.recorders,
+                teacher.network,
+                'teacher_recorders',
+                f'teacher "{teacher.name}"',
+            )
             self._check_teacher_records(distiller, teacher)
         if self._first_distiller is None:
             return
@@ -171,15 +217,19 @@ class EducationDistill(BaseAlgorithm):
         for recorder in recorders.values():
             if not isinstance(recorder, ModuleOutputsRecorder):
                 continue
-            # The features that the head of a lower grade reads are the reference's own, of another size.
-            if isinstance(recorder, ModuleInputsRecorder) and not recorder.source.endswith('loss_module'):
+            # The features that the head of a lower grade reads are the reference's own, of another
+            # size.
+            if isinstance(recorder, ModuleInputsRecorder) and not recorder.source.endswith(
+                'loss_module'
+            ):
                 continue
             for module in self.student.counterparts(recorder.source):
                 module.register_forward_hook(recorder.forward_hook)
         if self._first_distiller.deliveries.deliveries and len(self.distillers) > 1:
             raise ConfigurationError(
                 'distiller.distill_deliveries hand data of one teacher to the student, but there are '
-                f'{len(self.distillers)} teachers')
+                f'{len(self.distillers)} teachers'
+            )
 
     @staticmethod
     def _initialize(recorders: Dict[str, Any], network: nn.Module, key: str, owner: str) -> None:
@@ -188,7 +238,8 @@ class EducationDistill(BaseAlgorithm):
             if isinstance(recorder, ModuleOutputsRecorder) and recorder.source not in modules:
                 raise ConfigurationError(
                     f'distiller.{key}.{name} records "{recorder.source}", which is not a module of {owner}'
-                    f'{did_you_mean(recorder.source, modules)}')
+                    f'{did_you_mean(recorder.source, modules)}'
+                )
             try:
                 recorder.initialize(network)
             except AssertionError as error:
@@ -202,7 +253,8 @@ class EducationDistill(BaseAlgorithm):
             if not recorder.data_buffer:
                 raise ConfigurationError(
                     f'distiller.teacher_recorders.{name} records "{recorder.source}", which never runs when '
-                    f'teacher "{teacher.name}" classifies an image')
+                    f'teacher "{teacher.name}" classifies an image'
+                )
             recorder.reset_data_buffer()
 
     def _find_awake_losses(self, fragments: int) -> List[str]:
@@ -223,39 +275,57 @@ class EducationDistill(BaseAlgorithm):
             try:
                 dry_run(self.student, forward, self.student.input_shape)
             except RuntimeError as error:
-                raise ConfigurationError(f'architecture.student cannot compute its loss: {error}') from error
+                raise ConfigurationError(
+                    f'architecture.student cannot compute its loss: {error}'
+                ) from error
         recorders = distiller.student_recorders.recorders
         full = {name for name, recorder in recorders.items() if recorder.data_buffer}
         for recorder in recorders.values():
             recorder.reset_data_buffer()
         awake = [
-            loss for loss, mapping in mappings.items()
-            if all(record['recorder'] in full for record in mapping.values() if record.get('from_student'))]
+            loss
+            for loss, mapping in mappings.items()
+            if all(
+                record['recorder'] in full
+                for record in mapping.values()
+                if record.get('from_student')
+            )
+        ]
         if fragments == self.student.num_fragments and len(awake) < len(mappings):
             loss = next(name for name in mappings if name not in awake)
             missing = next(
-                record['recorder'] for record in mappings[loss].values()
-                if record.get('from_student') and record['recorder'] not in full)
+                record['recorder']
+                for record in mappings[loss].values()
+                if record.get('from_student') and record['recorder'] not in full
+            )
             raise ConfigurationError(
                 f'distiller.distill_losses.{loss} would never wake up: its student recorder "{missing}" '
-                f'(source "{recorders[missing].source}") never runs, not even in the complete student')
+                f'(source "{recorders[missing].source}") never runs, not even in the complete student'
+            )
         return awake
 
     def _rehearse(self) -> None:
-        """Compute the losses of every grade once on zero images, so that what does not fit shows before training.
+        """Compute the losses of every grade once on zero images, so that what does not fit shows
+        before training.
 
-        Each teacher gets two images of its classes. What the losses have stored meanwhile is taken back.
+        Each teacher gets two images of its classes. What the losses have stored meanwhile is taken
+        back.
         """
         state = copy.deepcopy(self.distillers.state_dict())
         for grade in self.curriculum.grades:
             self.set_grade(grade)
-            labels = {label for view in self._views.values() for label in view.taught[:2]} or set(grade.seen[:2])
+            labels = {label for view in self._views.values() for label in view.taught[:2]} or set(
+                grade.seen[:2]
+            )
             labels = sorted(labels) * 2
             try:
-                dry_run(self, lambda image: self._rehearsal(image, labels), self.student.input_shape)
+                dry_run(
+                    self, lambda image: self._rehearsal(image, labels), self.student.input_shape
+                )
             except RuntimeError as error:
                 raise ConfigurationError(
-                    f'the losses of grade "{grade.name}" cannot be computed: {error}') from error
+                    f'the losses of grade "{grade.name}" cannot be computed: {error}'
+                ) from error
         if self._first_distiller is not None and not self._teaches_a_single_row():
             self._min_rows = 2
         self.distillers.load_state_dict(state)
@@ -265,11 +335,14 @@ class EducationDistill(BaseAlgorithm):
         samples = [DataSample().set_gt_label(label).to(image.device) for label in labels]
         if self._mixes_labels:
             for sample, label in zip(samples, labels):
-                sample.set_gt_score(torch.eye(self.curriculum.num_classes, device=image.device)[label])
+                sample.set_gt_score(
+                    torch.eye(self.curriculum.num_classes, device=image.device)[label]
+                )
         return self.loss(inputs, samples)
 
     def _teaches_a_single_row(self) -> bool:
-        """Whether the losses make sense for one sample: BatchNorm in connectors and relations want two."""
+        """Whether the losses make sense for one sample: BatchNorm in connectors and relations want
+        two."""
         view = next(iter(self._views.values()), None)
         if view is None:
             return True
@@ -278,15 +351,18 @@ class EducationDistill(BaseAlgorithm):
             self.distillers.train()
             noise = torch.randn(image.shape, device=image.device)
             losses = self._rehearsal(noise, [view.taught[0]])
-            return all(torch.isfinite(torch.as_tensor(loss)).all() for name, loss in losses.items()
-                       if name.startswith('distill') and isinstance(loss, torch.Tensor))
+            return all(
+                torch.isfinite(torch.as_tensor(loss)).all()
+                for name, loss in losses.items()
+                if name.startswith('distill') and isinstance(loss, torch.Tensor)
+            )
 
         try:
             return dry_run(self, forward, self.student.input_shape)
         except RuntimeError:
             return False
 
-    # ----------------------------------------------------------------------------------------------- grades
+    # ---- grades
     @property
     def student(self) -> FragmentedStudent:
         """FragmentedStudent: Alias for ``architecture``."""
@@ -299,7 +375,8 @@ class EducationDistill(BaseAlgorithm):
 
     @property
     def losses_asleep(self) -> List[str]:
-        """list[str]: Names of the distillation losses whose features do not exist yet at this grade."""
+        """list[str]: Names of the distillation losses whose features do not exist yet at this
+        grade."""
         return [name for name in self._loss_mappings if name not in self.losses_awake]
 
     def set_grade(self, grade: Grade) -> None:
@@ -312,16 +389,24 @@ class EducationDistill(BaseAlgorithm):
         self.student.set_grade(grade.fragments, grade.seen)
         joined = [teacher for teacher in self.faculty.teachers if teacher.name in grade.teachers]
         views = {
-            teacher.name: TeacherView(self.distillers[teacher.name], teacher, self.student,
-                                      self._loss_mappings, self.losses_awake)
-            for teacher in joined if self.losses_awake}
+            teacher.name: TeacherView(
+                self.distillers[teacher.name],
+                teacher,
+                self.student,
+                self._loss_mappings,
+                self.losses_awake,
+            )
+            for teacher in joined
+            if self.losses_awake
+        }
         # Where a teacher knows no two of the classes taught, its answer says nothing.
         self._views = {name: view for name, view in views.items() if len(view.taught) > 1}
         self.active_teachers = [teacher for teacher in joined if teacher.name in self._views]
 
-    # ----------------------------------------------------------------------------------------------- training
-    def loss(self, batch_inputs: torch.Tensor,
-             data_samples: Optional[List[DataSample]] = None) -> Dict[str, torch.Tensor]:
+    # ---- training
+    def loss(
+        self, batch_inputs: torch.Tensor, data_samples: Optional[List[DataSample]] = None
+    ) -> Dict[str, torch.Tensor]:
         """Compute the losses of a batch.
 
         Args:
@@ -329,8 +414,8 @@ class EducationDistill(BaseAlgorithm):
             data_samples (list[DataSample]): Their labels, in the data set's numbering.
 
         Returns:
-            dict[str, torch.Tensor]: ``student.<loss>`` and ``distill.<loss>``; losses of one name are summed over
-            the teachers.
+            dict[str, torch.Tensor]: ``student.<loss>`` and ``distill.<loss>``; losses of one name
+            are summed over the teachers.
         """
         lessons = self._assign(data_samples)
         for lesson in lessons:
@@ -345,7 +430,9 @@ class EducationDistill(BaseAlgorithm):
             if lessons:
                 stack.enter_context(self._first_distiller.student_recorders)
                 stack.enter_context(self._first_distiller.deliveries)
-            stack.enter_context(torch.set_grad_enabled(torch.is_grad_enabled() and self.student_trainable))
+            stack.enter_context(
+                torch.set_grad_enabled(torch.is_grad_enabled() and self.student_trainable)
+            )
             student_losses = self.student(batch_inputs, data_samples, mode='loss')
         if lessons:
             for name, recorder in self._first_distiller.student_recorders.recorders.items():
@@ -363,15 +450,20 @@ class EducationDistill(BaseAlgorithm):
             return []
         labels = None
         if 'gt_score' not in data_samples[0] and not (
-                len(self.active_teachers) == 1 and self.active_teachers[0].is_generalist):
+            len(self.active_teachers) == 1 and self.active_teachers[0].is_generalist
+        ):
             labels = torch.cat([sample.gt_label for sample in data_samples])
         lessons = self.faculty.assign(self.active_teachers, labels)
         batch_size = len(data_samples)
-        return [lesson for lesson in lessons
-                if (batch_size if lesson.rows is None else len(lesson.rows)) >= self._min_rows]
+        return [
+            lesson
+            for lesson in lessons
+            if (batch_size if lesson.rows is None else len(lesson.rows)) >= self._min_rows
+        ]
 
-    def _distill_losses(self, lessons: List[Lesson], records: Dict[str, list],
-                        inputs: torch.Tensor) -> Dict[str, torch.Tensor]:
+    def _distill_losses(
+        self, lessons: List[Lesson], records: Dict[str, list], inputs: torch.Tensor
+    ) -> Dict[str, torch.Tensor]:
         total: Dict[str, torch.Tensor] = {}
         for lesson in lessons:
             view = self._views[lesson.teacher.name]
@@ -383,17 +475,26 @@ class EducationDistill(BaseAlgorithm):
                 total.setdefault(name, inputs.new_zeros(()))
         return _weigh(total, self.distill_loss_weight)
 
-    def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], *args: Any, **kwargs: Any) -> 'EducationDistill':
+    def _apply(
+        self, fn: Callable[[torch.Tensor], torch.Tensor], *args: Any, **kwargs: Any
+    ) -> 'EducationDistill':
         super()._apply(fn, *args, **kwargs)
         self.faculty.apply_(fn)
         return self
 
 
 def _weigh(losses: Dict[str, Any], weight: float) -> Dict[str, Any]:
-    """Multiply what MMEngine sums up to the total loss, that is all entries with "loss" in their names."""
+    """Multiply what MMEngine sums up to the total loss, that is all entries with "loss" in their
+    names."""
     if weight == 1:
         return losses
     return {
-        name: ([item * weight for item in value] if isinstance(value, (list, tuple)) else value * weight)
-        if 'loss' in name else value
-        for name, value in losses.items()}
+        name: (
+            [item * weight for item in value]
+            if isinstance(value, (list, tuple))
+            else value * weight
+        )
+        if 'loss' in name
+        else value
+        for name, value in losses.items()
+    }

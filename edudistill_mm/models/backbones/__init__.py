@@ -1,4 +1,5 @@
 """Backbones of the distillation literature that MMPretrain does not have."""
+
 from .cifar_mobilenet_v2 import CIFARMobileNetV2
 from .cifar_resnet import CIFARResNet
 from .cifar_shufflenet_v1 import CIFARShuffleNetV1
@@ -7,6 +8,10 @@ from .cifar_vgg import CIFARVGG
 from .cifar_wide_resnet import CIFARWideResNet
 
 __all__ = [
-    'CIFARMobileNetV2', 'CIFARResNet', 'CIFARShuffleNetV1', 'CIFARShuffleNetV2', 'CIFARVGG',
-    'CIFARWideResNet'
+    'CIFARMobileNetV2',
+    'CIFARResNet',
+    'CIFARShuffleNetV1',
+    'CIFARShuffleNetV2',
+    'CIFARVGG',
+    'CIFARWideResNet',
 ]

@@ -25,18 +25,22 @@ class ChainBackbone(BaseBackbone):
 
     init_cfg_default = (
         dict(type='Kaiming', layer='Conv2d'),
-        dict(type='Constant', val=1, layer='_BatchNorm'))
+        dict(type='Constant', val=1, layer='_BatchNorm'),
+    )
 
-    def __init__(self,
-                 chain: Mapping[str, nn.Module],
-                 stages: Sequence[str],
-                 out_indices: Sequence[int],
-                 init_cfg: dict | list[dict] | None = None) -> None:
+    def __init__(
+        self,
+        chain: Mapping[str, nn.Module],
+        stages: Sequence[str],
+        out_indices: Sequence[int],
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
         super().__init__(list(self.init_cfg_default) if init_cfg is None else init_cfg)
         if not out_indices or not set(out_indices) <= set(range(len(stages))):
             raise ConfigurationError(
                 f'out_indices of {type(self).__name__} must be some of '
-                f'{list(range(len(stages)))}, but got {out_indices!r}')
+                f'{list(range(len(stages)))}, but got {out_indices!r}'
+            )
         self.chain = tuple(chain)
         self.out_names = tuple(stages[index] for index in sorted(set(out_indices)))
         for name, module in chain.items():

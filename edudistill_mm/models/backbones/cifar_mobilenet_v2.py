@@ -10,8 +10,9 @@ from .chain_backbone import ChainBackbone
 class _InvertedResidual(nn.Module):
     """1x1 convolution to a multiple of the channels, 3x3 depthwise and linear 1x1 convolution."""
 
-    def __init__(self, in_channels: int, out_channels: int, stride: int,
-                 expand_ratio: int) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, stride: int, expand_ratio: int
+    ) -> None:
         super().__init__()
         hidden = in_channels * expand_ratio
         self.conv = nn.Sequential(
@@ -23,7 +24,8 @@ class _InvertedResidual(nn.Module):
             nn.BatchNorm2d(hidden),
             nn.ReLU(inplace=True),
             nn.Conv2d(hidden, out_channels, 1, bias=False),
-            nn.BatchNorm2d(out_channels))
+            nn.BatchNorm2d(out_channels),
+        )
         self.with_shortcut = stride == 1 and in_channels == out_channels
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -55,14 +57,22 @@ class CIFARMobileNetV2(ChainBackbone):
 
     # expand_ratio, channels, blocks, stride of the first block
     arch_settings = (
-        (1, 16, 1, 1), (6, 24, 2, 1), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2),
-        (6, 320, 1, 1))
+        (1, 16, 1, 1),
+        (6, 24, 2, 1),
+        (6, 32, 3, 2),
+        (6, 64, 4, 2),
+        (6, 96, 3, 1),
+        (6, 160, 3, 2),
+        (6, 320, 1, 1),
+    )
 
-    def __init__(self,
-                 widen_factor: float = 0.5,
-                 in_channels: int = 3,
-                 out_indices: Sequence[int] = (7, ),
-                 init_cfg: dict | list[dict] | None = None) -> None:
+    def __init__(
+        self,
+        widen_factor: float = 0.5,
+        in_channels: int = 3,
+        out_indices: Sequence[int] = (7,),
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
         channels = int(32 * widen_factor)
         stem = nn.Conv2d(in_channels, channels, 3, 2, padding=1, bias=False)
         chain = dict(conv1=self._activated(stem))
@@ -70,7 +80,8 @@ class CIFARMobileNetV2(ChainBackbone):
             blocks, width = [], int(width * widen_factor)
             for index in range(count):
                 blocks.append(
-                    _InvertedResidual(channels, width, 1 if index else stride, expand_ratio))
+                    _InvertedResidual(channels, width, 1 if index else stride, expand_ratio)
+                )
                 channels = width
             chain[f'layer{number}'] = nn.Sequential(*blocks)
         chain['conv2'] = self._activated(nn.Conv2d(channels, 1280, 1, bias=False))
@@ -79,4 +90,5 @@ class CIFARMobileNetV2(ChainBackbone):
     @staticmethod
     def _activated(convolution: nn.Conv2d) -> nn.Sequential:
         return nn.Sequential(
-            convolution, nn.BatchNorm2d(convolution.out_channels), nn.ReLU(inplace=True))
+            convolution, nn.BatchNorm2d(convolution.out_channels), nn.ReLU(inplace=True)
+        )

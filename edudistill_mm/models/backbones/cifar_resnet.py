@@ -43,19 +43,23 @@ class CIFARResNet(ResNet_CIFAR):
     """
 
     arch_settings = {
-        depth: (BasicBlock, ((depth - 2) // 6, ) * 3) for depth in (8, 14, 20, 32, 44, 56, 110)}
+        depth: (BasicBlock, ((depth - 2) // 6,) * 3) for depth in (8, 14, 20, 32, 44, 56, 110)
+    }
 
-    def __init__(self,
-                 depth: int,
-                 base_channels: int = 16,
-                 stem_channels: int | None = None,
-                 out_indices: Sequence[int] = (2, ),
-                 zero_init_residual: bool = False,
-                 **kwargs) -> None:
+    def __init__(
+        self,
+        depth: int,
+        base_channels: int = 16,
+        stem_channels: int | None = None,
+        out_indices: Sequence[int] = (2,),
+        zero_init_residual: bool = False,
+        **kwargs,
+    ) -> None:
         if depth not in self.arch_settings:
             raise ConfigurationError(
                 f'depth of CIFARResNet must be one of {sorted(self.arch_settings)}, but got '
-                f'{depth!r}')
+                f'{depth!r}'
+            )
         super().__init__(
             depth,
             stem_channels=stem_channels or base_channels,
@@ -65,4 +69,5 @@ class CIFARResNet(ResNet_CIFAR):
             dilations=(1, 1, 1),
             out_indices=out_indices,
             zero_init_residual=zero_init_residual,
-            **kwargs)
+            **kwargs,
+        )

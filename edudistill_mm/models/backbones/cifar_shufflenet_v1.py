@@ -18,8 +18,9 @@ class _ShuffleUnit(nn.Module):
     quarter of the channels that leave it.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, stride: int, groups: int,
-                 first: bool) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, stride: int, groups: int, first: bool
+    ) -> None:
         super().__init__()
         self.pool = nn.AvgPool2d(3, stride=2, padding=1) if stride == 2 else None
         if self.pool is not None:
@@ -63,19 +64,29 @@ class CIFARShuffleNetV1(ChainBackbone):
     """
 
     init_cfg_default = (
-        dict(type='Kaiming', layer='Conv2d', a=math.sqrt(5), mode='fan_in',
-             nonlinearity='leaky_relu', distribution='uniform'),
-        dict(type='Constant', val=1, layer='_BatchNorm'))
+        dict(
+            type='Kaiming',
+            layer='Conv2d',
+            a=math.sqrt(5),
+            mode='fan_in',
+            nonlinearity='leaky_relu',
+            distribution='uniform',
+        ),
+        dict(type='Constant', val=1, layer='_BatchNorm'),
+    )
 
-    def __init__(self,
-                 in_channels: int = 3,
-                 out_indices: Sequence[int] = (2, ),
-                 init_cfg: dict | list[dict] | None = None) -> None:
+    def __init__(
+        self,
+        in_channels: int = 3,
+        out_indices: Sequence[int] = (2,),
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
         channels = 24
         chain: dict[str, nn.Module] = dict(
             conv1=nn.Conv2d(in_channels, channels, 1, bias=False),
             bn1=nn.BatchNorm2d(channels),
-            relu=nn.ReLU(inplace=True))
+            relu=nn.ReLU(inplace=True),
+        )
         for number, (width, count) in enumerate(((240, 4), (480, 8), (960, 4)), 1):
             units = []
             for index in range(count):

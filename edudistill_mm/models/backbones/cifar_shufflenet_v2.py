@@ -32,20 +32,34 @@ class CIFARShuffleNetV2(ShuffleNetV2):
         [(116, 16, 16), (232, 8, 8), (464, 4, 4), (1024, 4, 4)]
     """
 
-    def __init__(self,
-                 in_channels: int = 3,
-                 out_indices: Sequence[int] = (3, ),
-                 init_cfg: dict | list[dict] | None = None,
-                 **kwargs) -> None:
+    def __init__(
+        self,
+        in_channels: int = 3,
+        out_indices: Sequence[int] = (3,),
+        init_cfg: dict | list[dict] | None = None,
+        **kwargs,
+    ) -> None:
         if init_cfg is None:
             init_cfg = [
-                dict(type='Kaiming', layer='Conv2d', a=math.sqrt(5), mode='fan_in',
-                     nonlinearity='leaky_relu', distribution='uniform'),
-                dict(type='Constant', val=1, layer='_BatchNorm')]
+                dict(
+                    type='Kaiming',
+                    layer='Conv2d',
+                    a=math.sqrt(5),
+                    mode='fan_in',
+                    nonlinearity='leaky_relu',
+                    distribution='uniform',
+                ),
+                dict(type='Constant', val=1, layer='_BatchNorm'),
+            ]
         super().__init__(out_indices=out_indices, init_cfg=init_cfg, **kwargs)
         self.conv1 = ConvModule(
-            in_channels, self.conv1.out_channels, 1, conv_cfg=self.conv_cfg,
-            norm_cfg=self.norm_cfg, act_cfg=self.act_cfg)
+            in_channels,
+            self.conv1.out_channels,
+            1,
+            conv_cfg=self.conv_cfg,
+            norm_cfg=self.norm_cfg,
+            act_cfg=self.act_cfg,
+        )
         self.maxpool = nn.Identity()
 
     def init_weights(self) -> None:

@@ -41,15 +41,17 @@ class CIFARVGG(ChainBackbone):
         19: (2, 2, 4, 4, 4),
     }
 
-    def __init__(self,
-                 depth: int,
-                 in_channels: int = 3,
-                 out_indices: Sequence[int] = (4, ),
-                 init_cfg: dict | list[dict] | None = None) -> None:
+    def __init__(
+        self,
+        depth: int,
+        in_channels: int = 3,
+        out_indices: Sequence[int] = (4,),
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
         if depth not in self.arch_settings:
             raise ConfigurationError(
-                f'depth of CIFARVGG must be one of {sorted(self.arch_settings)}, but got '
-                f'{depth!r}')
+                f'depth of CIFARVGG must be one of {sorted(self.arch_settings)}, but got {depth!r}'
+            )
         chain: dict[str, nn.Module] = {}
         stages = zip(self.arch_settings[depth], (64, 128, 256, 512, 512))
         for number, (convolutions, width) in enumerate(stages, 1):
@@ -58,7 +60,8 @@ class CIFARVGG(ChainBackbone):
                 layers += [
                     nn.Conv2d(in_channels, width, 3, padding=1),
                     nn.BatchNorm2d(width),
-                    nn.ReLU(inplace=True)]
+                    nn.ReLU(inplace=True),
+                ]
                 in_channels = width
             chain[f'layer{number}'] = nn.Sequential(*layers)
             if number <= 3:

@@ -34,7 +34,8 @@ class _PreActivationBlock(nn.Module):
 
 @register(MODELS)
 class CIFARWideResNet(ChainBackbone):
-    """The wide residual networks for CIFAR of `Zagoruyko et al. <https://arxiv.org/abs/1605.07146>`__.
+    """The wide residual networks for CIFAR of `Zagoruyko et al.
+    <https://arxiv.org/abs/1605.07146>`__.
 
     WRN-d-k: a 3x3 stem of 16 channels and three stages of ``n`` pre-activation blocks each, of
     16k, 32k and 64k channels on maps of 32x32, 16x16 and 8x8 pixels, then BatchNorm and ReLU; the
@@ -58,22 +59,27 @@ class CIFARWideResNet(ChainBackbone):
         [(1, 32, 32, 32), (1, 64, 16, 16), (1, 128, 8, 8)]
     """
 
-    def __init__(self,
-                 depth: int,
-                 widen_factor: int = 1,
-                 in_channels: int = 3,
-                 out_indices: Sequence[int] = (2, ),
-                 init_cfg: dict | list[dict] | None = None) -> None:
+    def __init__(
+        self,
+        depth: int,
+        widen_factor: int = 1,
+        in_channels: int = 3,
+        out_indices: Sequence[int] = (2,),
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
         if not isinstance(depth, int) or depth < 10 or depth % 6 != 4:
             raise ConfigurationError(
-                f'depth of CIFARWideResNet must be 6n + 4 (10, 16, 22, ...), but got {depth!r}')
+                f'depth of CIFARWideResNet must be 6n + 4 (10, 16, 22, ...), but got {depth!r}'
+            )
         if not isinstance(widen_factor, int) or widen_factor < 1:
             raise ConfigurationError(
                 f'widen_factor of CIFARWideResNet must be a positive integer, but got '
-                f'{widen_factor!r}')
+                f'{widen_factor!r}'
+            )
         channels = 16
         chain: dict[str, nn.Module] = dict(
-            conv1=nn.Conv2d(in_channels, channels, 3, padding=1, bias=False))
+            conv1=nn.Conv2d(in_channels, channels, 3, padding=1, bias=False)
+        )
         for number, width in enumerate((16, 32, 64), 1):
             blocks, width = [], width * widen_factor
             for index in range((depth - 4) // 6):

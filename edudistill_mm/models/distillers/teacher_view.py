@@ -11,13 +11,14 @@ from edudistill_mm.models.teachers import Lesson, Teacher
 
 
 class TeacherView:
-    """What the distiller of one teacher sees of a batch: the teacher's rows, its classes, its labels.
+    """What the distiller of one teacher sees of a batch: the teacher's rows, its classes, its
+    labels.
 
-    The records of MMRazor's recorders are rewritten between the forward passes and the losses, so that no
-    recorder, connector or loss has to know of rows or classes: batch-first tensors and lists keep the teacher's
-    rows; class scores, of the student as of the teacher, keep the columns of the classes that the teacher knows
-    *and* that have been taught; integer labels are numbered within those. If all of that is the identity, records
-    are not touched.
+    The records of MMRazor's recorders are rewritten between the forward passes and the losses, so
+    that no recorder, connector or loss has to know of rows or classes: batch-first tensors and
+    lists keep the teacher's rows; class scores, of the student as of the teacher, keep the columns
+    of the classes that the teacher knows *and* that have been taught; integer labels are numbered
+    within those. If all of that is the identity, records are not touched.
 
     Args:
         distiller (nn.Module): A distiller of MMRazor that belongs to this teacher alone.
@@ -27,22 +28,31 @@ class TeacherView:
         awake (Sequence[str]): Names of the losses whose records exist at this grade.
     """
 
-    def __init__(self, distiller: nn.Module, teacher: Teacher, student: FragmentedStudent,
-                 losses: Dict[str, dict], awake: List[str]) -> None:
+    def __init__(
+        self,
+        distiller: nn.Module,
+        teacher: Teacher,
+        student: FragmentedStudent,
+        losses: Dict[str, dict],
+        awake: List[str],
+    ) -> None:
         self.distiller, self.teacher, self.student = distiller, teacher, student
         self.awake = list(awake)
         taught = set(student.seen.classes)
         self.classes = ClassIndex(
-            [label for label in teacher.classes.classes if label in taught], student.num_classes)
+            [label for label in teacher.classes.classes if label in taught], student.num_classes
+        )
         # WSLD and its like expand labels to one-hot vectors of the width that they are told.
         for loss in distiller.distill_losses.values():
             if hasattr(loss, 'num_classes'):
                 loss.num_classes = len(self.classes)
         distiller.loss_forward_mappings = {name: losses[name] for name in awake}
-        # Head and classifier give scores of all classes, the inputs of the loss are cut to the classes taught.
+        # Head and classifier give scores of all classes, the inputs of the loss are cut to the
+        # classes taught.
         self._of_student = {
             student.num_classes: self.classes,
-            len(student.seen): self.classes.within(student.seen)}
+            len(student.seen): self.classes.within(student.seen),
+        }
         self._of_teacher = {len(teacher.classes): self.classes.within(teacher.classes)}
         self._labels = self.classes.within(student.seen)
 
@@ -53,16 +63,23 @@ class TeacherView:
         if isinstance(recorder, ModuleInputsRecorder):
             return source.endswith('loss_module')
         if isinstance(recorder, ModuleOutputsRecorder):
-            return source in ('', 'head', classifier) if classifier else source.split('.')[0] in ('', 'head')
+            return (
+                source in ('', 'head', classifier)
+                if classifier
+                else source.split('.')[0] in ('', 'head')
+            )
         # A method or a function: only those of heads return class scores.
         return 'head' in source.lower()
 
     @property
     def taught(self) -> Tuple[int, ...]:
-        """tuple[int, ...]: The teacher's classes that have been taught, in the data set's numbering."""
+        """tuple[int, ...]: The teacher's classes that have been taught, in the data set's
+        numbering."""
         return self.classes.classes
 
-    def losses(self, lesson: Lesson, records: Dict[str, list], batch_size: int) -> Dict[str, torch.Tensor]:
+    def losses(
+        self, lesson: Lesson, records: Dict[str, list], batch_size: int
+    ) -> Dict[str, torch.Tensor]:
         """Compute the distillation losses of the lesson from the records of both forward passes.
 
         Args:
@@ -71,16 +88,24 @@ class TeacherView:
             batch_size (int): Number of samples that the student has seen.
 
         Returns:
-            dict[str, torch.Tensor]: The distiller's losses, weighted by the lesson's share of the batch.
+            dict[str, torch.Tensor]: The distiller's losses, weighted by the lesson's share of the
+            batch.
         """
         for name, recorder in self.distiller.student_recorders.recorders.items():
-            columns = self._of_student if self._has_scores(recorder, self.student.classifier_name) else {}
+            columns = (
+                self._of_student
+                if self._has_scores(recorder, self.student.classifier_name)
+                else {}
+            )
             recorder._data_buffer = [
-                self._view(record, batch_size, lesson.rows, columns, self._labels) for record in records[name]]
+                self._view(record, batch_size, lesson.rows, columns, self._labels)
+                for record in records[name]
+            ]
         for recorder in self.distiller.teacher_recorders.recorders.values():
             columns = self._of_teacher if self._has_scores(recorder, None) else {}
             recorder._data_buffer = [
-                self._view(record, None, None, columns, None) for record in recorder.data_buffer]
+                self._view(record, None, None, columns, None) for record in recorder.data_buffer
+            ]
         losses = self.distiller.compute_distill_losses()
         # What the recorders hold would keep the graph of the step alive until the next one.
         for recorders in (self.distiller.student_recorders, self.distiller.teacher_recorders):
@@ -90,8 +115,14 @@ class TeacherView:
             return losses
         return {name: _scale(value, lesson.share) for name, value in losses.items()}
 
-    def _view(self, record: Any, batch_size: Optional[int], rows: Optional[torch.Tensor],
-              columns: Dict[int, ClassIndex], labels: Optional[ClassIndex]) -> Any:
+    def _view(
+        self,
+        record: Any,
+        batch_size: Optional[int],
+        rows: Optional[torch.Tensor],
+        columns: Dict[int, ClassIndex],
+        labels: Optional[ClassIndex],
+    ) -> Any:
         if isinstance(record, nn.Parameter):
             return record
         if isinstance(record, torch.Tensor) and record.ndim:
@@ -101,13 +132,24 @@ class TeacherView:
                 record = record[rows]
             if record.ndim == 2 and record.shape[1] in columns:
                 return columns[record.shape[1]].select(record)
-            if labels is not None and not labels.complete and record.ndim == 1 and not record.is_floating_point():
+            if (
+                labels is not None
+                and not labels.complete
+                and record.ndim == 1
+                and not record.is_floating_point()
+            ):
                 return labels.positions(record.device)[record]
             return record
         if isinstance(record, (list, tuple)):
-            if rows is not None and len(record) == batch_size and isinstance(record[0], BaseDataElement):
+            if (
+                rows is not None
+                and len(record) == batch_size
+                and isinstance(record[0], BaseDataElement)
+            ):
                 return [record[row] for row in rows.tolist()]
-            return type(record)(self._view(item, batch_size, rows, columns, labels) for item in record)
+            return type(record)(
+                self._view(item, batch_size, rows, columns, labels) for item in record
+            )
         return record
 
 

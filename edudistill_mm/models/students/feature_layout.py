@@ -21,7 +21,7 @@ def feature_of(output: Any, batch_size: int) -> Optional[torch.Tensor]:
         torch.Tensor | None: The first tensor of shape [batch_size, ...] with at least three
             dimensions. What is pooled to [B, C, 1] counts as no features any more.
     """
-    outputs = output if isinstance(output, (tuple, list)) else (output, )
+    outputs = output if isinstance(output, (tuple, list)) else (output,)
     for item in outputs:
         if not isinstance(item, torch.Tensor) or item.ndim < 3 or len(item) != batch_size:
             continue
@@ -65,7 +65,8 @@ class FeatureLayout:
         shape, ratio = tuple(shape), math.log(image_size[0] / image_size[1])
         if len(shape) == 4:
             first, last = (
-                abs(math.log(height / width) - ratio) for height, width in (shape[2:], shape[1:3]))
+                abs(math.log(height / width) - ratio) for height, width in (shape[2:], shape[1:3])
+            )
             return cls(shape, tokens=False, channels_last=last < first)
         prefix = 0
         if len(shape) == 3:
@@ -93,7 +94,7 @@ class FeatureLayout:
             torch.Tensor: A map [B, C, H, W], or the patches' tokens [B, N, C].
         """
         if self.tokens:
-            return feature.flatten(1, -2)[:, self.prefix:]
+            return feature.flatten(1, -2)[:, self.prefix :]
         return feature.movedim(-1, 1) if self.channels_last else feature
 
 

@@ -1,4 +1,5 @@
 """Where a network can be cut, found by watching one forward pass."""
+
 from dataclasses import dataclass
 from typing import Dict, List, Optional, Sequence, Tuple
 
@@ -69,7 +70,11 @@ def trace(student: nn.Module, input_shape: Optional[Tuple[int, int, int]] = None
             record.clear()
         return student(image, mode='tensor')
 
-    handles = [module.register_forward_hook(watch(name)) for name, module in student.named_modules() if name]
+    handles = [
+        module.register_forward_hook(watch(name))
+        for name, module in student.named_modules()
+        if name
+    ]
     try:
         output = dry_run(student, forward, input_shape)
     except RuntimeError as error:
@@ -82,7 +87,8 @@ def trace(student: nn.Module, input_shape: Optional[Tuple[int, int, int]] = None
             ) from error
         raise ConfigurationError(
             f'architecture.student cannot be run on a zero image ({error}); give architecture.input_shape='
-            f'(channels, height, width)') from error
+            f'(channels, height, width)'
+        ) from error
     finally:
         for handle in handles:
             handle.remove()
@@ -92,10 +98,13 @@ def trace(student: nn.Module, input_shape: Optional[Tuple[int, int, int]] = None
         raise ConfigurationError(
             f'architecture.student must return class scores of shape [batch, classes], but '
             f'{type(student).__name__} returns '
-            f'{tuple(getattr(scores, "shape", ())) or type(scores).__name__}')
+            f'{tuple(getattr(scores, "shape", ())) or type(scores).__name__}'
+        )
     features = {
         name: FeatureLayout.of(shape, image_shape[2:])
-        for name, shape in outputs.items() if shape is not None}
+        for name, shape in outputs.items()
+        if shape is not None
+    }
     return NetworkTrace(order, calls, features, scores.shape[1], tuple(image_shape[1:]))
 
 
@@ -185,7 +194,8 @@ def _blocks(student: nn.Module, seen: NetworkTrace, stage: Sequence[str]) -> Lis
     while True:
         weights = {name: _weighted_layers(student.get_submodule(name)) for name in stage}
         heavy = [name for name in stage if weights[name] > 1] or [
-            name for name in stage if weights[name]]
+            name for name in stage if weights[name]
+        ]
         kinds: Dict[Tuple[str, type], List[str]] = {}
         for name in heavy:
             kind = (name.rpartition('.')[0], type(student.get_submodule(name)))
@@ -194,12 +204,15 @@ def _blocks(student: nn.Module, seen: NetworkTrace, stage: Sequence[str]) -> Lis
         if len(blocks) != 1 or not isinstance(student.get_submodule(blocks[0]), nn.Sequential):
             break
         index = stage.index(blocks[0])
-        stage[index:index + 1] = _chain(student, seen, _open(student, seen, blocks[0]))
+        stage[index : index + 1] = _chain(student, seen, _open(student, seen, blocks[0]))
     ends = []
     for block in blocks:
         end = stage.index(block)
-        while (end + 1 < len(stage) and not weights[stage[end + 1]]
-               and seen.features[stage[end + 1]].positions == seen.features[block].positions):
+        while (
+            end + 1 < len(stage)
+            and not weights[stage[end + 1]]
+            and seen.features[stage[end + 1]].positions == seen.features[block].positions
+        ):
             end += 1
         ends.append(stage[end])
     return ends
@@ -239,7 +252,8 @@ def automatic_cuts(student: nn.Module, seen: NetworkTrace, count: Optional[int])
         backbone = type(getattr(student, 'backbone', student)).__name__
         raise ConfigurationError(
             f'architecture.fragments="auto" finds {len(ends)} {kind} in {backbone}, but the curriculum '
-            f'needs {count or "at least 1"} fragments; name the modules that end the fragments instead')
+            f'needs {count or "at least 1"} fragments; name the modules that end the fragments instead'
+        )
     cuts = [ends[round(len(ends) * (index + 1) / count) - 1] for index in range(count)]
     return cuts[:-1] + (_weighted_after(student, seen, cuts[-1])[-1:] or cuts[-1:])
 
@@ -247,9 +261,12 @@ def automatic_cuts(student: nn.Module, seen: NetworkTrace, count: Optional[int])
 def _weighted_after(student: nn.Module, seen: NetworkTrace, cut: str) -> List[str]:
     """Units with weights that a backbone runs after a module."""
     return [
-        name for name in units(student, seen)
-        if seen.order[name] > seen.order[cut] and not cut.startswith(f'{name}.')
-        and _weighted_layers(student.get_submodule(name))]
+        name
+        for name in units(student, seen)
+        if seen.order[name] > seen.order[cut]
+        and not cut.startswith(f'{name}.')
+        and _weighted_layers(student.get_submodule(name))
+    ]
 
 
 def named_cuts(student: nn.Module, seen: NetworkTrace, names: Sequence[str]) -> List[str]:
@@ -274,21 +291,27 @@ def named_cuts(student: nn.Module, seen: NetworkTrace, names: Sequence[str]) -> 
         if full not in modules:
             raise ConfigurationError(
                 f'architecture.fragments names "{name}", which is not a module of the student'
-                f'{did_you_mean(name, [m.removeprefix("backbone.") for m in modules])}')
+                f'{did_you_mean(name, [m.removeprefix("backbone.") for m in modules])}'
+            )
         if seen.calls.get(full, 0) != 1:
             raise ConfigurationError(
                 f'architecture.fragments names "{name}", which runs {seen.calls.get(full, 0)} times in a '
-                f'forward pass; name a module that runs once')
+                f'forward pass; name a module that runs once'
+            )
         if cuts and seen.order[full] <= seen.order[cuts[-1]]:
             raise ConfigurationError(
                 f'architecture.fragments are out of order: "{name}" ends before '
-                f'"{cuts[-1].removeprefix("backbone.")}"')
+                f'"{cuts[-1].removeprefix("backbone.")}"'
+            )
         cuts.append(full)
     if not cuts:
-        raise ConfigurationError('architecture.fragments must name at least one module, but got []')
+        raise ConfigurationError(
+            'architecture.fragments must name at least one module, but got []'
+        )
     later = _weighted_after(student, seen, cuts[-1])
     if later:
         raise ConfigurationError(
             f'architecture.fragments ends with "{names[-1]}", but '
-            f'"{later[-1].removeprefix("backbone.")}" runs after it: the last fragment must end the backbone')
+            f'"{later[-1].removeprefix("backbone.")}" runs after it: the last fragment must end the backbone'
+        )
     return cuts

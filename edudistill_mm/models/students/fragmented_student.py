@@ -65,16 +65,20 @@ class FragmentedStudent(BaseModel):
         ConfigurationError: If the student cannot be cut as asked.
     """
 
-    def __init__(self,
-                 student: Union[str, dict, nn.Module],
-                 fragments: Union[str, Sequence[str]] = 'auto',
-                 reference: Optional[dict] = None,
-                 num_fragments: Optional[int] = None,
-                 input_shape: Optional[Tuple[int, int, int]] = None,
-                 data_preprocessor: Optional[Union[dict, nn.Module]] = None,
-                 init_cfg: Optional[dict] = None) -> None:
+    def __init__(
+        self,
+        student: Union[str, dict, nn.Module],
+        fragments: Union[str, Sequence[str]] = 'auto',
+        reference: Optional[dict] = None,
+        num_fragments: Optional[int] = None,
+        input_shape: Optional[Tuple[int, int, int]] = None,
+        data_preprocessor: Optional[Union[dict, nn.Module]] = None,
+        init_cfg: Optional[dict] = None,
+    ) -> None:
         student = build_network(student, 'architecture.student')
-        super().__init__(data_preprocessor or getattr(student, 'data_preprocessor', None), init_cfg)
+        super().__init__(
+            data_preprocessor or getattr(student, 'data_preprocessor', None), init_cfg
+        )
         # The children are shared and carry the plain names; the classifier itself stays outside of
         # the module tree, or each parameter would have a second name.
         self.__dict__['student'] = student
@@ -87,13 +91,18 @@ class FragmentedStudent(BaseModel):
         self.num_classes = self.trace.num_classes
         if fragments == 'auto':
             self.cuts = automatic_cuts(student, self.trace, num_fragments)
-        elif isinstance(fragments, (list, tuple)) and all(isinstance(name, str) for name in fragments):
+        elif isinstance(fragments, (list, tuple)) and all(
+            isinstance(name, str) for name in fragments
+        ):
             self.cuts = named_cuts(student, self.trace, fragments)
         else:
             raise ConfigurationError(
-                f'architecture.fragments must be "auto" or a list of module names, but got {fragments!r}')
-        self.references = nn.ModuleList(self._build_reference(index, reference or {})
-                                        for index in range(self.num_fragments - 1))
+                f'architecture.fragments must be "auto" or a list of module names, but got {fragments!r}'
+            )
+        self.references = nn.ModuleList(
+            self._build_reference(index, reference or {})
+            for index in range(self.num_fragments - 1)
+        )
         self._cut_handle = None
         self._head_settings = self._find_head_settings()
         self.depth = self.num_fragments
@@ -123,24 +132,31 @@ class FragmentedStudent(BaseModel):
     def classifier_name(self) -> Optional[str]:
         """str | None: Name of the linear layer in the head that gives the class scores."""
         layers = [
-            name for name, module in self.student.named_modules()
-            if name.startswith('head.') and isinstance(module, nn.Linear) and name in self.trace.order
-            and module.out_features == self.num_classes]
+            name
+            for name, module in self.student.named_modules()
+            if name.startswith('head.')
+            and isinstance(module, nn.Linear)
+            and name in self.trace.order
+            and module.out_features == self.num_classes
+        ]
         return max(layers, key=self.trace.order.get, default=None)
 
     def _check_training(self) -> None:
         """Refuse what only fails once it is trained."""
         head, backbone = getattr(self, 'head', None), getattr(self, 'backbone', None)
         if isinstance(head, (EfficientFormerClsHead, LeViTClsHead)) and (
-                getattr(head, 'dist', False) or getattr(head, 'distillation', False)):
+            getattr(head, 'dist', False) or getattr(head, 'distillation', False)
+        ):
             raise ConfigurationError(
                 f'architecture.student.head of type {type(head).__name__} cannot be trained by MMPretrain '
-                f'with distillation=True, its default; set distillation=False')
+                f'with distillation=True, its default; set distillation=False'
+            )
         if getattr(backbone, 'no_custom_backward', True) is False:
             raise ConfigurationError(
                 f'architecture.student.backbone of type {type(backbone).__name__} runs its layers inside '
                 f'a backward function of its own, where no gradient reaches a cut; set '
-                f'no_custom_backward=True')
+                f'no_custom_backward=True'
+            )
 
     def _build_reference(self, index: int, cfg: dict) -> nn.Module:
         cut = self.cuts[index]
@@ -148,17 +164,20 @@ class FragmentedStudent(BaseModel):
         if layout is None:
             raise ConfigurationError(
                 f'architecture.fragments: "{cut}" returns no features of shape [batch, channels, height, '
-                f'width] or [batch, tokens, channels], which a teaching reference reads')
+                f'width] or [batch, tokens, channels], which a teaching reference reads'
+            )
         if not isinstance(getattr(self, 'head', None), ClsHead):
             raise ConfigurationError(
                 f'architecture.student must have a classification head (mmpretrain ClsHead) to be cut, '
-                f'but got {type(getattr(self, "head", None)).__name__}')
+                f'but got {type(getattr(self, "head", None)).__name__}'
+            )
         cfg = dict(cfg)
         cfg.setdefault('type', 'TokenTeachingReference' if layout.tokens else 'TeachingReference')
         if cfg['type'] == ('TeachingReference' if layout.tokens else 'TokenTeachingReference'):
             raise ConfigurationError(
                 f'architecture.reference.type is "{cfg["type"]}", but "{cut}" returns '
-                f'{"tokens" if layout.tokens else "feature maps"}; leave the type out')
+                f'{"tokens" if layout.tokens else "feature maps"}; leave the type out'
+            )
         final = [name for name in units(self.student, self.trace) if name in self.trace.features]
         cfg.setdefault('in_channels', layout.channels)
         cfg.setdefault('num_classes', self.num_classes)
@@ -176,8 +195,11 @@ class FragmentedStudent(BaseModel):
         else:
             last = self.trace.order[self.cuts[self.depth - 1]]
             used = {
-                parameter for name, place in self.trace.order.items() if place <= last
-                for parameter in self.student.get_submodule(name).parameters()}
+                parameter
+                for name, place in self.trace.order.items()
+                if place <= last
+                for parameter in self.student.get_submodule(name).parameters()
+            }
             # A backbone's own: the class token and the position embedding.
             used.update(self.reference.parameters(), self.backbone.parameters(recurse=False))
         return sum(parameter.numel() for parameter in used if parameter.requires_grad)
@@ -188,21 +210,30 @@ class FragmentedStudent(BaseModel):
         if not (isinstance(head, ClsHead) and type(head).loss in plain_losses):
             raise ConfigurationError(
                 f'architecture.student.head of type {type(head).__name__} computes its loss over all classes '
-                f'only, so no grade can teach a part of them')
+                f'only, so no grade can teach a part of them'
+            )
         for name, buffer in head.loss_module.named_buffers():
             if self.num_classes in buffer.shape:
                 raise ConfigurationError(
-                    f'architecture.student.head.loss of type {type(head.loss_module).__name__} keeps statistics '
-                    f'of all classes ("{name}"), so no grade can teach a part of them')
+                    f'architecture.student.head.loss of type {type(head.loss_module).__name__} keeps '
+                    f'statistics of all classes ("{name}"), so no grade can teach a part of them'
+                )
 
     def _find_head_settings(self) -> List[Tuple[nn.Module, str, Any]]:
-        """What heads and their losses have been told of the number of classes: (module, attribute, value)."""
+        """What heads and their losses have been told of the number of classes: (module, attribute,
+        value)."""
         heads = [getattr(self, 'head', None), *(reference.head for reference in self.references)]
-        return [(module, name, getattr(module, name))
-                for head in heads if isinstance(head, ClsHead)
-                for module, names in ((head, ('topk', )), *(
-                    (part, ('num_classes', 'class_weight')) for part in head.loss_module.modules()))
-                for name in names if hasattr(module, name)]
+        return [
+            (module, name, getattr(module, name))
+            for head in heads
+            if isinstance(head, ClsHead)
+            for module, names in (
+                (head, ('topk',)),
+                *((part, ('num_classes', 'class_weight')) for part in head.loss_module.modules()),
+            )
+            for name in names
+            if hasattr(module, name)
+        ]
 
     def _adapt_heads(self) -> None:
         """Let heads and losses know how many classes there are at this grade."""
@@ -210,8 +241,10 @@ class FragmentedStudent(BaseModel):
         for module, name, value in self._head_settings:
             if not self.seen.complete:
                 if name == 'topk':
-                    kept = tuple(k for k in ((value, ) if isinstance(value, int) else value) if k <= count)
-                    value = kept or (1, )
+                    kept = tuple(
+                        k for k in ((value,) if isinstance(value, int) else value) if k <= count
+                    )
+                    value = kept or (1,)
                 elif name == 'num_classes':
                     value = count
                 elif value is not None:
@@ -225,16 +258,19 @@ class FragmentedStudent(BaseModel):
             source (str): Name of a module of the student.
 
         Returns:
-            list[nn.Module]: One a reference if ``source`` is the head, its classifier or a loss module that
-            the references do not share, else none.
+            list[nn.Module]: One a reference if ``source`` is the head, its classifier or a loss
+            module that the references do not share, else none.
         """
         if source == 'head':
             return [reference.head for reference in self.references]
         if source == self.classifier_name:
             return [reference.head.fc for reference in self.references]
         if source == 'head.loss_module':
-            return [reference.head.loss_module for reference in self.references
-                    if reference.head.loss_module is not self.head.loss_module]
+            return [
+                reference.head.loss_module
+                for reference in self.references
+                if reference.head.loss_module is not self.head.loss_module
+            ]
         return []
 
     def set_grade(self, fragments: int, seen: Sequence[int]) -> None:
@@ -251,7 +287,8 @@ class FragmentedStudent(BaseModel):
         if not 1 <= fragments <= self.num_fragments:
             raise ConfigurationError(
                 f'a grade asks for {fragments} fragments, but the student has {self.num_fragments}: '
-                f'{self.cuts}')
+                f'{self.cuts}'
+            )
         seen = ClassIndex(seen, self.num_classes)
         if not seen.complete:
             self._check_partial_loss()
@@ -265,10 +302,12 @@ class FragmentedStudent(BaseModel):
             cut = self.student.get_submodule(self.cuts[fragments - 1])
             self._cut_handle = cut.register_forward_hook(_leave)
 
-    def forward(self,
-                inputs: torch.Tensor,
-                data_samples: Optional[List[DataSample]] = None,
-                mode: str = 'tensor') -> Any:
+    def forward(
+        self,
+        inputs: torch.Tensor,
+        data_samples: Optional[List[DataSample]] = None,
+        mode: str = 'tensor',
+    ) -> Any:
         """Run the active fragments; see MMPretrain's ``ImageClassifier.forward``.
 
         Args:
@@ -291,12 +330,15 @@ class FragmentedStudent(BaseModel):
         if mode == 'tensor':
             return scores
         return self.active_head._get_predictions(
-            sum(scores) if isinstance(scores, tuple) else scores, data_samples)
+            sum(scores) if isinstance(scores, tuple) else scores, data_samples
+        )
 
     def _mask(self, scores: torch.Tensor) -> torch.Tensor:
         """Scores over all classes, minus infinity for those that are not taught yet."""
         columns = self.seen.columns(scores.device)
-        return torch.full_like(scores, float('-inf')).index_copy(1, columns, self.seen.select(scores))
+        return torch.full_like(scores, float('-inf')).index_copy(
+            1, columns, self.seen.select(scores)
+        )
 
     def _features(self, inputs: torch.Tensor) -> Any:
         if self.at_full_depth:
@@ -306,13 +348,17 @@ class FragmentedStudent(BaseModel):
         except _CutReached as cut:
             feature = feature_of(cut.output, len(inputs))
         layout = self.trace.features[self.cuts[self.depth - 1]]
-        return (self.reference(layout.read(feature)), )
+        return (self.reference(layout.read(feature)),)
 
-    def _loss(self, inputs: torch.Tensor, data_samples: List[DataSample]) -> Dict[str, torch.Tensor]:
+    def _loss(
+        self, inputs: torch.Tensor, data_samples: List[DataSample]
+    ) -> Dict[str, torch.Tensor]:
         head, features = self.active_head, self._features(inputs)
         if self.seen.complete:
             return head.loss(features, data_samples)
-        return head._get_loss(_each(self.seen.select, head(features)), self._restrict(data_samples))
+        return head._get_loss(
+            _each(self.seen.select, head(features)), self._restrict(data_samples)
+        )
 
     def _restrict(self, data_samples: List[DataSample]) -> List[DataSample]:
         """Labels numbered within the classes taught so far."""

@@ -13,48 +13,63 @@ from edudistill_mm.registry import MODELS, register
 class TeachingReference(BaseModule):
     """Closes the fragments of a lower grade: adapter, pooling, classifier.
 
-    A 1x1 convolution with BatchNorm brings the features of the last active fragment to the width of the
-    complete student's features, a pooling to a fixed size makes the classifier independent of the image size,
-    and a linear head classifies. The layout follows the public code of arXiv 2311.13811, which gives its
-    ResNet20 a reference of 64 channels pooled to 4x4 after stage 1 and to 1x1 after stage 2.
+    A 1x1 convolution with BatchNorm brings the features of the last active fragment to the width
+    of the complete student's features, a pooling to a fixed size makes the classifier independent
+    of the image size, and a linear head classifies. The layout follows the public code of arXiv
+    2311.13811, which gives its ResNet20 a reference of 64 channels pooled to 4x4 after stage 1 and
+    to 1x1 after stage 2.
 
     Args:
         in_channels (int): Channels of the features. :class:`FragmentedStudent` fills it in.
         num_classes (int): Width of the classifier: that of the complete student. Filled in.
-        width (int, optional): Channels after the adapter. Defaults to None: filled in with the channels of
-            the complete student's features.
-        pool_size (int, optional): Side length after the pooling. Defaults to None: filled in with 1 for the
-            deepest reference and 4 for the others.
-        adapter (bool): Whether there is an adapter; without one the classifier reads ``in_channels``.
-            Defaults to True.
-        loss (dict | nn.Module): Loss of the head. Filled in with the complete student's own loss module.
-        init_cfg (dict, optional): Initialisation. Defaults to None: Kaiming for the convolution, and the
-            head's own.
+        width (int, optional): Channels after the adapter. Defaults to None: filled in with the
+            channels of the complete student's features.
+        pool_size (int, optional): Side length after the pooling. Defaults to None: filled in with
+            1 for the deepest reference and 4 for the others.
+        adapter (bool): Whether there is an adapter; without one the classifier reads
+            ``in_channels``. Defaults to True.
+        loss (dict | nn.Module): Loss of the head. Filled in with the complete student's own loss
+            module.
+        init_cfg (dict, optional): Initialisation. Defaults to None: Kaiming for the convolution,
+            and the head's own.
     """
 
-    def __init__(self,
-                 in_channels: int,
-                 num_classes: int,
-                 width: Optional[int] = None,
-                 pool_size: Optional[int] = None,
-                 adapter: bool = True,
-                 loss: Optional[dict] = None,
-                 init_cfg: Optional[dict] = None) -> None:
-        super().__init__(init_cfg or [
-            dict(type='Kaiming', layer='Conv2d'), dict(type='Constant', val=1, layer='_BatchNorm')])
+    def __init__(
+        self,
+        in_channels: int,
+        num_classes: int,
+        width: Optional[int] = None,
+        pool_size: Optional[int] = None,
+        adapter: bool = True,
+        loss: Optional[dict] = None,
+        init_cfg: Optional[dict] = None,
+    ) -> None:
+        super().__init__(
+            init_cfg
+            or [
+                dict(type='Kaiming', layer='Conv2d'),
+                dict(type='Constant', val=1, layer='_BatchNorm'),
+            ]
+        )
         width = in_channels if width is None or not adapter else width
         pool_size = 1 if pool_size is None else pool_size
         for key, value in (('width', width), ('pool_size', pool_size)):
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ConfigurationError(f'reference.{key} must be a positive integer, but got {value!r}')
+                raise ConfigurationError(
+                    f'reference.{key} must be a positive integer, but got {value!r}'
+                )
         if adapter:
-            self.adapter = nn.Sequential(nn.Conv2d(in_channels, width, 1, bias=False), nn.BatchNorm2d(width))
+            self.adapter = nn.Sequential(
+                nn.Conv2d(in_channels, width, 1, bias=False), nn.BatchNorm2d(width)
+            )
         else:
             self.adapter = nn.Identity()
         self.pool = nn.AdaptiveAvgPool2d(pool_size)
         self.head = LinearClsHead(
-            num_classes=num_classes, in_channels=width * pool_size**2,
-            loss=loss or dict(type='CrossEntropyLoss', loss_weight=1.0))
+            num_classes=num_classes,
+            in_channels=width * pool_size**2,
+            loss=loss or dict(type='CrossEntropyLoss', loss_weight=1.0),
+        )
 
     def forward(self, feature: torch.Tensor) -> torch.Tensor:
         """Turn the features of the last active fragment into what the head reads.

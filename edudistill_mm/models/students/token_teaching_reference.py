@@ -32,25 +32,30 @@ class TokenTeachingReference(BaseModule):
             for the adapter, and the head's own.
     """
 
-    def __init__(self,
-                 in_channels: int,
-                 num_classes: int,
-                 width: Optional[int] = None,
-                 adapter: bool = True,
-                 loss: Optional[dict] = None,
-                 init_cfg: Optional[dict] = None) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        num_classes: int,
+        width: Optional[int] = None,
+        adapter: bool = True,
+        loss: Optional[dict] = None,
+        init_cfg: Optional[dict] = None,
+    ) -> None:
         super().__init__(init_cfg or dict(type='TruncNormal', layer='Linear', std=0.02))
         width = in_channels if width is None or not adapter else width
         if not isinstance(width, int) or isinstance(width, bool) or width < 1:
             raise ConfigurationError(
-                f'reference.width must be a positive integer, but got {width!r}')
+                f'reference.width must be a positive integer, but got {width!r}'
+            )
         if adapter:
             self.adapter = nn.Sequential(nn.LayerNorm(in_channels), nn.Linear(in_channels, width))
         else:
             self.adapter = nn.Identity()
         self.head = LinearClsHead(
-            num_classes=num_classes, in_channels=width,
-            loss=loss or dict(type='CrossEntropyLoss', loss_weight=1.0))
+            num_classes=num_classes,
+            in_channels=width,
+            loss=loss or dict(type='CrossEntropyLoss', loss_weight=1.0),
+        )
 
     def forward(self, feature: torch.Tensor) -> torch.Tensor:
         """Turn the tokens of the last active fragment into what the head reads.

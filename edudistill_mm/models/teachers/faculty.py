@@ -15,8 +15,8 @@ TEACHER_KEYS = ('name', 'architecture', 'ckpt', 'classes', 'weight')
 class Faculty:
     """All teachers of a run, and which of them teaches which sample.
 
-    Not an ``nn.Module``: its tensors must stay out of the parameters, the state dict, the optimizer, the copy of
-    EMA and the broadcasts of DDP.
+    Not an ``nn.Module``: its tensors must stay out of the parameters, the state dict, the
+    optimizer, the copy of EMA and the broadcasts of DDP.
 
     Args:
         teachers (Sequence[Teacher]): The teachers.
@@ -43,30 +43,32 @@ class Faculty:
                 raise ConfigurationError(f'{key} must be a dict, but got {cfg!r}')
             for unknown in set(cfg) - set(TEACHER_KEYS):
                 raise ConfigurationError(
-                    f'{key} has the unknown key "{unknown}"{did_you_mean(unknown, TEACHER_KEYS)}; possible are '
-                    f'{", ".join(TEACHER_KEYS)}')
+                    f'{key} has the unknown key "{unknown}"{did_you_mean(unknown, TEACHER_KEYS)}; '
+                    f'possible are {", ".join(TEACHER_KEYS)}'
+                )
             for required in ('name', 'architecture'):
                 if required not in cfg:
                     raise ConfigurationError(f'{key} lacks the key "{required}"')
             name = cfg['name']
             if not isinstance(name, str) or not re.fullmatch(r'\w[\w-]*', name):
                 raise ConfigurationError(
-                    f'{key}.name must consist of letters, digits, "_" and "-", but got {name!r}')
+                    f'{key}.name must consist of letters, digits, "_" and "-", but got {name!r}'
+                )
             if name in names:
                 raise ConfigurationError(f'{key}.name "{name}" is given twice')
             names.append(name)
         return names
 
     @classmethod
-    def from_cfg(cls,
-                 configs: Optional[Sequence[dict]],
-                 curriculum: Curriculum,
-                 keep_inplace: bool = False) -> 'Faculty':
+    def from_cfg(
+        cls, configs: Optional[Sequence[dict]], curriculum: Curriculum, keep_inplace: bool = False
+    ) -> 'Faculty':
         """Build, load and freeze the teachers of a config.
 
         Args:
-            configs (Sequence[dict], optional): For each teacher ``name``, ``architecture``, ``ckpt``, ``classes``
-                (``'all'``, the name of a grade, or a list in the order of its outputs) and ``weight``.
+            configs (Sequence[dict], optional): For each teacher ``name``, ``architecture``,
+                ``ckpt``, ``classes`` (``'all'``, the name of a grade, or a list in the order of
+                its outputs) and ``weight``.
             curriculum (Curriculum): Gives the meaning of ``classes``.
             keep_inplace (bool): See :class:`Teacher`. Defaults to False.
         """
@@ -78,7 +80,12 @@ class Faculty:
             except ConfigurationError as error:
                 raise ConfigurationError(f'{key}.classes: {error}') from error
             teacher = Teacher(
-                classes=classes, num_classes=curriculum.num_classes, keep_inplace=keep_inplace, key=key, **cfg)
+                classes=classes,
+                num_classes=curriculum.num_classes,
+                keep_inplace=keep_inplace,
+                key=key,
+                **cfg,
+            )
             teacher.check_head()
             teachers.append(teacher)
         return cls(teachers)
@@ -95,13 +102,13 @@ class Faculty:
     def assign(self, active: Sequence[Teacher], labels: Optional[torch.Tensor]) -> List[Lesson]:
         """Send each sample of a batch to the active teachers that cover its class.
 
-        A teacher with n of B samples that it shares with nobody gets a loss weight of n / B; samples that several
-        teachers cover are shared out in proportion to the teachers' weights.
+        A teacher with n of B samples that it shares with nobody gets a loss weight of n / B;
+        samples that several teachers cover are shared out in proportion to the teachers' weights.
 
         Args:
             active (Sequence[Teacher]): The teachers of the grade.
-            labels (torch.Tensor, optional): Classes in the data set's numbering, [B]. None (for labels mixed by an
-                augmentation) is possible with generalists only.
+            labels (torch.Tensor, optional): Classes in the data set's numbering, [B]. None (for
+                labels mixed by an augmentation) is possible with generalists only.
 
         Returns:
             list[Lesson]: One lesson for each teacher that has samples.
@@ -110,9 +117,16 @@ class Faculty:
             return [Lesson(active[0], None, None)]
         if labels is None:
             total = sum(teacher.weight for teacher in active)
-            return [Lesson(teacher, None, torch.tensor(teacher.weight / total)) for teacher in active]
-        covered = torch.stack([teacher.classes.positions(labels.device)[labels] >= 0 for teacher in active])
-        weights = torch.tensor([teacher.weight for teacher in active], device=labels.device)[:, None] * covered
+            return [
+                Lesson(teacher, None, torch.tensor(teacher.weight / total)) for teacher in active
+            ]
+        covered = torch.stack(
+            [teacher.classes.positions(labels.device)[labels] >= 0 for teacher in active]
+        )
+        weights = (
+            torch.tensor([teacher.weight for teacher in active], device=labels.device)[:, None]
+            * covered
+        )
         shares = (weights / weights.sum(0).clamp_min(torch.finfo(weights.dtype).tiny)).mean(1)
         lessons = []
         for teacher, mask, share in zip(active, covered, shares):

@@ -12,9 +12,10 @@ class Lesson:
 
     Args:
         teacher (Teacher): The teacher.
-        rows (torch.Tensor, optional): Indices of its samples, [n]. None stands for the whole batch.
-        share (torch.Tensor, optional): Weight of its loss, a scalar: n over the batch size, less what other
-            teachers of the same samples take. None stands for exactly 1.
+        rows (torch.Tensor, optional): Indices of its samples, [n]. None stands for the whole
+            batch.
+        share (torch.Tensor, optional): Weight of its loss, a scalar: n over the batch size, less
+            what other teachers of the same samples take. None stands for exactly 1.
     """
 
     teacher: Teacher

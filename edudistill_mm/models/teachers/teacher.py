@@ -17,29 +17,38 @@ class Teacher:
     Args:
         name (str): Name by which the curriculum calls the teacher.
         architecture (str | dict | nn.Module): The network; see :func:`build_network`.
-        classes (Sequence[int]): The classes it covers, in the order of its outputs, in the data set's numbering.
+        classes (Sequence[int]): The classes it covers, in the order of its outputs, in the data
+            set's numbering.
         num_classes (int): Number of classes of the data set.
-        ckpt (str, optional): Path or URL of its checkpoint. May be None only if the architecture itself brings
-            its weights (``pretrained=True``, an ``init_cfg`` of type ``Pretrained``, a trained module).
+        ckpt (str, optional): Path or URL of its checkpoint. May be None only if the architecture
+            itself brings its weights (``pretrained=True``, an ``init_cfg`` of type ``Pretrained``,
+            a trained module).
         weight (float): Weight among the teachers that share a sample. Defaults to 1.
-        keep_inplace (bool): Whether modules may go on overwriting their inputs. Defaults to False, because
-            recorders would see the overwritten tensors.
+        keep_inplace (bool): Whether modules may go on overwriting their inputs. Defaults to False,
+            because recorders would see the overwritten tensors.
         key (str): Where the teacher stands in the config, for error messages.
 
     Raises:
-        ConfigurationError: If the network has no weights, or another number of outputs than classes.
+        ConfigurationError: If the network has no weights, or another number of outputs than
+        classes.
     """
 
-    def __init__(self,
-                 name: str,
-                 architecture: Union[str, dict, nn.Module],
-                 classes: Sequence[int],
-                 num_classes: int,
-                 ckpt: Optional[str] = None,
-                 weight: float = 1.0,
-                 keep_inplace: bool = False,
-                 key: str = 'teachers') -> None:
-        if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not 0 < weight < float('inf'):
+    def __init__(
+        self,
+        name: str,
+        architecture: Union[str, dict, nn.Module],
+        classes: Sequence[int],
+        num_classes: int,
+        ckpt: Optional[str] = None,
+        weight: float = 1.0,
+        keep_inplace: bool = False,
+        key: str = 'teachers',
+    ) -> None:
+        if (
+            isinstance(weight, bool)
+            or not isinstance(weight, (int, float))
+            or not 0 < weight < float('inf')
+        ):
             raise ConfigurationError(f'{key}.weight must be a positive number, but got {weight!r}')
         self.name, self.weight, self.key = name, float(weight), key
         self.classes = ClassIndex(classes, num_classes)
@@ -56,25 +65,30 @@ class Teacher:
             init_cfg = init_cfg if isinstance(init_cfg, dict) else {}
             if init_cfg.get('type') != 'Pretrained':
                 raise ConfigurationError(
-                    f'{key} ("{name}") has no checkpoint: give its path or URL as {key}.ckpt, or train it with '
-                    f'tools/train_teachers.py')
+                    f'{key} ("{name}") has no checkpoint: give its path or URL as {key}.ckpt, '
+                    f'or train it with tools/train_teachers.py'
+                )
             load_weights(self.network, init_cfg['checkpoint'], f'{key}.architecture.init_cfg')
         if not keep_inplace:
             switch_off_inplace(self.network)
         self.network.eval().requires_grad_(False)
 
     def __deepcopy__(self, memo: dict) -> 'Teacher':
-        # Copies of the algorithm (EMA's) share the frozen teachers instead of doubling them in memory.
+        # Copies of the algorithm (EMA's) share the frozen teachers instead of doubling them in
+        # memory.
         return self
 
     def check_head(self) -> None:
-        """Raise ConfigurationError unless the network has one output for each of the teacher's classes."""
+        """Raise ConfigurationError unless the network has one output for each of the teacher's
+        classes."""
         output = self.rehearse(lambda image: self.network(image, mode='tensor'))
         width = output.shape[-1] if isinstance(output, torch.Tensor) and output.ndim == 2 else None
         if width != len(self.classes):
             raise ConfigurationError(
                 f'{self.key} ("{self.name}") covers {len(self.classes)} classes, but its head has '
-                f'{width if width is not None else "no"} outputs; give {self.key}.classes that fit the checkpoint')
+                f'{width if width is not None else "no"} outputs; '
+                f'give {self.key}.classes that fit the checkpoint'
+            )
 
     def rehearse(self, forward: Callable[[torch.Tensor], Any]) -> Any:
         """Run ``forward`` on a zero image; a failure becomes a ConfigurationError."""
@@ -82,7 +96,8 @@ class Teacher:
             return dry_run(self.network, forward)
         except RuntimeError as error:
             raise ConfigurationError(
-                f'{self.key} ("{self.name}") cannot be run on a zero image: {error}') from error
+                f'{self.key} ("{self.name}") cannot be run on a zero image: {error}'
+            ) from error
 
     @property
     def is_generalist(self) -> bool:
@@ -91,7 +106,12 @@ class Teacher:
 
     def describe(self) -> dict:
         """What a checkpoint says of the teacher: name, source, sha256 of the file, classes."""
-        return dict(name=self.name, source=self.source, sha256=self.sha256, classes=list(self.classes.classes))
+        return dict(
+            name=self.name,
+            source=self.source,
+            sha256=self.sha256,
+            classes=list(self.classes.classes),
+        )
 
     def teach(self, inputs: torch.Tensor) -> torch.Tensor:
         """Run the network without gradients.
