@@ -186,7 +186,7 @@ def check_config(cfg: Config) -> None:
     model['teachers'] = [
         dict(
             teacher,
-            architecture=build_network(teacher['architecture'], f'teachers[{index}].architecture'),
+            architecture=_untrained(teacher['architecture'], f'teachers[{index}].architecture'),
             ckpt=None,
         )
         for index, teacher in enumerate(teachers_of(cfg))
@@ -194,6 +194,11 @@ def check_config(cfg: Config) -> None:
     if cfg.get('data_preprocessor') is not None:
         model.setdefault('data_preprocessor', cfg.data_preprocessor.to_dict())
     build_module(model, 'model', 'mmpretrain')
+
+
+def _untrained(architecture: Any, key: str) -> Any:
+    """A teacher's network without the weights that its config may ask for."""
+    return build_network(network_config(architecture, key).to_dict(), key)
 
 
 def check_data(cfg: Config) -> None:

@@ -121,6 +121,18 @@ def test_pretrained_through_init_cfg_counts_as_a_checkpoint(experts):
     assert torch.equal(with_ckpt, faculty.teachers[0].teach(images(2)))
 
 
+def test_a_checkpoint_wins_over_the_weights_that_a_config_file_names(experts, tmp_path):
+    file = tmp_path / 'network.py'
+    file.write_text(f'model = {experts[0]["architecture"]!r}')
+    architecture = dict(cfg_path=str(file), pretrained=True)
+    teacher = faculty_of([dict(experts[0], architecture=architecture)]).teachers[0]
+    assert torch.equal(
+        teacher.teach(images(2)), faculty_of(experts[:3]).teachers[0].teach(images(2))
+    )
+    with pytest.raises(ConfigurationError, match='pretrained=True needs "package::config"'):
+        faculty_of([dict(name='low', architecture=architecture, classes='low')])
+
+
 def test_a_list_of_classes_keeps_the_order_of_the_teachers_outputs(experts):
     teacher = faculty_of([dict(experts[0], classes=[3, 1])]).teachers[0]
     assert teacher.classes.classes == (3, 1)

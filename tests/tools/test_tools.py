@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from edudistill_mm.apis import cli
+from edudistill_mm.errors import ConfigurationError
 
 ROOT = Path(__file__).resolve().parents[2]
 DIGITS = str(ROOT / 'configs' / 'edu_kd_digits.py')
@@ -248,3 +249,25 @@ def test_checkpoints_that_cannot_be_used_are_refused(capsys, trained, tmp_path):
             message = refused(capsys, tool, DIGITS, tmp_path / f'{name}.pth', *extra)
             assert words in message or 'holds no student' in message
     assert not (tmp_path / 'out.pth').exists()
+
+
+def test_a_config_of_mmrazor_becomes_an_education_run_by_inheritance(tmp_path):
+    from edudistill_mm.apis.config import check_config, load_config
+
+    file = tmp_path / 'edu.py'
+    file.write_text(
+        """_base_ = 'mmrazor::distill/mmcls/dkd/dkd_resnet34_resnet18_8xb32_in1k.py'
+model = dict(
+    type='EducationDistill',
+    curriculum=dict(num_classes=1000, grades=[
+        dict(epochs=50, fragments=2, classes=500), dict(epochs=50, fragments=4, classes='all')]))
+train_dataloader = dict(sampler=dict(type='GradeSampler'))
+custom_hooks = [dict(type='GradeSchedulerHook')]
+val_cfg = dict(_delete_=True)
+"""
+    )
+    cfg = load_config(str(file))
+    check_config(cfg)
+    cfg.model.distiller.student_recorders.fc.source = 'head.fcc'
+    with pytest.raises(ConfigurationError, match='did you mean "head.fc"'):
+        check_config(cfg)

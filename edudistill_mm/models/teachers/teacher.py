@@ -53,6 +53,9 @@ class Teacher:
         self.name, self.weight, self.key = name, float(weight), key
         self.classes = ClassIndex(classes, num_classes)
         trained = isinstance(architecture, nn.Module)
+        if ckpt is not None and isinstance(architecture, dict) and 'cfg_path' in architecture:
+            # MMRazor's configs name the weights twice; the checkpoint wins.
+            architecture = dict(architecture, pretrained=False)
         self.network = build_network(architecture, f'{key}.architecture')
         self.source = str(ckpt) if ckpt is not None else 'architecture'
         self.sha256: Optional[str] = None
