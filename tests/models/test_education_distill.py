@@ -498,6 +498,14 @@ def test_losses_that_relate_samples_wait_for_two_of_them(experts):
     assert model.loss(images(2), samples([0, 2]))['distill.loss_kd'] == 0
 
 
+@pytest.mark.parametrize('features', [False, True])
+def test_modules_overwrite_their_inputs_only_where_no_feature_is_recorded(experts, features):
+    model = school(experts, feature_distiller() if features else kd_distiller())
+    for network in (model.student, model.faculty.teachers[0].network):
+        inplace = [m.inplace for m in network.modules() if hasattr(m, 'inplace')]
+        assert inplace and all(value is not features for value in inplace)
+
+
 def test_a_rehearsal_leaves_no_trace_in_the_distiller(experts):
     model = school(experts, feature_distiller())
     for distiller in model.distillers.values():

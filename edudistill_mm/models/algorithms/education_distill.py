@@ -50,8 +50,8 @@ class EducationDistill(BaseAlgorithm):
         student_trainable (bool): Whether the student gets gradients (some pretraining stages of
             distillers train connectors only). Defaults to True.
         calculate_student_loss (bool): Whether the student's own loss counts. Defaults to True.
-        teacher_module_inplace (bool): Whether teachers' modules may overwrite their inputs.
-            Defaults to False.
+        teacher_module_inplace (bool): Whether teachers' modules may overwrite their inputs even
+            where recorders hold features. Defaults to False.
         module_inplace (bool): The same for the student. Defaults to False.
         data_preprocessor (dict | nn.Module, optional): Defaults to None: the student's own.
         init_cfg (dict, optional): Defaults to None.
@@ -122,10 +122,9 @@ class EducationDistill(BaseAlgorithm):
             if isinstance(data_preprocessor, dict)
             else data_preprocessor,
             init_cfg,
-            module_inplace,
+            # MMRazor's own switch does nothing on new torch; ours follows when the recorders are known.
+            module_inplace=True,
         )
-        if not module_inplace:
-            switch_off_inplace(student)
         self.curriculum = curriculum
         self.task_loss_weight, self.distill_loss_weight = task_loss_weight, distill_loss_weight
         self.student_trainable, self.calculate_student_loss = (
@@ -135,9 +134,15 @@ class EducationDistill(BaseAlgorithm):
         # MMRazor's StopDistillHook sets this.
         self.distillation_stopped = False
         self.distillers = nn.ModuleDict({name: self._build_distiller(distiller) for name in names})
+        records_features = self._records_features()
+        self.module_inplace = module_inplace or not records_features
+        if not self.module_inplace:
+            switch_off_inplace(student)
         # In __dict__, not in the module tree: no tensor of a teacher is a parameter of this
         # algorithm.
-        self.__dict__['faculty'] = Faculty.from_cfg(teachers, curriculum, teacher_module_inplace)
+        self.__dict__['faculty'] = Faculty.from_cfg(
+            teachers, curriculum, teacher_module_inplace or not records_features
+        )
         self._mixes_labels = getattr(self.data_preprocessor, 'batch_augments', None) is not None
         self._check_label_mixing()
         self._loss_mappings = (
@@ -184,6 +189,23 @@ class EducationDistill(BaseAlgorithm):
     @staticmethod
     def _build_distiller(cfg: dict) -> nn.Module:
         return build_module(modernise(copy.deepcopy(cfg)), 'distiller', 'mmrazor')
+
+    def _records_features(self) -> bool:
+        """Whether a recorder may hold a tensor that a module overwrites in place.
+
+        Scores and labels come after all such modules; not to overwrite costs time and memory.
+        """
+        if self._first_distiller is None:
+            return False
+        recorders = [
+            *self._first_distiller.student_recorders.recorders.values(),
+            *self._first_distiller.teacher_recorders.recorders.values(),
+        ]
+        return not all(
+            isinstance(recorder, ModuleOutputsRecorder)
+            and recorder.source in ('head', 'head.fc', 'head.loss_module')
+            for recorder in recorders
+        )
 
     def _check_label_mixing(self) -> None:
         experts = [teacher for teacher in self.faculty.teachers if not teacher.is_generalist]
