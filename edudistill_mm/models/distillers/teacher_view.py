@@ -37,7 +37,6 @@ class TeacherView:
         awake: List[str],
     ) -> None:
         self.distiller, self.teacher, self.student = distiller, teacher, student
-        self.awake = list(awake)
         taught = set(student.seen.classes)
         self.classes = ClassIndex(
             [label for label in teacher.classes.classes if label in taught], student.num_classes
