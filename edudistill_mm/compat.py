@@ -17,7 +17,8 @@ from importlib import import_module, metadata
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Callable, Iterator, Optional, Sequence, Tuple, TypeVar
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, Optional, Sequence, Tuple, TypeVar
 
 if TYPE_CHECKING:  # check_versions must be able to say that torch is missing
     from torch import nn
@@ -56,6 +57,30 @@ RAISE_RECURSION_LIMIT = (
     'mmrazor.models.task_modules.tracer.fx_tracer',
 )
 
+DEIT_HEAD = 'mmrazor.models.architectures.heads.deit_head'
+
+# Modules of MMRazor that bind a placeholder where MMPretrain's predecessor `mmcls` is missing, and
+# what they import from it: module of `mmcls` -> names there, and where MMPretrain has them.
+NEED_MMCLS = {
+    'mmrazor.datasets.transforms.formatting': {
+        'mmcls.datasets.transforms.formatting': {
+            'PackClsInputs': 'mmpretrain.datasets.transforms.formatting:PackInputs',
+            'to_tensor': 'mmpretrain.datasets.transforms.formatting:to_tensor',
+        },
+        'mmcls.structures': {'ClsDataSample': 'mmpretrain.structures:DataSample'},
+    },
+    DEIT_HEAD: {
+        'mmcls.models': {
+            'VisionTransformerClsHead': 'mmpretrain.models.heads:VisionTransformerClsHead'
+        },
+    },
+    'mmrazor.models.losses.kd_soft_ce_loss': {
+        'mmcls.models.losses.cross_entropy_loss': {
+            'soft_cross_entropy': 'mmpretrain.models.losses.cross_entropy_loss:soft_cross_entropy'
+        },
+    },
+}
+
 # What MMPretrain calls by another name than its predecessor MMClassification (`mmcls`) did.
 RENAMED_CONFIGS = {'deit/deit-base_pt-16xb64_in1k.py': 'deit/deit-base_16xb64_in1k.py'}
 RENAMED_CLASSES = {'PackClsInputs': 'PackInputs', 'ClsVisualizer': 'UniversalVisualizer'}
@@ -68,8 +93,9 @@ def cure() -> None:
         ImportError: If a package is missing or has a version that is not supported.
     """
     check_versions()
-    _keep_recursion_limit()
+    _guard_imports()
     _import_quantization()
+    _replace_placeholders()
     _find_packages_without_pkg_resources()
     _resolve_bases()
 
@@ -154,36 +180,103 @@ def _version_of(module: str, distributions: Sequence[str]) -> Optional[str]:
     return import_module(module).__version__
 
 
-class _RecursionLimitKeeper(MetaPathFinder):
-    """Imports the modules in ``RAISE_RECURSION_LIMIT`` without that side effect.
-
-    With a limit of 2 ** 20, endless recursion anywhere in the process crashes the interpreter
-    instead of raising ``RecursionError``.
-    """
+class _CuringFinder(MetaPathFinder):
+    """Imports the modules in ``CURED_IMPORTS`` inside a context that keeps them from doing
+    harm."""
 
     def find_spec(
         self, fullname: str, path: Optional[Sequence[str]], target: Any = None
     ) -> Optional[ModuleSpec]:
-        if fullname not in RAISE_RECURSION_LIMIT:
+        if fullname not in CURED_IMPORTS:
             return None
         spec = PathFinder.find_spec(fullname, path, target)
         if spec is not None:
             execute = spec.loader.exec_module
 
             def exec_module(module):
-                limit = sys.getrecursionlimit()
-                try:
+                with CURED_IMPORTS[fullname](fullname):
                     execute(module)
-                finally:
-                    sys.setrecursionlimit(limit)
 
             spec.loader.exec_module = exec_module
         return spec
 
 
-def _keep_recursion_limit() -> None:
-    if not any(isinstance(finder, _RecursionLimitKeeper) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _RecursionLimitKeeper())
+@contextmanager
+def _same_recursion_limit(module: str) -> Iterator[None]:
+    """With the limit of 2 ** 20 that these modules set, endless recursion anywhere in the process
+    crashes the interpreter instead of raising ``RecursionError``."""
+    limit = sys.getrecursionlimit()
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(limit)
+
+
+@contextmanager
+def _mmpretrain_as_mmcls(module: str) -> Iterator[None]:
+    """Put MMPretrain in the place of ``mmcls`` while a module in ``NEED_MMCLS`` is imported.
+
+    Nobody else sees an ``mmcls``: it is gone afterwards.
+    """
+    if _is_installed('mmcls'):
+        yield
+        return
+    aliases = {}
+    for name, attributes in NEED_MMCLS[module].items():
+        aliases[name] = ModuleType(name)
+        for attribute, source in attributes.items():
+            setattr(aliases[name], attribute, pkgutil.resolve_name(source))
+    sys.modules.update(aliases)
+    try:
+        yield
+    finally:
+        for name in aliases:
+            del sys.modules[name]
+
+
+@contextmanager
+def _two_tokens(module: str) -> Iterator[None]:
+    """Let the head of MMRazor's DeiT read what MMPretrain's backbone returns.
+
+    That is the class token and the distillation token, before which ``mmcls`` returned those of
+    the patches. The method of MMPretrain's own head reads both.
+    """
+    with _mmpretrain_as_mmcls(module):
+        yield
+    from mmpretrain.models.heads import DeiTClsHead
+
+    sys.modules[module].DeiTClsHead.pre_logits = DeiTClsHead.pre_logits
+
+
+CURED_IMPORTS = {
+    **{module: _same_recursion_limit for module in RAISE_RECURSION_LIMIT},
+    **{module: _mmpretrain_as_mmcls for module in NEED_MMCLS},
+    DEIT_HEAD: _two_tokens,
+}
+
+
+def _guard_imports() -> None:
+    if not any(isinstance(finder, _CuringFinder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _CuringFinder())
+
+
+def _replace_placeholders() -> None:
+    """Import those modules in ``NEED_MMCLS`` again that have been imported with placeholders.
+
+    Their classes leave the registries first.
+    """
+    from mmrazor import registry
+
+    for name, modules in NEED_MMCLS.items():
+        bound = [
+            getattr(sys.modules.get(name), a, None) for names in modules.values() for a in names
+        ]
+        if any(getattr(item, '__name__', '') == 'PlaceHolder' for item in bound):
+            for node in (registry.MODELS, registry.TRANSFORMS):
+                for key in [k for k, v in node.module_dict.items() if v.__module__ == name]:
+                    del node.module_dict[key]
+            del sys.modules[name]
+            import_module(name)
 
 
 def _import_quantization() -> None:

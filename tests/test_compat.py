@@ -71,6 +71,34 @@ assert MODELS.get('edudistill_mm.EducationDistill') is not None""",
         done = run(f'{before}\n{first}\n{self.AFTERWARDS}', tmp_path)
         assert done.returncode == 0, done.stderr
 
+    @pytest.mark.parametrize(
+        'first', ['import mmrazor.datasets', 'import edudistill_mm'], ids=['mmrazor', 'edudistill']
+    )
+    def test_mmrazor_uses_mmpretrain_where_it_asks_for_mmcls(self, tmp_path, first):
+        done = run(
+            f"""
+{first}
+import edudistill_mm, mmrazor.models, mmrazor.datasets, sys, torch
+from mmrazor.registry import MODELS, TRANSFORMS
+from mmpretrain.datasets import PackInputs
+from mmpretrain.models.heads import VisionTransformerClsHead
+assert issubclass(TRANSFORMS.get('PackCRDClsInputs'), PackInputs)
+head = MODELS.get('DeiTClsHead')(num_classes=3, in_channels=4)
+assert isinstance(head, VisionTransformerClsHead)
+assert head(((torch.ones(2, 4), torch.ones(2, 4)),)).shape == (2, 3)
+same = torch.randn(2, 3)
+assert MODELS.get('KDSoftCELoss')(tau=1.)(same, same) > 0
+assert not [name for name in sys.modules if name.startswith('mmcls')]
+try:
+    import mmcls
+except ImportError:
+    print('no mmcls')
+""",
+            tmp_path,
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.endswith('no mmcls\n')
+
     def test_a_second_cure_changes_nothing(self):
         before = (
             Config._get_cfg_path,
