@@ -1,23 +1,34 @@
 import copy
-from contextlib import ExitStack
-from typing import Any, Callable, Dict, List, Optional, Sequence, Union
+import inspect
+import io
+from contextlib import ExitStack, redirect_stdout
+from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Union
 
 import torch
 from mmengine.model import BaseModel
 from mmpretrain.structures import DataSample
 from mmrazor.models.algorithms.base import BaseAlgorithm
+from mmrazor.models.distillers import OFDDistiller
 from mmrazor.models.task_modules.recorder import ModuleInputsRecorder, ModuleOutputsRecorder
 from mmrazor.models.utils import add_prefix
 from torch import nn
 
 from edudistill_mm.compat import modernise, switch_off_inplace
 from edudistill_mm.curriculum import Curriculum, Grade
+from edudistill_mm.engine.checkpoint import (
+    extract_state_dict,
+    load_checkpoint_file,
+    resolve_checkpoint,
+)
 from edudistill_mm.errors import ConfigurationError, did_you_mean, reason_of
 from edudistill_mm.models.distillers import TeacherView
 from edudistill_mm.models.network import build_module, dry_run
 from edudistill_mm.models.students import FragmentedStudent
-from edudistill_mm.models.teachers import Faculty, Lesson, Teacher
+from edudistill_mm.models.teachers import Faculty, Lesson, SelfTeacher, Teacher
 from edudistill_mm.registry import MODELS, register
+
+NOT_KEYS = ('self', 'others')
+DATA_FREE_KEYS = ('generator', 'generator_distiller', 'student_iter', 'student_train_first')
 
 
 @register(MODELS)
@@ -37,7 +48,9 @@ class EducationDistill(BaseAlgorithm):
         curriculum (dict): The grades; see :class:`Curriculum`.
         distiller (dict, optional): Config of an MMRazor distiller. Each teacher gets its own
             instance, because connectors and memories belong to one teacher's features. Required if
-            there are teachers.
+            there are teachers. Without teachers the student is its own teacher, as in MMRazor's
+            ``SelfDistill``: the teacher's recorders record the student, and where the student ends
+            at a fragment, that fragment's teaching reference is the deepest classifier.
         teachers (Sequence[dict], optional): ``name``, ``architecture``, ``ckpt``, ``classes``,
             ``weight`` of each teacher; see :meth:`Faculty.from_cfg`. Defaults to None.
         teacher (str | dict | BaseModel, optional): The single generalist of an MMRazor config,
@@ -54,7 +67,10 @@ class EducationDistill(BaseAlgorithm):
             where recorders hold features. Defaults to False.
         module_inplace (bool): The same for the student. Defaults to False.
         data_preprocessor (dict | nn.Module, optional): Defaults to None: the student's own.
-        init_cfg (dict, optional): Defaults to None.
+        init_cfg (dict, optional): ``dict(type='Pretrained', checkpoint=...)`` starts from the
+            student, and from the connectors if they are in it, of a distiller's pretraining stage:
+            a checkpoint of this class or of ``SingleTeacherDistill``. Defaults to None.
+        others: No other argument is possible; they are here to be refused in one sentence.
 
     Raises:
         ConfigurationError: For any mistake in these arguments, before a training step.
@@ -78,7 +94,9 @@ class EducationDistill(BaseAlgorithm):
         module_inplace: bool = False,
         data_preprocessor: Optional[Union[dict, nn.Module]] = None,
         init_cfg: Optional[dict] = None,
+        **others: Any,
     ) -> None:
+        self.check_keys(others)
         if teacher is not None:
             if teachers is not None:
                 raise ConfigurationError(
@@ -133,6 +151,11 @@ class EducationDistill(BaseAlgorithm):
         )
         # MMRazor's StopDistillHook sets this.
         self.distillation_stopped = False
+        # MMRazor's SelfDistill has a distiller, but no teacher.
+        self._self_teacher = None
+        if distiller is not None and not names:
+            self._self_teacher = SelfTeacher(curriculum.num_classes)
+            names = [self._self_teacher.name]
         self.distillers = nn.ModuleDict({name: self._build_distiller(distiller) for name in names})
         records_features = self._records_features()
         self.module_inplace = module_inplace or not records_features
@@ -158,6 +181,32 @@ class EducationDistill(BaseAlgorithm):
         self._min_rows = 1
         self._rehearse()
         self.set_grade(curriculum.grades[0])
+
+    @classmethod
+    def check_keys(cls, keys: Iterable[str]) -> None:
+        """Refuse arguments that are none.
+
+        Args:
+            keys (Iterable[str]): Keys of a model config.
+
+        Raises:
+            ConfigurationError: For the first that is no argument of this class.
+        """
+        known = [
+            name for name in inspect.signature(cls.__init__).parameters if name not in NOT_KEYS
+        ]
+        for key in keys:
+            if key in DATA_FREE_KEYS:
+                raise ConfigurationError(
+                    f'model.{key} belongs to data-free distillation (DAFL, DFAD, ZSKT), whose images '
+                    'come from a generator and have no labels, so that no grade could choose the '
+                    'classes to be taught; train it by its own algorithm, without a curriculum'
+                )
+            if key not in known and key not in ('type', '_scope_'):
+                raise ConfigurationError(
+                    f'model has the unknown key "{key}"{did_you_mean(key, known)}; possible are '
+                    f'{", ".join(known)}'
+                )
 
     # ---- building
     @staticmethod
@@ -232,10 +281,24 @@ class EducationDistill(BaseAlgorithm):
                 f'teacher "{teacher.name}"',
             )
             self._check_teacher_records(distiller, teacher)
+            if isinstance(distiller, OFDDistiller):
+                _initialize_margins(distiller, teacher)
         if self._first_distiller is None:
             return
-        recorders = self._first_distiller.student_recorders.recorders
-        self._initialize(recorders, self.student, 'student_recorders', 'the student')
+        self._record_student('student_recorders')
+        if self._self_teacher is not None:
+            self._record_student('teacher_recorders')
+        for name, distiller in self.distillers.items():
+            self._restrict_connectors(name, distiller)
+        if self._first_distiller.deliveries.deliveries and len(self.distillers) > 1:
+            raise ConfigurationError(
+                'distiller.distill_deliveries hand data of one teacher to the student, but there are '
+                f'{len(self.distillers)} teachers'
+            )
+
+    def _record_student(self, key: str) -> None:
+        recorders = getattr(self._first_distiller, key).recorders
+        self._initialize(recorders, self.student, key, 'the student')
         for recorder in recorders.values():
             if not isinstance(recorder, ModuleOutputsRecorder):
                 continue
@@ -247,11 +310,18 @@ class EducationDistill(BaseAlgorithm):
                 continue
             for module in self.student.counterparts(recorder.source):
                 module.register_forward_hook(recorder.forward_hook)
-        if self._first_distiller.deliveries.deliveries and len(self.distillers) > 1:
-            raise ConfigurationError(
-                'distiller.distill_deliveries hand data of one teacher to the student, but there are '
-                f'{len(self.distillers)} teachers'
-            )
+
+    def _restrict_connectors(self, name: str, distiller: nn.Module) -> None:
+        """Let classifiers in connectors, as BYOT's have, answer for the classes of the view
+        only."""
+
+        def select(module: nn.Module, inputs: Any, scores: torch.Tensor) -> torch.Tensor:
+            return self._views[name].classes.select(scores)
+
+        for path, module in distiller.connectors.named_modules():
+            if path.endswith('.fc') and isinstance(module, nn.Linear):
+                if module.out_features == self.curriculum.num_classes:
+                    module.register_forward_hook(select)
 
     @staticmethod
     def _initialize(recorders: Dict[str, Any], network: nn.Module, key: str, owner: str) -> None:
@@ -279,6 +349,14 @@ class EducationDistill(BaseAlgorithm):
                 )
             recorder.reset_data_buffer()
 
+    def _recorders_of_student(self) -> ExitStack:
+        """A context in which the student is recorded."""
+        stack = ExitStack()
+        stack.enter_context(self._first_distiller.student_recorders)
+        if self._self_teacher is not None:
+            stack.enter_context(self._first_distiller.teacher_recorders)
+        return stack
+
     def _find_awake_losses(self, fragments: int) -> List[str]:
         """Names of the distillation losses whose records of the student exist at a depth.
 
@@ -293,37 +371,40 @@ class EducationDistill(BaseAlgorithm):
             samples = [DataSample().set_gt_label(0).to(image.device) for _ in image]
             return self.student(image, samples, mode='loss')
 
-        with distiller.student_recorders:
+        with self._recorders_of_student():
             try:
                 dry_run(self.student, forward, self.student.input_shape)
             except RuntimeError as error:
                 raise ConfigurationError(
                     f'architecture.student cannot compute its loss: {error}'
                 ) from error
-        recorders = distiller.student_recorders.recorders
-        full = {name for name, recorder in recorders.items() if recorder.data_buffer}
-        for recorder in recorders.values():
-            recorder.reset_data_buffer()
-        awake = [
-            loss
-            for loss, mapping in mappings.items()
-            if all(
-                record['recorder'] in full
-                for record in mapping.values()
-                if record.get('from_student')
-            )
-        ]
-        if fragments == self.student.num_fragments and len(awake) < len(mappings):
-            loss = next(name for name in mappings if name not in awake)
-            missing = next(
-                record['recorder']
-                for record in mappings[loss].values()
-                if record.get('from_student') and record['recorder'] not in full
-            )
-            raise ConfigurationError(
-                f'distiller.distill_losses.{loss} would never wake up: its student recorder "{missing}" '
-                f'(source "{recorders[missing].source}") never runs, not even in the complete student'
-            )
+        recorders = {True: distiller.student_recorders.recorders}
+        if self._self_teacher is not None:
+            recorders[False] = distiller.teacher_recorders.recorders
+        empty = {
+            (from_student, name): recorder.source
+            for from_student in recorders
+            for name, recorder in recorders[from_student].items()
+            if not recorder.data_buffer
+        }
+        for group in recorders.values():
+            for recorder in group.values():
+                recorder.reset_data_buffer()
+        awake = []
+        for loss, mapping in mappings.items():
+            asleep = [
+                key
+                for key in ((bool(r.get('from_student')), r['recorder']) for r in mapping.values())
+                if key in empty
+            ]
+            if not asleep:
+                awake.append(loss)
+            elif fragments == self.student.num_fragments:
+                raise ConfigurationError(
+                    f'distiller.distill_losses.{loss} would never wake up: its recorder '
+                    f'"{asleep[0][1]}" (source "{empty[asleep[0]]}") never runs, not even in the '
+                    'complete student'
+                )
         return awake
 
     def _rehearse(self) -> None:
@@ -341,9 +422,13 @@ class EducationDistill(BaseAlgorithm):
             )
             labels = sorted(labels) * 2
             try:
-                dry_run(
-                    self, lambda image: self._rehearsal(image, labels), self.student.input_shape
-                )
+                # CRDLoss prints what it normalises its memory by.
+                with redirect_stdout(io.StringIO()):
+                    dry_run(
+                        self,
+                        lambda image: self._rehearsal(image, labels),
+                        self.student.input_shape,
+                    )
             except RuntimeError as error:
                 raise ConfigurationError(
                     f'the losses of grade "{grade.name}" cannot be computed: {error}'
@@ -355,6 +440,9 @@ class EducationDistill(BaseAlgorithm):
     def _rehearsal(self, image: torch.Tensor, labels: List[int]) -> Dict[str, torch.Tensor]:
         inputs = image[:1].expand(len(labels), *image.shape[1:])
         samples = [DataSample().set_gt_label(label).to(image.device) for label in labels]
+        for number, sample in enumerate(samples):
+            # What MMRazor's data set for CRDLoss adds.
+            sample.set_field(torch.tensor(number, device=image.device), 'sample_idx')
         if self._mixes_labels:
             for sample, label in zip(samples, labels):
                 sample.set_gt_score(
@@ -409,7 +497,12 @@ class EducationDistill(BaseAlgorithm):
         """
         self.grade = grade
         self.student.set_grade(grade.fragments, grade.seen)
-        joined = [teacher for teacher in self.faculty.teachers if teacher.name in grade.teachers]
+        if self._self_teacher is not None:
+            joined = [self._self_teacher]
+        else:
+            joined = [
+                teacher for teacher in self.faculty.teachers if teacher.name in grade.teachers
+            ]
         views = {
             teacher.name: TeacherView(
                 self.distillers[teacher.name],
@@ -450,7 +543,7 @@ class EducationDistill(BaseAlgorithm):
         records: Dict[str, list] = {}
         with ExitStack() as stack:
             if lessons:
-                stack.enter_context(self._first_distiller.student_recorders)
+                stack.enter_context(self._recorders_of_student())
                 stack.enter_context(self._first_distiller.deliveries)
             stack.enter_context(
                 torch.set_grad_enabled(torch.is_grad_enabled() and self.student_trainable)
@@ -470,6 +563,8 @@ class EducationDistill(BaseAlgorithm):
     def _assign(self, data_samples: List[DataSample]) -> List[Lesson]:
         if self.distillation_stopped or not self.active_teachers:
             return []
+        if self._self_teacher is not None:
+            return [Lesson(self._self_teacher, None, None)]
         labels = None
         if 'gt_score' not in data_samples[0] and not (
             len(self.active_teachers) == 1 and self.active_teachers[0].is_generalist
@@ -497,12 +592,62 @@ class EducationDistill(BaseAlgorithm):
                 total.setdefault(name, inputs.new_zeros(()))
         return _weigh(total, self.distill_loss_weight)
 
+    # ---- weights
+    def init_weights(self) -> None:
+        """Initialise what is not loaded yet; with ``init_cfg`` of type ``Pretrained``, from its
+        checkpoint.
+
+        Raises:
+            ConfigurationError: If the checkpoint cannot be used.
+        """
+        init_cfg, self.init_cfg = self.init_cfg, None
+        pretrained = isinstance(init_cfg, dict) and init_cfg.get('type') == 'Pretrained'
+        if not pretrained:
+            self.init_cfg = init_cfg
+        try:
+            super().init_weights()
+        finally:
+            self.init_cfg = init_cfg
+        if pretrained:
+            self._load_pretrained(init_cfg['checkpoint'])
+
+    def _load_pretrained(self, source: str) -> None:
+        """Load the student, and what else fits, from a checkpoint of a pretraining stage."""
+        state = extract_state_dict(load_checkpoint_file(resolve_checkpoint(source)))
+        for name in [name for name in state if name.startswith('distiller.')]:
+            # MMRazor's algorithm has one distiller.
+            for teacher in self.distillers:
+                state[f'distillers.{teacher}.{name[len("distiller.") :]}'] = state[name]
+        mine = self.state_dict()
+        for name in self.student.student.state_dict():
+            name = f'architecture.{name}'
+            if name not in state or state[name].shape != mine[name].shape:
+                found = f'{tuple(state[name].shape)} there' if name in state else 'not there'
+                raise ConfigurationError(
+                    f'model.init_cfg: the checkpoint "{source}" does not fit the student: "{name}" is '
+                    f'{found}, the student wants {tuple(mine[name].shape)}'
+                )
+        fitting = {
+            name: tensor
+            for name, tensor in state.items()
+            if name in mine and tensor.shape == mine[name].shape
+        }
+        self.load_state_dict(fitting, strict=False)
+
     def _apply(
         self, fn: Callable[[torch.Tensor], torch.Tensor], *args: Any, **kwargs: Any
     ) -> 'EducationDistill':
         super()._apply(fn, *args, **kwargs)
         self.faculty.apply_(fn)
         return self
+
+
+def _initialize_margins(distiller: OFDDistiller, teacher: Teacher) -> None:
+    """Compute the margins of overhaul distillation from the teacher's BatchNorm layers."""
+    try:
+        distiller.init_ofd_connectors(teacher.network)
+    except AssertionError as error:
+        raise ConfigurationError(f'distiller: {reason_of(error)}') from error
 
 
 def _weigh(losses: Dict[str, Any], weight: float) -> Dict[str, Any]:

@@ -1,4 +1,4 @@
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
 from mmengine.structures import BaseDataElement
@@ -7,7 +7,7 @@ from torch import nn
 
 from edudistill_mm.models.class_index import ClassIndex
 from edudistill_mm.models.students import FragmentedStudent
-from edudistill_mm.models.teachers import Lesson, Teacher
+from edudistill_mm.models.teachers import Lesson, SelfTeacher, Teacher
 
 
 class TeacherView:
@@ -22,7 +22,7 @@ class TeacherView:
 
     Args:
         distiller (nn.Module): A distiller of MMRazor that belongs to this teacher alone.
-        teacher (Teacher): The teacher.
+        teacher (Teacher | SelfTeacher): The teacher.
         student (FragmentedStudent): The student, set to the grade.
         losses (dict): The distiller's complete ``loss_forward_mappings``.
         awake (Sequence[str]): Names of the losses whose records exist at this grade.
@@ -31,7 +31,7 @@ class TeacherView:
     def __init__(
         self,
         distiller: nn.Module,
-        teacher: Teacher,
+        teacher: Union[Teacher, SelfTeacher],
         student: FragmentedStudent,
         losses: Dict[str, dict],
         awake: List[str],
@@ -56,15 +56,15 @@ class TeacherView:
         self._labels = self.classes.within(student.seen)
 
     @staticmethod
-    def _has_scores(recorder: Any, classifier: Optional[str]) -> bool:
+    def _has_scores(recorder: Any, classifiers: Optional[Sequence[str]]) -> bool:
         """Whether a recorder's two-dimensional records of a fitting width are class scores."""
         source = recorder.source
         if isinstance(recorder, ModuleInputsRecorder):
             return source.endswith('loss_module')
         if isinstance(recorder, ModuleOutputsRecorder):
             return (
-                source in ('', 'head', classifier)
-                if classifier
+                source in ('', 'head', *classifiers)
+                if classifiers
                 else source.split('.')[0] in ('', 'head')
             )
         # A method or a function: only those of heads return class scores.
@@ -91,16 +91,11 @@ class TeacherView:
             batch.
         """
         for name, recorder in self.distiller.student_recorders.recorders.items():
-            columns = (
-                self._of_student
-                if self._has_scores(recorder, self.student.classifier_name)
-                else {}
-            )
-            recorder._data_buffer = [
-                self._view(record, batch_size, lesson.rows, columns, self._labels)
-                for record in records[name]
-            ]
+            self._rewrite(recorder, records[name], batch_size, lesson.rows)
         for recorder in self.distiller.teacher_recorders.recorders.values():
+            if isinstance(self.teacher, SelfTeacher):
+                self._rewrite(recorder, recorder.data_buffer, batch_size, lesson.rows)
+                continue
             columns = self._of_teacher if self._has_scores(recorder, None) else {}
             recorder._data_buffer = [
                 self._view(record, None, None, columns, None) for record in recorder.data_buffer
@@ -113,6 +108,16 @@ class TeacherView:
         if lesson.share is None:
             return losses
         return {name: _scale(value, lesson.share) for name, value in losses.items()}
+
+    def _rewrite(
+        self, recorder: Any, records: list, batch_size: int, rows: Optional[torch.Tensor]
+    ) -> None:
+        """Put this view of the student's records into a recorder."""
+        scores = self._has_scores(recorder, self.student.classifier_names)
+        columns = self._of_student if scores else {}
+        recorder._data_buffer = [
+            self._view(record, batch_size, rows, columns, self._labels) for record in records
+        ]
 
     def _view(
         self,

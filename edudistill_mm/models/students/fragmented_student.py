@@ -129,9 +129,9 @@ class FragmentedStudent(BaseModel):
         return self.head if self.at_full_depth else self.reference.head
 
     @property
-    def classifier_name(self) -> Optional[str]:
-        """str | None: Name of the linear layer in the head that gives the class scores."""
-        layers = [
+    def classifier_names(self) -> List[str]:
+        """list[str]: Names of the linear layers in the head that give class scores."""
+        return [
             name
             for name, module in self.student.named_modules()
             if name.startswith('head.')
@@ -139,7 +139,6 @@ class FragmentedStudent(BaseModel):
             and name in self.trace.order
             and module.out_features == self.num_classes
         ]
-        return max(layers, key=self.trace.order.get, default=None)
 
     def _check_training(self) -> None:
         """Refuse what only fails once it is trained."""
@@ -258,12 +257,12 @@ class FragmentedStudent(BaseModel):
             source (str): Name of a module of the student.
 
         Returns:
-            list[nn.Module]: One a reference if ``source`` is the head, its classifier or a loss
+            list[nn.Module]: One a reference if ``source`` is the head, a classifier in it or a loss
             module that the references do not share, else none.
         """
         if source == 'head':
             return [reference.head for reference in self.references]
-        if source == self.classifier_name:
+        if source in self.classifier_names:
             return [reference.head.fc for reference in self.references]
         if source == 'head.loss_module':
             return [

@@ -1,8 +1,9 @@
 from dataclasses import dataclass
-from typing import Optional
+from typing import Optional, Union
 
 import torch
 
+from .self_teacher import SelfTeacher
 from .teacher import Teacher
 
 
@@ -11,14 +12,14 @@ class Lesson:
     """What one teacher teaches of a batch.
 
     Args:
-        teacher (Teacher): The teacher.
+        teacher (Teacher | SelfTeacher): The teacher.
         rows (torch.Tensor, optional): Indices of its samples, [n]. None stands for the whole
             batch.
         share (torch.Tensor, optional): Weight of its loss, a scalar: n over the batch size, less
             what other teachers of the same samples take. None stands for exactly 1.
     """
 
-    teacher: Teacher
+    teacher: Union[Teacher, SelfTeacher]
     rows: Optional[torch.Tensor]
     share: Optional[torch.Tensor]
 
