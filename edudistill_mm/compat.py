@@ -17,7 +17,7 @@ from importlib import import_module, metadata
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import find_spec
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, Callable, Iterator, Optional, Sequence, Tuple, TypeVar
 
 if TYPE_CHECKING:  # check_versions must be able to say that torch is missing
@@ -57,6 +57,7 @@ RAISE_RECURSION_LIMIT = (
     'mmrazor.models.task_modules.tracer.fx_tracer',
 )
 
+CRD_DATASET = 'mmrazor.datasets.crd_dataset_wrapper'
 DEIT_HEAD = 'mmrazor.models.architectures.heads.deit_head'
 
 # Modules of MMRazor that bind a placeholder where MMPretrain's predecessor `mmcls` is missing, and
@@ -83,6 +84,9 @@ NEED_MMCLS = {
 
 # What MMPretrain calls by another name than its predecessor MMClassification (`mmcls`) did.
 RENAMED_CONFIGS = {'deit/deit-base_pt-16xb64_in1k.py': 'deit/deit-base_16xb64_in1k.py'}
+# Data sets whose test split was chosen by ``test_mode=True`` in mmcls; MMPretrain reads the training
+# split, with a warning, unless it is told ``split='test'``.
+SPLIT_BY_TEST_MODE = ('CIFAR10', 'CIFAR100', 'FashionMNIST', 'MNIST')
 RENAMED_CLASSES = {'PackClsInputs': 'PackInputs', 'ClsVisualizer': 'UniversalVisualizer'}
 
 
@@ -132,8 +136,8 @@ def modernise(cfg: Cfg) -> Cfg:
 
     Rewritten are scopes (``_scope_``, ``default_scope``), names of classes (``mmcls.ResNet``),
     paths of configs (``mmcls::resnet/...``), ``custom_imports`` and, where MMPretrain has the
-    object, dotted paths of methods (``mmcls.models.heads.ClsHead.loss``). Everything else is
-    copied as it is.
+    object, dotted paths of methods (``mmcls.models.heads.ClsHead.loss``). Data sets that ``mmcls``
+    split by ``test_mode`` are given their ``split``. Everything else is copied as it is.
 
     Args:
         cfg (Config | ConfigDict | dict | list): The config; it is left untouched.
@@ -248,10 +252,35 @@ def _two_tokens(module: str) -> Iterator[None]:
     sys.modules[module].DeiTClsHead.pre_logits = DeiTClsHead.pre_logits
 
 
+@contextmanager
+def _ragged_arrays(module: str) -> Iterator[None]:
+    """Let MMRazor's CRDDataset make arrays of lists of several lengths, as numpy < 1.24 did.
+
+    It has one list of indices for each class, and classes need not be of one size.
+    """
+    import numpy
+
+    yield
+
+    def asarray(value: Any) -> numpy.ndarray:
+        try:
+            return numpy.asarray(value)
+        except ValueError:
+            ragged = numpy.empty(len(value), dtype=object)
+            ragged[:] = value
+            return ragged
+
+    # What the module calls of numpy, for itself alone.
+    sys.modules[module].np = SimpleNamespace(
+        asarray=asarray, hstack=numpy.hstack, random=numpy.random
+    )
+
+
 CURED_IMPORTS = {
     **{module: _same_recursion_limit for module in RAISE_RECURSION_LIMIT},
     **{module: _mmpretrain_as_mmcls for module in NEED_MMCLS},
     DEIT_HEAD: _two_tokens,
+    CRD_DATASET: _ragged_arrays,
 }
 
 
@@ -436,7 +465,11 @@ def _modern_config_path(path: str) -> str:
 def _modernise(node: Any, key: Optional[str]) -> Any:
     if isinstance(node, dict):
         # dict.items: a ConfigDict's own would import the objects of a lazy config.
-        return type(node)({k: _modernise(v, k) for k, v in dict.items(node)})
+        modern = type(node)({k: _modernise(v, k) for k, v in dict.items(node)})
+        if dict.get(modern, 'test_mode') is True and 'split' not in modern:
+            if str(dict.get(modern, 'type')).split('.')[-1] in SPLIT_BY_TEST_MODE:
+                modern['split'] = 'test'
+        return modern
     if type(node) in (list, tuple):
         return type(node)(_modernise(v, key) for v in node)
     if isinstance(node, str):

@@ -19,9 +19,11 @@ import edudistill_mm.models  # noqa: F401
 from edudistill_mm.compat import modernise
 from edudistill_mm.curriculum import Curriculum
 from edudistill_mm.errors import ConfigurationError, reason_of
+from edudistill_mm.models.algorithms import EducationDistill
 from edudistill_mm.models.network import build_module, build_network
 from edudistill_mm.models.teachers import Faculty
 
+LOOPS_OF_MMRAZOR = ('SingleTeacherDistillValLoop', 'SelfDistillValLoop')
 DATALOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
@@ -64,6 +66,9 @@ def load_config(
             dataset = _innermost(cfg.get(loader))
             if dataset is not None and 'data_root' in dataset:
                 dataset.data_root = options['data_root']
+    if is_education(cfg) and _name(cfg.get('val_cfg') or {}) in LOOPS_OF_MMRAZOR:
+        # They read a teacher that is part of the model, or put 'student.' before all metrics.
+        cfg.val_cfg.pop('type')
     name = osp.splitext(osp.basename(path))[0]
     cfg.work_dir = work_dir or cfg.get('work_dir') or osp.join('work_dirs', name)
     # The default hooks of the bases that users bring (MMPretrain's, MMRazor's) do not have it.
@@ -87,6 +92,7 @@ def curriculum_of(cfg: Config) -> Curriculum:
         raise ConfigurationError(
             f'model.type must be "EducationDistill" here, but is "{_name(cfg.model)}"'
         )
+    EducationDistill.check_keys(cfg.model)
     if cfg.model.get('curriculum') is None:
         raise ConfigurationError(
             'model.curriculum is missing: EducationDistill needs a dict with "grades"'
@@ -180,6 +186,8 @@ def check_config(cfg: Config) -> None:
             f'which classes are taught when, but is "{_name(sampler)}"'
         )
 
+    if any(kind == 'CRDLoss' for kind in types_in(cfg.model.get('distiller') or {})):
+        _check_contrast(cfg)
     model = cfg.model.to_dict() if hasattr(cfg.model, 'to_dict') else dict(cfg.model)
     for key in ('teacher', 'teacher_ckpt'):
         model.pop(key, None)
@@ -194,6 +202,17 @@ def check_config(cfg: Config) -> None:
     if cfg.get('data_preprocessor') is not None:
         model.setdefault('data_preprocessor', cfg.data_preprocessor.to_dict())
     build_module(model, 'model', 'mmpretrain')
+
+
+def _check_contrast(cfg: Config) -> None:
+    """See that the data set numbers its samples, by which CRDLoss remembers them."""
+    kinds = list(types_in(cfg.get('train_dataloader') or {}))
+    for kind, key in (('CRDDataset', 'dataset'), ('PackCRDClsInputs', 'dataset.dataset.pipeline')):
+        if kind not in kinds:
+            raise ConfigurationError(
+                f'distiller.distill_losses has a CRDLoss, which needs "mmrazor.{kind}" in '
+                f'train_dataloader.{key}, but there is none'
+            )
 
 
 def _untrained(architecture: Any, key: str) -> Any:

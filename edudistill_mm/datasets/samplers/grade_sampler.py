@@ -190,6 +190,10 @@ def _labels(dataset: Sized) -> Tensor:
     try:
         if hasattr(dataset, 'get_gt_labels'):
             labels = dataset.get_gt_labels()
+        elif len(getattr(dataset, 'dataset', ())) == len(dataset):
+            # A wrapper that adds something to each sample: MMRazor's CRDDataset would draw
+            # thousands of negatives for each label read.
+            return _labels(dataset.dataset)
         elif hasattr(dataset, 'get_data_info'):
             labels = [dataset.get_data_info(index)['gt_label'] for index in range(len(dataset))]
         elif hasattr(dataset, 'get_cat_ids'):

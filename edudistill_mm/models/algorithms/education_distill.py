@@ -373,7 +373,7 @@ class EducationDistill(BaseAlgorithm):
 
         with self._recorders_of_student():
             try:
-                dry_run(self.student, forward, self.student.input_shape)
+                dry_run(self.student, forward, self.student.trace.image_shape)
             except RuntimeError as error:
                 raise ConfigurationError(
                     f'architecture.student cannot compute its loss: {error}'
@@ -427,7 +427,7 @@ class EducationDistill(BaseAlgorithm):
                     dry_run(
                         self,
                         lambda image: self._rehearsal(image, labels),
-                        self.student.input_shape,
+                        self.student.trace.image_shape,
                     )
             except RuntimeError as error:
                 raise ConfigurationError(
@@ -468,7 +468,7 @@ class EducationDistill(BaseAlgorithm):
             )
 
         try:
-            return dry_run(self, forward, self.student.input_shape)
+            return dry_run(self, forward, self.student.trace.image_shape)
         except RuntimeError:
             return False
 

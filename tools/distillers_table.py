@@ -1,0 +1,38 @@
+"""Train by every distillation config of MMRazor and write docs/distillers.md."""
+
+import argparse
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+
+from edudistill_mm.apis.distillers_table import check_distiller, distillers_table
+
+PAGE = Path(__file__).parents[1] / 'docs' / 'distillers.md'
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('names', nargs='*', help='check these configs only and write nothing')
+    parser.add_argument(
+        '--check', action='store_true', help='fail if the page is not what it should be'
+    )
+    args = parser.parse_args()
+    # Small batches gain nothing from threads.
+    torch.set_num_threads(1)
+    if args.names:
+        for name in args.names:
+            with TemporaryDirectory() as folder:
+                print(check_distiller(name, folder).markdown())
+        return
+    page = distillers_table(lambda line: print(line, flush=True))
+    if not args.check:
+        PAGE.parent.mkdir(exist_ok=True)
+        PAGE.write_text(page)
+    elif not PAGE.exists() or PAGE.read_text() != page:
+        sys.exit(f'docs/{PAGE.name} is out of date: run python tools/distillers_table.py')
+
+
+if __name__ == '__main__':
+    main()
