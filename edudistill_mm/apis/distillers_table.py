@@ -130,7 +130,7 @@ def shipped_configs() -> List[str]:
     return [file.as_posix() for file in files]
 
 
-def check_distiller(name: str, folder: str) -> DistillerRow:
+def check_distiller(name: str, folder: str, options: Optional[dict] = None) -> DistillerRow:
     """Train by a config of MMRazor in two grades and in one.
 
     Weights that the config would download are replaced by random ones.
@@ -138,12 +138,14 @@ def check_distiller(name: str, folder: str) -> DistillerRow:
     Args:
         name (str): One of :func:`shipped_configs`.
         folder (str): A folder for the files that this needs.
+        options (dict, optional): Values by dotted key that override the config's. Defaults to
+            None.
 
     Returns:
         DistillerRow: The findings.
     """
     try:
-        school = _algorithm(_school_config(name, folder, grades=2))
+        school = _algorithm(_school_config(name, folder, 2, options))
     except ConfigurationError as error:
         return DistillerRow(name, reason=str(error))
     row = DistillerRow(name, finite=True)
@@ -155,13 +157,13 @@ def check_distiller(name: str, folder: str) -> DistillerRow:
             row.finite = row.finite and all(map(math.isfinite, losses.values()))
         connectors += _connectors_with_gradients(school)
     row.connectors_learn = all(connectors) if connectors else None
-    row.identical = _equals_mmrazor(name, folder)
+    row.identical = _equals_mmrazor(name, folder, options)
     return row
 
 
-def _school_config(name: str, folder: str, grades: int) -> Config:
+def _school_config(name: str, folder: str, grades: int, options: Optional[dict]) -> Config:
     """What a user writes over one of MMRazor's configs, with local weights."""
-    plain = _mmrazor_config(name, folder)
+    plain = _mmrazor_config(name, folder, options)
     if 'generator' not in plain.model:
         student = network_config(plain.model.architecture, 'architecture')
         total = student.head.num_classes
@@ -174,6 +176,7 @@ def _school_config(name: str, folder: str, grades: int) -> Config:
     cfg = _mmrazor_config(
         name,
         folder,
+        options,
         f"""
 model = dict(type='EducationDistill', curriculum={curriculum!r})
 train_cfg = dict(max_epochs={grades})
@@ -185,11 +188,11 @@ custom_hooks = [dict(type='GradeSchedulerHook')]
     return cfg
 
 
-def _mmrazor_config(name: str, folder: str, lines: str = '') -> Config:
+def _mmrazor_config(name: str, folder: str, options: Optional[dict], lines: str = '') -> Config:
     """One of MMRazor's configs with some lines below it, and random weights for its teacher."""
     file = Path(folder) / 'school.py'
     file.write_text(f"_base_ = 'mmrazor::distill/mmcls/{name}'\n{lines}")
-    cfg = load_config(str(file))
+    cfg = load_config(str(file), options)
     model = cfg.model
     if isinstance(model.get('teacher'), dict):
         # Neither the architecture nor the head may ask for published weights.
@@ -204,7 +207,7 @@ def _mmrazor_config(name: str, folder: str, lines: str = '') -> Config:
         model.init_cfg.checkpoint = osp.join(folder, 'first_stage.pth')
         if not osp.exists(model.init_cfg.checkpoint):
             with TemporaryDirectory() as other:
-                first = _algorithm(_mmrazor_config(FIRST_STAGE[name], other))
+                first = _algorithm(_mmrazor_config(FIRST_STAGE[name], other, options))
             _save(first, model.init_cfg.checkpoint)
     return cfg
 
@@ -273,11 +276,11 @@ def _connectors_with_gradients(school: nn.Module) -> List[bool]:
     return found
 
 
-def _equals_mmrazor(name: str, folder: str) -> bool:
+def _equals_mmrazor(name: str, folder: str, options: Optional[dict]) -> bool:
     """Whether a curriculum of one grade gives the losses and the weights of MMRazor's
     algorithm."""
-    ours = _algorithm(_school_config(name, folder, grades=1))
-    cfg = _mmrazor_config(name, folder)
+    ours = _algorithm(_school_config(name, folder, 1, options))
+    cfg = _mmrazor_config(name, folder, options)
     # MMRazor looks for the networks, and for the defaults in them, in its own scope.
     for key in ('architecture', 'teacher'):
         if key in cfg.model:
