@@ -64,11 +64,11 @@ def load_config(
     if 'data_root' in options:
         for loader in DATALOADERS:
             dataset = _innermost(cfg.get(loader))
-            if dataset is not None and 'data_root' in dataset:
-                dataset.data_root = options['data_root']
+            if _root_key(dataset) is not None:
+                dataset[_root_key(dataset)] = options['data_root']
     if is_education(cfg) and _name(cfg.get('val_cfg') or {}) in LOOPS_OF_MMRAZOR:
         # They read a teacher that is part of the model, or put 'student.' before all metrics.
-        cfg.val_cfg.pop('type')
+        cfg.val_cfg = {k: v for k, v in cfg.val_cfg.items() if k not in ('type', '_scope_')}
     name = osp.splitext(osp.basename(path))[0]
     cfg.work_dir = work_dir or cfg.get('work_dir') or osp.join('work_dirs', name)
     # The default hooks of the bases that users bring (MMPretrain's, MMRazor's) do not have it.
@@ -231,7 +231,7 @@ def check_data(cfg: Config) -> None:
     """
     for loader in DATALOADERS:
         dataset = _innermost(cfg.get(loader))
-        root = (dataset or {}).get('data_root')
+        root = (dataset or {}).get(_root_key(dataset))
         if not root or '://' in root:
             continue
         where = f'{loader}.dataset: the data set {_name(dataset)}'
@@ -289,6 +289,16 @@ def _dataset_class(dataset: dict) -> Any:
     if cls is None:
         raise ConfigurationError(f'the data set type "{dataset["type"]}" is not registered')
     return cls
+
+
+def _root_key(dataset: Optional[dict]) -> Optional[str]:
+    """The key that holds a data set's folder; in configs written for mmcls it is
+    ``data_prefix``."""
+    if dataset is None:
+        return None
+    if 'data_root' in dataset:
+        return 'data_root'
+    return 'data_prefix' if isinstance(dataset.get('data_prefix'), str) else None
 
 
 def _innermost(loader: Optional[dict]) -> Optional[ConfigDict]:
