@@ -12,6 +12,7 @@ import os.path as osp
 import pkgutil
 import re
 import sys
+import warnings
 from contextlib import contextmanager
 from importlib import import_module, metadata
 from importlib.abc import MetaPathFinder
@@ -276,11 +277,20 @@ def _ragged_arrays(module: str) -> Iterator[None]:
     )
 
 
+@contextmanager
+def _no_word_of_mmcv_ops(module: str) -> Iterator[None]:
+    """Keep mmcv-lite from warning, in each process, of an operator that no classifier uses."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings('ignore', '.*MultiScaleDeformableAttention')
+        yield
+
+
 CURED_IMPORTS = {
     **{module: _same_recursion_limit for module in RAISE_RECURSION_LIMIT},
     **{module: _mmpretrain_as_mmcls for module in NEED_MMCLS},
     DEIT_HEAD: _two_tokens,
     CRD_DATASET: _ragged_arrays,
+    'mmcv.cnn.bricks.transformer': _no_word_of_mmcv_ops,
 }
 
 

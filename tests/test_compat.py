@@ -99,6 +99,19 @@ except ImportError:
         assert done.returncode == 0, done.stderr
         assert done.stdout.endswith('no mmcls\n')
 
+    def test_mmcv_lite_says_nothing_of_operators(self, tmp_path):
+        done = run(
+            """
+import warnings
+with warnings.catch_warnings(record=True) as seen:
+    warnings.simplefilter('always')
+    import edudistill_mm.models
+print([str(w.message) for w in seen if 'MultiScaleDeformableAttention' in str(w.message)])
+""",
+            tmp_path,
+        )
+        assert done.stdout.endswith('[]\n'), done.stdout + done.stderr
+
     def test_a_second_cure_changes_nothing(self):
         before = (
             Config._get_cfg_path,

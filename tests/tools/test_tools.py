@@ -133,7 +133,7 @@ def test_plain_student_loads_in_mmpretrain_without_this_package(trained):
     assert done.returncode == 0, done.stderr[-3000:]
 
 
-def test_an_interrupted_run_resumes_from_the_last_checkpoint(trained):
+def test_a_finished_run_is_resumed_at_its_end(trained):
     folder, _ = trained
     (folder / 'run' / 'student.pth').rename(folder / 'student_before.pth')
     done = run(

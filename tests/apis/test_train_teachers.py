@@ -1,0 +1,79 @@
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+
+from edudistill_mm.apis.config import load_config
+from edudistill_mm.apis.teachers import train_teachers
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@HOOKS.register_module(force=True)
+class PowerCut(Hook):
+    """Counts training epochs, and stops the process after some of them."""
+
+    epochs_left = None
+    begun = []
+
+    def before_train_epoch(self, runner):
+        self.begun.append(runner.epoch)
+
+    def after_train_epoch(self, runner):
+        if PowerCut.epochs_left is not None:
+            PowerCut.epochs_left -= 1
+            if PowerCut.epochs_left < 0:
+                raise KeyboardInterrupt
+
+
+@pytest.fixture
+def digits(tmp_path):
+    """The digits job with its first teacher alone missing."""
+
+    def load(**options):
+        cfg = load_config(
+            str(ROOT / 'configs' / 'edu_kd_digits.py'),
+            {
+                'model.teachers.0.ckpt': str(tmp_path / 'teacher.pth'),
+                'teacher_training.train_cfg.max_epochs': 3,
+                'teacher_training.default_hooks.checkpoint.interval': 1,
+                **options,
+            },
+            str(tmp_path / 'run'),
+        )
+        for index, teacher in enumerate(cfg.model.teachers[1:]):
+            teacher.ckpt = str(tmp_path / f'other{index}.pth')
+            Path(teacher.ckpt).touch()
+        cfg.custom_hooks.append(dict(type='PowerCut'))
+        return cfg
+
+    PowerCut.begun.clear()
+    PowerCut.epochs_left = None
+    return load
+
+
+def test_an_interrupted_training_of_a_teacher_goes_on_where_it_was(digits, tmp_path):
+    PowerCut.epochs_left = 1
+    with pytest.raises(KeyboardInterrupt):
+        train_teachers(digits())
+    assert PowerCut.begun == [0, 1]
+    assert not (tmp_path / 'teacher.pth').exists()
+
+    PowerCut.epochs_left = None
+    train_teachers(digits())
+    # The second epoch was cut before its checkpoint.
+    assert PowerCut.begun == [0, 1, 1, 2]
+    state = torch.load(tmp_path / 'teacher.pth', weights_only=True)['state_dict']
+    assert all(torch.isfinite(tensor).all() for tensor in state.values())
+
+
+def test_a_training_whose_config_has_changed_begins_anew(digits, tmp_path):
+    PowerCut.epochs_left = 1
+    with pytest.raises(KeyboardInterrupt):
+        train_teachers(digits())
+    PowerCut.begun.clear()
+    PowerCut.epochs_left = None
+    train_teachers(digits(**{'optim_wrapper.optimizer.lr': 0.01}))
+    assert PowerCut.begun == [0, 1, 2]
