@@ -27,5 +27,6 @@ model = dict(
 train_dataloader = dict(sampler=dict(type='DefaultSampler', shuffle=True))
 val_evaluator = [dict(type='Accuracy', topk=(1, 5))]
 test_evaluator = val_evaluator
+custom_hooks = [_base_.distill_warmup]
 # DKDLoss takes the logarithm of a softmax: one step too far makes it infinite.
 optim_wrapper = dict(clip_grad=dict(max_norm=5))

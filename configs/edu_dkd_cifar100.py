@@ -23,6 +23,6 @@ model = dict(
     distiller={{_base_.distiller}},
     task_loss_weight={{_base_.task_loss_weight}},
     curriculum={{_base_.curriculum}})
-custom_hooks = [dict(type='GradeSchedulerHook')]
+custom_hooks = [dict(type='GradeSchedulerHook'), {{_base_.distill_warmup}}]
 # DKDLoss takes the logarithm of a softmax: one step too far makes it infinite.
 optim_wrapper = dict(clip_grad=dict(max_norm=5))

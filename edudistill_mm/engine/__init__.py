@@ -1,5 +1,5 @@
 """Hooks of the run and the handling of checkpoint files."""
 
-from .hooks import GradeSchedulerHook, SafeCheckpointHook
+from .hooks import DistillWarmupHook, GradeSchedulerHook, SafeCheckpointHook
 
-__all__ = ['GradeSchedulerHook', 'SafeCheckpointHook']
+__all__ = ['DistillWarmupHook', 'GradeSchedulerHook', 'SafeCheckpointHook']

@@ -1,6 +1,8 @@
 # Zhao et al. 2022: CE + 1 TCKD + 2 NCKD, T = 4 (2 is their beta for ResNet students of the same
 # family).
 task_loss_weight = 1.0
+# Theirs: the loss grows over the first 20 of 240 epochs. It goes into custom_hooks.
+distill_warmup = dict(type='DistillWarmupHook', epochs=20)
 distiller = dict(
     type='ConfigurableDistiller',
     student_recorders=dict(

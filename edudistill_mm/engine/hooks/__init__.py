@@ -1,4 +1,5 @@
+from .distill_warmup_hook import DistillWarmupHook
 from .grade_scheduler_hook import GradeSchedulerHook
 from .safe_checkpoint_hook import SafeCheckpointHook
 
-__all__ = ['GradeSchedulerHook', 'SafeCheckpointHook']
+__all__ = ['DistillWarmupHook', 'GradeSchedulerHook', 'SafeCheckpointHook']

@@ -1,0 +1,125 @@
+from typing import Any, Dict, Iterable, Optional, Sequence, Union
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import EpochBasedTrainLoop, Runner
+from torch import nn
+
+from edudistill_mm.errors import ConfigurationError, did_you_mean
+from edudistill_mm.registry import HOOKS, register
+
+
+@register(HOOKS)
+class DistillWarmupHook(Hook):
+    """Lets distillation losses grow linearly from the start of a run, or of each grade.
+
+    In epoch (or iteration) ``n``, counted from 0, they are multiplied by
+    ``min((n + 1) / length, 1)``, the warm-up of decoupled knowledge distillation (Zhao et al.,
+    CVPR 2022, mdistiller: 20 epochs). It depends on nothing but progress, so a resumed run goes on
+    exactly. It works for :class:`EducationDistill` and for MMRazor's algorithms that have a
+    ``distiller``; the losses in the log are the warmed-up ones, and ``distill_warmup`` beside them
+    is the factor.
+
+    Args:
+        epochs (int, optional): Length in epochs. One of ``epochs`` and ``iters`` must be given.
+        iters (int, optional): Length in iterations.
+        losses (str | Sequence[str], optional): Names of the losses in
+            ``distiller.distill_losses``. Defaults to None: all.
+        each_grade (bool): Whether to start anew with each grade of a curriculum, whose teaching
+            reference is untrained. The length must then be in the curriculum's unit. Defaults to
+            False.
+
+    Raises:
+        ConfigurationError: If a length, a name or the unit cannot be used, when the run begins.
+    """
+
+    def __init__(
+        self,
+        epochs: Optional[int] = None,
+        iters: Optional[int] = None,
+        losses: Optional[Union[str, Sequence[str]]] = None,
+        each_grade: bool = False,
+    ) -> None:
+        if (epochs is None) == (iters is None):
+            raise ConfigurationError(
+                f'DistillWarmupHook needs either epochs or iters, but got {epochs!r} and {iters!r}'
+            )
+        self.by_epoch = epochs is not None
+        self.length = epochs if self.by_epoch else iters
+        if isinstance(self.length, bool) or not isinstance(self.length, int) or self.length < 1:
+            raise ConfigurationError(
+                f'DistillWarmupHook.{"epochs" if self.by_epoch else "iters"} must be a positive '
+                f'integer, but got {self.length!r}'
+            )
+        self.losses = [losses] if isinstance(losses, str) else losses
+        self.each_grade = each_grade
+        self.factor = 1.0
+
+    def before_run(self, runner: Runner) -> None:
+        """Find the losses; refuse what does not fit the run.
+
+        Raises:
+            ConfigurationError: If the algorithm has no such losses, or the units do not fit.
+        """
+        model = _unwrapped(runner)
+        if self.by_epoch and not isinstance(runner.train_loop, EpochBasedTrainLoop):
+            raise ConfigurationError(
+                'DistillWarmupHook.epochs needs a train_cfg with max_epochs; give iters instead'
+            )
+        curriculum = getattr(model, 'curriculum', None)
+        if self.each_grade and (curriculum is None or curriculum.by_epoch != self.by_epoch):
+            unit = 'epochs' if curriculum is not None and curriculum.by_epoch else 'iters'
+            raise ConfigurationError(
+                'DistillWarmupHook.each_grade=True needs '
+                + ('a curriculum' if curriculum is None else f'{unit}, the unit of the curriculum')
+            )
+        for distiller in _distillers(model):
+            known = distiller.distill_losses
+            for name in known if self.losses is None else self.losses:
+                if name not in known:
+                    raise ConfigurationError(
+                        f'DistillWarmupHook.losses has "{name}", which is none of '
+                        f'distiller.distill_losses{did_you_mean(name, known)}; possible are '
+                        f'{", ".join(known)}'
+                    )
+                self._warm_up(known[name])
+
+    def _warm_up(self, loss: nn.Module) -> None:
+        # A function, not a method: copies of the model (EMA's) would copy the hook with a method.
+        def scale(module: nn.Module, inputs: Any, value: Any) -> Any:
+            return _scaled(value, self.factor) if self.factor < 1 else None
+
+        loss.register_forward_hook(scale)
+
+    def before_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Optional[Dict] = None
+    ) -> None:
+        """Set the factor of this iteration."""
+        progress = runner.epoch if self.by_epoch else runner.iter
+        if self.each_grade:
+            progress -= _unwrapped(runner).curriculum.grade_at(progress).begin
+        self.factor = min((progress + 1) / self.length, 1.0)
+        runner.message_hub.update_scalar('train/distill_warmup', self.factor)
+
+
+def _unwrapped(runner: Runner) -> nn.Module:
+    return runner.model.module if is_model_wrapper(runner.model) else runner.model
+
+
+def _distillers(model: nn.Module) -> Iterable[nn.Module]:
+    distillers = getattr(model, 'distillers', None)
+    if distillers is not None:
+        return distillers.values()
+    if hasattr(getattr(model, 'distiller', None), 'distill_losses'):
+        return [model.distiller]
+    raise ConfigurationError(
+        f'DistillWarmupHook needs a model with a distiller, but model.type is '
+        f'"{type(model).__name__}"'
+    )
+
+
+def _scaled(value: Any, factor: float) -> Any:
+    if isinstance(value, torch.Tensor):
+        return value * factor
+    return type(value)(_scaled(item, factor) for item in value)
