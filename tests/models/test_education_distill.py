@@ -568,7 +568,7 @@ def missing_source(source, side='student_recorders', kind='ModuleOutputs'):
             ['2 fragments', 'fragments=3'],
         ),
         (dict(architecture=resnet(7)), ['7 outputs', '6']),
-        (dict(distiller=wrong_width()), ['losses of grade "mid" cannot be computed', '5']),
+        (dict(distiller=wrong_width()), ['losses of grade "mid" cannot be computed', '(1280)']),
         (
             dict(distiller=missing_source('no.such.module.Class.forward', kind='MethodOutputs')),
             ['distiller', 'no.such'],
