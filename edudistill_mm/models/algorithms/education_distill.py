@@ -21,7 +21,7 @@ from edudistill_mm.engine.checkpoint import (
     resolve_checkpoint,
 )
 from edudistill_mm.errors import ConfigurationError, did_you_mean, reason_of
-from edudistill_mm.models.distillers import TeacherView
+from edudistill_mm.models.distillers import TeacherView, warn_of_reductions
 from edudistill_mm.models.network import build_module, dry_run
 from edudistill_mm.models.students import FragmentedStudent
 from edudistill_mm.models.teachers import Faculty, Lesson, SelfTeacher, Teacher
@@ -157,6 +157,8 @@ class EducationDistill(BaseAlgorithm):
             self._self_teacher = SelfTeacher(curriculum.num_classes)
             names = [self._self_teacher.name]
         self.distillers = nn.ModuleDict({name: self._build_distiller(distiller) for name in names})
+        if self._first_distiller is not None:
+            warn_of_reductions(self._first_distiller)
         records_features = self._records_features()
         self.module_inplace = module_inplace or not records_features
         if not self.module_inplace:

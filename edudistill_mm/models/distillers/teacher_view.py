@@ -18,7 +18,8 @@ class TeacherView:
     that no recorder, connector or loss has to know of rows or classes: batch-first tensors and
     lists keep the teacher's rows; class scores, of the student as of the teacher, keep the columns
     of the classes that the teacher knows *and* that have been taught; integer labels are numbered
-    within those. If all of that is the identity, records are not touched.
+    within those. If all of that is the identity, records are not touched. Under autocast, losses
+    and connectors are computed in float32 from the records.
 
     Args:
         distiller (nn.Module): A distiller of MMRazor that belongs to this teacher alone.
@@ -100,7 +101,10 @@ class TeacherView:
             recorder._data_buffer = [
                 self._view(record, None, None, columns, None) for record in recorder.data_buffer
             ]
-        losses = self.distiller.compute_distill_losses()
+        # Half precision has too few digits for sums over features and for logarithms of softmaxes.
+        device = next(self.student.parameters()).device.type
+        with torch.autocast(device, enabled=False):
+            losses = self.distiller.compute_distill_losses()
         # What the recorders hold would keep the graph of the step alive until the next one.
         for recorders in (self.distiller.student_recorders, self.distiller.teacher_recorders):
             for recorder in recorders.recorders.values():
@@ -129,6 +133,8 @@ class TeacherView:
     ) -> Any:
         if isinstance(record, nn.Parameter):
             return record
+        if isinstance(record, torch.Tensor) and record.dtype in (torch.float16, torch.bfloat16):
+            record = record.float()
         if isinstance(record, torch.Tensor) and record.ndim:
             if batch_size is not None and len(record) != batch_size:
                 return record

@@ -1,0 +1,3 @@
+from .logit_standardization import LogitStandardization
+
+__all__ = ['LogitStandardization']

@@ -1,0 +1,28 @@
+"""What MMRazor 1.0.0's losses compute that their configs do not say."""
+
+import warnings
+
+from mmrazor.models.losses import DKDLoss, KLDivergence
+from torch import nn
+
+
+def warn_of_reductions(distiller: nn.Module) -> None:
+    """Warn of losses whose ``reduction`` does not give a mean over the samples.
+
+    Args:
+        distiller (nn.Module): A distiller of MMRazor.
+    """
+    for name, loss in distiller.distill_losses.items():
+        key = f'distiller.distill_losses.{name}.reduction'
+        if isinstance(loss, DKDLoss) and loss.reduction != 'batchmean':
+            warnings.warn(
+                f'{key}="{loss.reduction}" of DKDLoss is the sum over the batch, whatever its name '
+                'says (MMRazor 1.0.0), so the loss grows with the batch; "batchmean" is the mean',
+                stacklevel=2,
+            )
+        elif isinstance(loss, KLDivergence) and loss.reduction == 'mean':
+            warnings.warn(
+                f'{key}="mean" of KLDivergence divides by the number of classes as well, so the '
+                'loss shrinks as a curriculum introduces classes; "batchmean" is the mean over samples',
+                stacklevel=2,
+            )
