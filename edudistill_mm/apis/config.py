@@ -7,7 +7,6 @@ import os.path as osp
 from typing import Any, Iterator, List, Optional, Union
 
 from mmengine.config import Config, ConfigDict
-from mmengine.hub import get_config
 from mmengine.registry import DATASETS as ROOT_DATASETS
 from mmengine.registry import DefaultScope
 
@@ -20,7 +19,7 @@ from edudistill_mm.compat import modernise
 from edudistill_mm.curriculum import Curriculum
 from edudistill_mm.errors import ConfigurationError, reason_of
 from edudistill_mm.models.algorithms import EducationDistill
-from edudistill_mm.models.network import build_module, build_network
+from edudistill_mm.models.network import build_module, build_network, read_network_config
 from edudistill_mm.models.teachers import Faculty
 
 LOOPS_OF_MMRAZOR = ('SingleTeacherDistillValLoop', 'SelfDistillValLoop')
@@ -130,12 +129,7 @@ def network_config(spec: Union[str, dict], key: str) -> ConfigDict:
         return spec
     path = spec.pop('cfg_path', None)
     spec.pop('pretrained', None)
-    try:
-        model = modernise(get_config(path) if '::' in path else Config.fromfile(path)).model
-    except Exception as error:
-        raise ConfigurationError(
-            f'{key}: the config "{path}" cannot be read: {reason_of(error)}'
-        ) from error
+    model = read_network_config(path, False, key).model
     cfg = Config(dict(model=model))
     cfg.merge_from_dict(dict(model=spec))
     return cfg.model
@@ -217,7 +211,11 @@ def _check_contrast(cfg: Config) -> None:
 
 def _untrained(architecture: Any, key: str) -> Any:
     """A teacher's network without the weights that its config may ask for."""
-    return build_network(network_config(architecture, key).to_dict(), key)
+    config = network_config(architecture, key).to_dict()
+    for part in (config, config.get('backbone')):
+        if isinstance(part, dict) and 'pretrained' in part:
+            part['pretrained'] = False
+    return build_network(config, key)
 
 
 def check_data(cfg: Config) -> None:

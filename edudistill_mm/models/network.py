@@ -1,5 +1,6 @@
 """Build and dry-run networks that users name in their configs."""
 
+import copy
 from pathlib import Path
 from typing import Any, Optional, Sequence, Tuple, Union
 
@@ -8,6 +9,7 @@ from mmengine.config import Config
 from mmengine.hub import get_config
 from mmengine.registry import MODELS as ROOT_MODELS
 from mmengine.registry import DefaultScope
+from mmpretrain.apis import ModelHub, list_models
 from torch import nn
 
 from edudistill_mm.compat import modernise
@@ -68,14 +70,79 @@ def build_module(cfg: dict, key: str, scope: str) -> Any:
             ) from error
 
 
+def read_network_config(path: str, pretrained: bool, key: str) -> Config:
+    """Read a config that holds a network.
+
+    Args:
+        path (str): ``'package::config'``, the name of a model of MMPretrain's zoo as its
+            ``get_model`` takes it, or the path of a file.
+        pretrained (bool): Whether the published weights are asked for too.
+        key (str): Where the path stands in the user's config, for the error message.
+
+    Returns:
+        Config: With a ``model``, and its weights' URL as ``model_path`` if asked for.
+
+    Raises:
+        ConfigurationError: If there is no such config, or no published weights.
+    """
+    weights = None
+    try:
+        if '::' in path:
+            cfg = get_config(path, pretrained)
+            weights = cfg.get('model_path')
+        elif _in_zoo(path):
+            found = ModelHub.get(path)
+            cfg, weights = copy.deepcopy(found.config), found.weights
+        else:
+            cfg = Config.fromfile(path)
+    except Exception as error:
+        # MMEngine answers with assertions, ValueErrors or FileNotFoundErrors, depending on which
+        # part is wrong.
+        hint = '' if '::' in path or path.endswith('.py') else did_you_mean(path, list_models())
+        raise ConfigurationError(
+            f'{key}: the config "{path}" cannot be read: {reason_of(error)}{hint}'
+        ) from error
+    cfg = modernise(cfg)
+    if 'model' not in cfg:
+        raise ConfigurationError(f'{key}: the config "{path}" has no "model"')
+    if cfg.get('data_preprocessor') is not None:
+        cfg.model.setdefault('data_preprocessor', cfg.data_preprocessor)
+    if pretrained:
+        if weights is None:
+            raise ConfigurationError(
+                f'{key}: pretrained=True needs "package::config" or the name of a model of '
+                f'MMPretrain\'s zoo with published weights, but got "{path}"'
+            )
+        cfg.model_path = weights
+    return cfg
+
+
+def published_weights(spec: Any) -> Optional[str]:
+    """URL of the weights of a network that is given by nothing but its name in MMPretrain's zoo.
+
+    Args:
+        spec (str | dict): As in :func:`build_network`.
+
+    Returns:
+        str | None: None if the spec is something else.
+    """
+    if not isinstance(spec, str) or '::' in spec or not _in_zoo(spec):
+        return None
+    return ModelHub.get(spec).weights
+
+
+def _in_zoo(name: str) -> bool:
+    return not name.endswith('.py') and name in list_models()
+
+
 def build_network(spec: Union[str, dict, nn.Module], key: str) -> nn.Module:
     """Build a classifier from what a config may name.
 
     Args:
         spec (str | dict | nn.Module): A built module; a model config with ``type``;
-            ``'package::config'`` or the path of a local config file (its ``model`` is built, with
-            the file's ``data_preprocessor``); or MMRazor's ``dict(cfg_path=..., pretrained=False,
-            **overrides)`` for the same.
+            ``'package::config'``, a name of MMPretrain's zoo or the path of a local config file
+            (its ``model`` is built, with the file's ``data_preprocessor``); or MMRazor's
+            ``dict(cfg_path=..., pretrained=False, **overrides)`` for the same.
         key (str): Where the spec stands, for the error message.
 
     Returns:
@@ -99,28 +166,8 @@ def build_network(spec: Union[str, dict, nn.Module], key: str) -> nn.Module:
 
     overrides = dict(spec)
     cfg_path, pretrained = overrides.pop('cfg_path'), overrides.pop('pretrained', False)
-    try:
-        if '::' in cfg_path:
-            cfg = get_config(cfg_path, pretrained)
-        else:
-            cfg = Config.fromfile(cfg_path)
-    except Exception as error:
-        # MMEngine answers with assertions, ValueErrors or FileNotFoundErrors, depending on which
-        # part is wrong.
-        raise ConfigurationError(
-            f'{key}: the config "{cfg_path}" cannot be read: {reason_of(error)}'
-        ) from error
+    cfg = read_network_config(cfg_path, pretrained, key)
     weights = cfg.get('model_path') if pretrained else None
-    if pretrained and weights is None:
-        raise ConfigurationError(
-            f'{key}: pretrained=True needs "package::config", but got "{cfg_path}"'
-        )
-    cfg = modernise(cfg)
-    if 'model' not in cfg:
-        raise ConfigurationError(f'{key}: the config "{cfg_path}" has no "model"')
-    model_cfg = cfg.model
-    if cfg.get('data_preprocessor') is not None:
-        model_cfg.setdefault('data_preprocessor', cfg.data_preprocessor)
     cfg.merge_from_dict(dict(model=overrides))
     network = build_module(cfg.model, key, 'mmpretrain')
     if weights is not None:

@@ -52,7 +52,8 @@ class EducationDistill(BaseAlgorithm):
             ``SelfDistill``: the teacher's recorders record the student, and where the student ends
             at a fragment, that fragment's teaching reference is the deepest classifier.
         teachers (Sequence[dict], optional): ``name``, ``architecture``, ``ckpt``, ``classes``,
-            ``weight`` of each teacher; see :meth:`Faculty.from_cfg`. Defaults to None.
+            ``weight``, ``data_preprocessor``, ``input_size`` of each teacher; see :class:`Teacher`.
+            Defaults to None.
         teacher (str | dict | BaseModel, optional): The single generalist of an MMRazor config,
             instead of ``teachers``. Its name is ``'teacher'``. Defaults to None.
         teacher_ckpt (str, optional): Its checkpoint. Defaults to None.
@@ -166,7 +167,10 @@ class EducationDistill(BaseAlgorithm):
         # In __dict__, not in the module tree: no tensor of a teacher is a parameter of this
         # algorithm.
         self.__dict__['faculty'] = Faculty.from_cfg(
-            teachers, curriculum, teacher_module_inplace or not records_features
+            teachers,
+            curriculum,
+            self.data_preprocessor,
+            keep_inplace=teacher_module_inplace or not records_features,
         )
         self._mixes_labels = getattr(self.data_preprocessor, 'batch_augments', None) is not None
         self._check_label_mixing()

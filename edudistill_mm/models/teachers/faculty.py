@@ -2,6 +2,7 @@ import re
 from typing import Callable, List, Optional, Sequence
 
 import torch
+from torch import nn
 
 from edudistill_mm.curriculum import Curriculum
 from edudistill_mm.errors import ConfigurationError, did_you_mean
@@ -9,7 +10,15 @@ from edudistill_mm.errors import ConfigurationError, did_you_mean
 from .lesson import Lesson
 from .teacher import Teacher
 
-TEACHER_KEYS = ('name', 'architecture', 'ckpt', 'classes', 'weight')
+TEACHER_KEYS = (
+    'name',
+    'architecture',
+    'ckpt',
+    'classes',
+    'weight',
+    'data_preprocessor',
+    'input_size',
+)
 
 
 class Faculty:
@@ -61,15 +70,22 @@ class Faculty:
 
     @classmethod
     def from_cfg(
-        cls, configs: Optional[Sequence[dict]], curriculum: Curriculum, keep_inplace: bool = False
+        cls,
+        configs: Optional[Sequence[dict]],
+        curriculum: Curriculum,
+        run_preprocessor: Optional[nn.Module] = None,
+        keep_inplace: bool = False,
     ) -> 'Faculty':
         """Build, load and freeze the teachers of a config.
 
         Args:
             configs (Sequence[dict], optional): For each teacher ``name``, ``architecture``,
                 ``ckpt``, ``classes`` (``'all'``, the name of a grade, or a list in the order of
-                its outputs) and ``weight``.
+                its outputs), ``weight``, ``data_preprocessor`` and ``input_size``; see
+                :class:`Teacher`.
             curriculum (Curriculum): Gives the meaning of ``classes``.
+            run_preprocessor (nn.Module, optional): Normalises the student's images. Defaults to
+                None.
             keep_inplace (bool): See :class:`Teacher`. Defaults to False.
         """
         teachers = []
@@ -82,6 +98,7 @@ class Faculty:
             teacher = Teacher(
                 classes=classes,
                 num_classes=curriculum.num_classes,
+                run_preprocessor=run_preprocessor,
                 keep_inplace=keep_inplace,
                 key=key,
                 **cfg,
@@ -94,6 +111,7 @@ class Faculty:
         """Pass ``nn.Module._apply`` (``.to``, ``.cuda``, ``.half``) on to the teachers."""
         for teacher in self.teachers:
             teacher.network._apply(function)
+            teacher.inputs._apply(function)
 
     def describe(self) -> List[dict]:
         """list[dict]: :meth:`Teacher.describe` of each teacher."""

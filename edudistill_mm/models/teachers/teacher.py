@@ -1,3 +1,4 @@
+import warnings
 from pathlib import Path
 from typing import Any, Callable, Optional, Sequence, Union
 
@@ -8,7 +9,14 @@ from edudistill_mm.compat import switch_off_inplace
 from edudistill_mm.engine.checkpoint import file_sha256
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.models.class_index import ClassIndex
-from edudistill_mm.models.network import build_network, dry_run, load_weights
+from edudistill_mm.models.network import (
+    build_network,
+    dry_run,
+    load_weights,
+    published_weights,
+)
+
+from .teacher_inputs import TeacherInputs, normalisation
 
 
 class Teacher:
@@ -24,6 +32,13 @@ class Teacher:
             itself brings its weights (``pretrained=True``, an ``init_cfg`` of type ``Pretrained``,
             a trained module).
         weight (float): Weight among the teachers that share a sample. Defaults to 1.
+        data_preprocessor (str | dict, optional): How the teacher's images are normalised:
+            ``'own'`` as its architecture's ``data_preprocessor`` says, or a dict with ``mean``,
+            ``std`` and ``to_rgb``. Defaults to None: as the student's.
+        input_size (int | tuple[int, int], optional): Size to which the student's images are
+            resized for this teacher. Defaults to None: theirs.
+        run_preprocessor (nn.Module, optional): The data preprocessor that normalises the student's
+            images.
         keep_inplace (bool): Whether modules may go on overwriting their inputs. Defaults to False,
             because recorders would see the overwritten tensors.
         key (str): Where the teacher stands in the config, for error messages.
@@ -41,6 +56,9 @@ class Teacher:
         num_classes: int,
         ckpt: Optional[str] = None,
         weight: float = 1.0,
+        data_preprocessor: Optional[Union[str, dict]] = None,
+        input_size: Optional[Union[int, Sequence[int]]] = None,
+        run_preprocessor: Optional[nn.Module] = None,
         keep_inplace: bool = False,
         key: str = 'teachers',
     ) -> None:
@@ -53,6 +71,8 @@ class Teacher:
         self.name, self.weight, self.key = name, float(weight), key
         self.classes = ClassIndex(classes, num_classes)
         trained = isinstance(architecture, nn.Module)
+        if ckpt is None and not trained:
+            ckpt = published_weights(architecture)
         if ckpt is not None and isinstance(architecture, dict) and 'cfg_path' in architecture:
             # MMRazor's configs name the weights twice; the checkpoint wins.
             architecture = dict(architecture, pretrained=False)
@@ -63,7 +83,7 @@ class Teacher:
             if not isinstance(ckpt, (str, Path)):
                 raise ConfigurationError(f'{key}.ckpt must be a path or a URL, but got {ckpt!r}')
             self.sha256 = file_sha256(load_weights(self.network, str(ckpt), f'{key}.ckpt'))
-        elif not trained and not getattr(self.network, '_is_init', False):
+        elif not trained and not _brings_weights(architecture, self.network):
             init_cfg = getattr(self.network, 'init_cfg', None) or {}
             init_cfg = init_cfg if isinstance(init_cfg, dict) else {}
             if init_cfg.get('type') != 'Pretrained':
@@ -72,6 +92,7 @@ class Teacher:
                     f'or train it with tools/train_teachers.py'
                 )
             load_weights(self.network, init_cfg['checkpoint'], f'{key}.architecture.init_cfg')
+        self.inputs = self._build_inputs(run_preprocessor, data_preprocessor, input_size)
         if not keep_inplace:
             switch_off_inplace(self.network)
         self.network.eval().requires_grad_(False)
@@ -80,6 +101,33 @@ class Teacher:
         # Copies of the algorithm (EMA's) share the frozen teachers instead of doubling them in
         # memory.
         return self
+
+    def _build_inputs(
+        self, run: Optional[nn.Module], wanted: Optional[Union[str, dict]], size: Any
+    ) -> TeacherInputs:
+        own = getattr(self.network, 'data_preprocessor', None)
+        has_own = getattr(own, '_enable_normalize', False)
+        if wanted == 'own':
+            if not has_own:
+                raise ConfigurationError(
+                    f'{self.key}.data_preprocessor is "own", but the architecture of "{self.name}" has '
+                    f'no data_preprocessor with mean and std; give them as a dict'
+                )
+            wanted = own
+        elif wanted is None:
+            if has_own and run is not None and _differ(own, run):
+                warnings.warn(
+                    f'{self.key} ("{self.name}") sees the images as the student does, but its '
+                    f'architecture normalises them differently; if it was trained so, set '
+                    f'{self.key}.data_preprocessor="own"',
+                    stacklevel=2,
+                )
+        elif not isinstance(wanted, dict):
+            raise ConfigurationError(
+                f'{self.key}.data_preprocessor must be "own" or a dict with mean and std, but got '
+                f'{wanted!r}'
+            )
+        return TeacherInputs(run, wanted, size, self.key)
 
     def check_head(self) -> None:
         """Raise ConfigurationError unless the network has one output for each of the teacher's
@@ -126,4 +174,22 @@ class Teacher:
             torch.Tensor: Class scores, [n, len(classes)].
         """
         with torch.no_grad():
-            return self.network(inputs, mode='tensor')
+            return self.network(self.inputs(inputs), mode='tensor')
+
+
+def _brings_weights(architecture: Any, network: nn.Module) -> bool:
+    """Whether the architecture has loaded weights by itself, as ``pretrained=True`` asks for."""
+    if getattr(network, '_is_init', False):
+        return True
+    # timm's models, as a classifier or as a backbone.
+    parts = [architecture, architecture.get('backbone')] if isinstance(architecture, dict) else []
+    return any(isinstance(part, dict) and part.get('pretrained') is True for part in parts)
+
+
+def _differ(one: nn.Module, other: nn.Module) -> bool:
+    (mean, std, rgb), (other_mean, other_std, other_rgb) = map(normalisation, (one, other))
+    return rgb != other_rgb or not (
+        mean.shape == other_mean.shape
+        and torch.allclose(mean, other_mean, atol=0.01)
+        and torch.allclose(std, other_std, atol=0.01)
+    )

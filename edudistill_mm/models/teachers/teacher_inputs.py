@@ -1,0 +1,124 @@
+from typing import Any, Optional, Sequence, Tuple, Union
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from edudistill_mm.errors import ConfigurationError, did_you_mean
+
+KEYS = ('type', 'mean', 'std', 'to_rgb')
+
+
+class TeacherInputs(nn.Module):
+    """Turns the student's images into those that a teacher was trained on.
+
+    The student's normalisation is undone, channels are swapped if the two read them in another
+    order, and the teacher's normalisation is applied, all by one factor and one offset a channel;
+    then the images are resized.
+
+    Args:
+        given (nn.Module): The data preprocessor by which the images are normalised.
+        wanted (nn.Module | dict, optional): The teacher's data preprocessor, or its ``mean``,
+            ``std`` (each a number a channel, for pixels of 0 to 255) and ``to_rgb``. Defaults to
+            None: the given one.
+        size (int | tuple[int, int], optional): Height and width, or both in one. Defaults to None:
+            the student's.
+        key (str): Where the teacher stands in the config, for error messages.
+
+    Raises:
+        ConfigurationError: If a value is none of these.
+    """
+
+    def __init__(
+        self,
+        given: nn.Module,
+        wanted: Optional[Union[nn.Module, dict]] = None,
+        size: Optional[Union[int, Sequence[int]]] = None,
+        key: str = 'teachers',
+    ) -> None:
+        super().__init__()
+        self.size = _checked_size(size, f'{key}.input_size')
+        self.swap, self.changes = False, False
+        if wanted is None:
+            return
+        mean, std, rgb = normalisation(given)
+        if isinstance(wanted, dict):
+            new_mean, new_std, new_rgb = _checked(wanted, f'{key}.data_preprocessor')
+        else:
+            new_mean, new_std, new_rgb = normalisation(wanted)
+        self.swap = rgb != new_rgb
+        if self.swap:
+            mean, std = mean.flip(0), std.flip(0)
+        try:
+            factor, offset = std / new_std, (mean - new_mean) / new_std
+        except RuntimeError as error:
+            raise ConfigurationError(
+                f'{key}.data_preprocessor is for {len(new_mean)} channels, but the run normalises '
+                f'{len(mean)}'
+            ) from error
+        self.changes = bool((factor != 1).any() or (offset != 0).any())
+        self.register_buffer('factor', factor.view(-1, 1, 1), persistent=False)
+        self.register_buffer('offset', offset.view(-1, 1, 1), persistent=False)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Convert a batch.
+
+        Args:
+            images (torch.Tensor): The student's images, [n, C, H, W].
+
+        Returns:
+            torch.Tensor: The teacher's, [n, C, H', W']; the same tensor if nothing changes.
+        """
+        if self.swap:
+            images = images.flip(1)
+        if self.changes:
+            images = images * self.factor + self.offset
+        if self.size is not None and tuple(images.shape[2:]) != self.size:
+            images = F.interpolate(images, self.size, mode='bilinear', antialias=True)
+        return images
+
+
+def normalisation(preprocessor: nn.Module) -> Tuple[torch.Tensor, torch.Tensor, bool]:
+    """Mean and deviation that a data preprocessor applies, [C] or [1], and whether it swaps the
+    channels of what was loaded."""
+    # MMPretrain's and MMEngine's own name for the same.
+    swaps = bool(
+        getattr(preprocessor, 'to_rgb', False)
+        or getattr(preprocessor, '_channel_conversion', False)
+    )
+    if not getattr(preprocessor, '_enable_normalize', False):
+        return torch.zeros(1), torch.ones(1), swaps
+    return preprocessor.mean.flatten().float(), preprocessor.std.flatten().float(), swaps
+
+
+def _checked(cfg: dict, key: str) -> Tuple[torch.Tensor, torch.Tensor, bool]:
+    for unknown in set(cfg) - set(KEYS):
+        raise ConfigurationError(
+            f'{key} has the unknown key "{unknown}"{did_you_mean(unknown, KEYS)}; possible are '
+            f'{", ".join(KEYS[1:])}'
+        )
+    mean, std = cfg.get('mean'), cfg.get('std')
+    if not (_numbers(mean) and _numbers(std) and len(mean) == len(std) and min(std) > 0):
+        raise ConfigurationError(
+            f'{key} needs "mean" and a positive "std" for each channel, but got {mean!r} and {std!r}'
+        )
+    return torch.tensor(mean).float(), torch.tensor(std).float(), bool(cfg.get('to_rgb', False))
+
+
+def _numbers(value: Any) -> bool:
+    return (
+        isinstance(value, (list, tuple))
+        and len(value) > 0
+        and all(isinstance(x, (int, float)) and not isinstance(x, bool) for x in value)
+    )
+
+
+def _checked_size(size: Any, key: str) -> Optional[Tuple[int, int]]:
+    if size is None:
+        return None
+    pair = (size, size) if isinstance(size, int) else size
+    if not (_numbers(pair) and len(pair) == 2 and all(isinstance(x, int) and x > 0 for x in pair)):
+        raise ConfigurationError(
+            f'{key} must be a positive integer or (height, width), but got {size!r}'
+        )
+    return tuple(pair)
