@@ -2,6 +2,7 @@ import copy
 import inspect
 import io
 from contextlib import ExitStack, redirect_stdout
+from dataclasses import replace
 from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Union
 
 import torch
@@ -25,6 +26,7 @@ from edudistill_mm.models.distillers import TeacherView, warn_of_reductions
 from edudistill_mm.models.network import build_module, dry_run
 from edudistill_mm.models.students import FragmentedStudent
 from edudistill_mm.models.teachers import Faculty, Lesson, SelfTeacher, Teacher
+from edudistill_mm.models.teachers.weighting import SCHEMES, teacher_weights
 from edudistill_mm.registry import MODELS, register
 
 NOT_KEYS = ('self', 'others')
@@ -59,6 +61,10 @@ class EducationDistill(BaseAlgorithm):
         teacher_ckpt (str, optional): Its checkpoint. Defaults to None.
         task_loss_weight (float): Factor of the student's own loss. Defaults to 1.
         distill_loss_weight (float): Factor of the distillation losses. Defaults to 1.
+        teacher_weighting (str): How teachers that share a sample are weighed on it: 'average' by
+            their ``weight`` alone, 'entropy' by how sure they are, 'confidence' by how right they
+            are; see :func:`teacher_weights`. Losses that are no mean over samples take the mean of
+            the weights. Defaults to 'average'.
         teacher_trainable (bool): Teachers are frozen here: only False. Defaults to False.
         teacher_norm_eval (bool): Teachers run in eval mode here: only True. Defaults to True.
         student_trainable (bool): Whether the student gets gradients (some pretraining stages of
@@ -87,6 +93,7 @@ class EducationDistill(BaseAlgorithm):
         teacher_ckpt: Optional[str] = None,
         task_loss_weight: float = 1.0,
         distill_loss_weight: float = 1.0,
+        teacher_weighting: str = 'average',
         teacher_trainable: bool = False,
         teacher_norm_eval: bool = True,
         student_trainable: bool = True,
@@ -121,6 +128,11 @@ class EducationDistill(BaseAlgorithm):
                 or not 0 <= weight < float('inf')
             ):
                 raise ConfigurationError(f'model.{key} must be a number >= 0, but got {weight!r}')
+        if teacher_weighting not in SCHEMES:
+            raise ConfigurationError(
+                f'model.teacher_weighting must be one of {", ".join(SCHEMES)}, but got '
+                f'{teacher_weighting!r}{did_you_mean(teacher_weighting, SCHEMES)}'
+            )
         names = Faculty.names(teachers)
         if curriculum is None:
             raise ConfigurationError(
@@ -145,6 +157,7 @@ class EducationDistill(BaseAlgorithm):
             module_inplace=True,
         )
         self.curriculum = curriculum
+        self.teacher_weighting = teacher_weighting
         self.task_loss_weight, self.distill_loss_weight = task_loss_weight, distill_loss_weight
         self.student_trainable, self.calculate_student_loss = (
             student_trainable,
@@ -185,7 +198,11 @@ class EducationDistill(BaseAlgorithm):
             for grade in curriculum.grades
         }
         self._min_rows = 1
+        # Which losses are means over samples, as far as it is known.
+        self._by_sample: Dict[str, bool] = {}
         self._rehearse()
+        # On equal images every loss looks like a mean over samples.
+        self._by_sample.clear()
         self.set_grade(curriculum.grades[0])
 
     @classmethod
@@ -268,6 +285,12 @@ class EducationDistill(BaseAlgorithm):
             raise ConfigurationError(
                 f'data_preprocessor.batch_augments mixes the images of several classes, but teacher '
                 f'"{experts[0].name}" covers a part of the classes only; remove the batch augments'
+            )
+        if self._mixes_labels and self.teacher_weighting == 'confidence':
+            raise ConfigurationError(
+                'data_preprocessor.batch_augments mixes the images of several classes, but '
+                'model.teacher_weighting="confidence" compares teachers with the label; take "entropy", '
+                'or remove the batch augments'
             )
 
     @property
@@ -516,6 +539,7 @@ class EducationDistill(BaseAlgorithm):
                 self.student,
                 self._loss_mappings,
                 self.losses_awake,
+                self._by_sample,
             )
             for teacher in joined
             if self.losses_awake
@@ -539,12 +563,15 @@ class EducationDistill(BaseAlgorithm):
             are summed over the teachers.
         """
         lessons = self._assign(data_samples)
+        scores = []
         for lesson in lessons:
             distiller = self.distillers[lesson.teacher.name]
             distiller.set_deliveries_override(False)
             with distiller.teacher_recorders, distiller.deliveries:
-                lesson.teacher.teach(lesson.select(batch_inputs))
+                scores.append(lesson.teacher.teach(lesson.select(batch_inputs)))
             distiller.set_deliveries_override(True)
+        if self.teacher_weighting != 'average' and len(lessons) > 1:
+            lessons = self._weigh_samples(lessons, scores, data_samples)
 
         records: Dict[str, list] = {}
         with ExitStack() as stack:
@@ -582,6 +609,30 @@ class EducationDistill(BaseAlgorithm):
             lesson
             for lesson in lessons
             if (batch_size if lesson.rows is None else len(lesson.rows)) >= self._min_rows
+        ]
+
+    def _weigh_samples(
+        self, lessons: List[Lesson], scores: List[torch.Tensor], data_samples: List[DataSample]
+    ) -> List[Lesson]:
+        """Lessons in which each sample has a weight, by what the teachers make of it."""
+        device, size = scores[0].device, len(data_samples)
+        labels = None
+        if self.teacher_weighting == 'confidence':
+            labels = torch.cat([sample.gt_label for sample in data_samples])
+        doubts = torch.zeros(len(lessons), size, device=device)
+        covered = torch.zeros(len(lessons), size, dtype=torch.bool, device=device)
+        rows = []
+        for index, (lesson, score) in enumerate(zip(lessons, scores)):
+            rows.append(torch.arange(size, device=device) if lesson.rows is None else lesson.rows)
+            covered[index, rows[index]] = True
+            doubts[index, rows[index]] = self._views[lesson.teacher.name].doubts(
+                self.teacher_weighting, score, None if labels is None else labels[rows[index]]
+            )
+        fixed = doubts.new_tensor([lesson.teacher.weight for lesson in lessons])
+        weights = teacher_weights(self.teacher_weighting, doubts, covered, fixed)
+        return [
+            replace(lesson, share=weight.sum() / size, weights=weight[row])
+            for lesson, weight, row in zip(lessons, weights, rows)
         ]
 
     def _distill_losses(

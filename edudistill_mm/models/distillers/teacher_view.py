@@ -4,10 +4,12 @@ import torch
 from mmengine.structures import BaseDataElement
 from mmrazor.models.task_modules.recorder import ModuleInputsRecorder, ModuleOutputsRecorder
 from torch import nn
+from torch.nn import functional as F
 
 from edudistill_mm.models.class_index import ClassIndex
 from edudistill_mm.models.students import FragmentedStudent
 from edudistill_mm.models.teachers import Lesson, SelfTeacher, Teacher
+from edudistill_mm.models.teachers.weighting import entropy
 
 
 class TeacherView:
@@ -27,6 +29,8 @@ class TeacherView:
         student (FragmentedStudent): The student, set to the grade.
         losses (dict): The distiller's complete ``loss_forward_mappings``.
         awake (Sequence[str]): Names of the losses whose records exist at this grade.
+        by_sample (dict[str, bool]): Which losses are means over samples; what is found out is
+            added to it. Read where teachers are weighed by sample.
     """
 
     def __init__(
@@ -36,8 +40,10 @@ class TeacherView:
         student: FragmentedStudent,
         losses: Dict[str, dict],
         awake: List[str],
+        by_sample: Dict[str, bool],
     ) -> None:
         self.distiller, self.teacher, self.student = distiller, teacher, student
+        self.by_sample = by_sample
         taught = set(student.seen.classes)
         self.classes = ClassIndex(
             [label for label in teacher.classes.classes if label in taught], student.num_classes
@@ -104,14 +110,55 @@ class TeacherView:
         # Half precision has too few digits for sums over features and for logarithms of softmaxes.
         device = next(self.student.parameters()).device.type
         with torch.autocast(device, enabled=False):
-            losses = self.distiller.compute_distill_losses()
+            if lesson.weights is None:
+                losses = self.distiller.compute_distill_losses()
+            else:
+                losses = self._losses_by_sample(lesson, batch_size)
         # What the recorders hold would keep the graph of the step alive until the next one.
         for recorders in (self.distiller.student_recorders, self.distiller.teacher_recorders):
             for recorder in recorders.recorders.values():
                 recorder.reset_data_buffer()
-        if lesson.share is None:
+        if lesson.share is None or lesson.weights is not None:
             return losses
         return {name: _scale(value, lesson.share) for name, value in losses.items()}
+
+    def _losses_by_sample(self, lesson: Lesson, batch_size: int) -> Dict[str, Any]:
+        """The losses with a weight for each sample; those that are no mean over samples, as
+        relations are not, take the weights' mean."""
+        losses = {}
+        for name, mapping in self.distiller.loss_forward_mappings.items():
+            values = {key: self.distiller.get_record(**record) for key, record in mapping.items()}
+            loss = self.distiller.distill_losses[name]
+            rows = loss_of_rows(loss, values) if self.by_sample.get(name, True) else None
+            if name not in self.by_sample and (rows is None or len(rows) > 1):
+                self.by_sample[name] = rows is not None and torch.allclose(
+                    rows.mean(), loss(**values), rtol=1e-3, atol=1e-6
+                )
+            if rows is None or not self.by_sample.get(name, True):
+                losses[name] = _scale(loss(**values), lesson.share)
+            else:
+                losses[name] = (rows * lesson.weights).sum() / batch_size
+        return losses
+
+    def doubts(
+        self, scheme: str, scores: torch.Tensor, labels: Optional[torch.Tensor]
+    ) -> torch.Tensor:
+        """How unsure the teacher is of its samples, among its classes that have been taught.
+
+        Args:
+            scheme (str): 'entropy' | 'confidence'.
+            scores (torch.Tensor): The teacher's class scores, [n, C].
+            labels (torch.Tensor, optional): The samples' classes in the data set's numbering, [n].
+                Read for 'confidence'.
+
+        Returns:
+            torch.Tensor: Entropies, or cross-entropies with the label, [n].
+        """
+        scores = self._of_teacher[scores.shape[1]].select(scores).float()
+        if scheme == 'entropy':
+            return entropy(scores)
+        labels = self.classes.positions(labels.device)[labels]
+        return F.cross_entropy(scores, labels, reduction='none')
 
     def _rewrite(
         self, recorder: Any, records: list, batch_size: int, rows: Optional[torch.Tensor]
@@ -161,6 +208,32 @@ class TeacherView:
                 self._view(item, batch_size, rows, columns, labels) for item in record
             )
         return record
+
+
+def loss_of_rows(loss: nn.Module, values: Dict[str, Any]) -> Optional[torch.Tensor]:
+    """A loss of each sample by itself.
+
+    Args:
+        loss (nn.Module): A loss of MMRazor.
+        values (dict): Its arguments, each a tensor with one row a sample.
+
+    Returns:
+        torch.Tensor | None: Losses, [n]; None if an argument is something else.
+    """
+    tensors = list(values.values())
+    if not all(isinstance(value, torch.Tensor) and value.ndim for value in tensors):
+        return None
+    if len({len(value) for value in tensors}) != 1:
+        return None
+
+    def of_row(*row: torch.Tensor) -> torch.Tensor:
+        return loss(**{key: value.unsqueeze(0) for key, value in zip(values, row)})
+
+    try:
+        return torch.vmap(of_row, randomness='different')(*tensors)
+    except RuntimeError:
+        # Some functions of torch, as one_hot, cannot be mapped.
+        return torch.stack([of_row(*row) for row in zip(*tensors)])
 
 
 def _scale(value: Any, factor: torch.Tensor) -> Any:

@@ -17,11 +17,14 @@ class Lesson:
             batch.
         share (torch.Tensor, optional): Weight of its loss, a scalar: n over the batch size, less
             what other teachers of the same samples take. None stands for exactly 1.
+        weights (torch.Tensor, optional): Weight of its loss on each of its samples, [n], where
+            teachers are weighed by sample. Defaults to None: all alike.
     """
 
     teacher: Union[Teacher, SelfTeacher]
     rows: Optional[torch.Tensor]
     share: Optional[torch.Tensor]
+    weights: Optional[torch.Tensor] = None
 
     def select(self, inputs: torch.Tensor) -> torch.Tensor:
         """The teacher's own rows of a batch-first tensor."""
