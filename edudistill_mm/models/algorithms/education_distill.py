@@ -201,8 +201,6 @@ class EducationDistill(BaseAlgorithm):
         # Which losses are means over samples, as far as it is known.
         self._by_sample: Dict[str, bool] = {}
         self._rehearse()
-        # On equal images every loss looks like a mean over samples.
-        self._by_sample.clear()
         self.set_grade(curriculum.grades[0])
 
     @classmethod

@@ -129,15 +129,13 @@ class TeacherView:
         for name, mapping in self.distiller.loss_forward_mappings.items():
             values = {key: self.distiller.get_record(**record) for key, record in mapping.items()}
             loss = self.distiller.distill_losses[name]
-            rows = loss_of_rows(loss, values) if self.by_sample.get(name, True) else None
-            if name not in self.by_sample and (rows is None or len(rows) > 1):
-                self.by_sample[name] = rows is not None and torch.allclose(
-                    rows.mean(), loss(**values), rtol=1e-3, atol=1e-6
-                )
-            if rows is None or not self.by_sample.get(name, True):
-                losses[name] = _scale(loss(**values), lesson.share)
-            else:
+            if name not in self.by_sample:
+                self.by_sample[name] = is_mean_over_samples(loss, values)
+            if self.by_sample[name]:
+                rows = loss_of_rows(loss, values)
                 losses[name] = (rows * lesson.weights).sum() / batch_size
+            else:
+                losses[name] = _scale(loss(**values), lesson.share)
         return losses
 
     def doubts(
@@ -210,25 +208,49 @@ class TeacherView:
         return record
 
 
-def loss_of_rows(loss: nn.Module, values: Dict[str, Any]) -> Optional[torch.Tensor]:
+def is_mean_over_samples(loss: nn.Module, values: Dict[str, Any]) -> bool:
+    """Whether a loss is the mean of what it is for each sample by itself, tried on random numbers.
+
+    Args:
+        loss (nn.Module): A loss of MMRazor.
+        values (dict): Arguments of the kind that it gets. Integers, as labels are, are kept.
+
+    Returns:
+        bool: False also if an argument is no tensor with one row a sample.
+    """
+    tensors = values.values()
+    if not all(isinstance(value, torch.Tensor) and value.ndim for value in tensors):
+        return False
+    if len({len(value) for value in tensors}) != 1:
+        return False
+    random = torch.Generator().manual_seed(0)
+    tried = {}
+    for key, value in values.items():
+        # Three rows: relations between fewer may be trivial.
+        value = value.detach()[:1].expand(3, *value.shape[1:])
+        if value.is_floating_point():
+            value = torch.randn(value.shape, generator=random).to(value)
+        tried[key] = value
+    with torch.no_grad():
+        rows, whole = loss_of_rows(loss, tried), loss(**tried)
+    return rows.ndim == 1 and torch.allclose(rows.mean(), whole.mean(), rtol=1e-3, atol=1e-6)
+
+
+def loss_of_rows(loss: nn.Module, values: Dict[str, torch.Tensor]) -> torch.Tensor:
     """A loss of each sample by itself.
 
     Args:
         loss (nn.Module): A loss of MMRazor.
-        values (dict): Its arguments, each a tensor with one row a sample.
+        values (dict): Its arguments, each with one row a sample.
 
     Returns:
-        torch.Tensor | None: Losses, [n]; None if an argument is something else.
+        torch.Tensor: Losses, [n].
     """
-    tensors = list(values.values())
-    if not all(isinstance(value, torch.Tensor) and value.ndim for value in tensors):
-        return None
-    if len({len(value) for value in tensors}) != 1:
-        return None
 
     def of_row(*row: torch.Tensor) -> torch.Tensor:
         return loss(**{key: value.unsqueeze(0) for key, value in zip(values, row)})
 
+    tensors = list(values.values())
     try:
         return torch.vmap(of_row, randomness='different')(*tensors)
     except RuntimeError:
