@@ -18,6 +18,8 @@ from .curriculum_table import curriculum_table
 from .export import export_student
 from .teachers import train_teachers as run_train_teachers
 from .test import test as run_test
+from .test_teachers import teachers_table
+from .test_teachers import test_teachers as run_test_teachers
 from .train import prepare_runtime
 from .train import train as run_train
 
@@ -83,6 +85,11 @@ def train(argv: Optional[List[str]] = None) -> None:
         action='store_true',
         help='first train the teachers that have no checkpoint yet',
     )
+    parser.add_argument(
+        '--no-teacher-test',
+        action='store_true',
+        help='do not test the teachers on images of their classes first',
+    )
     args = parser.parse_args(argv)
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
 
@@ -97,7 +104,7 @@ def train(argv: Optional[List[str]] = None) -> None:
                     '--auto-scale-lr needs auto_scale_lr=dict(base_batch_size=...) in the config'
                 )
             cfg.auto_scale_lr.enable = True
-        run_train(cfg, args.resume, args.train_teachers)
+        run_train(cfg, args.resume, args.train_teachers, not args.no_teacher_test)
 
     _run(command)
 
@@ -136,6 +143,28 @@ def train_teachers(argv: Optional[List[str]] = None) -> None:
             if written
             else 'Nothing to do: all checkpoints are there.'
         )
+
+    _run(command)
+
+
+def test_teachers(argv: Optional[List[str]] = None) -> None:
+    """``tools/test_teachers.py``."""
+    parser = _parser('Test the teachers of a config, each on its own classes')
+    parser.add_argument(
+        '--max-samples',
+        type=int,
+        help='images for each teacher, evenly over its classes (default: all)',
+    )
+    args = parser.parse_args(argv)
+
+    def command() -> None:
+        if args.max_samples is not None and args.max_samples < 1:
+            raise ConfigurationError(
+                f'--max-samples must be a positive integer, but got {args.max_samples}'
+            )
+        cfg = load_config(args.config, args.cfg_options)
+        prepare_runtime(cfg)
+        print(teachers_table(run_test_teachers(cfg, args.max_samples)))
 
     _run(command)
 

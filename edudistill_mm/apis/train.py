@@ -7,6 +7,7 @@ import torch
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.logging import print_log
+from mmengine.model import is_model_wrapper
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner, find_latest_checkpoint
 
@@ -15,6 +16,9 @@ from edudistill_mm.errors import ConfigurationError
 from .config import check_config, check_data, is_education
 from .export import export_student
 from .teachers import missing_teachers, train_teachers
+from .test_teachers import TeacherReport, refuse_near_chance, report_teachers
+
+TEST_IMAGES = 2000
 
 
 def prepare_runtime(cfg: Config, launcher: str = 'none', amp: bool = False) -> None:
@@ -52,7 +56,12 @@ def prepare_runtime(cfg: Config, launcher: str = 'none', amp: bool = False) -> N
             loader.setdefault('pin_memory', torch.cuda.is_available())
 
 
-def train(cfg: Config, resume: Optional[str] = None, with_teachers: bool = False) -> Runner:
+def train(
+    cfg: Config,
+    resume: Optional[str] = None,
+    with_teachers: bool = False,
+    with_teacher_test: bool = True,
+) -> Runner:
     """Check a config, train by it, and export the student if it is an education run.
 
     Args:
@@ -61,6 +70,8 @@ def train(cfg: Config, resume: Optional[str] = None, with_teachers: bool = False
             ``work_dir``, if there is one. Defaults to None.
         with_teachers (bool): Whether to train teachers that have no checkpoint first. Defaults to
             False.
+        with_teacher_test (bool): Whether to test each teacher on up to 2000 images first, and to
+            stop if one is near chance. Not done when a run is resumed. Defaults to True.
 
     Returns:
         Runner: The runner, after training.
@@ -86,6 +97,8 @@ def train(cfg: Config, resume: Optional[str] = None, with_teachers: bool = False
     if resume is not None:
         cfg.resume, cfg.load_from = True, None if resume == 'auto' else resume
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    if is_education(cfg) and with_teacher_test and resume is None:
+        _test_teachers(runner)
     runner.train()
     last = find_latest_checkpoint(cfg.work_dir)
     if is_education(cfg) and is_main_process() and last is not None:
@@ -94,3 +107,14 @@ def train(cfg: Config, resume: Optional[str] = None, with_teachers: bool = False
             f'The plain MMPretrain student: {checkpoint}, its config: {config}', logger='current'
         )
     return runner
+
+
+def _test_teachers(runner: Runner) -> None:
+    """Print a line for each teacher; refuse one that is near chance."""
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+
+    def progress(report: TeacherReport) -> None:
+        print_log(report.line(), logger='current')
+        refuse_near_chance(report)
+
+    report_teachers(model, runner.cfg, TEST_IMAGES, progress)

@@ -68,7 +68,7 @@ class GradeSampler(Sampler):
             ConfigurationError: If the dataset has no labels, labels beyond the curriculum's
                 classes, or no sample for a grade.
         """
-        labels = _labels(self.dataset)
+        labels = labels_of(self.dataset)
         strange = labels[(labels < 0) | (labels >= curriculum.num_classes)]
         if len(strange):
             raise ConfigurationError(
@@ -177,7 +177,7 @@ class GradeSampler(Sampler):
             yield from self._next_pass(grade, generator)
 
 
-def _labels(dataset: Sized) -> Tensor:
+def labels_of(dataset: Sized) -> Tensor:
     """Read the labels of a dataset without loading its images.
 
     Args:
@@ -193,7 +193,7 @@ def _labels(dataset: Sized) -> Tensor:
         elif len(getattr(dataset, 'dataset', ())) == len(dataset):
             # A wrapper that adds something to each sample: MMRazor's CRDDataset would draw
             # thousands of negatives for each label read.
-            return _labels(dataset.dataset)
+            return labels_of(dataset.dataset)
         elif hasattr(dataset, 'get_data_info'):
             labels = [dataset.get_data_info(index)['gt_label'] for index in range(len(dataset))]
         elif hasattr(dataset, 'get_cat_ids'):

@@ -92,7 +92,7 @@ class Teacher:
                     f'or train it with tools/train_teachers.py'
                 )
             load_weights(self.network, init_cfg['checkpoint'], f'{key}.architecture.init_cfg')
-        self.inputs = self._build_inputs(run_preprocessor, data_preprocessor, input_size)
+        self.inputs = self.build_inputs(run_preprocessor, data_preprocessor, input_size)
         if not keep_inplace:
             switch_off_inplace(self.network)
         self.network.eval().requires_grad_(False)
@@ -102,9 +102,19 @@ class Teacher:
         # memory.
         return self
 
-    def _build_inputs(
+    def build_inputs(
         self, run: Optional[nn.Module], wanted: Optional[Union[str, dict]], size: Any
     ) -> TeacherInputs:
+        """What turns the student's images into this teacher's.
+
+        Args:
+            run (nn.Module, optional): Normalises the student's images.
+            wanted (str | dict, optional): The ``data_preprocessor`` of the config.
+            size (int | tuple[int, int], optional): The ``input_size`` of the config.
+
+        Raises:
+            ConfigurationError: If one of them is none.
+        """
         own = getattr(self.network, 'data_preprocessor', None)
         has_own = getattr(own, '_enable_normalize', False)
         if wanted == 'own':
