@@ -188,7 +188,10 @@ def test_a_mistake_ends_with_one_sentence_and_no_traceback():
         ('train_dataloader.sampler.type=DefaultSampler', 'must be dict(type="GradeSampler")'),
         ('custom_hooks=[]', 'GradeSchedulerHook'),
         ('model.teachers.9.ckpt=x', '--cfg-options do not fit the config'),
-        ('model.teacher_weight=1', "unexpected keyword argument 'teacher_weight'"),
+        (
+            'model.teacher_weight=1',
+            'unknown key "teacher_weight" (did you mean "teacher_weighting"?)',
+        ),
     ],
 )
 def test_train_refuses_a_config_before_any_training(capsys, tmp_path, option, sentence):
