@@ -6,7 +6,9 @@ from pathlib import Path
 
 import torch
 
+from edudistill_mm.apis.page import check_page, write_page
 from edudistill_mm.apis.students_table import check_student, students_table
+from edudistill_mm.errors import ConfigurationError
 
 PAGE = Path(__file__).parents[1] / 'docs' / 'students.md'
 
@@ -26,10 +28,12 @@ def main() -> None:
         return
     page = students_table(lambda line: print(line, flush=True))
     if not args.check:
-        PAGE.parent.mkdir(exist_ok=True)
-        PAGE.write_text(page)
-    elif not PAGE.exists() or PAGE.read_text() != page:
-        sys.exit(f'docs/{PAGE.name} is out of date: run python tools/students_table.py')
+        write_page(PAGE, page)
+        return
+    try:
+        check_page(PAGE, page, 'python tools/students_table.py')
+    except ConfigurationError as error:
+        sys.exit(str(error))
 
 
 if __name__ == '__main__':

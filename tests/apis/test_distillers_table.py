@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from edudistill_mm.apis.distillers_table import check_distiller, shipped_configs
+from edudistill_mm.apis.distillers_table import INTRODUCTION, check_distiller, shipped_configs
 
 PAGE = Path(__file__).parents[2] / 'docs' / 'distillers.md'
 
@@ -17,6 +17,13 @@ SMALL_DEIT = {
 
 def test_all_of_mmrazors_configs_are_examined():
     assert len(shipped_configs()) == 19
+
+
+def test_the_page_begins_with_the_introduction_of_its_tool():
+    rows = [line for line in PAGE.read_text().splitlines() if line.startswith('| `')]
+    refused = sum('data-free' in row for row in rows)
+    ran = len(rows) - refused
+    assert PAGE.read_text().startswith(INTRODUCTION.format(total=19, ran=ran, refused=refused))
 
 
 @pytest.mark.parametrize('name', shipped_configs())

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from edudistill_mm.apis.students_table import (
+    INTRODUCTION,
     REFUSED,
     STUDENTS,
     check_student,
@@ -57,3 +58,12 @@ def test_timm_backbones_pass(name):
 def test_backbones_of_pretraining_are_refused_in_one_sentence(name):
     row = check_student(name)
     assert not row.cuts and row.reason and '\n' not in row.reason
+
+
+def test_the_page_begins_with_the_introduction_of_its_tool():
+    rows = [line.split(' | ') for line in PAGE.read_text().splitlines() if line.startswith('| ')]
+    passed = sum(
+        row[3:5] == ['yes', 'yes'] for row in rows if row[0][2:] in registered_backbones()
+    )
+    total = len(registered_backbones())
+    assert PAGE.read_text().startswith(INTRODUCTION.format(passed=passed, total=total))

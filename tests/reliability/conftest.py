@@ -1,0 +1,42 @@
+"""Faults are injected into real runs; what happened is kept as a row of docs/reliability.md.
+
+In the default test command each test injects a sample of its faults. All of them, and the page:
+
+    python -m pytest tests/reliability --full --write-page
+"""
+
+from pathlib import Path
+
+import pytest
+from reliability_page import PAGE, Row, page_of
+
+ROWS = pytest.StashKey[list]()
+
+
+def pytest_configure(config):
+    config.stash[ROWS] = []
+
+
+@pytest.fixture
+def full(request):
+    """Whether to inject each fault in all its forms."""
+    return request.config.getoption('--full')
+
+
+@pytest.fixture
+def report(request):
+    """Keep what a test has seen: ``report(area, fault, injected, times, happened, lost)``."""
+
+    def keep(area, fault, injected, times, happened, lost='nothing'):
+        source = Path(request.node.path).name
+        request.config.stash[ROWS].append(
+            Row(area, fault, injected, str(times), happened, lost, source)
+        )
+
+    return keep
+
+
+def pytest_sessionfinish(session, exitstatus):
+    options = session.config.option
+    if options.write_page and options.full and exitstatus == 0:
+        PAGE.write_text(page_of(session.config.stash[ROWS]))
