@@ -1,7 +1,7 @@
 """The error for a mistake that a user can make."""
 
 import difflib
-from typing import Iterable
+from typing import Any, Iterable
 
 
 class ConfigurationError(ValueError):
@@ -37,3 +37,21 @@ def did_you_mean(name: str, candidates: Iterable[str]) -> str:
     """
     close = difflib.get_close_matches(str(name), [str(c) for c in candidates], n=1, cutoff=0.6)
     return f' (did you mean "{close[0]}"?)' if close else ''
+
+
+def check_weight(weight: Any, key: str) -> None:
+    """See that the factor of a loss is a finite number from 0 on.
+
+    Args:
+        weight (Any): What the config says.
+        key (str): Where it stands, for the error message.
+
+    Raises:
+        ConfigurationError: If it is none.
+    """
+    if (
+        isinstance(weight, bool)
+        or not isinstance(weight, (int, float))
+        or not 0 <= weight < float('inf')
+    ):
+        raise ConfigurationError(f'{key} must be a number >= 0, but got {weight!r}')

@@ -21,7 +21,7 @@ from edudistill_mm.engine.checkpoint import (
     load_checkpoint_file,
     resolve_checkpoint,
 )
-from edudistill_mm.errors import ConfigurationError, did_you_mean, reason_of
+from edudistill_mm.errors import ConfigurationError, check_weight, did_you_mean, reason_of
 from edudistill_mm.models.distillers import TeacherView, warn_of_reductions
 from edudistill_mm.models.network import build_module, dry_run
 from edudistill_mm.models.students import FragmentedStudent
@@ -118,16 +118,8 @@ class EducationDistill(BaseAlgorithm):
                 'EducationDistill runs frozen teachers in eval mode: teacher_trainable must be False and '
                 f'teacher_norm_eval True, but got {teacher_trainable} and {teacher_norm_eval}'
             )
-        for key, weight in (
-            ('task_loss_weight', task_loss_weight),
-            ('distill_loss_weight', distill_loss_weight),
-        ):
-            if (
-                isinstance(weight, bool)
-                or not isinstance(weight, (int, float))
-                or not 0 <= weight < float('inf')
-            ):
-                raise ConfigurationError(f'model.{key} must be a number >= 0, but got {weight!r}')
+        check_weight(task_loss_weight, 'model.task_loss_weight')
+        check_weight(distill_loss_weight, 'model.distill_loss_weight')
         if teacher_weighting not in SCHEMES:
             raise ConfigurationError(
                 f'model.teacher_weighting must be one of {", ".join(SCHEMES)}, but got '
@@ -174,7 +166,8 @@ class EducationDistill(BaseAlgorithm):
         if self._first_distiller is not None:
             warn_of_reductions(self._first_distiller)
         records_features = self._records_features()
-        self.module_inplace = module_inplace or not records_features
+        # Exits read the features of earlier fragments after the forward pass, as recorders do.
+        self.module_inplace = module_inplace or not (records_features or student.exit_loss_weight)
         if not self.module_inplace:
             switch_off_inplace(student)
         # In __dict__, not in the module tree: no tensor of a teacher is a parameter of this
@@ -587,6 +580,7 @@ class EducationDistill(BaseAlgorithm):
 
         losses: Dict[str, torch.Tensor] = {}
         if self.calculate_student_loss:
+            student_losses.update(self.student.exit_losses(data_samples))
             losses.update(add_prefix(_weigh(student_losses, self.task_loss_weight), 'student'))
         losses.update(add_prefix(self._distill_losses(lessons, records, batch_inputs), 'distill'))
         return losses
