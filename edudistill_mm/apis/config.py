@@ -21,6 +21,7 @@ from edudistill_mm.errors import ConfigurationError, reason_of
 from edudistill_mm.models.algorithms import EducationDistill
 from edudistill_mm.models.network import build_module, build_network, read_network_config
 from edudistill_mm.models.teachers import Faculty
+from edudistill_mm.models.teachers.faculty import PREVIOUS_GRADE
 
 LOOPS_OF_MMRAZOR = ('SingleTeacherDistillValLoop', 'SelfDistillValLoop')
 DATALOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
@@ -191,6 +192,8 @@ def check_config(cfg: Config) -> None:
             architecture=_untrained(teacher['architecture'], f'teachers[{index}].architecture'),
             ckpt=None,
         )
+        if teacher['architecture'] != PREVIOUS_GRADE
+        else teacher
         for index, teacher in enumerate(teachers_of(cfg))
     ]
     if cfg.get('data_preprocessor') is not None:

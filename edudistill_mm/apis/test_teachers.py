@@ -112,6 +112,8 @@ def report_teachers(
     labels = labels_of(dataset)
     reports = []
     for teacher in algorithm.faculty.teachers:
+        if not len(teacher.classes):  # the student of the previous grade
+            continue
         indices = _indices(labels, teacher, max_samples)
         if not indices:
             continue

@@ -1,9 +1,11 @@
 import copy
 import math
+import os
+import os.path as osp
 from typing import Any, Dict, List, Optional, Sequence
 
 import torch
-from mmengine.dist import master_only
+from mmengine.dist import barrier, is_main_process, master_only
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import BaseLoop, EpochBasedTrainLoop, IterBasedTrainLoop, Runner
@@ -11,9 +13,15 @@ from mmengine.runner.loops import _InfiniteDataloaderIterator
 
 from edudistill_mm.curriculum import Curriculum, Grade
 from edudistill_mm.datasets import GradeSampler
+from edudistill_mm.engine.checkpoint import (
+    extract_state_dict,
+    file_sha256,
+    load_checkpoint_file,
+)
 from edudistill_mm.engine.schedule import epochs_to_iters
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.evaluation import GradeAccuracy
+from edudistill_mm.models.class_index import ClassIndex
 from edudistill_mm.registry import HOOKS, MODELS, register
 
 
@@ -39,6 +47,7 @@ class GradeSchedulerHook(Hook):
     def __init__(self) -> None:
         self.history: Dict[str, Dict[str, float]] = {}
         self._validated = 0
+        self._graduate_sha256: Optional[str] = None
         self._behind = False
 
     # ---- set-up
@@ -196,11 +205,52 @@ class GradeSchedulerHook(Hook):
                 else [runner.optim_wrapper]
             ):
                 wrapper.optimizer.state.clear()
+        self._graduate(runner, model)
         self._enter(runner, model, grade)
 
     def _enter(self, runner: Runner, model: Any, grade: Grade) -> None:
         model.set_grade(grade)
         self._announce(runner, model, grade)
+
+    @staticmethod
+    def _file_of(runner: Runner, grade: Grade) -> str:
+        return osp.join(runner.work_dir, f'graduate_{grade.name}.pth')
+
+    def _graduate(self, runner: Runner, model: Any) -> None:
+        """Let the student of the grade that ends teach in the next one, if the faculty wants it.
+
+        All processes read it from the file from which a resumed run will.
+        """
+        if model.faculty.previous_grade is None:
+            return
+        path = self._file_of(runner, model.grade)
+        if is_main_process():
+            torch.save(dict(state_dict=model.student.state_dict()), f'{path}.part')
+            os.replace(f'{path}.part', path)
+        barrier()
+        self._enrol(model, model.grade, path)
+
+    def _enrol(self, model: Any, grade: Grade, path: str) -> None:
+        self._graduate_sha256 = file_sha256(path)
+        state = extract_state_dict(load_checkpoint_file(path))
+        model.faculty.previous_grade.load(
+            state, grade.fragments, ClassIndex(grade.seen, model.curriculum.num_classes)
+        )
+
+    def _resume_previous_grade(
+        self, runner: Runner, model: Any, grade: Grade, sha256: Optional[str]
+    ) -> None:
+        if model.faculty.previous_grade is None or grade.index == 0:
+            return
+        previous = model.curriculum.grades[grade.index - 1]
+        path = self._file_of(runner, previous)
+        if not osp.exists(path) or file_sha256(path) != sha256:
+            raise ConfigurationError(
+                f'cannot resume in grade "{grade.name}": the student of grade "{previous.name}", which '
+                f'teaches as "{model.faculty.previous_grade.name}", is not in "{path}" as the run left '
+                'it; resume in the work dir of the run'
+            )
+        self._enrol(model, previous, path)
 
     @master_only
     def _announce(self, runner: Runner, model: Any, grade: Grade) -> None:
@@ -312,6 +362,7 @@ class GradeSchedulerHook(Hook):
             seen=list(model.grade.seen),
             curriculum=model.curriculum.to_dict(),
             teachers=model.faculty.describe(),
+            previous_grade=self._graduate_sha256,
             history=copy.deepcopy(self.history),
             validated=self._validated,
             accuracy=[metric.state_dict() for metric in metrics],
@@ -327,6 +378,9 @@ class GradeSchedulerHook(Hook):
             self.history = copy.deepcopy(education['history'])
             self._validated = education['validated']
             self._behind = True
+            self._resume_previous_grade(
+                runner, model, self._grade_of(model, education), education['previous_grade']
+            )
             for metric, state in zip(
                 self._metrics(getattr(runner, '_val_loop', None)), education['accuracy']
             ):

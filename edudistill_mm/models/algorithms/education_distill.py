@@ -25,7 +25,7 @@ from edudistill_mm.errors import ConfigurationError, check_weight, did_you_mean,
 from edudistill_mm.models.distillers import TeacherView, warn_of_reductions
 from edudistill_mm.models.network import build_module, dry_run
 from edudistill_mm.models.students import FragmentedStudent
-from edudistill_mm.models.teachers import Faculty, Lesson, SelfTeacher, Teacher
+from edudistill_mm.models.teachers import Faculty, Lesson, PreviousGrade, SelfTeacher, Teacher
 from edudistill_mm.models.teachers.weighting import SCHEMES, teacher_weights
 from edudistill_mm.registry import MODELS, register
 
@@ -55,7 +55,8 @@ class EducationDistill(BaseAlgorithm):
             at a fragment, that fragment's teaching reference is the deepest classifier.
         teachers (Sequence[dict], optional): ``name``, ``architecture``, ``ckpt``, ``classes``,
             ``weight``, ``data_preprocessor``, ``input_size`` of each teacher; see :class:`Teacher`.
-            Defaults to None.
+            One of them may be ``dict(name=..., architecture='previous_grade')``; see
+            :class:`PreviousGrade`. Defaults to None.
         teacher (str | dict | BaseModel, optional): The single generalist of an MMRazor config,
             instead of ``teachers``. Its name is ``'teacher'``. Defaults to None.
         teacher_ckpt (str, optional): Its checkpoint. Defaults to None.
@@ -175,6 +176,7 @@ class EducationDistill(BaseAlgorithm):
         self.__dict__['faculty'] = Faculty.from_cfg(
             teachers,
             curriculum,
+            student,
             self.data_preprocessor,
             keep_inplace=teacher_module_inplace or not records_features,
         )
@@ -294,20 +296,20 @@ class EducationDistill(BaseAlgorithm):
         """Attach the recorders to the networks, and to the references for the head."""
         for teacher in self.faculty.teachers:
             distiller = self.distillers[teacher.name]
-            self._initialize(
-                distiller.teacher_recorders.recorders,
-                teacher.network,
-                'teacher_recorders',
-                f'teacher "{teacher.name}"',
-            )
+            recorders, owner = distiller.teacher_recorders.recorders, f'teacher "{teacher.name}"'
+            if isinstance(teacher, PreviousGrade):
+                teacher.check_recorders(recorders)
+                self._record_student(recorders, teacher.network, 'teacher_recorders', owner)
+            else:
+                self._initialize(recorders, teacher.network, 'teacher_recorders', owner)
             self._check_teacher_records(distiller, teacher)
             if isinstance(distiller, OFDDistiller):
                 _initialize_margins(distiller, teacher)
         if self._first_distiller is None:
             return
-        self._record_student('student_recorders')
-        if self._self_teacher is not None:
-            self._record_student('teacher_recorders')
+        for key in ('student_recorders', 'teacher_recorders')[: 2 if self._self_teacher else 1]:
+            recorders = getattr(self._first_distiller, key).recorders
+            self._record_student(recorders, self.student, key, 'the student')
         for name, distiller in self.distillers.items():
             self._restrict_connectors(name, distiller)
         if self._first_distiller.deliveries.deliveries and len(self.distillers) > 1:
@@ -316,9 +318,10 @@ class EducationDistill(BaseAlgorithm):
                 f'{len(self.distillers)} teachers'
             )
 
-    def _record_student(self, key: str) -> None:
-        recorders = getattr(self._first_distiller, key).recorders
-        self._initialize(recorders, self.student, key, 'the student')
+    def _record_student(
+        self, recorders: Dict[str, Any], student: FragmentedStudent, key: str, owner: str
+    ) -> None:
+        self._initialize(recorders, student, key, owner)
         for recorder in recorders.values():
             if not isinstance(recorder, ModuleOutputsRecorder):
                 continue
@@ -328,7 +331,7 @@ class EducationDistill(BaseAlgorithm):
                 'loss_module'
             ):
                 continue
-            for module in self.student.counterparts(recorder.source):
+            for module in student.counterparts(recorder.source):
                 module.register_forward_hook(recorder.forward_hook)
 
     def _restrict_connectors(self, name: str, distiller: nn.Module) -> None:
@@ -453,6 +456,10 @@ class EducationDistill(BaseAlgorithm):
                 raise ConfigurationError(
                     f'the losses of grade "{grade.name}" cannot be computed: {error}'
                 ) from error
+            if self.faculty.previous_grade is not None:
+                self.faculty.previous_grade.graduate(self.student)
+        if self.faculty.previous_grade is not None:
+            self.faculty.previous_grade.graduate(None)
         if self._first_distiller is not None and not self._teaches_a_single_row():
             self._min_rows = 2
         self.distillers.load_state_dict(state)

@@ -6,8 +6,10 @@ from torch import nn
 
 from edudistill_mm.curriculum import Curriculum
 from edudistill_mm.errors import ConfigurationError, did_you_mean
+from edudistill_mm.models.students import FragmentedStudent
 
 from .lesson import Lesson
+from .previous_grade import PreviousGrade
 from .teacher import Teacher
 
 TEACHER_KEYS = (
@@ -19,6 +21,8 @@ TEACHER_KEYS = (
     'data_preprocessor',
     'input_size',
 )
+# In the place of a teacher's architecture: the student itself.
+PREVIOUS_GRADE = 'previous_grade'
 
 
 class Faculty:
@@ -28,7 +32,7 @@ class Faculty:
     optimizer, the copy of EMA and the broadcasts of DDP.
 
     Args:
-        teachers (Sequence[Teacher]): The teachers.
+        teachers (Sequence[Teacher | PreviousGrade]): The teachers.
     """
 
     def __init__(self, teachers: Sequence[Teacher] = ()) -> None:
@@ -66,6 +70,18 @@ class Faculty:
             if name in names:
                 raise ConfigurationError(f'{key}.name "{name}" is given twice')
             names.append(name)
+            if cfg['architecture'] == PREVIOUS_GRADE:
+                for other in set(cfg) - {'name', 'architecture', 'weight'}:
+                    raise ConfigurationError(
+                        f'{key}.{other} is given, but a teacher whose architecture is '
+                        f'"{PREVIOUS_GRADE}" has nothing but a name and a weight'
+                    )
+        previous = [cfg['name'] for cfg in configs if cfg['architecture'] == PREVIOUS_GRADE]
+        if len(previous) > 1:
+            raise ConfigurationError(
+                f'teachers {", ".join(previous)} all have the architecture "{PREVIOUS_GRADE}", which '
+                f'one teacher can have'
+            )
         return names
 
     @classmethod
@@ -73,6 +89,7 @@ class Faculty:
         cls,
         configs: Optional[Sequence[dict]],
         curriculum: Curriculum,
+        student: FragmentedStudent,
         run_preprocessor: Optional[nn.Module] = None,
         keep_inplace: bool = False,
     ) -> 'Faculty':
@@ -84,6 +101,8 @@ class Faculty:
                 its outputs), ``weight``, ``data_preprocessor`` and ``input_size``; see
                 :class:`Teacher`.
             curriculum (Curriculum): Gives the meaning of ``classes``.
+            student (FragmentedStudent): Copied for a teacher whose ``architecture`` is
+                ``'previous_grade'``; see :class:`PreviousGrade`.
             run_preprocessor (nn.Module, optional): Normalises the student's images. Defaults to
                 None.
             keep_inplace (bool): See :class:`Teacher`. Defaults to False.
@@ -91,6 +110,9 @@ class Faculty:
         teachers = []
         for index, cfg in enumerate(configs or ()):
             key, cfg = f'teachers[{index}]', dict(cfg)
+            if cfg['architecture'] == PREVIOUS_GRADE:
+                teachers.append(PreviousGrade(cfg['name'], student, cfg.get('weight', 1.0), key))
+                continue
             try:
                 classes = curriculum.classes_of(cfg.pop('classes', 'all'))
             except ConfigurationError as error:
@@ -106,6 +128,11 @@ class Faculty:
             teacher.check_head()
             teachers.append(teacher)
         return cls(teachers)
+
+    @property
+    def previous_grade(self) -> Optional[PreviousGrade]:
+        """PreviousGrade | None: The teacher that is the student of the previous grade."""
+        return next((t for t in self.teachers if isinstance(t, PreviousGrade)), None)
 
     def apply_(self, function: Callable[[torch.Tensor], torch.Tensor]) -> None:
         """Pass ``nn.Module._apply`` (``.to``, ``.cuda``, ``.half``) on to the teachers."""

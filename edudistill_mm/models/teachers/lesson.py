@@ -3,6 +3,7 @@ from typing import Optional, Union
 
 import torch
 
+from .previous_grade import PreviousGrade
 from .self_teacher import SelfTeacher
 from .teacher import Teacher
 
@@ -12,7 +13,7 @@ class Lesson:
     """What one teacher teaches of a batch.
 
     Args:
-        teacher (Teacher | SelfTeacher): The teacher.
+        teacher (Teacher | PreviousGrade | SelfTeacher): The teacher.
         rows (torch.Tensor, optional): Indices of its samples, [n]. None stands for the whole
             batch.
         share (torch.Tensor, optional): Weight of its loss, a scalar: n over the batch size, less
@@ -21,7 +22,7 @@ class Lesson:
             teachers are weighed by sample. Defaults to None: all alike.
     """
 
-    teacher: Union[Teacher, SelfTeacher]
+    teacher: Union[Teacher, PreviousGrade, SelfTeacher]
     rows: Optional[torch.Tensor]
     share: Optional[torch.Tensor]
     weights: Optional[torch.Tensor] = None

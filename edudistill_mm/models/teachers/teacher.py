@@ -70,6 +70,8 @@ class Teacher:
             raise ConfigurationError(f'{key}.weight must be a positive number, but got {weight!r}')
         self.name, self.weight, self.key = name, float(weight), key
         self.classes = ClassIndex(classes, num_classes)
+        # What the network's outputs stand for: its classes, and nothing else.
+        self.outputs = self.classes
         trained = isinstance(architecture, nn.Module)
         if ckpt is None and not trained:
             ckpt = published_weights(architecture)
