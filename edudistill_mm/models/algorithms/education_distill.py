@@ -176,9 +176,9 @@ class EducationDistill(BaseAlgorithm):
         self.__dict__['faculty'] = Faculty.from_cfg(
             teachers,
             curriculum,
-            student,
             self.data_preprocessor,
             keep_inplace=teacher_module_inplace or not records_features,
+            student=student,
         )
         self._mixes_labels = getattr(self.data_preprocessor, 'batch_augments', None) is not None
         self._check_label_mixing()

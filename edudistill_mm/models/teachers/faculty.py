@@ -89,9 +89,9 @@ class Faculty:
         cls,
         configs: Optional[Sequence[dict]],
         curriculum: Curriculum,
-        student: FragmentedStudent,
         run_preprocessor: Optional[nn.Module] = None,
         keep_inplace: bool = False,
+        student: Optional[FragmentedStudent] = None,
     ) -> 'Faculty':
         """Build, load and freeze the teachers of a config.
 
@@ -101,11 +101,11 @@ class Faculty:
                 its outputs), ``weight``, ``data_preprocessor`` and ``input_size``; see
                 :class:`Teacher`.
             curriculum (Curriculum): Gives the meaning of ``classes``.
-            student (FragmentedStudent): Copied for a teacher whose ``architecture`` is
-                ``'previous_grade'``; see :class:`PreviousGrade`.
             run_preprocessor (nn.Module, optional): Normalises the student's images. Defaults to
                 None.
             keep_inplace (bool): See :class:`Teacher`. Defaults to False.
+            student (FragmentedStudent, optional): Copied for a teacher whose ``architecture`` is
+                ``'previous_grade'``; see :class:`PreviousGrade`. Defaults to None: there is none.
         """
         teachers = []
         for index, cfg in enumerate(configs or ()):
