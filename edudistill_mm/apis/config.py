@@ -8,7 +8,7 @@ from typing import Any, Iterator, List, Optional, Union
 
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import DATASETS as ROOT_DATASETS
-from mmengine.registry import DefaultScope
+from mmengine.registry import OPTIMIZERS, DefaultScope
 
 # Importing them registers their classes, which a config may name without custom_imports.
 import edudistill_mm.datasets  # noqa: F401
@@ -17,7 +17,7 @@ import edudistill_mm.evaluation  # noqa: F401
 import edudistill_mm.models  # noqa: F401
 from edudistill_mm.compat import modernise
 from edudistill_mm.curriculum import Curriculum
-from edudistill_mm.errors import ConfigurationError, reason_of
+from edudistill_mm.errors import ConfigurationError, did_you_mean, reason_of
 from edudistill_mm.models.algorithms import EducationDistill
 from edudistill_mm.models.network import build_module, build_network, read_network_config
 from edudistill_mm.models.teachers import Faculty
@@ -181,6 +181,7 @@ def check_config(cfg: Config) -> None:
             f'which classes are taught when, but is "{_name(sampler)}"'
         )
 
+    _check_optimizer(cfg)
     if any(kind == 'CRDLoss' for kind in types_in(cfg.model.get('distiller') or {})):
         _check_contrast(cfg)
     model = cfg.model.to_dict() if hasattr(cfg.model, 'to_dict') else dict(cfg.model)
@@ -199,6 +200,17 @@ def check_config(cfg: Config) -> None:
     if cfg.get('data_preprocessor') is not None:
         model.setdefault('data_preprocessor', cfg.data_preprocessor.to_dict())
     build_module(model, 'model', 'mmpretrain')
+
+
+def _check_optimizer(cfg: Config) -> None:
+    """See that the optimizer exists: MMEngine fails without its name if it does not."""
+    name = ((cfg.get('optim_wrapper') or {}).get('optimizer') or {}).get('type')
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        if isinstance(name, str) and OPTIMIZERS.get(name) is None:
+            raise ConfigurationError(
+                f'optim_wrapper.optimizer.type "{name}" is not registered'
+                f'{did_you_mean(name, OPTIMIZERS.module_dict)}'
+            )
 
 
 def _check_contrast(cfg: Config) -> None:

@@ -14,6 +14,8 @@ from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.models import FragmentedStudent
 from edudistill_mm.models.network import build_module
 
+from .literature_table import literature_table
+
 NUM_CLASSES = 6
 # Classes that a lower grade teaches in the check, and the labels of the two images.
 SEEN, LABELS = (0, 2, 3), (3, 0)
@@ -498,4 +500,5 @@ def students_table(progress: Callable[[str], None] = lambda line: None) -> str:
     total = registered_backbones()
     passed = sum(rows[name].passed for name in total)
     lines = '\n'.join(row.markdown() for row in rows.values())
-    return INTRODUCTION.format(passed=passed, total=len(total)) + lines + '\n'
+    page = INTRODUCTION.format(passed=passed, total=len(total)) + lines + '\n'
+    return page + literature_table()

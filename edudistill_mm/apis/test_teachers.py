@@ -122,6 +122,8 @@ def report_teachers(
             batch_size=loader.batch_size,
             num_workers=loader.get('num_workers', 0),
             collate_fn=pseudo_collate,
+            # A loader takes a random number, which must not change the training that follows.
+            generator=torch.Generator(),
         )
         wanted = teacher.classes.positions(torch.device('cpu'))[labels[indices]]
         report = _report(teacher, _answers(algorithm, teacher, batches), wanted)

@@ -189,8 +189,11 @@ def load_weights(network: nn.Module, source: str, key: str) -> str:
     Raises:
         ConfigurationError: If the file is unusable or its tensors do not fit the network.
     """
-    path = resolve_checkpoint(source)
-    state = extract_state_dict(load_checkpoint_file(path))
+    try:
+        path = resolve_checkpoint(source)
+        state = extract_state_dict(load_checkpoint_file(path))
+    except ConfigurationError as error:
+        raise ConfigurationError(f'{key}: {error}') from error
     expected = network.state_dict()
     wrong = [
         f'"{name}" is {tuple(state[name].shape)}, the network wants {tuple(tensor.shape)}'

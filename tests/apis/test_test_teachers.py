@@ -114,6 +114,14 @@ def test_few_images_are_drawn_evenly(config):
     assert report.images == 15
 
 
+def test_the_random_numbers_of_the_training_stay_as_they_were(config):
+    cfg = config('low')
+    model = build(cfg.model.to_dict())
+    before = torch.get_rng_state()
+    assert tested.report_teachers(model, cfg)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_the_accuracy_is_that_of_the_network(config, states):
     cfg = config('low')
     cfg.val_dataloader.dataset.counts = (20, 0, 0, 0, 0, 0)

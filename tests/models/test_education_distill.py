@@ -521,6 +521,14 @@ def wrong_width():
     return cfg
 
 
+def mapped(loss='loss_kd', **change):
+    cfg = kd_distiller()
+    mapping = cfg['loss_forward_mappings'].pop('loss_kd')
+    record = dict(mapping.pop('preds_S'), **change)
+    cfg['loss_forward_mappings'][loss] = {'preds_S': record, **mapping}
+    return cfg
+
+
 def missing_source(source, side='student_recorders', kind='ModuleOutputs'):
     cfg = kd_distiller()
     cfg[side]['fc'] = dict(type=kind, source=source)
@@ -554,6 +562,18 @@ def missing_source(source, side='student_recorders', kind='ModuleOutputs'):
         (
             dict(distiller=missing_source('data_preprocessor', kind='ModuleInputs')),
             ['loss_kd', 'never wake up'],
+        ),
+        (
+            dict(distiller=mapped(recorder='fcc')),
+            ['loss_kd.preds_S.recorder', '"fcc"', 'student_recorders', 'did you mean "fc"'],
+        ),
+        (
+            dict(distiller=mapped(connector='c')),
+            ['loss_kd.preds_S.connector', '"c"', 'distiller.connectors', 'there are none'],
+        ),
+        (
+            dict(distiller=mapped(loss='loss_dk')),
+            ['loss_forward_mappings', '"loss_dk"', 'distill_losses', 'did you mean "loss_kd"'],
         ),
         (
             dict(distiller=logits_distiller(dict(type='KLDivergense'))),

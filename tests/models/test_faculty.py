@@ -145,7 +145,7 @@ def test_a_list_of_classes_keeps_the_order_of_the_teachers_outputs(experts):
         (dict(classes=[0, 1, 2]), ['teachers[0]', '3 classes', '2 outputs']),
         (dict(classes='lwo'), ['teachers[0].classes', 'lwo', 'low']),
         (dict(ckpt=None), ['no checkpoint', 'teachers[0].ckpt', 'train_teachers']),
-        (dict(ckpt='nowhere.pth'), ['nowhere.pth']),
+        (dict(ckpt='nowhere.pth'), ['teachers[0].ckpt', 'nowhere.pth']),
         (dict(ckpt=5), ['teachers[0].ckpt', '5']),
         (dict(weight=0), ['teachers[0].weight', '0']),
         (dict(weight=True), ['teachers[0].weight', 'True']),

@@ -187,6 +187,7 @@ def test_a_mistake_ends_with_one_sentence_and_no_traceback():
         ('model.distiller.student_recorders.logits.source=head.fcc', 'did you mean "head.fc"?'),
         ('train_dataloader.sampler.type=DefaultSampler', 'must be dict(type="GradeSampler")'),
         ('custom_hooks=[]', 'GradeSchedulerHook'),
+        ('optim_wrapper.optimizer.type=SGDD', 'did you mean "SGD"?'),
         ('model.teachers.9.ckpt=x', '--cfg-options do not fit the config'),
         (
             'model.teacher_weight=1',

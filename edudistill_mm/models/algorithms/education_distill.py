@@ -22,7 +22,7 @@ from edudistill_mm.engine.checkpoint import (
     resolve_checkpoint,
 )
 from edudistill_mm.errors import ConfigurationError, check_weight, did_you_mean, reason_of
-from edudistill_mm.models.distillers import TeacherView, warn_of_reductions
+from edudistill_mm.models.distillers import TeacherView, check_mappings, warn_of_reductions
 from edudistill_mm.models.network import build_module, dry_run
 from edudistill_mm.models.students import FragmentedStudent
 from edudistill_mm.models.teachers import Faculty, Lesson, PreviousGrade, SelfTeacher, Teacher
@@ -253,6 +253,8 @@ class EducationDistill(BaseAlgorithm):
 
     @staticmethod
     def _build_distiller(cfg: dict) -> nn.Module:
+        if isinstance(cfg, dict):
+            check_mappings(cfg)
         return build_module(modernise(copy.deepcopy(cfg)), 'distiller', 'mmrazor')
 
     def _records_features(self) -> bool:
@@ -669,7 +671,10 @@ class EducationDistill(BaseAlgorithm):
 
     def _load_pretrained(self, source: str) -> None:
         """Load the student, and what else fits, from a checkpoint of a pretraining stage."""
-        state = extract_state_dict(load_checkpoint_file(resolve_checkpoint(source)))
+        try:
+            state = extract_state_dict(load_checkpoint_file(resolve_checkpoint(source)))
+        except ConfigurationError as error:
+            raise ConfigurationError(f'model.init_cfg: {error}') from error
         for name in [name for name in state if name.startswith('distiller.')]:
             # MMRazor's algorithm has one distiller.
             for teacher in self.distillers:

@@ -1,4 +1,4 @@
-from .loss_checks import warn_of_reductions
+from .loss_checks import check_mappings, warn_of_reductions
 from .teacher_view import TeacherView
 
-__all__ = ['TeacherView', 'warn_of_reductions']
+__all__ = ['TeacherView', 'check_mappings', 'warn_of_reductions']
