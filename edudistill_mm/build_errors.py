@@ -1,0 +1,180 @@
+"""Turn an error out of a constructor into one sentence that names the key of the config."""
+
+import linecache
+import os.path as osp
+import re
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, Callable, Iterator, List, Mapping, Optional, Tuple
+
+from mmengine.registry import Registry, build_functions
+from mmengine.runner import Runner
+
+from .arguments import not_registered, parameters_of
+from .errors import ConfigurationError, did_you_mean, reason_of
+
+# Functions that build what a config describes, and the argument that is the config.
+BUILDERS = {
+    function.__code__: argument
+    for function, argument in (
+        (build_functions.build_from_cfg, 'cfg'),
+        (build_functions.build_scheduler_from_cfg, 'cfg'),
+        (build_functions.build_optimizer_from_cfg, 'cfg'),
+        (Runner.build_dataloader, 'dataloader'),
+        (Runner.build_train_loop, 'loop'),
+        (Runner.build_val_loop, 'loop'),
+        (Runner.build_test_loop, 'loop'),
+        (Runner.build_optim_wrapper, 'optim_wrapper'),
+        (Runner.build_param_scheduler, 'scheduler'),
+        (Runner.build_evaluator, 'evaluator'),
+        (Runner.build_visualizer, 'visualizer'),
+        (Runner.build_log_processor, 'log_processor'),
+        (Runner.scale_lr, 'auto_scale_lr'),
+        (Runner.register_hook, 'hook'),
+    )
+}
+LONGEST = 300
+
+
+@contextmanager
+def errors_name_keys(cfg: Any, key: str = '') -> Iterator[None]:
+    """A context in which an error that comes out of building a part of a config becomes one
+    sentence.
+
+    Every other error is passed on: those of training, and those of code that no config asked for.
+
+    Args:
+        cfg (Any): The config.
+        key (str): Where it stands. Defaults to '': it is the whole.
+
+    Raises:
+        ConfigurationError: Instead of an error whose traceback passes a function that builds a
+            part of the config.
+    """
+    try:
+        yield
+    except ConfigurationError:
+        raise
+    except Exception as error:
+        place = _place_of(error, cfg, key)
+        if place is None:
+            raise
+        raise ConfigurationError(_sentence(error, *place)) from error
+
+
+def build_error(error: Exception, cfg: Any, key: str) -> ConfigurationError:
+    """The sentence for an error that came out of building a config, wherever in it.
+
+    Args:
+        error (Exception): The error.
+        cfg (Any): The config.
+        key (str): Where it stands.
+    """
+    return ConfigurationError(_sentence(error, *(_place_of(error, cfg, key) or (key, cfg, None))))
+
+
+def _place_of(
+    error: BaseException, cfg: Any, key: str
+) -> Optional[Tuple[str, Any, Optional[Callable]]]:
+    """Where in a config the innermost part stands that was being built: its key, itself and its
+    class."""
+    place = None
+    for frame in _frames(error):
+        argument = BUILDERS.get(frame.f_code)
+        if argument is None or argument not in frame.f_locals:
+            continue
+        part = frame.f_locals[argument]
+        # Within what is known, in case two parts are equal.
+        around = place[:2] if place is not None else (key, cfg)
+        found = _find(*around, part) or _find(key, cfg, part)
+        if found is not None:
+            place = (found, part, frame.f_locals.get('obj_cls'))
+    return place
+
+
+def _frames(error: BaseException) -> List[FrameType]:
+    frames, step = [], error.__traceback__
+    while step is not None:
+        frames.append(step.tb_frame)
+        step = step.tb_next
+    return frames
+
+
+def _find(key: str, node: Any, part: Any) -> Optional[str]:
+    """Key of a part of a config: of the object itself, of an equal one, or of one from which
+    MMEngine has taken something, as a hook's priority."""
+
+    def is_equal(one: Any) -> bool:
+        return type(one) is type(part) and one == part
+
+    def is_more(one: Any) -> bool:
+        mappings = isinstance(one, Mapping) and isinstance(part, Mapping) and 'type' in part
+        return mappings and all(name in one and one[name] == part[name] for name in part)
+
+    for same in (lambda one: one is part, is_equal, is_more):
+        for name, value in _walk(key, node):
+            if same(value):
+                return name
+    return None
+
+
+def _walk(key: str, node: Any) -> Iterator[Tuple[str, Any]]:
+    yield key, node
+    if isinstance(node, Mapping):
+        for name in node:
+            yield from _walk(f'{key}.{name}' if key else str(name), dict.__getitem__(node, name))
+    elif isinstance(node, (list, tuple)):
+        for index, value in enumerate(node):
+            yield from _walk(f'{key}[{index}]', value)
+
+
+def _sentence(error: Exception, key: str, part: Any, cls: Optional[Callable]) -> str:
+    given = f' (type "{part["type"]}")' if isinstance(part, Mapping) and 'type' in part else ''
+    return f'{key}{given} cannot be built: {_reason(error, part, cls)}'
+
+
+def _reason(error: Exception, part: Any, cls: Optional[Callable]) -> str:
+    reason = reason_of(error)
+    if len(reason) > LONGEST:
+        reason = f'{reason[:LONGEST]} ...'
+    frames = _frames(error)
+    if isinstance(error, KeyError) and 'is not in the' in reason:
+        return _unknown_type(reason.split()[0], frames)
+    if isinstance(error, RuntimeError) and reason.startswith('Failed to get'):
+        return _unknown_type(str(frames[-1].f_locals.get('key', '')), frames)
+    if not isinstance(part, Mapping) and isinstance(error, (TypeError, AttributeError)):
+        return f'it must be a dict, but got {part!r}'
+    unexpected = re.search(r"unexpected keyword argument '(\w+)'", reason)
+    if unexpected:
+        name = unexpected[1]
+        known = parameters_of(cls) if cls is not None else ()
+        return f'it has no argument "{name}"{did_you_mean(name, known)}'
+    if isinstance(error, KeyError):
+        return f'the key "{reason}" is missing'
+    if reason == type(error).__name__:
+        # An assertion without a message: what it asserts.
+        step = error.__traceback__
+        while step.tb_next is not None:
+            step = step.tb_next
+        code = linecache.getline(step.tb_frame.f_code.co_filename, step.tb_lineno).strip()
+        return f'"{code}" failed' if code else reason
+    if isinstance(error, (ConfigurationError, ValueError, AssertionError)):
+        return reason
+    # Constructors that do not check what they are given fail in the middle of their work.
+    step = error.__traceback__
+    while step.tb_next is not None:
+        step = step.tb_next
+    code = step.tb_frame.f_code
+    return f'{reason} ({type(error).__name__} in {code.co_name}, {osp.basename(code.co_filename)})'
+
+
+def _unknown_type(name: str, frames: List[FrameType]) -> str:
+    registry = next(
+        (
+            frame.f_locals['registry']
+            for frame in reversed(frames)
+            if isinstance(frame.f_locals.get('registry'), Registry)
+        ),
+        None,
+    )
+    return not_registered(name, registry)
