@@ -40,8 +40,9 @@ POSITIVE = (
     'std',
     'val_interval',
 )
-# Annotated as one integer, but classes of MMPretrain take a list of them.
-LISTS_TOO = ('out_indices',)
+# Annotated more narrowly than classes of MMPretrain and MMEngine read them: a list of integers, a
+# number.
+LOOSELY_ANNOTATED = ('out_indices', 'loss_scale')
 SEQUENCES = (
     list,
     tuple,
@@ -127,9 +128,10 @@ def check_value(value: Any, parameter: inspect.Parameter, key: str) -> None:
             wrong = isinstance(default, Number) and isinstance(value, (str, bool, Mapping))
         hint = type(default)
     else:
-        # Some annotations are narrower than the class, as its default shows.
-        wrong = not (_fits(value, hint) or _fits(value, type(default)))
-        wrong &= not (parameter.name in LISTS_TOO and isinstance(value, (list, tuple)))
+        wrong = not _fits(value, hint) and parameter.name not in LOOSELY_ANNOTATED
+        if wrong and default is not parameter.empty and not _fits(default, hint):
+            # The class takes more than it annotates, as its default shows.
+            wrong = not _fits(value, type(default))
     if wrong:
         raise ConfigurationError(f'{key} must be {_in_words(hint)}, but got {value!r}')
     numbers = value if isinstance(value, (list, tuple)) else [value]

@@ -78,8 +78,11 @@ def _place_of(
 ) -> Optional[Tuple[str, Any, Optional[Callable]]]:
     """Where in a config the innermost part stands that was being built: its key, itself and its
     class."""
-    place = None
+    place, hook = None, None
     for frame in _frames(error):
+        if frame.f_code is Runner.call_hook.__code__:
+            # Hooks build parts, as an average of weights, from configs that they make themselves.
+            hook = _config_of(frame.f_locals.get('hook'), key, cfg)
         argument = BUILDERS.get(frame.f_code)
         if argument is None or argument not in frame.f_locals:
             continue
@@ -89,7 +92,18 @@ def _place_of(
         found = _find(*around, part) or _find(key, cfg, part)
         if found is not None:
             place = (found, part, frame.f_locals.get('obj_cls'))
+        elif place is None and hook is not None:
+            place = (*hook, frame.f_locals.get('obj_cls'))
     return place
+
+
+def _config_of(built: Any, key: str, cfg: Any) -> Optional[Tuple[str, Any]]:
+    """Where in a config the first part of the class of an object stands, and the part."""
+    for name, part in _walk(key, cfg):
+        kind = part.get('type') if isinstance(part, Mapping) else None
+        if kind is type(built) or str(kind).split('.')[-1] == type(built).__name__:
+            return name, part
+    return None
 
 
 def _frames(error: BaseException) -> List[FrameType]:

@@ -69,6 +69,10 @@ def read_network_config(path: str, pretrained: bool, key: str) -> Config:
     Raises:
         ConfigurationError: If there is no such config, or no published weights.
     """
+    if not isinstance(path, str):
+        raise ConfigurationError(
+            f'{key} needs a "type", or a "cfg_path" that is a string, but got cfg_path={path!r}'
+        )
     weights = None
     try:
         if '::' in path:

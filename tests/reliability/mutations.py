@@ -2,19 +2,22 @@
 
 import contextlib
 import copy
+import functools
 import io
 import json
 import logging
 import math
-import sys
+import re
 import traceback
 from dataclasses import dataclass
 from typing import Any, Tuple
+from unittest import mock
 
 import torch
 import toy_images  # noqa: F401
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
+from mmengine.utils.dl_utils import collect_env
 from networks import build, dkd_distiller, kd_distiller, resnet
 
 from edudistill_mm.apis import cli
@@ -346,11 +349,13 @@ class Mutation:
         """str: The dotted path."""
         return '.'.join(map(str, self.path))
 
-    @property
-    def names(self):
-        """The words of which a sentence must hold one: key, or name of the option it is in."""
-        names = [str(part) for part in self.path if not isinstance(part, int)]
-        return [self.new_key or names[-1], *names[-2:]]
+    def named_in(self, sentence):
+        """Whether a sentence names the key itself, and whether it names an option that it is
+        in."""
+        options = [str(part) for part in self.path if not isinstance(part, int)]
+        options = options[1:] if options[0] == 'model' and len(options) > 1 else options
+        words = set(re.findall(r'\w+', sentence))
+        return bool({self.new_key, options[-1]} & words), bool(set(options) & words)
 
     @property
     def section(self):
@@ -376,8 +381,7 @@ class Mutation:
         return config
 
     def __str__(self):
-        what = '' if self.value is REMOVED else f' {self.value!r:.60}'
-        return f'{self.config}: {self.key} {self.kind}{what}'
+        return f'{self.config}: {self.key} {self.kind}'
 
 
 PARTS_OF_MODEL = ('architecture', 'teachers', 'distiller', 'curriculum', 'data_preprocessor')
@@ -392,56 +396,59 @@ def misspell(word):
 
 
 def values_instead(value):
-    """(kind, wrong value) for a value, by its type."""
+    """(what is wrong with it, wrong value) for a value, by its type."""
+    none, text, number = ('None', None), ('a text', 'text'), ('a number', 7)
+    empty_list, empty_dict = ('an empty list', []), ('an empty dict', {})
     if isinstance(value, bool):
-        return [('is', None), ('is', 'yes'), ('is', 2), ('is', [])]
+        return [none, ('a text', 'yes'), ('a number', 2), empty_list]
     if isinstance(value, (int, float)):
-        other = value + 0.5 if isinstance(value, int) else str(value)
         return [
-            ('is', None),
-            ('is', 'text'),
-            ('is', [value]),
-            ('is', {}),
-            ('is', True),
-            ('is', -abs(value) or -1),
-            ('is', 0),
-            ('is', math.nan),
-            ('is', other),
-            ('is', math.inf),
+            none,
+            text,
+            ('its digits as a text', str(value)),
+            ('a list', [value]),
+            empty_dict,
+            ('a bool', True),
+            ('negative', -abs(value) or -1),
+            ('zero', 0),
+            ('NaN', math.nan),
+            ('infinite', math.inf),
+            *([('a fraction', value + 0.5)] if isinstance(value, int) else []),
         ]
     if isinstance(value, str):
         return [
-            ('is', None),
-            ('is', 7),
-            ('is', ''),
-            ('is', [value]),
-            ('is', {}),
-            ('is', True),
-            ('is misspelt', misspell(value)),
+            none,
+            number,
+            ('an empty text', ''),
+            ('a list', [value]),
+            empty_dict,
+            ('a bool', True),
+            ('misspelt', misspell(value)),
         ]
     if isinstance(value, list):
         return [
-            ('is', None),
-            ('is', 'text'),
-            ('is', 7),
-            ('is', {}),
-            ('is', []),
-            ('has its last twice', value + value[-1:]),
-            ('has None in it', [*value, None]),
+            none,
+            text,
+            number,
+            empty_dict,
+            empty_list,
+            ('with its last item twice', value + value[-1:]),
+            ('with None in it', [*value, None]),
         ]
-    return [('is', None), ('is', 'text'), ('is', 7), ('is', []), ('is', {})]
+    return [none, text, number, empty_list, empty_dict]
 
 
 def walk(name, node, path):
     """All mutations of a part of a config."""
     for kind, value in values_instead(node):
-        yield Mutation(name, path, kind, value)
+        if type(value) is not type(node) or value != node:
+            yield Mutation(name, path, f'is {kind}', value)
     if isinstance(node, dict) and path[-1] != 'dataset':
         for key in node:
             yield Mutation(name, (*path, key), 'is missing', REMOVED)
-            yield Mutation(name, (*path, key), 'is misspelt', REMOVED, misspell(key))
+            yield Mutation(name, (*path, key), 'has a misspelt key', REMOVED, misspell(key))
         first = next(iter(node))
-        yield Mutation(name, (*path, first), 'has an unknown key beside it:', 1, f'{first}_2')
+        yield Mutation(name, (*path, first), 'has an unknown key beside it', 1, f'{first}_2')
         for key, value in node.items():
             yield from walk(name, value, (*path, key))
     elif isinstance(node, list) and node:
@@ -452,32 +459,40 @@ def walk(name, node, path):
 
 
 def all_mutations(configs):
-    """Mutations of all configs, each form once: indices of lists count as one another."""
+    """Mutations of all configs, each form once: indices in lists, names that are free to choose
+    and networks in several places count as one another."""
     seen = set()
     for name, config in configs.items():
         for section in SECTIONS:
             if section not in config:
                 continue
             for mutation in walk(name, config[section], (section,)):
-                form = (
-                    tuple('*' if isinstance(part, int) else part for part in mutation.path),
-                    mutation.kind,
-                    repr(mutation.value if mutation.value is not REMOVED else ''),
-                    mutation.new_key,
-                )
-                if mutation.value == _at(config, mutation.path) or form in seen:
-                    continue
-                seen.add(form)
-                yield mutation
+                form = (_form(mutation.path), mutation.kind)
+                if form not in seen:
+                    seen.add(form)
+                    yield mutation
 
 
-def _at(config, path):
-    for part in path:
-        config = config[part]
-    return config
+def _form(path):
+    form = ['*' if isinstance(part, int) else part for part in path]
+    for network in ('backbone', 'neck', 'head'):
+        if network in form[:-1] and path[1] in ('architecture', 'teachers'):
+            return tuple(form[form.index(network) :])
+    if form[:2] == ['model', 'data_preprocessor']:
+        return tuple(form[1:])
+    if form[:2] == ['model', 'distiller'] and len(form) > 3:
+        # The loss's own arguments are no names that are free to choose.
+        form[3] = '*'
+        form[2] = form[2].replace('teacher_', 'student_')
+        if form[2] == 'loss_forward_mappings' and len(form) > 4:
+            form[4] = '*'
+    return tuple(form)
 
 
 # ---- outcomes
+environment = functools.cache(collect_env)
+
+
 @dataclass
 class Outcome:
     """What the command line did: 'refused' | 'trained' | 'traceback', and what it said."""
@@ -492,7 +507,13 @@ def outcome(config, folder):
     file.write_text(json.dumps(config))
     out, err = io.StringIO(), io.StringIO()
     try:
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        with (
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+            # Half of the time, otherwise: laying out the config for the log, asking for compilers.
+            mock.patch('mmengine.config.config.FormatCode', lambda text, **kwargs: (text, True)),
+            mock.patch('mmengine.runner.runner.collect_env', environment),
+        ):
             arguments = [str(file), '--no-teacher-test', '--work-dir', str(folder / 'run')]
             cli.train(arguments)
         return Outcome('trained', '')
@@ -512,7 +533,3 @@ def outcome(config, folder):
                 if isinstance(handler, logging.FileHandler):
                     handler.close()
                     logger.removeHandler(handler)
-
-
-if __name__ == '__main__':
-    sys.exit('run by test_wrong_configs.py')
