@@ -16,7 +16,6 @@ from typing import (
     Union,
     get_args,
     get_origin,
-    get_type_hints,
 )
 
 import torch
@@ -37,9 +36,15 @@ POSITIVE = (
     'base_channels',
     'stem_channels',
     'pad_size_divisor',
+    'max_norm',
+    'clip_value',
     'std',
+    'topk',
     'val_interval',
 )
+NOT_NEGATIVE = ('gamma', 'milestones', 'eta_min', 'begin')
+# Infinity has a meaning here: clip nothing, but log the norm.
+UNBOUNDED = ('max_norm',)
 # Annotated more narrowly than classes of MMPretrain and MMEngine read them: a list of integers, a
 # number.
 LOOSELY_ANNOTATED = ('out_indices', 'loss_scale')
@@ -113,7 +118,7 @@ def check_arguments(
         value, where = dict.__getitem__(cfg, name), f'{key}.{name}'
         if name in known:
             check_value(value, known[name], where)
-        if name != 'type':
+        if name != 'type' and not (name in UNBOUNDED and value == math.inf):
             check_arguments(value, where, registry, scope)
 
 
@@ -135,8 +140,11 @@ def check_value(value: Any, parameter: inspect.Parameter, key: str) -> None:
     if wrong:
         raise ConfigurationError(f'{key} must be {_in_words(hint)}, but got {value!r}')
     numbers = value if isinstance(value, (list, tuple)) else [value]
-    if parameter.name in POSITIVE and any(isinstance(n, Real) and not n > 0 for n in numbers):
+    numbers = [number for number in numbers if isinstance(number, Real)]
+    if parameter.name in POSITIVE and not all(number > 0 for number in numbers):
         raise ConfigurationError(f'{key} must be greater than 0, but got {value!r}')
+    if parameter.name in NOT_NEGATIVE and any(number < 0 for number in numbers):
+        raise ConfigurationError(f'{key} must not be negative, but got {value!r}')
 
 
 def class_of(kind: Any, registry: Registry, scope: Optional[str]) -> Any:
@@ -178,18 +186,28 @@ def parameters_of(cls: Any) -> Dict[str, inspect.Parameter]:
             continue
         try:
             parameters = inspect.signature(function).parameters.values()
-            hints = get_type_hints(function)
-        except Exception:
-            # Functions written in C have no signature; hints may name what is not imported.
+        except ValueError:
+            # Functions written in C have none.
             break
         for parameter in parameters:
             if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
-                hint = hints.get(parameter.name, parameter.empty)
+                hint = _annotation(parameter, function)
                 found.setdefault(parameter.name, parameter.replace(annotation=hint))
         if not any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters):
             break
     found.pop('self', None)
     return found
+
+
+def _annotation(parameter: inspect.Parameter, function: Any) -> Any:
+    hint = parameter.annotation
+    if not isinstance(hint, str):
+        return hint
+    try:
+        # By itself: others of the function may name what is imported for type checkers only.
+        return eval(hint, inspect.unwrap(function).__globals__)
+    except Exception:
+        return parameter.empty
 
 
 def _checked_scope(cfg: Mapping, key: str, registry: Registry, scope: Optional[str]) -> Any:
@@ -224,7 +242,7 @@ def _fits(value: Any, hint: Any) -> bool:
     if hint is bool:
         return isinstance(value, bool) or (isinstance(value, Integral) and value in (0, 1))
     if hint is int:
-        return _is_number(value) and value == int(value)
+        return _is_number(value) and math.isfinite(value) and value == int(value)
     if hint is float or hint is Number:
         return _is_number(value)
     if hint is str:
@@ -245,7 +263,7 @@ def _fits(value: Any, hint: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def _in_words(hint: Any) -> str:

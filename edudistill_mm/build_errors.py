@@ -4,7 +4,7 @@ import linecache
 import os.path as osp
 import re
 from contextlib import contextmanager
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import Any, Callable, Iterator, List, Mapping, Optional, Tuple
 
 from mmengine.registry import Registry, build_functions
@@ -106,12 +106,24 @@ def _config_of(built: Any, key: str, cfg: Any) -> Optional[Tuple[str, Any]]:
     return None
 
 
-def _frames(error: BaseException) -> List[FrameType]:
-    frames, step = [], error.__traceback__
+def _steps(error: BaseException) -> List[TracebackType]:
+    steps, step = [], error.__traceback__
     while step is not None:
-        frames.append(step.tb_frame)
+        steps.append(step)
         step = step.tb_next
-    return frames
+    return steps
+
+
+def _original(error: BaseException) -> BaseException:
+    """The error itself, or the TypeError out of a hook in whose place MMEngine raises another."""
+    steps = _steps(error)
+    by_hooks = steps and steps[-1].tb_frame.f_code is Runner.call_hook.__code__
+    return error.__context__ if by_hooks and error.__context__ is not None else error
+
+
+def _frames(error: BaseException) -> List[FrameType]:
+    steps, original = _steps(error), _original(error)
+    return [step.tb_frame for step in steps + (_steps(original) if original is not error else [])]
 
 
 def _find(key: str, node: Any, part: Any) -> Optional[str]:
@@ -119,7 +131,8 @@ def _find(key: str, node: Any, part: Any) -> Optional[str]:
     MMEngine has taken something, as a hook's priority."""
 
     def is_equal(one: Any) -> bool:
-        return type(one) is type(part) and one == part
+        # Of empty parts there may be many.
+        return type(one) is type(part) and one == part and part not in ({}, [], ())
 
     def is_more(one: Any) -> bool:
         mappings = isinstance(one, Mapping) and isinstance(part, Mapping) and 'type' in part
@@ -148,7 +161,8 @@ def _sentence(error: Exception, key: str, part: Any, cls: Optional[Callable]) ->
 
 
 def _reason(error: Exception, part: Any, cls: Optional[Callable]) -> str:
-    reason = reason_of(error)
+    error = _original(error)
+    reason, last = reason_of(error), _steps(error)[-1]
     if len(reason) > LONGEST:
         reason = f'{reason[:LONGEST]} ...'
     frames = _frames(error)
@@ -167,18 +181,12 @@ def _reason(error: Exception, part: Any, cls: Optional[Callable]) -> str:
         return f'the key "{reason}" is missing'
     if reason == type(error).__name__:
         # An assertion without a message: what it asserts.
-        step = error.__traceback__
-        while step.tb_next is not None:
-            step = step.tb_next
-        code = linecache.getline(step.tb_frame.f_code.co_filename, step.tb_lineno).strip()
+        code = linecache.getline(last.tb_frame.f_code.co_filename, last.tb_lineno).strip()
         return f'"{code}" failed' if code else reason
     if isinstance(error, (ConfigurationError, ValueError, AssertionError)):
         return reason
     # Constructors that do not check what they are given fail in the middle of their work.
-    step = error.__traceback__
-    while step.tb_next is not None:
-        step = step.tb_next
-    code = step.tb_frame.f_code
+    code = last.tb_frame.f_code
     return f'{reason} ({type(error).__name__} in {code.co_name}, {osp.basename(code.co_filename)})'
 
 

@@ -13,7 +13,9 @@ TOYS = Registry('toy')
 
 @TOYS.register_module()
 class Base:
-    def __init__(self, width, depth: int = 2, tau: float = 1.0, **kwargs):
+    def __init__(
+        self, width, depth: int = 2, tau: float = 1.0, max_norm: 'float' = 1.0, gamma=0.1, **kwargs
+    ):
         pass
 
 
@@ -62,6 +64,9 @@ def refusal(**arguments):
         dict(unknown='text', width='text'),
         dict(inner=dict(type='Toy', count=2), depth=5),
         dict(sizes=range(3)),
+        # Clips nothing, and logs the norm.
+        dict(max_norm=float('inf')),
+        dict(gamma=0),
     ],
 )
 def test_values_that_a_class_can_take_pass(arguments):
@@ -78,7 +83,10 @@ def test_values_that_a_class_can_take_pass(arguments):
         (dict(count=None), 'model.toy.count must be an integer, but got None'),
         (dict(rate='0.5'), "model.toy.rate must be a number, but got '0.5'"),
         (dict(rate=False), 'model.toy.rate must be a number, but got False'),
-        (dict(rate=float('nan')), 'model.toy.rate must be a number, but got nan'),
+        (dict(rate=float('nan')), 'model.toy.rate must be a finite number, but got nan'),
+        (dict(count=float('inf')), 'model.toy.count must be an integer, but got inf'),
+        (dict(max_norm=-1.0), 'model.toy.max_norm must be greater than 0, but got -1.0'),
+        (dict(gamma=-0.1), 'model.toy.gamma must not be negative, but got -0.1'),
         (dict(on='yes'), "model.toy.on must be True or False, but got 'yes'"),
         (dict(on=2), 'model.toy.on must be True or False, but got 2'),
         (dict(name=7), 'model.toy.name must be a string, but got 7'),
@@ -122,5 +130,5 @@ def test_a_scope_is_where_types_are_looked_up():
 
 
 def test_parameters_of_a_class_include_those_that_its_keyword_arguments_reach():
-    assert list(parameters_of(Base)) == ['width', 'depth', 'tau']
+    assert list(parameters_of(Base)) == ['width', 'depth', 'tau', 'max_norm', 'gamma']
     assert {'width', 'depth', 'tau', 'count'} <= set(parameters_of(Toy))

@@ -4,7 +4,9 @@ import pytest
 from mmengine.config import ConfigDict
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS, MODELS
+from mmengine.runner import Runner
 from networks import kd_distiller, resnet
+from runs import school_config
 
 from edudistill_mm.build_errors import errors_name_keys
 from edudistill_mm.errors import ConfigurationError
@@ -73,6 +75,19 @@ class BrokenHook(Hook):
 
     def before_train(self, runner):
         raise KeyError('a bug')
+
+
+def test_what_a_hook_builds_in_the_run_is_named_with_the_hook(tmp_path):
+    config = school_config(tmp_path)
+    config.custom_hooks.append(dict(type='EMAHook', momentun=0.1))
+    runner = Runner.from_cfg(config)
+    with pytest.raises(ConfigurationError) as caught:
+        with errors_name_keys(config._cfg_dict):
+            runner.train()
+    assert str(caught.value) == (
+        'custom_hooks[2] (type "EMAHook") cannot be built: it has no argument "momentun" '
+        '(did you mean "momentum"?)'
+    )
 
 
 def test_errors_that_come_out_of_no_config_keep_their_traceback():

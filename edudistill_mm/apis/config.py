@@ -151,14 +151,32 @@ def check_values(cfg: Config) -> None:
         metrics = cfg.get(key) or []
         for index, metric in enumerate([metrics] if isinstance(metrics, dict) else metrics):
             _check_typed(metric, f'{key}[{index}]', METRICS, scope)
-    schedulers = cfg.get('param_scheduler') or []
-    for index, scheduler in enumerate(
-        [schedulers] if isinstance(schedulers, dict) else schedulers
-    ):
-        if isinstance(scheduler, dict) and 'type' in scheduler:
-            _check_typed(scheduler, f'param_scheduler[{index}]', PARAM_SCHEDULERS, scope)
+    for index, scheduler in enumerate(_schedulers(cfg)):
+        _check_typed(scheduler, f'param_scheduler[{index}]', PARAM_SCHEDULERS, scope)
+    for key in ('custom_hooks', 'param_scheduler', 'val_evaluator', 'test_evaluator'):
+        _check_repetition(cfg.get(key), key)
     if cfg.get('optim_wrapper') is not None:
         _check_optimizer(cfg.optim_wrapper, scope)
+
+
+def _schedulers(cfg: Config) -> list:
+    """The schedulers of the one optimizer; those of several are given as a dict by name."""
+    schedulers = cfg.get('param_scheduler')
+    if isinstance(schedulers, dict):
+        several = len(schedulers) > 0 and all(
+            isinstance(value, (list, tuple, dict)) for value in schedulers.values()
+        )
+        return [] if several else [schedulers]
+    return list(schedulers or [])
+
+
+def _check_repetition(items: Any, key: str) -> None:
+    for index, item in enumerate(items if isinstance(items, (list, tuple)) else []):
+        if isinstance(item, dict) and item in items[:index]:
+            raise ConfigurationError(
+                f'{key}[{index}] is the same as {key}[{items.index(item)}], {dict(item)!r}, and '
+                f'would act twice'
+            )
 
 
 def _check_typed(value: Any, key: str, registry: Registry, scope: Optional[str]) -> None:
@@ -315,6 +333,12 @@ def check_config(cfg: Config) -> None:
     by_epoch = 'max_epochs' in loop
     if by_epoch or 'max_iters' in loop:
         curriculum.check_length(by_epoch, loop['max_epochs' if by_epoch else 'max_iters'])
+    for index, scheduler in enumerate(_schedulers(cfg)):
+        if not by_epoch and 'max_iters' in loop and scheduler.get('by_epoch', True):
+            raise ConfigurationError(
+                f'param_scheduler[{index}] counts epochs (by_epoch=True, its default), but train_cfg '
+                f'counts iterations; set by_epoch=False'
+            )
     hooks = [_name(hook) for hook in _hooks(cfg)]
     if hooks.count('GradeSchedulerHook') > 1:
         raise ConfigurationError(
