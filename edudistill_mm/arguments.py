@@ -38,6 +38,7 @@ POSITIVE = (
     'pad_size_divisor',
     'max_norm',
     'clip_value',
+    'T_max',
     'std',
     'topk',
     'val_interval',

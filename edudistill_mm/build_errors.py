@@ -138,7 +138,12 @@ def _find(key: str, node: Any, part: Any) -> Optional[str]:
         mappings = isinstance(one, Mapping) and isinstance(part, Mapping) and 'type' in part
         return mappings and all(name in one and one[name] == part[name] for name in part)
 
-    for same in (lambda one: one is part, is_equal, is_more):
+    def is_less(one: Any) -> bool:
+        # It has added defaults.
+        mappings = isinstance(one, Mapping) and isinstance(part, Mapping) and 'type' in one
+        return mappings and all(name in part and one[name] == part[name] for name in one)
+
+    for same in (lambda one: one is part, is_equal, is_more, is_less):
         for name, value in _walk(key, node):
             if same(value):
                 return name
@@ -170,7 +175,7 @@ def _reason(error: Exception, part: Any, cls: Optional[Callable]) -> str:
         return _unknown_type(reason.split()[0], frames)
     if isinstance(error, RuntimeError) and reason.startswith('Failed to get'):
         return _unknown_type(str(frames[-1].f_locals.get('key', '')), frames)
-    if not isinstance(part, Mapping) and isinstance(error, (TypeError, AttributeError)):
+    if not isinstance(part, Mapping) and last.tb_frame.f_code in BUILDERS:
         return f'it must be a dict, but got {part!r}'
     unexpected = re.search(r"unexpected keyword argument '(\w+)'", reason)
     if unexpected:

@@ -148,7 +148,9 @@ def check_values(cfg: Config) -> None:
     if cfg.get('train_cfg') is not None:
         _check_loop(cfg.train_cfg, scope)
     for key in ('val_evaluator', 'test_evaluator'):
-        metrics = cfg.get(key) or []
+        metrics = cfg.get(key) if cfg.get(key) is not None else []
+        if isinstance(metrics, dict):
+            metrics = metrics.get('metrics', [metrics])
         for index, metric in enumerate([metrics] if isinstance(metrics, dict) else metrics):
             _check_typed(metric, f'{key}[{index}]', METRICS, scope)
     for index, scheduler in enumerate(_schedulers(cfg)):

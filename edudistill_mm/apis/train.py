@@ -80,9 +80,7 @@ def train(
     Raises:
         ConfigurationError: For any mistake of the user, before the training.
     """
-    for key in ('train_dataloader', 'train_cfg', 'optim_wrapper'):
-        if cfg.get(key) is None:
-            raise ConfigurationError(f'{key} is missing, without which nothing can be trained')
+    _check_complete(cfg)
     check_config(cfg)
     check_data(cfg)
     if is_education(cfg):
@@ -113,6 +111,19 @@ def train(
             f'The plain MMPretrain student: {checkpoint}, its config: {config}', logger='current'
         )
     return runner
+
+
+def _check_complete(cfg: Config) -> None:
+    """See that there is all that training, validation and testing take."""
+    for key in ('train_dataloader', 'train_cfg', 'optim_wrapper'):
+        if cfg.get(key) is None:
+            raise ConfigurationError(f'{key} is missing, without which nothing can be trained')
+    for split in ('val', 'test'):
+        keys = [f'{split}_{part}' for part in ('dataloader', 'cfg', 'evaluator')]
+        missing = [key for key in keys if cfg.get(key) is None]
+        if 0 < len(missing) < 3:
+            given = ', '.join(key for key in keys if key not in missing)
+            raise ConfigurationError(f'{missing[0]} is missing, but there is {given}')
 
 
 def _test_teachers(runner: Runner) -> None:

@@ -355,7 +355,8 @@ class Mutation:
         options = [str(part) for part in self.path if not isinstance(part, int)]
         options = options[1:] if options[0] == 'model' and len(options) > 1 else options
         words = set(re.findall(r'\w+', sentence))
-        return bool({self.new_key, options[-1]} & words), bool(set(options) & words)
+        itself = bool({self.new_key, options[-1]} & words)
+        return itself, itself or bool(set(options) & words)
 
     @property
     def section(self):
@@ -407,7 +408,6 @@ def values_instead(value):
             text,
             ('its digits as a text', str(value)),
             ('a list', [value]),
-            empty_dict,
             ('a bool', True),
             ('negative', -abs(value) or -1),
             ('zero', 0),
@@ -422,7 +422,6 @@ def values_instead(value):
             ('an empty text', ''),
             ('a list', [value]),
             empty_dict,
-            ('a bool', True),
             ('misspelt', misspell(value)),
         ]
     if isinstance(value, list):

@@ -1,6 +1,7 @@
 import copy
 import inspect
 import io
+import re
 from contextlib import ExitStack, redirect_stdout
 from dataclasses import replace
 from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Union
@@ -154,6 +155,11 @@ class EducationDistill(BaseAlgorithm):
                 'model.distiller is missing: it says what the student learns from its teachers'
             )
 
+        if isinstance(data_preprocessor, dict) and 'type' not in data_preprocessor:
+            raise ConfigurationError(
+                f'data_preprocessor lacks the key "type", such as "ClsDataPreprocessor"; it is '
+                f'{dict(data_preprocessor)!r}'
+            )
         student = self._build_student(architecture, curriculum)
         if data_preprocessor is None:
             data_preprocessor = student.data_preprocessor
@@ -491,8 +497,10 @@ class EducationDistill(BaseAlgorithm):
                         self.student.trace.image_shape,
                     )
             except RuntimeError as error:
+                # Each teacher's distiller is a copy of the one in the config.
+                reason = re.sub(r'"distillers\.(\w+)\.', r'"distiller.', str(error))
                 raise ConfigurationError(
-                    f'the losses of grade "{grade.name}" cannot be computed: {error}'
+                    f'the losses of grade "{grade.name}" cannot be computed: {reason}'
                 ) from error
         if self._first_distiller is not None and not self._teaches_a_single_row():
             self._min_rows = 2
