@@ -53,13 +53,6 @@ def _run(command: Callable[[], None]) -> None:
     except ConfigurationError as error:
         print(f'error: {error}', file=sys.stderr)
         sys.exit(2)
-    except KeyError as error:
-        # MMEngine's registries, for a misspelt type that is not part of the model.
-        message = str(error.args[0]) if error.args else ''
-        if 'is not in the' not in message:
-            raise
-        print(f'error: {message.split(". ")[0]}', file=sys.stderr)
-        sys.exit(2)
 
 
 def train(argv: Optional[List[str]] = None) -> None:

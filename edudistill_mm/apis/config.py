@@ -7,14 +7,29 @@ import os.path as osp
 from typing import Any, Iterator, List, Optional, Union
 
 from mmengine.config import Config, ConfigDict
-from mmengine.registry import DATASETS as ROOT_DATASETS
-from mmengine.registry import OPTIMIZERS, DefaultScope
+from mmengine.registry import (
+    DATA_SAMPLERS,
+    DATASETS,
+    HOOKS,
+    LOOPS,
+    METRICS,
+    MODELS,
+    OPTIM_WRAPPERS,
+    OPTIMIZERS,
+    PARAM_SCHEDULERS,
+    DefaultScope,
+    Registry,
+)
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
+from torch import nn
+from torch.utils.data import DataLoader
 
 # Importing them registers their classes, which a config may name without custom_imports.
 import edudistill_mm.datasets  # noqa: F401
 import edudistill_mm.engine  # noqa: F401
 import edudistill_mm.evaluation  # noqa: F401
 import edudistill_mm.models  # noqa: F401
+from edudistill_mm.arguments import check_arguments, check_value, parameters_of
 from edudistill_mm.compat import modernise
 from edudistill_mm.curriculum import Curriculum
 from edudistill_mm.errors import ConfigurationError, did_you_mean, reason_of
@@ -23,6 +38,33 @@ from edudistill_mm.models.network import build_module, build_network, read_netwo
 from edudistill_mm.models.teachers import Faculty
 from edudistill_mm.models.teachers.faculty import PREVIOUS_GRADE
 
+# What the sections of a config are.
+FORMS = dict(
+    model=(dict,),
+    data_preprocessor=(dict,),
+    train_dataloader=(dict,),
+    val_dataloader=(dict,),
+    test_dataloader=(dict,),
+    train_cfg=(dict,),
+    val_cfg=(dict,),
+    test_cfg=(dict,),
+    custom_hooks=(list, tuple),
+    default_hooks=(dict,),
+    optim_wrapper=(dict,),
+    param_scheduler=(dict, list, tuple),
+    val_evaluator=(dict, list, tuple),
+    test_evaluator=(dict, list, tuple),
+)
+# What MMEngine takes from a data loader's config before it builds the rest, and where it is
+# registered.
+LOADER_PARTS = dict(
+    dataset=DATASETS,
+    sampler=DATA_SAMPLERS,
+    batch_sampler=DATA_SAMPLERS,
+    collate_fn=None,
+    worker_init_fn=None,
+    num_batch_per_epoch=None,
+)
 LOOPS_OF_MMRAZOR = ('SingleTeacherDistillValLoop', 'SelfDistillValLoop')
 DATALOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
@@ -66,6 +108,7 @@ def load_config(
             dataset = _innermost(cfg.get(loader))
             if _root_key(dataset) is not None:
                 dataset[_root_key(dataset)] = options['data_root']
+    check_values(cfg)
     if is_education(cfg) and _name(cfg.get('val_cfg') or {}) in LOOPS_OF_MMRAZOR:
         # They read a teacher that is part of the model, or put 'student.' before all metrics.
         cfg.val_cfg = {k: v for k, v in cfg.val_cfg.items() if k not in ('type', '_scope_')}
@@ -75,6 +118,137 @@ def load_config(
     if not any(_name(hook) == 'SafeCheckpointHook' for hook in _hooks(cfg)):
         cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), dict(type='SafeCheckpointHook')]
     return cfg
+
+
+def check_values(cfg: Config) -> None:
+    """Find values that cannot be what a config needs there, before anything is built.
+
+    Args:
+        cfg (Config): The config.
+
+    Raises:
+        ConfigurationError: For the first value of a wrong type, type that is not registered, or
+            number that is not finite.
+    """
+    for key, kinds in FORMS.items():
+        value = cfg.get(key)
+        if not isinstance(value, kinds) and not (value is None and key != 'model'):
+            raise ConfigurationError(
+                f'{key} must be a {" or a ".join(kind.__name__ for kind in kinds)}, but got {value!r}'
+            )
+    scope = cfg.get('default_scope')
+    _check_typed(cfg.model, 'model', MODELS, scope)
+    check_arguments(cfg.get('data_preprocessor'), 'data_preprocessor', MODELS, scope)
+    for key in DATALOADERS:
+        _check_loader(cfg.get(key), key, scope)
+    for index, hook in enumerate(cfg.get('custom_hooks') or []):
+        _check_hook(hook, f'custom_hooks[{index}]', scope)
+    for name, hook in (cfg.get('default_hooks') or {}).items():
+        if hook is not None:
+            _check_hook(hook, f'default_hooks.{name}', scope)
+    if cfg.get('train_cfg') is not None:
+        _check_loop(cfg.train_cfg, scope)
+    for key in ('val_evaluator', 'test_evaluator'):
+        metrics = cfg.get(key) if cfg.get(key) is not None else []
+        if isinstance(metrics, dict):
+            metrics = metrics.get('metrics', [metrics])
+        for index, metric in enumerate([metrics] if isinstance(metrics, dict) else metrics):
+            _check_typed(metric, f'{key}[{index}]', METRICS, scope)
+    for index, scheduler in enumerate(_schedulers(cfg)):
+        _check_typed(scheduler, f'param_scheduler[{index}]', PARAM_SCHEDULERS, scope)
+    for key in ('custom_hooks', 'param_scheduler', 'val_evaluator', 'test_evaluator'):
+        _check_repetition(cfg.get(key), key)
+    if cfg.get('optim_wrapper') is not None:
+        _check_optimizer(cfg.optim_wrapper, scope)
+
+
+def _schedulers(cfg: Config) -> list:
+    """The schedulers of the one optimizer; those of several are given as a dict by name."""
+    schedulers = cfg.get('param_scheduler')
+    if isinstance(schedulers, dict):
+        several = len(schedulers) > 0 and all(
+            isinstance(value, (list, tuple, dict)) for value in schedulers.values()
+        )
+        return [] if several else [schedulers]
+    return list(schedulers or [])
+
+
+def _check_repetition(items: Any, key: str) -> None:
+    for index, item in enumerate(items if isinstance(items, (list, tuple)) else []):
+        if isinstance(item, dict) and item in items[:index]:
+            raise ConfigurationError(
+                f'{key}[{index}] is the same as {key}[{items.index(item)}], {dict(item)!r}, and '
+                f'would act twice'
+            )
+
+
+def _check_typed(value: Any, key: str, registry: Registry, scope: Optional[str]) -> None:
+    if not isinstance(value, dict):
+        # Objects that are built already, as in configs written in pure Python.
+        if isinstance(value, (str, int, float, list, tuple, type(None))):
+            raise ConfigurationError(f'{key} must be a dict with a "type", but got {value!r}')
+        return
+    if 'type' not in value:
+        raise ConfigurationError(f'{key} lacks the key "type"; it is {dict(value)!r}')
+    check_arguments(value, key, registry, scope, registered=True)
+
+
+def _check_hook(hook: Any, key: str, scope: Optional[str]) -> None:
+    _check_typed(hook, key, HOOKS, scope)
+
+
+def _check_loader(loader: Optional[dict], key: str, scope: Optional[str]) -> None:
+    if not loader:
+        return
+    own = {name: value for name, value in loader.items() if name not in LOADER_PARTS}
+    check_arguments(own, key, DATASETS, scope, default=DataLoader)
+    if 'batch_sampler' not in loader and 'batch_size' not in loader:
+        raise ConfigurationError(f'{key} lacks the key "batch_size"')
+    if 'batch_size' in own and own['batch_size'] is None:
+        raise ConfigurationError(f'{key}.batch_size must be a positive integer, but got None')
+    for name, registry in LOADER_PARTS.items():
+        if name not in loader and name in ('dataset', 'sampler'):
+            raise ConfigurationError(f'{key} lacks the key "{name}"')
+        if name in loader and registry is not None:
+            _check_typed(loader[name], f'{key}.{name}', registry, scope)
+
+
+def _check_loop(loop: dict, scope: Optional[str]) -> None:
+    if 'type' in loop:
+        _check_typed(loop, 'train_cfg', LOOPS, scope)
+        return
+    if not isinstance(loop.get('by_epoch'), bool):
+        raise ConfigurationError(
+            f'train_cfg.by_epoch must be True or False, but got {loop.get("by_epoch")!r}'
+        )
+    cls = EpochBasedTrainLoop if loop.by_epoch else IterBasedTrainLoop
+    check_arguments(loop, 'train_cfg', LOOPS, scope, default=cls)
+
+
+def _check_optimizer(wrapper: dict, scope: Optional[str]) -> None:
+    # With a constructor, or one dict for each of several optimizers, it may have any keys.
+    if 'type' in wrapper:
+        _check_typed(wrapper, 'optim_wrapper', OPTIM_WRAPPERS, scope)
+    if not any(isinstance(value, dict) for value in wrapper.values()):
+        raise ConfigurationError(
+            f'optim_wrapper lacks the key "optimizer"; it is {dict(wrapper)!r}'
+        )
+    if 'optimizer' in wrapper:
+        _check_typed(wrapper.optimizer, 'optim_wrapper.optimizer', OPTIMIZERS, scope)
+    clip = wrapper.get('clip_grad')
+    if isinstance(clip, dict):
+        by_value = clip.get('type') == 'value'
+        function = nn.utils.clip_grad_value_ if by_value else nn.utils.clip_grad_norm_
+        known = parameters_of(function)
+        for name, value in clip.items():
+            if name == 'type':
+                continue
+            if name not in known:
+                raise ConfigurationError(
+                    f'optim_wrapper.clip_grad has the unknown key "{name}"'
+                    f'{did_you_mean(name, known)}; possible are {", ".join(list(known)[1:])}'
+                )
+            check_value(value, known[name], f'optim_wrapper.clip_grad.{name}')
 
 
 def is_education(cfg: Config) -> bool:
@@ -102,12 +276,10 @@ def curriculum_of(cfg: Config) -> Curriculum:
 
 def teachers_of(cfg: Config) -> List[dict]:
     """The configs of a run's teachers, in the form of ``model.teachers``."""
-    if cfg.model.get('teacher') is not None:
-        return [
-            dict(
-                name='teacher', architecture=cfg.model.teacher, ckpt=cfg.model.get('teacher_ckpt')
-            )
-        ]
+    teacher = cfg.model.get('teacher')
+    if teacher is not None:
+        return [dict(name='teacher', architecture=teacher, ckpt=cfg.model.get('teacher_ckpt'))]
+    Faculty.names(cfg.model.get('teachers'))
     return list(cfg.model.get('teachers') or [])
 
 
@@ -164,7 +336,17 @@ def check_config(cfg: Config) -> None:
     by_epoch = 'max_epochs' in loop
     if by_epoch or 'max_iters' in loop:
         curriculum.check_length(by_epoch, loop['max_epochs' if by_epoch else 'max_iters'])
+    for index, scheduler in enumerate(_schedulers(cfg)):
+        if not by_epoch and 'max_iters' in loop and scheduler.get('by_epoch', True):
+            raise ConfigurationError(
+                f'param_scheduler[{index}] counts epochs (by_epoch=True, its default), but train_cfg '
+                f'counts iterations; set by_epoch=False'
+            )
     hooks = [_name(hook) for hook in _hooks(cfg)]
+    if hooks.count('GradeSchedulerHook') > 1:
+        raise ConfigurationError(
+            'custom_hooks have dict(type="GradeSchedulerHook") more than once'
+        )
     if 'GradeSchedulerHook' not in hooks:
         raise ConfigurationError(
             f'custom_hooks lack dict(type="GradeSchedulerHook"), without which no grade is ever entered; '
@@ -181,36 +363,28 @@ def check_config(cfg: Config) -> None:
             f'which classes are taught when, but is "{_name(sampler)}"'
         )
 
-    _check_optimizer(cfg)
     if any(kind == 'CRDLoss' for kind in types_in(cfg.model.get('distiller') or {})):
         _check_contrast(cfg)
     model = cfg.model.to_dict() if hasattr(cfg.model, 'to_dict') else dict(cfg.model)
     for key in ('teacher', 'teacher_ckpt'):
         model.pop(key, None)
-    model['teachers'] = [
-        dict(
-            teacher,
-            architecture=_untrained(teacher['architecture'], f'teachers[{index}].architecture'),
-            ckpt=None,
-        )
-        if teacher['architecture'] != PREVIOUS_GRADE
-        else teacher
-        for index, teacher in enumerate(teachers_of(cfg))
-    ]
+    teachers = teachers_of(cfg)
+    if teachers:
+        model['teachers'] = [
+            dict(
+                teacher,
+                architecture=_untrained(
+                    teacher['architecture'], f'teachers[{index}].architecture'
+                ),
+                ckpt=None,
+            )
+            if teacher['architecture'] != PREVIOUS_GRADE
+            else teacher
+            for index, teacher in enumerate(teachers)
+        ]
     if cfg.get('data_preprocessor') is not None:
         model.setdefault('data_preprocessor', cfg.data_preprocessor.to_dict())
     build_module(model, 'model', 'mmpretrain')
-
-
-def _check_optimizer(cfg: Config) -> None:
-    """See that the optimizer exists: MMEngine fails without its name if it does not."""
-    name = ((cfg.get('optim_wrapper') or {}).get('optimizer') or {}).get('type')
-    with DefaultScope.overwrite_default_scope('mmpretrain'):
-        if isinstance(name, str) and OPTIMIZERS.get(name) is None:
-            raise ConfigurationError(
-                f'optim_wrapper.optimizer.type "{name}" is not registered'
-                f'{did_you_mean(name, OPTIMIZERS.module_dict)}'
-            )
 
 
 def _check_contrast(cfg: Config) -> None:
@@ -283,7 +457,7 @@ def without_hook(cfg: Config, name: str) -> List[dict]:
 def build_dataset(dataset: dict) -> Any:
     """Build a data set as the runner does."""
     with DefaultScope.overwrite_default_scope('mmpretrain'):
-        return ROOT_DATASETS.build(copy.deepcopy(dataset))
+        return DATASETS.build(copy.deepcopy(dataset))
 
 
 def _is_complete(root: str, cls: type) -> bool:
@@ -295,9 +469,7 @@ def _is_complete(root: str, cls: type) -> bool:
 def _dataset_class(dataset: dict) -> Any:
     cls = dataset['type']
     if isinstance(cls, str):
-        with ROOT_DATASETS.switch_scope_and_registry(
-            dataset.get('_scope_', 'mmpretrain')
-        ) as registry:
+        with DATASETS.switch_scope_and_registry(dataset.get('_scope_', 'mmpretrain')) as registry:
             cls = registry.get(cls)
     if cls is None:
         raise ConfigurationError(f'the data set type "{dataset["type"]}" is not registered')

@@ -12,6 +12,8 @@ from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
+from edudistill_mm.build_errors import errors_name_keys
+
 from .config import (
     check_config,
     check_data,
@@ -123,8 +125,9 @@ def _train_teacher(cfg: Config, ckpt: str) -> None:
         cfg.dump(recipe)
     barrier()
     cfg.resume, cfg.load_from = same, None
-    runner = Runner.from_cfg(cfg)
-    runner.train()
+    with errors_name_keys(cfg._cfg_dict, 'teacher_training'):
+        runner = Runner.from_cfg(cfg)
+        runner.train()
     if is_main_process():
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         state = {name: tensor.cpu() for name, tensor in model.state_dict().items()}

@@ -5,6 +5,7 @@ from typing import Dict
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+from edudistill_mm.build_errors import errors_name_keys
 from edudistill_mm.engine.checkpoint import (
     extract_state_dict,
     load_checkpoint_file,
@@ -59,4 +60,5 @@ def test(cfg: Config, checkpoint: str) -> Dict[str, float]:
     ):
         cfg[key] = None
     cfg.resume, cfg.load_from = False, path
-    return Runner.from_cfg(cfg).test()
+    with errors_name_keys(cfg._cfg_dict):
+        return Runner.from_cfg(cfg).test()

@@ -10,6 +10,7 @@ from mmpretrain.evaluation import Accuracy
 from torch import nn
 from torch.utils.data import DataLoader, Subset
 
+from edudistill_mm.build_errors import errors_name_keys
 from edudistill_mm.datasets.samplers.grade_sampler import labels_of
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.models.network import build_module
@@ -106,9 +107,10 @@ def report_teachers(
     loader = cfg.get('val_dataloader') or cfg.get('test_dataloader')
     if loader is None or not algorithm.faculty.teachers:
         return []
-    dataset = build_dataset(loader.dataset)
-    if hasattr(dataset, 'full_init'):
-        dataset.full_init()
+    with errors_name_keys(loader.dataset, 'dataset'):
+        dataset = build_dataset(loader.dataset)
+        if hasattr(dataset, 'full_init'):
+            dataset.full_init()
     labels = labels_of(dataset)
     reports = []
     for teacher in algorithm.faculty.teachers:

@@ -11,6 +11,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner, find_latest_checkpoint
 
+from edudistill_mm.build_errors import errors_name_keys
 from edudistill_mm.errors import ConfigurationError
 
 from .config import check_config, check_data, is_education
@@ -79,6 +80,7 @@ def train(
     Raises:
         ConfigurationError: For any mistake of the user, before the training.
     """
+    _check_complete(cfg)
     check_config(cfg)
     check_data(cfg)
     if is_education(cfg):
@@ -96,10 +98,12 @@ def train(
         )
     if resume is not None:
         cfg.resume, cfg.load_from = True, None if resume == 'auto' else resume
-    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
-    if is_education(cfg) and with_teacher_test and resume is None:
-        _test_teachers(runner)
-    runner.train()
+    with errors_name_keys(cfg._cfg_dict):
+        runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+        if is_education(cfg) and with_teacher_test and resume is None:
+            _test_teachers(runner)
+        # It builds data loaders, loop, optimizer and schedules.
+        runner.train()
     last = find_latest_checkpoint(cfg.work_dir)
     if is_education(cfg) and is_main_process() and last is not None:
         checkpoint, config = export_student(cfg, last, osp.join(cfg.work_dir, 'student.pth'))
@@ -107,6 +111,19 @@ def train(
             f'The plain MMPretrain student: {checkpoint}, its config: {config}', logger='current'
         )
     return runner
+
+
+def _check_complete(cfg: Config) -> None:
+    """See that there is all that training, validation and testing take."""
+    for key in ('train_dataloader', 'train_cfg', 'optim_wrapper'):
+        if cfg.get(key) is None:
+            raise ConfigurationError(f'{key} is missing, without which nothing can be trained')
+    for split in ('val', 'test'):
+        keys = [f'{split}_{part}' for part in ('dataloader', 'cfg', 'evaluator')]
+        missing = [key for key in keys if cfg.get(key) is None]
+        if 0 < len(missing) < 3:
+            given = ', '.join(key for key in keys if key not in missing)
+            raise ConfigurationError(f'{missing[0]} is missing, but there is {given}')
 
 
 def _test_teachers(runner: Runner) -> None:

@@ -2,7 +2,7 @@
 
 import copy
 from pathlib import Path
-from typing import Any, Optional, Sequence, Tuple, Union
+from typing import Any, Optional, Tuple, Union
 
 import torch
 from mmengine.config import Config
@@ -12,6 +12,8 @@ from mmengine.registry import DefaultScope
 from mmpretrain.apis import ModelHub, list_models
 from torch import nn
 
+from edudistill_mm.arguments import check_arguments
+from edudistill_mm.build_errors import build_error
 from edudistill_mm.compat import modernise
 from edudistill_mm.engine.checkpoint import (
     extract_state_dict,
@@ -23,12 +25,6 @@ from edudistill_mm.errors import ConfigurationError, did_you_mean, reason_of
 # Side lengths tried for a dry run: that of the CIFAR literature (cheap, and enough for every
 # network that pools globally), then those of ImageNet networks with a fixed classifier.
 DRY_RUN_SIZES = (32, 224, 299)
-
-
-def _registered(scope: str) -> Sequence[str]:
-    names = list(ROOT_MODELS.module_dict)
-    node = ROOT_MODELS.children.get(scope)
-    return names + (list(node.module_dict) if node is not None else [])
 
 
 def build_module(cfg: dict, key: str, scope: str) -> Any:
@@ -43,31 +39,19 @@ def build_module(cfg: dict, key: str, scope: str) -> Any:
         Any: The module.
 
     Raises:
-        ConfigurationError: If the type is unknown or does not accept the arguments.
+        ConfigurationError: If the type is unknown, or a value is none that it can take.
     """
-    if not isinstance(cfg, dict) or 'type' not in cfg:
+    kind = cfg.get('type') if isinstance(cfg, dict) else None
+    if not isinstance(kind, str) and not callable(kind):
         raise ConfigurationError(f'{key} must be a dict with a "type", but got {cfg!r}')
-    with DefaultScope.overwrite_default_scope(cfg.get('_scope_', scope)):
+    check_arguments(cfg, key, ROOT_MODELS, scope)
+    with DefaultScope.overwrite_default_scope(cfg.get('_scope_') or scope):
         try:
             return ROOT_MODELS.build(cfg)
         except ConfigurationError:
             raise
-        except (
-            KeyError,
-            TypeError,
-            ValueError,
-            AssertionError,
-            AttributeError,
-            ImportError,
-        ) as error:
-            reason, hint = reason_of(error), ''
-            if isinstance(error, KeyError) and 'is not in the' in reason:
-                name = reason.split()[0].split('.')[-1]
-                reason = f'"{name}" is not a registered type'
-                hint = did_you_mean(name, _registered(scope))
-            raise ConfigurationError(
-                f'{key} (type "{cfg["type"]}") cannot be built: {reason}{hint}'
-            ) from error
+        except Exception as error:
+            raise build_error(error, cfg, key) from error
 
 
 def read_network_config(path: str, pretrained: bool, key: str) -> Config:
@@ -85,6 +69,10 @@ def read_network_config(path: str, pretrained: bool, key: str) -> Config:
     Raises:
         ConfigurationError: If there is no such config, or no published weights.
     """
+    if not isinstance(path, str):
+        raise ConfigurationError(
+            f'{key} needs a "type", or a "cfg_path" that is a string, but got cfg_path={path!r}'
+        )
     weights = None
     try:
         if '::' in path:
@@ -244,7 +232,7 @@ def dry_run(network: nn.Module, forward: Any, shape: Optional[Tuple[int, int, in
 
     Raises:
         ConfigurationError: Passed on from ``forward``.
-        RuntimeError: If the network accepts no image.
+        RuntimeError: If the network accepts no image; it names the module that failed.
     """
     if shape is not None:
         shapes = [tuple(shape)]
@@ -273,4 +261,14 @@ def dry_run(network: nn.Module, forward: Any, shape: Optional[Tuple[int, int, in
     finally:
         for module, training in flags:
             module.training = training
-    raise RuntimeError(reason_of(error)) from error
+    raise RuntimeError(f'{reason_of(error)}{_where(error, network)}') from error
+
+
+def _where(error: BaseException, network: nn.Module) -> str:
+    """The innermost module of a network that an error came out of, in words."""
+    names = {id(module): name for name, module in network.named_modules() if name}
+    place, step = '', error.__traceback__
+    while step is not None:
+        place = names.get(id(step.tb_frame.f_locals.get('self')), place)
+        step = step.tb_next
+    return f', in "{place}"' if place else ''

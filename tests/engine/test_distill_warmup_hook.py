@@ -106,9 +106,12 @@ def test_what_does_not_fit_the_run_is_refused_when_it_begins(config, kwargs, wor
         (dict(epochs=1, iters=1), 'either epochs or iters'),
         (dict(epochs=0), 'DistillWarmupHook.epochs must be a positive integer, but got 0'),
         (dict(iters=1.5), 'DistillWarmupHook.iters must be a positive integer, but got 1.5'),
+        # It would do nothing, or warm up twice.
+        (dict(iters=1, losses=[]), r'DistillWarmupHook.losses must name losses.* but got \[\]'),
+        (dict(iters=1, losses=['loss_kd', 'loss_kd']), 'DistillWarmupHook.losses .* each once'),
     ],
 )
-def test_a_length_that_is_none_is_refused(kwargs, words):
+def test_a_length_and_losses_that_are_none_are_refused(kwargs, words):
     with pytest.raises(ConfigurationError, match=words):
         DistillWarmupHook(**kwargs)
 

@@ -53,6 +53,13 @@ class DistillWarmupHook(Hook):
                 f'integer, but got {self.length!r}'
             )
         self.losses = [losses] if isinstance(losses, str) else losses
+        if self.losses is not None and (
+            not self.losses or len(set(map(str, self.losses))) < len(self.losses)
+        ):
+            raise ConfigurationError(
+                f'DistillWarmupHook.losses must name losses, each once, or be left out for all, but '
+                f'got {losses!r}'
+            )
         self.each_grade = each_grade
         self.factor = 1.0
 

@@ -1,6 +1,7 @@
 import copy
 import inspect
 import io
+import re
 from contextlib import ExitStack, redirect_stdout
 from dataclasses import replace
 from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Union
@@ -22,7 +23,12 @@ from edudistill_mm.engine.checkpoint import (
     resolve_checkpoint,
 )
 from edudistill_mm.errors import ConfigurationError, check_weight, did_you_mean, reason_of
-from edudistill_mm.models.distillers import TeacherView, check_mappings, warn_of_reductions
+from edudistill_mm.models.distillers import (
+    TeacherView,
+    check_distiller_config,
+    check_loss_arguments,
+    warn_of_reductions,
+)
 from edudistill_mm.models.network import build_module, dry_run
 from edudistill_mm.models.students import FragmentedStudent
 from edudistill_mm.models.teachers import Faculty, Lesson, PreviousGrade, SelfTeacher, Teacher
@@ -127,6 +133,11 @@ class EducationDistill(BaseAlgorithm):
                 f'{teacher_weighting!r}{did_you_mean(teacher_weighting, SCHEMES)}'
             )
         names = Faculty.names(teachers)
+        if teachers is not None and not names and distiller is not None:
+            raise ConfigurationError(
+                'model.teachers is an empty list, but there is a model.distiller; leave teachers out '
+                'if the student is to be its own teacher'
+            )
         if curriculum is None:
             raise ConfigurationError(
                 'model.curriculum is missing: EducationDistill needs a dict with "grades"'
@@ -137,6 +148,11 @@ class EducationDistill(BaseAlgorithm):
                 'model.distiller is missing: it says what the student learns from its teachers'
             )
 
+        if isinstance(data_preprocessor, dict) and 'type' not in data_preprocessor:
+            raise ConfigurationError(
+                f'data_preprocessor lacks the key "type", such as "ClsDataPreprocessor"; it is '
+                f'{dict(data_preprocessor)!r}'
+            )
         student = self._build_student(architecture, curriculum)
         if data_preprocessor is None:
             data_preprocessor = student.data_preprocessor
@@ -149,6 +165,7 @@ class EducationDistill(BaseAlgorithm):
             # MMRazor's own switch does nothing on new torch; ours follows when the recorders are known.
             module_inplace=True,
         )
+        self._check_normalisation(data_preprocessor)
         self.curriculum = curriculum
         self.teacher_weighting = teacher_weighting
         self.task_loss_weight, self.distill_loss_weight = task_loss_weight, distill_loss_weight
@@ -253,9 +270,30 @@ class EducationDistill(BaseAlgorithm):
 
     @staticmethod
     def _build_distiller(cfg: dict) -> nn.Module:
-        if isinstance(cfg, dict):
-            check_mappings(cfg)
-        return build_module(modernise(copy.deepcopy(cfg)), 'distiller', 'mmrazor')
+        check_distiller_config(cfg)
+        distiller = build_module(modernise(copy.deepcopy(cfg)), 'distiller', 'mmrazor')
+        check_loss_arguments(distiller.distill_losses, distiller.loss_forward_mappings)
+        return distiller
+
+    def _check_normalisation(self, cfg: Any) -> None:
+        """See that images of the student's channels can be normalised, and are finite then."""
+        given = [
+            key for key in ('mean', 'std') if isinstance(cfg, dict) and cfg.get(key) is not None
+        ]
+        if len(given) == 1:
+            raise ConfigurationError(
+                f'data_preprocessor has "{given[0]}" alone; give both "mean" and "std", or neither'
+            )
+        if not getattr(self.data_preprocessor, '_enable_normalize', False):
+            return
+        image = torch.zeros(2, *self.student.trace.image_shape)
+        try:
+            self.data_preprocessor(dict(inputs=image), False)
+        except Exception as error:  # a preprocessor fails in all ways
+            raise ConfigurationError(
+                f'data_preprocessor, with mean and std, cannot be run on images of '
+                f'{image.shape[1]} channels, which the student reads: {reason_of(error)}'
+            ) from error
 
     def _records_features(self) -> bool:
         """Whether a recorder may hold a tensor that a module overwrites in place.
@@ -455,8 +493,10 @@ class EducationDistill(BaseAlgorithm):
                         self.student.trace.image_shape,
                     )
             except RuntimeError as error:
+                # Each teacher's distiller is a copy of the one in the config.
+                reason = re.sub(r'"distillers\.(\w+)\.', r'"distiller.', str(error))
                 raise ConfigurationError(
-                    f'the losses of grade "{grade.name}" cannot be computed: {error}'
+                    f'the losses of grade "{grade.name}" cannot be computed: {reason}'
                 ) from error
             if self.faculty.previous_grade is not None:
                 self.faculty.previous_grade.graduate(self.student)

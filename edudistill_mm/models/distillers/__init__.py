@@ -1,4 +1,5 @@
-from .loss_checks import check_mappings, warn_of_reductions
+from .distiller_config import check_distiller_config, check_loss_arguments
+from .loss_checks import warn_of_reductions
 from .teacher_view import TeacherView
 
-__all__ = ['TeacherView', 'check_mappings', 'warn_of_reductions']
+__all__ = ['TeacherView', 'check_distiller_config', 'check_loss_arguments', 'warn_of_reductions']

@@ -1,4 +1,5 @@
 import re
+from pathlib import Path
 from typing import Callable, List, Optional, Sequence
 
 import torch
@@ -69,6 +70,15 @@ class Faculty:
                 )
             if name in names:
                 raise ConfigurationError(f'{key}.name "{name}" is given twice')
+            if not isinstance(cfg['architecture'], (str, Path, dict, nn.Module)):
+                raise ConfigurationError(
+                    f'{key}.architecture must be a model config, "package::config", the name of a '
+                    f'model or the path of a config file, but got {cfg["architecture"]!r}'
+                )
+            if not isinstance(cfg.get('ckpt'), (str, Path, type(None))) or cfg.get('ckpt') == '':
+                raise ConfigurationError(
+                    f'{key}.ckpt must be a path or a URL, but got {cfg["ckpt"]!r}'
+                )
             names.append(name)
             if cfg['architecture'] == PREVIOUS_GRADE:
                 for other in set(cfg) - {'name', 'architecture', 'weight'}:

@@ -102,7 +102,10 @@ def _checked(cfg: dict, key: str) -> Tuple[torch.Tensor, torch.Tensor, bool]:
         raise ConfigurationError(
             f'{key} needs "mean" and a positive "std" for each channel, but got {mean!r} and {std!r}'
         )
-    return torch.tensor(mean).float(), torch.tensor(std).float(), bool(cfg.get('to_rgb', False))
+    rgb = cfg.get('to_rgb', False)
+    if not isinstance(rgb, bool):
+        raise ConfigurationError(f'{key}.to_rgb must be True or False, but got {rgb!r}')
+    return torch.tensor(mean).float(), torch.tensor(std).float(), rgb
 
 
 def _numbers(value: Any) -> bool:

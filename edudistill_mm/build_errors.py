@@ -1,0 +1,207 @@
+"""Turn an error out of a constructor into one sentence that names the key of the config."""
+
+import linecache
+import os.path as osp
+import re
+from contextlib import contextmanager
+from types import FrameType, TracebackType
+from typing import Any, Callable, Iterator, List, Mapping, Optional, Tuple
+
+from mmengine.registry import Registry, build_functions
+from mmengine.runner import Runner
+
+from .arguments import not_registered, parameters_of
+from .errors import ConfigurationError, did_you_mean, reason_of
+
+# Functions that build what a config describes, and the argument that is the config.
+BUILDERS = {
+    function.__code__: argument
+    for function, argument in (
+        (build_functions.build_from_cfg, 'cfg'),
+        (build_functions.build_scheduler_from_cfg, 'cfg'),
+        (build_functions.build_optimizer_from_cfg, 'cfg'),
+        (Runner.build_dataloader, 'dataloader'),
+        (Runner.build_train_loop, 'loop'),
+        (Runner.build_val_loop, 'loop'),
+        (Runner.build_test_loop, 'loop'),
+        (Runner.build_optim_wrapper, 'optim_wrapper'),
+        (Runner.build_param_scheduler, 'scheduler'),
+        (Runner.build_evaluator, 'evaluator'),
+        (Runner.build_visualizer, 'visualizer'),
+        (Runner.build_log_processor, 'log_processor'),
+        (Runner.scale_lr, 'auto_scale_lr'),
+        (Runner.register_hook, 'hook'),
+    )
+}
+LONGEST = 300
+
+
+@contextmanager
+def errors_name_keys(cfg: Any, key: str = '') -> Iterator[None]:
+    """A context in which an error that comes out of building a part of a config becomes one
+    sentence.
+
+    Every other error is passed on: those of training, and those of code that no config asked for.
+
+    Args:
+        cfg (Any): The config.
+        key (str): Where it stands. Defaults to '': it is the whole.
+
+    Raises:
+        ConfigurationError: Instead of an error whose traceback passes a function that builds a
+            part of the config.
+    """
+    try:
+        yield
+    except ConfigurationError:
+        raise
+    except Exception as error:
+        place = _place_of(error, cfg, key)
+        if place is None:
+            raise
+        raise ConfigurationError(_sentence(error, *place)) from error
+
+
+def build_error(error: Exception, cfg: Any, key: str) -> ConfigurationError:
+    """The sentence for an error that came out of building a config, wherever in it.
+
+    Args:
+        error (Exception): The error.
+        cfg (Any): The config.
+        key (str): Where it stands.
+    """
+    return ConfigurationError(_sentence(error, *(_place_of(error, cfg, key) or (key, cfg, None))))
+
+
+def _place_of(
+    error: BaseException, cfg: Any, key: str
+) -> Optional[Tuple[str, Any, Optional[Callable]]]:
+    """Where in a config the innermost part stands that was being built: its key, itself and its
+    class."""
+    place, hook = None, None
+    for frame in _frames(error):
+        if frame.f_code is Runner.call_hook.__code__:
+            # Hooks build parts, as an average of weights, from configs that they make themselves.
+            hook = _config_of(frame.f_locals.get('hook'), key, cfg)
+        argument = BUILDERS.get(frame.f_code)
+        if argument is None or argument not in frame.f_locals:
+            continue
+        part = frame.f_locals[argument]
+        # Within what is known, in case two parts are equal.
+        around = place[:2] if place is not None else (key, cfg)
+        found = _find(*around, part) or _find(key, cfg, part)
+        if found is not None:
+            place = (found, part, frame.f_locals.get('obj_cls'))
+        elif place is None and hook is not None:
+            place = (*hook, frame.f_locals.get('obj_cls'))
+    return place
+
+
+def _config_of(built: Any, key: str, cfg: Any) -> Optional[Tuple[str, Any]]:
+    """Where in a config the first part of the class of an object stands, and the part."""
+    for name, part in _walk(key, cfg):
+        kind = part.get('type') if isinstance(part, Mapping) else None
+        if kind is type(built) or str(kind).split('.')[-1] == type(built).__name__:
+            return name, part
+    return None
+
+
+def _steps(error: BaseException) -> List[TracebackType]:
+    steps, step = [], error.__traceback__
+    while step is not None:
+        steps.append(step)
+        step = step.tb_next
+    return steps
+
+
+def _original(error: BaseException) -> BaseException:
+    """The error itself, or the TypeError out of a hook in whose place MMEngine raises another."""
+    steps = _steps(error)
+    by_hooks = steps and steps[-1].tb_frame.f_code is Runner.call_hook.__code__
+    return error.__context__ if by_hooks and error.__context__ is not None else error
+
+
+def _frames(error: BaseException) -> List[FrameType]:
+    steps, original = _steps(error), _original(error)
+    return [step.tb_frame for step in steps + (_steps(original) if original is not error else [])]
+
+
+def _find(key: str, node: Any, part: Any) -> Optional[str]:
+    """Key of a part of a config: of the object itself, of an equal one, or of one from which
+    MMEngine has taken something, as a hook's priority."""
+
+    def is_equal(one: Any) -> bool:
+        # Of empty parts there may be many.
+        return type(one) is type(part) and one == part and part not in ({}, [], ())
+
+    def is_more(one: Any) -> bool:
+        mappings = isinstance(one, Mapping) and isinstance(part, Mapping) and 'type' in part
+        return mappings and all(name in one and one[name] == part[name] for name in part)
+
+    def is_less(one: Any) -> bool:
+        # It has added defaults.
+        mappings = isinstance(one, Mapping) and isinstance(part, Mapping) and 'type' in one
+        return mappings and all(name in part and one[name] == part[name] for name in one)
+
+    for same in (lambda one: one is part, is_equal, is_more, is_less):
+        for name, value in _walk(key, node):
+            if same(value):
+                return name
+    return None
+
+
+def _walk(key: str, node: Any) -> Iterator[Tuple[str, Any]]:
+    yield key, node
+    if isinstance(node, Mapping):
+        for name in node:
+            yield from _walk(f'{key}.{name}' if key else str(name), dict.__getitem__(node, name))
+    elif isinstance(node, (list, tuple)):
+        for index, value in enumerate(node):
+            yield from _walk(f'{key}[{index}]', value)
+
+
+def _sentence(error: Exception, key: str, part: Any, cls: Optional[Callable]) -> str:
+    given = f' (type "{part["type"]}")' if isinstance(part, Mapping) and 'type' in part else ''
+    return f'{key}{given} cannot be built: {_reason(error, part, cls)}'
+
+
+def _reason(error: Exception, part: Any, cls: Optional[Callable]) -> str:
+    error = _original(error)
+    reason, last = reason_of(error), _steps(error)[-1]
+    if len(reason) > LONGEST:
+        reason = f'{reason[:LONGEST]} ...'
+    frames = _frames(error)
+    if isinstance(error, KeyError) and 'is not in the' in reason:
+        return _unknown_type(reason.split()[0], frames)
+    if isinstance(error, RuntimeError) and reason.startswith('Failed to get'):
+        return _unknown_type(str(frames[-1].f_locals.get('key', '')), frames)
+    if not isinstance(part, Mapping) and last.tb_frame.f_code in BUILDERS:
+        return f'it must be a dict, but got {part!r}'
+    unexpected = re.search(r"unexpected keyword argument '(\w+)'", reason)
+    if unexpected:
+        name = unexpected[1]
+        known = parameters_of(cls) if cls is not None else ()
+        return f'it has no argument "{name}"{did_you_mean(name, known)}'
+    if isinstance(error, KeyError):
+        return f'the key "{reason}" is missing'
+    if reason == type(error).__name__:
+        # An assertion without a message: what it asserts.
+        code = linecache.getline(last.tb_frame.f_code.co_filename, last.tb_lineno).strip()
+        return f'"{code}" failed' if code else reason
+    if isinstance(error, (ConfigurationError, ValueError, AssertionError)):
+        return reason
+    # Constructors that do not check what they are given fail in the middle of their work.
+    code = last.tb_frame.f_code
+    return f'{reason} ({type(error).__name__} in {code.co_name}, {osp.basename(code.co_filename)})'
+
+
+def _unknown_type(name: str, frames: List[FrameType]) -> str:
+    registry = next(
+        (
+            frame.f_locals['registry']
+            for frame in reversed(frames)
+            if isinstance(frame.f_locals.get('registry'), Registry)
+        ),
+        None,
+    )
+    return not_registered(name, registry)

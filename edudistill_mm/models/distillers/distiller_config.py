@@ -1,0 +1,154 @@
+"""Find mistakes in the config of an MMRazor distiller before it is built."""
+
+import inspect
+from typing import Any, Dict, Mapping, Sequence
+
+from mmrazor.models.distillers import ConfigurableDistiller
+from mmrazor.registry import TASK_UTILS
+from torch import nn
+
+from edudistill_mm.arguments import check_value
+from edudistill_mm.errors import ConfigurationError, did_you_mean
+
+SIDES = ('student_recorders', 'teacher_recorders')
+PARTS = (*SIDES, 'distill_deliveries', 'connectors', 'distill_losses', 'loss_forward_mappings')
+# What a mapping may say of a record: the arguments of the method that reads it.
+RECORD = {
+    name: parameter
+    for name, parameter in inspect.signature(ConfigurableDistiller.get_record).parameters.items()
+    if name != 'self'
+}
+
+
+def check_distiller_config(cfg: Any) -> None:
+    """Check the recorders, connectors, losses and mappings of a distiller, and that they name one
+    another.
+
+    Args:
+        cfg (Any): Config of a distiller of MMRazor.
+
+    Raises:
+        ConfigurationError: For the first mistake.
+    """
+    if not isinstance(cfg, Mapping):
+        raise ConfigurationError(f'distiller must be a dict with a "type", but got {cfg!r}')
+    parts: Dict[str, Mapping] = {}
+    for part in PARTS:
+        given = cfg.get(part)
+        if given is not None and not isinstance(given, Mapping):
+            raise ConfigurationError(
+                f'distiller.{part} must be a dict of dicts, but got {given!r}'
+            )
+        parts[part] = given or {}
+        for name, item in parts[part].items():
+            _check_item(item, f'distiller.{part}.{name}', part)
+    losses, mappings = parts['distill_losses'], parts['loss_forward_mappings']
+    for name in mappings:
+        if name not in losses:
+            raise ConfigurationError(
+                f'distiller.loss_forward_mappings.{name} belongs to no loss in '
+                f'distiller.distill_losses{did_you_mean(name, losses)}; there are '
+                f'{", ".join(losses) or "none"}'
+            )
+    for name in losses:
+        if name not in mappings:
+            raise ConfigurationError(
+                f'distiller.distill_losses.{name} would never be computed: '
+                f'distiller.loss_forward_mappings has nothing for it'
+                f'{did_you_mean(name, mappings)}'
+            )
+    for name, mapping in mappings.items():
+        for argument, record in mapping.items():
+            _check_record(record, f'distiller.loss_forward_mappings.{name}.{argument}', parts)
+
+
+def check_loss_arguments(losses: nn.ModuleDict, mappings: Mapping[str, Mapping]) -> None:
+    """Raise ConfigurationError unless each loss gets the arguments that its ``forward`` takes.
+
+    Args:
+        losses (nn.ModuleDict): The built losses.
+        mappings (dict): The distiller's ``loss_forward_mappings``.
+    """
+    for name, mapping in mappings.items():
+        key = f'distiller.loss_forward_mappings.{name}'
+        kind = type(losses[name]).__name__
+        parameters = inspect.signature(losses[name].forward).parameters.values()
+        names = [parameter.name for parameter in parameters]
+        open_ended = any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters)
+        for argument in mapping:
+            if argument not in names and not open_ended:
+                raise ConfigurationError(
+                    f'{key} has "{argument}", which {kind} does not take'
+                    f'{did_you_mean(argument, names)}; it takes {", ".join(names)}'
+                )
+        for parameter in parameters:
+            required = parameter.default is parameter.empty and parameter.kind in (
+                parameter.POSITIONAL_OR_KEYWORD,
+                parameter.KEYWORD_ONLY,
+            )
+            if required and parameter.name not in mapping:
+                raise ConfigurationError(f'{key} lacks "{parameter.name}", which {kind} needs')
+
+
+def _check_item(item: Any, key: str, part: str) -> None:
+    if part == 'loss_forward_mappings':
+        if not isinstance(item, Mapping):
+            raise ConfigurationError(
+                f'{key} must be a dict from the arguments of the loss to records, but got {item!r}'
+            )
+        return
+    # Several connectors in a row are given as a list.
+    several = part == 'connectors' and isinstance(item, (list, tuple)) and len(item) > 0
+    for one in item if several else [item]:
+        if not isinstance(one, Mapping) or not isinstance(one.get('type'), (str, type)):
+            raise ConfigurationError(f'{key} must be a dict with a "type", but got {one!r}')
+        if part not in SIDES:
+            continue
+        if not isinstance(one.get('source'), str):
+            raise ConfigurationError(
+                f'{key}.source must be the name of what is recorded, but got {one.get("source")!r}'
+            )
+        # MMRazor adds the suffix.
+        recorders = [
+            recorder.removesuffix('Recorder')
+            for recorder in TASK_UTILS.module_dict
+            if recorder.endswith('Recorder')
+        ]
+        if '.' not in one['type'] and one['type'] not in recorders:
+            raise ConfigurationError(
+                f'{key}.type is {one["type"]!r}, which is no recorder'
+                f'{did_you_mean(one["type"], recorders)}; there are {", ".join(recorders)}'
+            )
+
+
+def _check_record(record: Any, key: str, parts: Mapping[str, Mapping]) -> None:
+    if not isinstance(record, Mapping):
+        raise ConfigurationError(
+            f'{key} must be a dict with "recorder" and "from_student", but got {record!r}'
+        )
+    for name, value in record.items():
+        if name not in RECORD:
+            raise ConfigurationError(
+                f'{key} has the unknown key "{name}"{did_you_mean(name, RECORD)}; possible are '
+                f'{", ".join(RECORD)}'
+            )
+        check_value(value, RECORD[name], f'{key}.{name}')
+        if name.endswith('_idx') and value is not None and value < 0:
+            raise ConfigurationError(f'{key}.{name} must not be negative, but got {value!r}')
+    for name in ('recorder', 'from_student'):
+        if name not in record:
+            raise ConfigurationError(f'{key} lacks the key "{name}"')
+    side = SIDES[0] if record['from_student'] else SIDES[1]
+    _check_known(record['recorder'], parts[side], f'{key}.recorder', f'distiller.{side}')
+    if record.get('connector') is not None:
+        _check_known(
+            record['connector'], parts['connectors'], f'{key}.connector', 'distiller.connectors'
+        )
+
+
+def _check_known(name: str, known: Sequence[str], key: str, where: str) -> None:
+    if name not in known:
+        raise ConfigurationError(
+            f'{key} is "{name}", which is not in {where}{did_you_mean(name, known)}; there are '
+            f'{", ".join(known) or "none"}'
+        )

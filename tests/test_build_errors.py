@@ -1,0 +1,104 @@
+"""Errors of constructors, as sentences that name the key of the config."""
+
+import pytest
+from mmengine.config import ConfigDict
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS, MODELS
+from mmengine.runner import Runner
+from networks import kd_distiller, resnet
+from runs import school_config
+
+from edudistill_mm.build_errors import errors_name_keys
+from edudistill_mm.errors import ConfigurationError
+from edudistill_mm.models.network import build_module
+
+
+def refusal(config, scope='mmpretrain'):
+    with pytest.raises(ConfigurationError) as caught:
+        build_module(config, 'architecture', scope)
+    return str(caught.value)
+
+
+def test_a_failed_assertion_without_words_says_what_it_asserts():
+    config = resnet()
+    config['backbone']['strides'] = (1, 2)
+    message = refusal(config)
+    assert message.startswith('architecture.backbone (type "ResNet_CIFAR") cannot be built: ')
+    assert '"assert len(strides) == len(dilations) == num_stages" failed' in message
+
+
+def test_an_argument_that_a_part_does_not_have_is_named_with_the_part():
+    config = resnet()
+    config['head']['topkk'] = 3
+    message = refusal(config)
+    assert 'architecture.head (type "LinearClsHead")' in message
+    assert 'it has no argument "topkk" (did you mean "topk"?)' in message
+
+
+def test_a_type_that_is_not_registered_is_named_where_it_stands():
+    config = resnet()
+    config['head']['loss']['type'] = 'CrossEntropyLos'
+    message = refusal(config)
+    assert 'architecture.head.loss (type "CrossEntropyLos")' in message
+    assert 'did you mean "CrossEntropyLoss"?' in message
+
+
+def test_a_part_that_is_no_config_is_shown():
+    config = resnet()
+    config['head']['loss'] = None
+    assert 'architecture.head.loss cannot be built: it must be a dict, but got None' in refusal(
+        config
+    )
+
+
+def test_of_equal_parts_the_one_that_was_being_built_is_named():
+    config = kd_distiller()
+    broken = dict(type='ConvModuleConnector', in_channel=4, out_channel=6, groups=3)
+    sound = dict(type='ConvModuleConnector', in_channel=4, out_channel=4)
+    config['connectors'] = dict(sound=sound, broken=broken, same=dict(broken))
+    assert 'architecture.connectors.broken (type' in refusal(config, 'mmrazor')
+
+
+@pytest.mark.parametrize('wrap', [dict, ConfigDict])
+def test_the_place_is_found_after_mmengine_has_taken_the_priority_out(wrap):
+    config = wrap(custom_hooks=[dict(type='LoggerHook', priority=49, intervall=1)])
+    with pytest.raises(ConfigurationError, match=r'^custom_hooks\[0\] .*intervall'):
+        with errors_name_keys(config):
+            hook = dict(config['custom_hooks'][0])
+            hook.pop('priority')
+            HOOKS.build(hook)
+
+
+@HOOKS.register_module(force=True)
+class BrokenHook(Hook):
+    """Builds, and fails in training."""
+
+    def before_train(self, runner):
+        raise KeyError('a bug')
+
+
+def test_what_a_hook_builds_in_the_run_is_named_with_the_hook(tmp_path):
+    config = school_config(tmp_path)
+    config.custom_hooks.append(dict(type='EMAHook', momentun=0.1))
+    runner = Runner.from_cfg(config)
+    with pytest.raises(ConfigurationError) as caught:
+        with errors_name_keys(config._cfg_dict):
+            runner.train()
+    assert str(caught.value) == (
+        'custom_hooks[2] (type "EMAHook") cannot be built: it has no argument "momentun" '
+        '(did you mean "momentum"?)'
+    )
+
+
+def test_errors_that_come_out_of_no_config_keep_their_traceback():
+    config = dict(hook=dict(type='BrokenHook'))
+    with pytest.raises(KeyError, match='a bug'):
+        with errors_name_keys(config):
+            HOOKS.build(config['hook']).before_train(None)
+    with pytest.raises(ZeroDivisionError):
+        with errors_name_keys(config):
+            1 / 0
+    # Built, but by no part of this config.
+    with pytest.raises(TypeError):
+        with errors_name_keys(config):
+            MODELS.build(dict(type='mmpretrain.LinearClsHead', nothing=1))
