@@ -39,7 +39,8 @@ def load_config(
             ``work_dirs/<name of the file>``.
 
     Returns:
-        Config: With ``work_dir`` and the hook that keeps checkpoints free of code.
+        Config: With ``work_dir`` and the hooks that keep checkpoints free of code and leave plain
+        students beside them.
 
     Raises:
         ConfigurationError: If the file or an option cannot be used.
@@ -70,9 +71,10 @@ def load_config(
         cfg.val_cfg = {k: v for k, v in cfg.val_cfg.items() if k not in ('type', '_scope_')}
     name = osp.splitext(osp.basename(path))[0]
     cfg.work_dir = work_dir or cfg.get('work_dir') or osp.join('work_dirs', name)
-    # The default hooks of the bases that users bring (MMPretrain's, MMRazor's) do not have it.
-    if not any(_name(hook) == 'SafeCheckpointHook' for hook in _hooks(cfg)):
-        cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), dict(type='SafeCheckpointHook')]
+    # The default hooks of the bases that users bring (MMPretrain's, MMRazor's) do not have them.
+    for kind in ('SafeCheckpointHook', *(['StudentCheckpointHook'] if is_education(cfg) else [])):
+        if not any(_name(hook) == kind for hook in _hooks(cfg)):
+            cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), dict(type=kind)]
     return cfg
 
 

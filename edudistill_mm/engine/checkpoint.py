@@ -6,6 +6,7 @@ import hashlib
 import os
 import pickle
 import re
+from typing import BinaryIO, Callable
 from urllib.parse import urlparse
 
 import numpy as np
@@ -128,6 +129,23 @@ def file_sha256(path: str) -> str:
         for block in iter(lambda: file.read(1 << 20), b''):
             digest.update(block)
     return digest.hexdigest()
+
+
+def write_aside(path: str, write: Callable[[BinaryIO], object]) -> None:
+    """Write a file so that a kill at any moment leaves the whole new one or what was there before.
+
+    Args:
+        path (str): The file to write or to replace.
+        write (Callable): Gets a binary file, opened beside the final one, to write to.
+    """
+    part = f'{path}.part'
+    try:
+        with open(part, 'wb') as file:
+            write(file)
+        os.replace(part, path)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(part)
 
 
 def extract_state_dict(checkpoint: dict) -> dict[str, Tensor]:
