@@ -6,11 +6,13 @@ import numpy as np
 import torch
 from mmengine.hooks import Hook
 from mmengine.logging import HistoryBuffer
-from mmengine.runner import Runner, find_latest_checkpoint
+from mmengine.model import is_model_wrapper
+from mmengine.runner import BaseLoop, Runner, find_latest_checkpoint
 
-from ...errors import ConfigurationError
-from ...registry import HOOKS, register
+from ...errors import ConfigurationError, reason_of
+from ...registry import HOOKS, MODELS, register
 from ..checkpoint import load_checkpoint_file, mmengine_globals, resolve_checkpoint
+from ..checkpoint_form import check_form, check_optimizer, check_weights
 
 
 @register(HOOKS)
@@ -57,10 +59,47 @@ class SafeCheckpointHook(Hook):
         else:
             path = find_latest_checkpoint(runner.work_dir) if runner._resume else None
         if path is not None:
-            load_checkpoint_file(path)
+            check_form(load_checkpoint_file(path), path, runner._resume)
+            self._guard_loading(runner, path)
             # A training checkpoint that was written without this hook needs these when the runner
             # reads it.
             self._allowed.enter_context(mmengine_globals())
+
+    @staticmethod
+    def _guard_loading(runner: Runner, path: str) -> None:
+        """Turn whatever goes wrong while the runner takes over a checkpoint into one sentence."""
+        load = runner.load_or_resume
+
+        def load_or_refuse() -> None:
+            try:
+                load()
+            except ConfigurationError:
+                raise
+            except Exception as error:
+                # MMEngine, torch and other hooks take what they need for granted.
+                reason = ' '.join(str(error).split())[:300] or type(error).__name__
+                if isinstance(error, KeyError):
+                    reason = f'{reason_of(error)} is missing in it'
+                verb = 'resume from' if runner._resume else 'load'
+                raise ConfigurationError(f'cannot {verb} "{path}": {reason}') from error
+
+        runner.load_or_resume = load_or_refuse
+
+    @staticmethod
+    def _check_weights(runner: Runner, checkpoint: dict) -> None:
+        """Refuse weights that the runner would leave out in silence, or that are no numbers."""
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        path = str(runner._load_from or 'the last checkpoint')
+        prefix = None
+        if runner._resume or not isinstance(runner._train_loop, BaseLoop):
+            prefix = ''
+        if not runner._resume and isinstance(model, MODELS.get('EducationDistill')):
+            # Distillers are of no use to a test, and a new training may have others.
+            prefix = 'architecture.'
+        # Other trainings may start from a part of their weights, as MM projects do.
+        check_weights(checkpoint, path, model, prefix)
+        if runner._resume:
+            check_optimizer(checkpoint, path)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Make everything in ``checkpoint`` plain but the weights, which are tensors already."""
@@ -71,9 +110,10 @@ class SafeCheckpointHook(Hook):
         checkpoint.update(self._plain_dict(runner, rest, path=''))
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Turn the log history back into ``HistoryBuffer`` objects and drop what would be
-        executed."""
+        """Check the weights, turn the log history back into ``HistoryBuffer`` objects and drop
+        what would be executed."""
         self._allowed.close()
+        self._check_weights(runner, checkpoint)
         checkpoint.get('meta', {}).pop('config', None)
         scalars = checkpoint.get('message_hub', {}).get('log_scalars', {})
         for name, value in scalars.items():
