@@ -17,6 +17,7 @@ import edudistill_mm.evaluation  # noqa: F401
 import edudistill_mm.models  # noqa: F401
 from edudistill_mm.compat import modernise
 from edudistill_mm.curriculum import Curriculum
+from edudistill_mm.engine.checkpoint import check_file
 from edudistill_mm.errors import ConfigurationError, reason_of
 from edudistill_mm.models.algorithms import EducationDistill
 from edudistill_mm.models.network import build_module, build_network, read_network_config
@@ -46,8 +47,11 @@ def load_config(
         ConfigurationError: If the file or an option cannot be used.
     """
     try:
+        check_file(path, 'the config')
         cfg = modernise(Config.fromfile(path))
-    except Exception as error:
+    except ConfigurationError:
+        raise
+    except (Exception, SystemExit) as error:
         # A config file is code: whatever it raises is the user's to mend.
         raise ConfigurationError(
             f'the config "{path}" cannot be read: {reason_of(error)}'

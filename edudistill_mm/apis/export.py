@@ -13,6 +13,7 @@ from torch.func import functional_call
 
 from edudistill_mm import registry
 from edudistill_mm.engine.checkpoint import extract_state_dict, load_checkpoint_file
+from edudistill_mm.engine.checkpoint_form import check_form
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.models.network import build_module, build_network, dry_run
 from edudistill_mm.models.students import FragmentedStudent, GradeStudent
@@ -180,14 +181,15 @@ def export_student(cfg: Config, checkpoint: str, out: str) -> Tuple[str, str]:
     if config_out == out or osp.isdir(out):
         raise ConfigurationError(f'OUT must be a file such as "student.pth", not "{out}"')
     loaded = load_checkpoint_file(checkpoint)
-    state = plain_student_state(extract_state_dict(loaded))
+    check_form(loaded, checkpoint, resume=False)
+    state = plain_student_state(extract_state_dict(loaded, f'checkpoint "{checkpoint}"'))
     if not state:
         raise ConfigurationError(
             f'checkpoint "{checkpoint}" holds no student (no tensor "{STUDENT}..."): give a checkpoint of an '
             'EducationDistill run'
         )
     plain = plain_config(cfg)
-    meta = loaded.get('meta', {})
+    meta = loaded.get('meta') or {}
     os.makedirs(osp.dirname(out) or '.', exist_ok=True)
     # Written aside until it has been checked.
     part = f'{out}.part'

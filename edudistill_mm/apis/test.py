@@ -10,6 +10,7 @@ from edudistill_mm.engine.checkpoint import (
     load_checkpoint_file,
     resolve_checkpoint,
 )
+from edudistill_mm.engine.checkpoint_form import check_form
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.models.network import build_module
 
@@ -34,7 +35,8 @@ def test(cfg: Config, checkpoint: str) -> Dict[str, float]:
         raise ConfigurationError('the config has no test_dataloader or no test_evaluator')
     path = resolve_checkpoint(checkpoint)
     loaded = load_checkpoint_file(path)
-    state = extract_state_dict(loaded)
+    check_form(loaded, path, resume=False)
+    state = extract_state_dict(loaded, f'checkpoint "{checkpoint}"')
     check_data(cfg)
     if is_education(cfg):
         curriculum_of(cfg)
@@ -49,7 +51,6 @@ def test(cfg: Config, checkpoint: str) -> Dict[str, float]:
                 )
             cfg.model, cfg.test_evaluator = plain.model, plain.test_evaluator
             cfg.custom_hooks = without_hook(cfg, 'GradeSchedulerHook')
-            cfg.pop('data_preprocessor', None)
             cfg.data_preprocessor = plain.get('data_preprocessor')
     # A runner for testing alone: nothing of training is built.
     for key in (

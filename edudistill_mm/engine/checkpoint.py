@@ -178,12 +178,13 @@ def write_aside(path: str, write: Callable[[BinaryIO], object]) -> None:
             os.remove(part)
 
 
-def extract_state_dict(checkpoint: dict) -> dict[str, Tensor]:
+def extract_state_dict(checkpoint: dict, source: str = 'the checkpoint') -> dict[str, Tensor]:
     """Take the weights out of a checkpoint.
 
     Args:
         checkpoint (dict): A checkpoint of MM projects (key ``'state_dict'``), of other code bases
             (key ``'model'``), or a bare state dict.
+        source (str): What to call it in the message. Defaults to 'the checkpoint'.
 
     Returns:
         dict[str, Tensor]: The tensors by name; the prefix ``module.`` of a DDP wrapper is
@@ -204,8 +205,8 @@ def extract_state_dict(checkpoint: dict) -> dict[str, Tensor]:
     }
     if not tensors:
         raise ConfigurationError(
-            'the checkpoint holds no weights: they are looked for under "state_dict", under "model" and at '
-            f'the top, where it has {sorted(map(str, checkpoint))}'
+            f'{source} holds no weights: they are looked for under "state_dict", under "model" and at '
+            f'the top, where it has {", ".join(sorted(map(str, checkpoint))[:10]) or "nothing"}'
         )
     return tensors
 

@@ -65,7 +65,7 @@ def check_weights(checkpoint: dict, path: str, network: nn.Module, prefix: str |
     Raises:
         ConfigurationError: The first tensor that is wrong is named.
     """
-    state = extract_state_dict(checkpoint)
+    state = extract_state_dict(checkpoint, f'"{path}"')
     if prefix is not None:
         own = network.state_dict()
         expected = {name: own[name] for name in own if name.startswith(prefix)}

@@ -14,6 +14,7 @@ from torch import nn
 
 from edudistill_mm.compat import modernise
 from edudistill_mm.engine.checkpoint import (
+    check_file,
     extract_state_dict,
     load_checkpoint_file,
     misfit,
@@ -96,8 +97,10 @@ def read_network_config(path: str, pretrained: bool, key: str) -> Config:
             found = ModelHub.get(path)
             cfg, weights = copy.deepcopy(found.config), found.weights
         else:
+            if path.endswith('.py'):
+                check_file(path, 'it')
             cfg = Config.fromfile(path)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         # MMEngine answers with assertions, ValueErrors or FileNotFoundErrors, depending on which
         # part is wrong.
         hint = '' if '::' in path or path.endswith('.py') else did_you_mean(path, list_models())
@@ -193,7 +196,7 @@ def load_weights(network: nn.Module, source: str, key: str) -> str:
     """
     path = resolve_checkpoint(source)
     try:
-        state = extract_state_dict(load_checkpoint_file(path))
+        state = extract_state_dict(load_checkpoint_file(path), f'checkpoint "{source}"')
     except ConfigurationError as error:
         raise ConfigurationError(f'{key}: {error}') from error
     where = f'{key}: the checkpoint "{source}" does not fit the architecture'

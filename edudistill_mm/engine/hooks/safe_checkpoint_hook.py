@@ -11,7 +11,12 @@ from mmengine.runner import BaseLoop, Runner, find_latest_checkpoint
 
 from ...errors import ConfigurationError, reason_of
 from ...registry import HOOKS, MODELS, register
-from ..checkpoint import load_checkpoint_file, mmengine_globals, resolve_checkpoint
+from ..checkpoint import (
+    extract_state_dict,
+    load_checkpoint_file,
+    mmengine_globals,
+    resolve_checkpoint,
+)
 from ..checkpoint_form import check_form, check_optimizer, check_weights
 
 
@@ -52,6 +57,7 @@ class SafeCheckpointHook(Hook):
         # every time for a config with several networks; the log and the dumped file have been
         # formatted already.
         object.__setattr__(runner.cfg, '_format_python_code', False)
+        self._check_pretrained(runner)
         if runner._has_loaded:
             return
         if runner._load_from is not None:
@@ -64,6 +70,38 @@ class SafeCheckpointHook(Hook):
             # A training checkpoint that was written without this hook needs these when the runner
             # reads it.
             self._allowed.enter_context(mmengine_globals())
+
+    def before_train(self, runner: Runner) -> None:
+        """All files have been read: from here on MMEngine's checkpoints are as foreign as any."""
+        self._allowed.close()
+
+    def _check_pretrained(self, runner: Runner) -> None:
+        """Check the files from which parts of the model are about to be initialised."""
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        modules = list(model.modules())
+        # The classifier inside of a FragmentedStudent is in no module tree.
+        modules += [m.__dict__['student'] for m in modules if 'student' in m.__dict__]
+        for module in modules:
+            configs = getattr(module, 'init_cfg', None)
+            for cfg in configs if isinstance(configs, (list, tuple)) else [configs]:
+                source = cfg.get('checkpoint') if isinstance(cfg, dict) else None
+                if not isinstance(source, str) or cfg.get('type') != 'Pretrained':
+                    continue
+                if '://' in source and not source.startswith(('http://', 'https://')):
+                    continue  # a name that MMEngine knows, such as torchvision://resnet50
+                where = f'init_cfg of {type(module).__name__}'
+                try:
+                    cfg['checkpoint'] = resolve_checkpoint(source)
+                    checkpoint = load_checkpoint_file(cfg['checkpoint'])
+                    state = extract_state_dict(checkpoint, f'checkpoint "{source}"')
+                except ConfigurationError as error:
+                    raise ConfigurationError(f'{where}: {error}') from error
+                prefix = cfg.get('prefix')
+                if prefix and not any(name.startswith(prefix) for name in state):
+                    raise ConfigurationError(
+                        f'{where}: checkpoint "{source}" has no tensor that begins with "{prefix}"'
+                    )
+                self._allowed.enter_context(mmengine_globals())
 
     @staticmethod
     def _guard_loading(runner: Runner, path: str) -> None:

@@ -19,6 +19,7 @@ from edudistill_mm.curriculum import Curriculum, Grade
 from edudistill_mm.engine.checkpoint import (
     extract_state_dict,
     load_checkpoint_file,
+    not_finite,
     resolve_checkpoint,
 )
 from edudistill_mm.errors import ConfigurationError, did_you_mean, reason_of
@@ -668,7 +669,11 @@ class EducationDistill(BaseAlgorithm):
 
     def _load_pretrained(self, source: str) -> None:
         """Load the student, and what else fits, from a checkpoint of a pretraining stage."""
-        state = extract_state_dict(load_checkpoint_file(resolve_checkpoint(source)))
+        try:
+            path = resolve_checkpoint(source)
+            state = extract_state_dict(load_checkpoint_file(path), f'checkpoint "{source}"')
+        except ConfigurationError as error:
+            raise ConfigurationError(f'model.init_cfg: {error}') from error
         for name in [name for name in state if name.startswith('distiller.')]:
             # MMRazor's algorithm has one distiller.
             for teacher in self.distillers:
@@ -687,6 +692,12 @@ class EducationDistill(BaseAlgorithm):
             for name, tensor in state.items()
             if name in mine and tensor.shape == mine[name].shape
         }
+        broken = not_finite(fitting, self)
+        if broken is not None:
+            raise ConfigurationError(
+                f'model.init_cfg: the checkpoint "{source}" holds weights that are no numbers (NaN or '
+                f'infinite), the first in "{broken}"'
+            )
         self.load_state_dict(fitting, strict=False)
 
     def _apply(
