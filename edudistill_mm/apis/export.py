@@ -12,7 +12,11 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from edudistill_mm import registry
-from edudistill_mm.engine.checkpoint import extract_state_dict, load_checkpoint_file
+from edudistill_mm.engine.checkpoint import (
+    extract_state_dict,
+    load_checkpoint_file,
+    not_finite,
+)
 from edudistill_mm.engine.checkpoint_form import check_form
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.models.network import build_module, build_network, dry_run
@@ -211,13 +215,17 @@ def _check(
     """Compare the plain model with exported tensors to the run's student with the original
     ones."""
     model = build_network(plain.model.to_dict(), 'model.architecture')
-    try:
-        model.load_state_dict(exported)
-    except RuntimeError as error:
-        reason = ' '.join(line.strip() for line in str(error).splitlines()[1:2])
+    difference = misfit_of_load(model, exported)
+    if difference is not None:
         raise ConfigurationError(
-            f'checkpoint "{source}" does not fit the student of the config: {reason}'
-        ) from error
+            f'checkpoint "{source}" does not fit the student of the config: {difference}'
+        )
+    broken = not_finite(exported, model)
+    if broken is not None:
+        raise ConfigurationError(
+            f'checkpoint "{source}" holds weights that are no numbers (NaN or infinite), the first in '
+            f'"{STUDENT}{broken}"'
+        )
     algorithm = build_module(strip_teachers(cfg).model.to_dict(), 'model', 'mmpretrain')
     student = algorithm.architecture
     student.load_state_dict(state, strict=False)
@@ -226,6 +234,28 @@ def _check(
         raise ConfigurationError(
             f'the plain student of "{source}" gives other class scores than the student of the run'
         )
+
+
+def misfit_of_load(model: nn.Module, state: Dict[str, Tensor]) -> Optional[str]:
+    """Load a model from a state that must be its whole one.
+
+    Args:
+        model (nn.Module): The model.
+        state (dict[str, Tensor]): Its tensors.
+
+    Returns:
+        str | None: The first difference, a part of a sentence; None if all has been loaded.
+    """
+    try:
+        found = model.load_state_dict(state, strict=False)
+    except RuntimeError as error:
+        return ' '.join(line.strip() for line in str(error).splitlines()[1:2])
+    # Some networks take tables that they compute themselves out of what they load.
+    missing = [name for name in found.missing_keys if name not in state]
+    for what, names in (('lacks', missing), ('has besides', found.unexpected_keys)):
+        if names:
+            return f'it {what} {len(names)} tensors, the first is "{names[0]}"'
+    return None
 
 
 def gives_same_scores(

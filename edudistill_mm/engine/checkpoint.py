@@ -341,8 +341,8 @@ def _check_archive(path: str) -> None:
         records = archive.infolist()
         if any(record.compress_type != zipfile.ZIP_STORED for record in records):
             raise ConfigurationError(
-                f'checkpoint "{path}" is a compressed archive, which torch.save never writes and which '
-                'may unpack to any size'
+                f'checkpoint "{path}" is a compressed archive, as TorchScript writes them and torch.save '
+                'never does; it may unpack to any size'
             )
         names = {record.filename for record in records}
         total = sum(record.file_size for record in records)

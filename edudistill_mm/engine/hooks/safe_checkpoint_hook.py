@@ -111,9 +111,9 @@ class SafeCheckpointHook(Hook):
         def load_or_refuse() -> None:
             try:
                 load()
-            except ConfigurationError:
-                raise
             except Exception as error:
+                if isinstance(error, ConfigurationError) and path in str(error):
+                    raise
                 # MMEngine, torch and other hooks take what they need for granted.
                 reason = ' '.join(str(error).split())[:300] or type(error).__name__
                 if isinstance(error, KeyError):

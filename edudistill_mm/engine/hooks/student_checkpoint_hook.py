@@ -97,7 +97,7 @@ class StudentCheckpointHook(Hook):
             names = kept.get('dataset_meta', {}).get('classes')
             kept['grade'] = model.grade.name
             kept['seen_classes'] = {
-                label: names[label] if names is not None else str(label)
+                label: names[label] if names and label < len(names) else str(label)
                 for label in model.grade.seen
             }
             stem = osp.join(runner.work_dir, FOLDER, osp.splitext(filename)[0])
@@ -113,15 +113,14 @@ class StudentCheckpointHook(Hook):
     @staticmethod
     def _check(config: Any, student: Any, state: dict[str, Tensor], saved: dict) -> None:
         """See that a model of the config loads the state and gives the student's scores."""
-        from edudistill_mm.apis.export import STUDENT, gives_same_scores
+        from edudistill_mm.apis.export import STUDENT, gives_same_scores, misfit_of_load
         from edudistill_mm.models.network import build_network
 
         with torch.random.fork_rng():
             model = build_network(config.model.to_dict(), 'model.architecture')
-        try:
-            model.load_state_dict(state)
-        except RuntimeError as error:
-            raise ConfigurationError(' '.join(str(error).split())) from error
+        difference = misfit_of_load(model, state)
+        if difference is not None:
+            raise ConfigurationError(difference)
         own = {
             name.removeprefix(STUDENT): tensor
             for name, tensor in saved.items()

@@ -19,6 +19,7 @@ from edudistill_mm.curriculum import Curriculum, Grade
 from edudistill_mm.engine.checkpoint import (
     extract_state_dict,
     load_checkpoint_file,
+    misfit,
     not_finite,
     resolve_checkpoint,
 )
@@ -679,14 +680,12 @@ class EducationDistill(BaseAlgorithm):
             for teacher in self.distillers:
                 state[f'distillers.{teacher}.{name[len("distiller.") :]}'] = state[name]
         mine = self.state_dict()
-        for name in self.student.student.state_dict():
-            name = f'architecture.{name}'
-            if name not in state or state[name].shape != mine[name].shape:
-                found = f'{tuple(state[name].shape)} there' if name in state else 'not there'
-                raise ConfigurationError(
-                    f'model.init_cfg: the checkpoint "{source}" does not fit the student: "{name}" is '
-                    f'{found}, the student wants {tuple(mine[name].shape)}'
-                )
+        names = [f'architecture.{name}' for name in self.student.student.state_dict()]
+        difference = misfit({name: mine[name] for name in names}, state)
+        if difference is not None:
+            raise ConfigurationError(
+                f'model.init_cfg: the checkpoint "{source}" does not fit the student: {difference}'
+            )
         fitting = {
             name: tensor
             for name, tensor in state.items()
