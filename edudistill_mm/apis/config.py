@@ -32,6 +32,7 @@ import edudistill_mm.models  # noqa: F401
 from edudistill_mm.arguments import check_arguments, check_value, parameters_of
 from edudistill_mm.compat import modernise
 from edudistill_mm.curriculum import Curriculum
+from edudistill_mm.engine.checkpoint import check_file
 from edudistill_mm.errors import ConfigurationError, did_you_mean, reason_of
 from edudistill_mm.models.algorithms import EducationDistill
 from edudistill_mm.models.network import build_module, build_network, read_network_config
@@ -82,14 +83,18 @@ def load_config(
             ``work_dirs/<name of the file>``.
 
     Returns:
-        Config: With ``work_dir`` and the hook that keeps checkpoints free of code.
+        Config: With ``work_dir`` and the hooks that keep checkpoints free of code and leave plain
+        students beside them.
 
     Raises:
         ConfigurationError: If the file or an option cannot be used.
     """
     try:
+        check_file(path, 'the config')
         cfg = modernise(Config.fromfile(path))
-    except Exception as error:
+    except ConfigurationError:
+        raise
+    except (Exception, SystemExit) as error:
         # A config file is code: whatever it raises is the user's to mend.
         raise ConfigurationError(
             f'the config "{path}" cannot be read: {reason_of(error)}'
@@ -114,9 +119,10 @@ def load_config(
         cfg.val_cfg = {k: v for k, v in cfg.val_cfg.items() if k not in ('type', '_scope_')}
     name = osp.splitext(osp.basename(path))[0]
     cfg.work_dir = work_dir or cfg.get('work_dir') or osp.join('work_dirs', name)
-    # The default hooks of the bases that users bring (MMPretrain's, MMRazor's) do not have it.
-    if not any(_name(hook) == 'SafeCheckpointHook' for hook in _hooks(cfg)):
-        cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), dict(type='SafeCheckpointHook')]
+    # The default hooks of the bases that users bring (MMPretrain's, MMRazor's) do not have them.
+    for kind in ('SafeCheckpointHook', *(['StudentCheckpointHook'] if is_education(cfg) else [])):
+        if not any(_name(hook) == kind for hook in _hooks(cfg)):
+            cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), dict(type=kind)]
     return cfg
 
 

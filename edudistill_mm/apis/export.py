@@ -1,17 +1,26 @@
 """Turn a checkpoint of a run into a plain MMPretrain model."""
 
+import inspect
 import os
 import os.path as osp
+import textwrap
 from typing import Any, Dict, Optional, Tuple
 
 import torch
 from mmengine.config import Config
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from edudistill_mm import registry
-from edudistill_mm.engine.checkpoint import extract_state_dict, load_checkpoint_file
+from edudistill_mm.engine.checkpoint import (
+    extract_state_dict,
+    load_checkpoint_file,
+    not_finite,
+)
+from edudistill_mm.engine.checkpoint_form import check_form
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.models.network import build_module, build_network, dry_run
+from edudistill_mm.models.students import FragmentedStudent, GradeStudent
 
 from .config import curriculum_of, network_config, strip_teachers, types_in, without_metric
 
@@ -39,13 +48,16 @@ def plain_config(cfg: Config) -> Config:
         Config: An MMPretrain config. It imports this package only if the student or the data set
         is one of this package's, and for a data set only where the package is installed.
     """
-    architecture = cfg.model.architecture
+    architecture, given = cfg.model.architecture, [cfg.model, cfg]
     if isinstance(architecture, dict) and str(architecture.get('type', '')).endswith(
         'FragmentedStudent'
     ):
+        given.append(architecture)
         architecture = architecture.student
     model = network_config(architecture, 'model.architecture')
-    if cfg.get('data_preprocessor') is not None:
+    # In the order in which the runner and the algorithm look for it.
+    preprocessor = next((c.data_preprocessor for c in given if c.get('data_preprocessor')), None)
+    if preprocessor is not None:
         model.pop('data_preprocessor', None)
     plain = Config(
         dict(
@@ -54,7 +66,9 @@ def plain_config(cfg: Config) -> Config:
             model=model,
         )
     )
-    for key in ('data_preprocessor', 'test_dataloader', 'test_cfg', 'env_cfg', 'visualizer'):
+    if preprocessor is not None:
+        plain.data_preprocessor = preprocessor
+    for key in ('test_dataloader', 'test_cfg', 'env_cfg', 'visualizer'):
         if cfg.get(key) is not None:
             plain[key] = cfg[key]
     if cfg.get('test_evaluator') is not None:
@@ -62,6 +76,80 @@ def plain_config(cfg: Config) -> Config:
     if plain.custom_imports is None:
         plain.pop('custom_imports')
     return plain
+
+
+def grade_student_config(cfg: Config, student: FragmentedStudent) -> Config:
+    """Derive the config of the student as it is at its current grade.
+
+    Args:
+        cfg (Config): Config of the :class:`EducationDistill` run.
+        student (FragmentedStudent): The run's student.
+
+    Returns:
+        Config: :func:`plain_config`, unless the student is at a lower depth or a part of the
+        classes is taught: then with :class:`GradeStudent` around that model.
+
+    Raises:
+        ConfigurationError: If the teaching reference is of a type that cannot be written so.
+    """
+    plain = plain_config(cfg)
+    if student.at_full_depth and student.seen.complete:
+        return plain
+    model = dict(type='GradeStudent', student=plain.model, seen=list(student.seen.classes))
+    reference = student.reference
+    if reference is not None:
+        if not hasattr(reference, 'layers'):
+            raise ConfigurationError(
+                f'architecture.reference of type {type(reference).__name__} has no method "layers", '
+                f'which names the layers of torch that do the same'
+            )
+        cut = student.cuts[student.depth - 1]
+        layout, classifier = student.trace.features[cut], reference.head.fc
+        model.update(
+            cut=cut,
+            unused=[name for name in student.unused_modules() if name != 'head'],
+            channels_last=layout.channels_last,
+            prefix=layout.prefix if layout.tokens else None,
+            adapter=reference.layers(),
+            head=dict(
+                type='LinearClsHead',
+                num_classes=classifier.out_features,
+                in_channels=classifier.in_features,
+            ),
+        )
+    plain.model = model
+    return plain
+
+
+def grade_student_state(
+    state: Dict[str, Tensor], config: Config, student: FragmentedStudent
+) -> Dict[str, Tensor]:
+    """The tensors of a run's state dict that the model of :func:`grade_student_config` has."""
+    plain = plain_student_state(state)
+    unused = tuple(f'{name}.' for name in (*config.model.get('unused', ()), 'head'))
+    if config.model.get('cut') is None:
+        return plain
+    prefix = f'{REFERENCES}{student.depth - 1}.'
+    own = {name[len(prefix) :]: state[name] for name in state if name.startswith(prefix)}
+    return {name: plain[name] for name in plain if not name.startswith(unused)} | own
+
+
+def config_text(config: Config) -> str:
+    """What to write into a config's file; with the definition of :class:`GradeStudent`, if the
+    model is one."""
+    text = config.pretty_text
+    if config.model.type != 'GradeStudent':
+        return text
+    source = textwrap.indent(inspect.getsource(inspect.getmodule(GradeStudent)), '    ')
+    # The _base_ tells MMEngine that this is no lazy config, although it imports something.
+    return (
+        '# The student of a lower grade: its first fragments with their own head. Its model is\n'
+        '# defined here, so that MMPretrain alone can load it.\n'
+        '_base_ = []\n\n\n'
+        f'def _define_grade_student():\n{source}\n'
+        "    MODELS.register_module(name='GradeStudent', module=GradeStudent, force=True)\n\n\n"
+        f'_define_grade_student()\n\n{text}'
+    )
 
 
 def _imports(model: dict, loader: Any) -> Optional[dict]:
@@ -97,14 +185,15 @@ def export_student(cfg: Config, checkpoint: str, out: str) -> Tuple[str, str]:
     if config_out == out or osp.isdir(out):
         raise ConfigurationError(f'OUT must be a file such as "student.pth", not "{out}"')
     loaded = load_checkpoint_file(checkpoint)
-    state = plain_student_state(extract_state_dict(loaded))
+    check_form(loaded, checkpoint, resume=False)
+    state = plain_student_state(extract_state_dict(loaded, f'checkpoint "{checkpoint}"'))
     if not state:
         raise ConfigurationError(
             f'checkpoint "{checkpoint}" holds no student (no tensor "{STUDENT}..."): give a checkpoint of an '
             'EducationDistill run'
         )
     plain = plain_config(cfg)
-    meta = loaded.get('meta', {})
+    meta = loaded.get('meta') or {}
     os.makedirs(osp.dirname(out) or '.', exist_ok=True)
     # Written aside until it has been checked.
     part = f'{out}.part'
@@ -126,26 +215,75 @@ def _check(
     """Compare the plain model with exported tensors to the run's student with the original
     ones."""
     model = build_network(plain.model.to_dict(), 'model.architecture')
-    try:
-        model.load_state_dict(exported)
-    except RuntimeError as error:
-        reason = ' '.join(line.strip() for line in str(error).splitlines()[1:2])
+    difference = misfit_of_load(model, exported)
+    if difference is not None:
         raise ConfigurationError(
-            f'checkpoint "{source}" does not fit the student of the config: {reason}'
-        ) from error
+            f'checkpoint "{source}" does not fit the student of the config: {difference}'
+        )
+    broken = not_finite(exported, model)
+    if broken is not None:
+        raise ConfigurationError(
+            f'checkpoint "{source}" holds weights that are no numbers (NaN or infinite), the first in '
+            f'"{STUDENT}{broken}"'
+        )
     algorithm = build_module(strip_teachers(cfg).model.to_dict(), 'model', 'mmpretrain')
     student = algorithm.architecture
     student.load_state_dict(state, strict=False)
     algorithm.set_grade(algorithm.curriculum.grades[-1])
-
-    def scores(network: nn.Module) -> Tensor:
-        def forward(image: Tensor) -> Tensor:
-            noise = torch.randn(image.shape, generator=torch.Generator().manual_seed(0))
-            return network(noise, mode='tensor')
-
-        return dry_run(network, forward, student.input_shape)
-
-    if not torch.equal(scores(model).nan_to_num(), scores(student).nan_to_num()):
+    if not gives_same_scores(model, student, {}):
         raise ConfigurationError(
             f'the plain student of "{source}" gives other class scores than the student of the run'
         )
+
+
+def misfit_of_load(model: nn.Module, state: Dict[str, Tensor]) -> Optional[str]:
+    """Load a model from a state that must be its whole one.
+
+    Args:
+        model (nn.Module): The model.
+        state (dict[str, Tensor]): Its tensors.
+
+    Returns:
+        str | None: The first difference, a part of a sentence; None if all has been loaded.
+    """
+    try:
+        found = model.load_state_dict(state, strict=False)
+    except RuntimeError as error:
+        return ' '.join(line.strip() for line in str(error).splitlines()[1:2])
+    # Some networks take tables that they compute themselves out of what they load.
+    missing = [name for name in found.missing_keys if name not in state]
+    for what, names in (('lacks', missing), ('has besides', found.unexpected_keys)):
+        if names:
+            return f'it {what} {len(names)} tensors, the first is "{names[0]}"'
+    return None
+
+
+def gives_same_scores(
+    model: nn.Module, student: FragmentedStudent, state: Dict[str, Tensor]
+) -> bool:
+    """Compare a plain model with a run's student at its current grade, on two images of noise.
+
+    Args:
+        model (nn.Module): The plain model.
+        student (FragmentedStudent): The run's student.
+        state (dict[str, Tensor]): Tensors that the student has for the comparison instead of its
+            own; those of a saved checkpoint, of averaged weights for example.
+
+    Returns:
+        bool: Whether all class scores are equal.
+    """
+
+    def scores(network: nn.Module, tensors: Dict[str, Tensor]) -> Tensor:
+        def forward(image: Tensor) -> Tensor:
+            noise = torch.randn(image.shape, generator=torch.Generator().manual_seed(0))
+            inputs = (noise.to(image.device),)
+            output = functional_call(network, tensors, inputs, dict(mode='tensor'))
+            return sum(output) if isinstance(output, tuple) else output
+
+        return dry_run(network, forward, student.trace.image_shape)
+
+    # One device, hence one way of computing; what is not a number is compared as a large one.
+    device = next((p.device for p in student.parameters()), torch.device('cpu'))
+    state = {name: tensor.to(device) for name, tensor in state.items()}
+    plain, own = scores(model.to(device), {}), scores(student, state)
+    return torch.equal(plain.nan_to_num(), own.nan_to_num())

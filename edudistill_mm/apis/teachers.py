@@ -13,6 +13,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from edudistill_mm.build_errors import errors_name_keys
+from edudistill_mm.engine.checkpoint import write_aside
 
 from .config import (
     check_config,
@@ -115,14 +116,21 @@ def train_teachers(cfg: Config) -> List[str]:
     return [teacher['ckpt'] for teacher in missing]
 
 
+def _is_recipe(path: str, cfg: Config) -> bool:
+    """Whether a file holds the config; one that is broken does not."""
+    try:
+        return Config.fromfile(path, import_custom_modules=False).pretty_text == cfg.pretty_text
+    except Exception:
+        return False
+
+
 def _train_teacher(cfg: Config, ckpt: str) -> None:
     recipe = osp.join(cfg.work_dir, 'config.py')
-    same = osp.exists(recipe) and (
-        Config.fromfile(recipe, import_custom_modules=False).pretty_text == cfg.pretty_text
-    )
+    same = _is_recipe(recipe, cfg)
     if is_main_process():
         os.makedirs(cfg.work_dir, exist_ok=True)
-        cfg.dump(recipe)
+        text = cfg.pretty_text
+        write_aside(recipe, lambda file: file.write(text.encode()))
     barrier()
     cfg.resume, cfg.load_from = same, None
     with errors_name_keys(cfg._cfg_dict, 'teacher_training'):
@@ -133,6 +141,5 @@ def _train_teacher(cfg: Config, ckpt: str) -> None:
         state = {name: tensor.cpu() for name, tensor in model.state_dict().items()}
         # Written aside first: a file of this name is taken for a finished teacher.
         meta = dict(dataset_meta=dict(runner.train_dataloader.dataset.metainfo))
-        torch.save(dict(meta=meta, state_dict=state), f'{ckpt}.part')
-        os.replace(f'{ckpt}.part', ckpt)
+        write_aside(ckpt, lambda file: torch.save(dict(meta=meta, state_dict=state), file))
     barrier()

@@ -1,6 +1,6 @@
 """Test a checkpoint of a run, of any grade, or a plain student."""
 
-from typing import Dict
+from typing import Any, Dict
 
 from mmengine.config import Config
 from mmengine.runner import Runner
@@ -11,10 +11,12 @@ from edudistill_mm.engine.checkpoint import (
     load_checkpoint_file,
     resolve_checkpoint,
 )
+from edudistill_mm.engine.checkpoint_form import check_form
 from edudistill_mm.errors import ConfigurationError
+from edudistill_mm.models.network import build_module
 
 from .config import check_data, curriculum_of, is_education, strip_teachers, without_hook
-from .export import plain_config, plain_student_state
+from .export import grade_student_config, plain_config, plain_student_state
 
 
 def test(cfg: Config, checkpoint: str) -> Dict[str, float]:
@@ -33,14 +35,16 @@ def test(cfg: Config, checkpoint: str) -> Dict[str, float]:
     if cfg.get('test_dataloader') is None or cfg.get('test_evaluator') is None:
         raise ConfigurationError('the config has no test_dataloader or no test_evaluator')
     path = resolve_checkpoint(checkpoint)
-    state = extract_state_dict(load_checkpoint_file(path))
+    loaded = load_checkpoint_file(path)
+    check_form(loaded, path, resume=False)
+    state = extract_state_dict(loaded, f'checkpoint "{checkpoint}"')
     check_data(cfg)
     if is_education(cfg):
         curriculum_of(cfg)
         if plain_student_state(state):
             cfg = strip_teachers(cfg)
         else:
-            plain = plain_config(cfg)
+            plain = _config_of_student(cfg, loaded.get('meta'))
             if not any(name.startswith('head.') or name.startswith('backbone.') for name in state):
                 raise ConfigurationError(
                     f'checkpoint "{checkpoint}" is neither of an EducationDistill run nor of its plain '
@@ -48,6 +52,7 @@ def test(cfg: Config, checkpoint: str) -> Dict[str, float]:
                 )
             cfg.model, cfg.test_evaluator = plain.model, plain.test_evaluator
             cfg.custom_hooks = without_hook(cfg, 'GradeSchedulerHook')
+            cfg.data_preprocessor = plain.get('data_preprocessor')
     # A runner for testing alone: nothing of training is built.
     for key in (
         'train_dataloader',
@@ -62,3 +67,19 @@ def test(cfg: Config, checkpoint: str) -> Dict[str, float]:
     cfg.resume, cfg.load_from = False, path
     with errors_name_keys(cfg._cfg_dict):
         return Runner.from_cfg(cfg).test()
+
+
+def _config_of_student(cfg: Config, meta: Any) -> Config:
+    """The config of a plain student: the complete one, unless its ``meta`` names another grade."""
+    name = meta.get('grade') if isinstance(meta, dict) else None
+    if name is None:
+        return plain_config(cfg)
+    algorithm = build_module(strip_teachers(cfg).model.to_dict(), 'model', 'mmpretrain')
+    for grade in algorithm.curriculum.grades:
+        if grade.name == name and list(grade.seen) == list(meta.get('seen_classes') or ()):
+            algorithm.set_grade(grade)
+            return grade_student_config(cfg, algorithm.student)
+    raise ConfigurationError(
+        f'the checkpoint is the student of grade "{name}", which the curriculum does not have with '
+        f'these classes; test it with the config of its run'
+    )

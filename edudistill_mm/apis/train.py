@@ -12,6 +12,12 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner, find_latest_checkpoint
 
 from edudistill_mm.build_errors import errors_name_keys
+from edudistill_mm.engine.checkpoint import (
+    extract_state_dict,
+    load_checkpoint_file,
+    mmengine_globals,
+    resolve_checkpoint,
+)
 from edudistill_mm.errors import ConfigurationError
 
 from .config import check_config, check_data, is_education
@@ -98,8 +104,16 @@ def train(
         )
     if resume is not None:
         cfg.resume, cfg.load_from = True, None if resume == 'auto' else resume
+    if not is_education(cfg) and cfg.model.get('teacher_ckpt'):
+        # MMRazor reads it by MMEngine, which lets a download run code.
+        cfg.model.teacher_ckpt = resolve_checkpoint(cfg.model.teacher_ckpt)
+        extract_state_dict(
+            load_checkpoint_file(cfg.model.teacher_ckpt),
+            f'model.teacher_ckpt: "{cfg.model.teacher_ckpt}"',
+        )
     with errors_name_keys(cfg._cfg_dict):
-        runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+        with mmengine_globals():
+            runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
         if is_education(cfg) and with_teacher_test and resume is None:
             _test_teachers(runner)
         # It builds data loaders, loop, optimizer and schedules.

@@ -3,18 +3,23 @@ them."""
 
 import contextlib
 import hashlib
+import http.client
 import os
 import pickle
 import re
+import stat
+import zipfile
+from collections.abc import Callable, Mapping
+from typing import BinaryIO
 from urllib.parse import urlparse
 
 import numpy as np
 import torch
 from mmengine.dist import barrier, is_main_process
 from mmengine.logging import HistoryBuffer
-from torch import Tensor
+from torch import Tensor, nn
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, reason_of
 
 # The hash that MM projects and torch put into the names of published files, as in
 # "resnet50-67b58a1b.pth".
@@ -37,18 +42,18 @@ def load_checkpoint_file(path: str) -> dict:
         dict: What was saved.
 
     Raises:
-        ConfigurationError: The file is missing, a directory, empty, truncated or not a checkpoint,
-            holds something other than a dict, or asks for code to be run.
+        ConfigurationError: The file is missing, a directory or a device, empty, truncated, damaged
+            (a single changed bit is found by the checksums of torch's archives, which torch itself
+            does not look at) or not a checkpoint, holds something other than a dict, or asks for
+            code to be run.
     """
     path = os.path.expanduser(path)
-    if os.path.isdir(path):
-        raise ConfigurationError(f'checkpoint "{path}" is a directory, but must be a file')
-    if not os.path.exists(path):
-        raise ConfigurationError(f'checkpoint "{path}" does not exist')
-    if os.path.getsize(path) == 0:
-        raise ConfigurationError(f'checkpoint "{path}" is an empty file')
+    check_file(path, 'checkpoint')
     try:
+        _check_archive(path)
         checkpoint = _read(path)
+    except ConfigurationError:
+        raise
     except pickle.UnpicklingError as error:
         refused = _REFUSED_GLOBAL.search(str(error))
         if refused is None:
@@ -71,6 +76,32 @@ def load_checkpoint_file(path: str) -> dict:
             f'checkpoint "{path}" holds a {type(checkpoint).__name__}, but must hold a dict'
         )
     return checkpoint
+
+
+def check_file(path: str, what: str) -> None:
+    """Refuse a path that cannot be read to its end.
+
+    Args:
+        path (str): What should be a file.
+        what (str): What it is for, the first words of the message.
+
+    Raises:
+        ConfigurationError: There is nothing, or a directory, a device, a pipe or an empty file.
+    """
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        broken = ': it is a symbolic link to nothing' if os.path.islink(path) else ''
+        raise ConfigurationError(f'{what} "{path}" does not exist{broken}') from None
+    except (OSError, ValueError) as error:
+        reason = (getattr(error, 'strerror', None) or str(error)).lower()
+        raise ConfigurationError(f'{what} "{path}" cannot be read: {reason}') from error
+    if stat.S_ISDIR(status.st_mode):
+        raise ConfigurationError(f'{what} "{path}" is a directory, but must be a file')
+    if not stat.S_ISREG(status.st_mode):
+        raise ConfigurationError(f'{what} "{path}" is a device or a pipe, but must be a file')
+    if status.st_size == 0:
+        raise ConfigurationError(f'{what} "{path}" is an empty file')
 
 
 def resolve_checkpoint(source: str) -> str:
@@ -130,12 +161,30 @@ def file_sha256(path: str) -> str:
     return digest.hexdigest()
 
 
-def extract_state_dict(checkpoint: dict) -> dict[str, Tensor]:
+def write_aside(path: str, write: Callable[[BinaryIO], object]) -> None:
+    """Write a file so that a kill at any moment leaves the whole new one or what was there before.
+
+    Args:
+        path (str): The file to write or to replace.
+        write (Callable): Gets a binary file, opened beside the final one, to write to.
+    """
+    part = f'{path}.part'
+    try:
+        with open(part, 'wb') as file:
+            write(file)
+        os.replace(part, path)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(part)
+
+
+def extract_state_dict(checkpoint: dict, source: str = 'the checkpoint') -> dict[str, Tensor]:
     """Take the weights out of a checkpoint.
 
     Args:
         checkpoint (dict): A checkpoint of MM projects (key ``'state_dict'``), of other code bases
             (key ``'model'``), or a bare state dict.
+        source (str): What to call it in the message. Defaults to 'the checkpoint'.
 
     Returns:
         dict[str, Tensor]: The tensors by name; the prefix ``module.`` of a DDP wrapper is
@@ -152,14 +201,72 @@ def extract_state_dict(checkpoint: dict) -> dict[str, Tensor]:
     tensors = {
         name.removeprefix('module.'): value
         for name, value in state_dict.items()
-        if isinstance(name, str) and isinstance(value, Tensor)
+        if isinstance(name, str) and _is_plain(value)
     }
     if not tensors:
         raise ConfigurationError(
-            'the checkpoint holds no weights: they are looked for under "state_dict", under "model" and at '
-            f'the top, where it has {sorted(map(str, checkpoint))}'
+            f'{source} holds no weights: they are looked for under "state_dict", under "model" and at '
+            f'the top, where it has {", ".join(sorted(map(str, checkpoint))[:10]) or "nothing"}'
         )
     return tensors
+
+
+def _is_plain(value: object) -> bool:
+    """Whether a value is a tensor that has all of its numbers in memory."""
+    return (
+        isinstance(value, Tensor)
+        and value.layout is torch.strided
+        and not (value.is_meta or value.is_quantized)
+    )
+
+
+def misfit(expected: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> str | None:
+    """Say in which way weights do not fit a network.
+
+    Args:
+        expected (Mapping[str, Tensor]): The network's own tensors, or some of them.
+        state (Mapping[str, Tensor]): The weights; more than those expected are no misfit.
+
+    Returns:
+        str | None: The first difference, a part of a sentence; None if there is none.
+    """
+    for name, tensor in expected.items():
+        if name in state and state[name].shape != tensor.shape:
+            found, wanted = tuple(state[name].shape), tuple(tensor.shape)
+            return f'"{name}" is {found}, the network wants {wanted}'
+        if name in state and state[name].is_floating_point() != tensor.is_floating_point():
+            found = str(state[name].dtype).removeprefix('torch.')
+            return f'"{name}" holds {found}, the network wants {str(tensor.dtype).removeprefix("torch.")}'
+    missing = [
+        name for name in expected if name not in state and not name.endswith('num_batches_tracked')
+    ]
+    if missing:
+        return (
+            f'it lacks {len(missing)} of {len(expected)} tensors of the architecture, the first is '
+            f'"{missing[0]}"'
+        )
+    return None
+
+
+def not_finite(state: Mapping[str, Tensor], network: nn.Module) -> str | None:
+    """Find weights that are no numbers.
+
+    Args:
+        state (Mapping[str, Tensor]): Weights for a network.
+        network (nn.Module): The network. Where its own buffer holds infinities (a mask), those of
+            the weights may do so as well.
+
+    Returns:
+        str | None: Name of the first tensor of the network with a value that is not finite.
+    """
+    parameters = dict(network.named_parameters())
+    for name, own in network.state_dict().items():
+        tensor = state.get(name)
+        if tensor is None or not tensor.is_floating_point() or torch.isfinite(tensor).all():
+            continue
+        if name in parameters or torch.isfinite(own).all():
+            return name
+    return None
 
 
 def mmengine_globals() -> contextlib.AbstractContextManager:
@@ -205,12 +312,42 @@ def _download(url: str, path: str, hash_prefix: str | None) -> None:
             )
         return
     os.makedirs(os.path.dirname(path), exist_ok=True)
+    part = f'{path}.part'
     try:
-        torch.hub.download_url_to_file(url, path, hash_prefix, progress=True)
-    except (OSError, RuntimeError, ValueError) as error:
+        torch.hub.download_url_to_file(url, part, hash_prefix, progress=True)
+        # A transfer that ends early is no error to torch, and the file would be taken for complete
+        # ever after.
+        load_checkpoint_file(part)
+        os.replace(part, path)
+    except ConfigurationError as error:
+        reason = str(error).replace(part, url)
+        raise ConfigurationError(f'what was downloaded is not kept: {reason}') from error
+    except (OSError, RuntimeError, ValueError, http.client.HTTPException) as error:
         raise ConfigurationError(
-            f'checkpoint "{url}" could not be downloaded: {error}; a local path works, too'
+            f'checkpoint "{url}" could not be downloaded: {reason_of(error)}; a local path works, too'
         ) from error
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(part)
+
+
+def _check_archive(path: str) -> None:
+    """Check the archive that ``torch.save`` makes, before torch unpacks it; files in torch's form
+    before 1.6 are none."""
+    with open(path, 'rb') as file:
+        if file.read(4) != b'PK\x03\x04':
+            return
+    with zipfile.ZipFile(path) as archive:
+        records = archive.infolist()
+        if any(record.compress_type != zipfile.ZIP_STORED for record in records):
+            raise ConfigurationError(
+                f'checkpoint "{path}" is a compressed archive, as TorchScript writes them and torch.save '
+                'never does; it may unpack to any size'
+            )
+        names = {record.filename for record in records}
+        total = sum(record.file_size for record in records)
+        if len(names) < len(records) or total > os.path.getsize(path) or archive.testzip():
+            raise ConfigurationError(_unreadable(path))
 
 
 def _read(path: str) -> object:

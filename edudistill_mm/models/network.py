@@ -16,8 +16,11 @@ from edudistill_mm.arguments import check_arguments
 from edudistill_mm.build_errors import build_error
 from edudistill_mm.compat import modernise
 from edudistill_mm.engine.checkpoint import (
+    check_file,
     extract_state_dict,
     load_checkpoint_file,
+    misfit,
+    not_finite,
     resolve_checkpoint,
 )
 from edudistill_mm.errors import ConfigurationError, did_you_mean, reason_of
@@ -82,8 +85,10 @@ def read_network_config(path: str, pretrained: bool, key: str) -> Config:
             found = ModelHub.get(path)
             cfg, weights = copy.deepcopy(found.config), found.weights
         else:
+            if path.endswith('.py'):
+                check_file(path, 'it')
             cfg = Config.fromfile(path)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         # MMEngine answers with assertions, ValueErrors or FileNotFoundErrors, depending on which
         # part is wrong.
         hint = '' if '::' in path or path.endswith('.py') else did_you_mean(path, list_models())
@@ -179,28 +184,27 @@ def load_weights(network: nn.Module, source: str, key: str) -> str:
     """
     try:
         path = resolve_checkpoint(source)
-        state = extract_state_dict(load_checkpoint_file(path))
+        state = extract_state_dict(load_checkpoint_file(path), f'checkpoint "{source}"')
     except ConfigurationError as error:
         raise ConfigurationError(f'{key}: {error}') from error
-    expected = network.state_dict()
-    wrong = [
-        f'"{name}" is {tuple(state[name].shape)}, the network wants {tuple(tensor.shape)}'
-        for name, tensor in expected.items()
-        if name in state and state[name].shape != tensor.shape
-    ]
-    if wrong:
+    where = f'{key}: the checkpoint "{source}" does not fit the architecture'
+    difference = misfit(network.state_dict(), state)
+    if difference is not None:
+        raise ConfigurationError(f'{where}: {difference}')
+    broken = not_finite(state, network)
+    if broken is not None:
         raise ConfigurationError(
-            f'{key}: the checkpoint "{source}" does not fit the architecture: {wrong[0]}'
+            f'{key}: the checkpoint "{source}" holds weights that are no numbers (NaN or infinite), '
+            f'the first in "{broken}"'
         )
-    missing = [
-        name for name in expected if name not in state and not name.endswith('num_batches_tracked')
-    ]
-    if missing:
+    found = network.load_state_dict(state, strict=False)
+    # Tensors of parts that the network does not have at all are harmless: auxiliary heads, averages.
+    parts = {name for name, _ in network.named_children()} - {'data_preprocessor'}
+    more = [name for name in found.unexpected_keys if name.split('.')[0] in parts]
+    if more:
         raise ConfigurationError(
-            f'{key}: the checkpoint "{source}" lacks {len(missing)} of {len(expected)} tensors of the '
-            f'architecture, the first is "{missing[0]}"'
+            f'{where}: it has {len(more)} tensors more, the first is "{more[0]}"'
         )
-    network.load_state_dict(state, strict=False)
     if hasattr(network, '_is_init'):
         network._is_init = True
     return path

@@ -63,7 +63,11 @@ def school_config(tmp_path):
             val_cfg=dict(),
             val_evaluator=[dict(type='Accuracy', topk=1), dict(type='GradeAccuracy')],
             optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.05, momentum=0.9)),
-            custom_hooks=[dict(type='GradeSchedulerHook'), dict(type='SafeCheckpointHook')],
+            custom_hooks=[
+                dict(type='GradeSchedulerHook'),
+                dict(type='SafeCheckpointHook'),
+                dict(type='StudentCheckpointHook'),
+            ],
             default_hooks=dict(
                 logger=dict(type='LoggerHook', interval=1),
                 checkpoint=dict(type='CheckpointHook', interval=1, save_best='accuracy/top1'),

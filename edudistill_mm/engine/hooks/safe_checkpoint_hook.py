@@ -6,11 +6,18 @@ import numpy as np
 import torch
 from mmengine.hooks import Hook
 from mmengine.logging import HistoryBuffer
-from mmengine.runner import Runner, find_latest_checkpoint
+from mmengine.model import is_model_wrapper
+from mmengine.runner import BaseLoop, Runner, find_latest_checkpoint
 
-from ...errors import ConfigurationError
-from ...registry import HOOKS, register
-from ..checkpoint import load_checkpoint_file, mmengine_globals, resolve_checkpoint
+from ...errors import ConfigurationError, reason_of
+from ...registry import HOOKS, MODELS, register
+from ..checkpoint import (
+    extract_state_dict,
+    load_checkpoint_file,
+    mmengine_globals,
+    resolve_checkpoint,
+)
+from ..checkpoint_form import check_form, check_optimizer, check_weights
 
 
 @register(HOOKS)
@@ -50,6 +57,7 @@ class SafeCheckpointHook(Hook):
         # every time for a config with several networks; the log and the dumped file have been
         # formatted already.
         object.__setattr__(runner.cfg, '_format_python_code', False)
+        self._check_pretrained(runner)
         if runner._has_loaded:
             return
         if runner._load_from is not None:
@@ -57,10 +65,79 @@ class SafeCheckpointHook(Hook):
         else:
             path = find_latest_checkpoint(runner.work_dir) if runner._resume else None
         if path is not None:
-            load_checkpoint_file(path)
+            check_form(load_checkpoint_file(path), path, runner._resume)
+            self._guard_loading(runner, path)
             # A training checkpoint that was written without this hook needs these when the runner
             # reads it.
             self._allowed.enter_context(mmengine_globals())
+
+    def before_train(self, runner: Runner) -> None:
+        """All files have been read: from here on MMEngine's checkpoints are as foreign as any."""
+        self._allowed.close()
+
+    def _check_pretrained(self, runner: Runner) -> None:
+        """Check the files from which parts of the model are about to be initialised."""
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        modules = list(model.modules())
+        # The classifier inside of a FragmentedStudent is in no module tree.
+        modules += [m.__dict__['student'] for m in modules if 'student' in m.__dict__]
+        for module in modules:
+            configs = getattr(module, 'init_cfg', None)
+            for cfg in configs if isinstance(configs, (list, tuple)) else [configs]:
+                source = cfg.get('checkpoint') if isinstance(cfg, dict) else None
+                if not isinstance(source, str) or cfg.get('type') != 'Pretrained':
+                    continue
+                if '://' in source and not source.startswith(('http://', 'https://')):
+                    continue  # a name that MMEngine knows, such as torchvision://resnet50
+                where = f'init_cfg of {type(module).__name__}'
+                try:
+                    cfg['checkpoint'] = resolve_checkpoint(source)
+                    checkpoint = load_checkpoint_file(cfg['checkpoint'])
+                    state = extract_state_dict(checkpoint, f'checkpoint "{source}"')
+                except ConfigurationError as error:
+                    raise ConfigurationError(f'{where}: {error}') from error
+                prefix = cfg.get('prefix')
+                if prefix and not any(name.startswith(prefix) for name in state):
+                    raise ConfigurationError(
+                        f'{where}: checkpoint "{source}" has no tensor that begins with "{prefix}"'
+                    )
+                self._allowed.enter_context(mmengine_globals())
+
+    @staticmethod
+    def _guard_loading(runner: Runner, path: str) -> None:
+        """Turn whatever goes wrong while the runner takes over a checkpoint into one sentence."""
+        load = runner.load_or_resume
+
+        def load_or_refuse() -> None:
+            try:
+                load()
+            except Exception as error:
+                if isinstance(error, ConfigurationError) and path in str(error):
+                    raise
+                # MMEngine, torch and other hooks take what they need for granted.
+                reason = ' '.join(str(error).split())[:300] or type(error).__name__
+                if isinstance(error, KeyError):
+                    reason = f'{reason_of(error)} is missing in it'
+                verb = 'resume from' if runner._resume else 'load'
+                raise ConfigurationError(f'cannot {verb} "{path}": {reason}') from error
+
+        runner.load_or_resume = load_or_refuse
+
+    @staticmethod
+    def _check_weights(runner: Runner, checkpoint: dict) -> None:
+        """Refuse weights that the runner would leave out in silence, or that are no numbers."""
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        path = str(runner._load_from or 'the last checkpoint')
+        prefix = None
+        if runner._resume or not isinstance(runner._train_loop, BaseLoop):
+            prefix = ''
+        if not runner._resume and isinstance(model, MODELS.get('EducationDistill')):
+            # Distillers are of no use to a test, and a new training may have others.
+            prefix = 'architecture.'
+        # Other trainings may start from a part of their weights, as MM projects do.
+        check_weights(checkpoint, path, model, prefix)
+        if runner._resume:
+            check_optimizer(checkpoint, path)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Make everything in ``checkpoint`` plain but the weights, which are tensors already."""
@@ -71,9 +148,10 @@ class SafeCheckpointHook(Hook):
         checkpoint.update(self._plain_dict(runner, rest, path=''))
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Turn the log history back into ``HistoryBuffer`` objects and drop what would be
-        executed."""
+        """Check the weights, turn the log history back into ``HistoryBuffer`` objects and drop
+        what would be executed."""
         self._allowed.close()
+        self._check_weights(runner, checkpoint)
         checkpoint.get('meta', {}).pop('config', None)
         scalars = checkpoint.get('message_hub', {}).get('log_scalars', {})
         for name, value in scalars.items():

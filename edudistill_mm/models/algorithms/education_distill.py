@@ -20,6 +20,8 @@ from edudistill_mm.curriculum import Curriculum, Grade
 from edudistill_mm.engine.checkpoint import (
     extract_state_dict,
     load_checkpoint_file,
+    misfit,
+    not_finite,
     resolve_checkpoint,
 )
 from edudistill_mm.errors import ConfigurationError, check_weight, did_you_mean, reason_of
@@ -712,7 +714,8 @@ class EducationDistill(BaseAlgorithm):
     def _load_pretrained(self, source: str) -> None:
         """Load the student, and what else fits, from a checkpoint of a pretraining stage."""
         try:
-            state = extract_state_dict(load_checkpoint_file(resolve_checkpoint(source)))
+            path = resolve_checkpoint(source)
+            state = extract_state_dict(load_checkpoint_file(path), f'checkpoint "{source}"')
         except ConfigurationError as error:
             raise ConfigurationError(f'model.init_cfg: {error}') from error
         for name in [name for name in state if name.startswith('distiller.')]:
@@ -720,19 +723,23 @@ class EducationDistill(BaseAlgorithm):
             for teacher in self.distillers:
                 state[f'distillers.{teacher}.{name[len("distiller.") :]}'] = state[name]
         mine = self.state_dict()
-        for name in self.student.student.state_dict():
-            name = f'architecture.{name}'
-            if name not in state or state[name].shape != mine[name].shape:
-                found = f'{tuple(state[name].shape)} there' if name in state else 'not there'
-                raise ConfigurationError(
-                    f'model.init_cfg: the checkpoint "{source}" does not fit the student: "{name}" is '
-                    f'{found}, the student wants {tuple(mine[name].shape)}'
-                )
+        names = [f'architecture.{name}' for name in self.student.student.state_dict()]
+        difference = misfit({name: mine[name] for name in names}, state)
+        if difference is not None:
+            raise ConfigurationError(
+                f'model.init_cfg: the checkpoint "{source}" does not fit the student: {difference}'
+            )
         fitting = {
             name: tensor
             for name, tensor in state.items()
             if name in mine and tensor.shape == mine[name].shape
         }
+        broken = not_finite(fitting, self)
+        if broken is not None:
+            raise ConfigurationError(
+                f'model.init_cfg: the checkpoint "{source}" holds weights that are no numbers (NaN or '
+                f'infinite), the first in "{broken}"'
+            )
         self.load_state_dict(fitting, strict=False)
 
     def _apply(

@@ -1,5 +1,11 @@
+from edudistill_mm.registry import MODELS, register
+
 from .fragmented_student import FragmentedStudent
+from .grade_student import GradeStudent
 from .teaching_reference import TeachingReference
 from .token_teaching_reference import TokenTeachingReference
 
-__all__ = ['FragmentedStudent', 'TeachingReference', 'TokenTeachingReference']
+# Not where it is defined: its file must not know of this package.
+register(MODELS)(GradeStudent)
+
+__all__ = ['FragmentedStudent', 'GradeStudent', 'TeachingReference', 'TokenTeachingReference']

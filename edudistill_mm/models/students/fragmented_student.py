@@ -10,7 +10,7 @@ from torch.utils.hooks import RemovableHandle
 
 from edudistill_mm.errors import ConfigurationError, check_weight
 from edudistill_mm.models.class_index import ClassIndex
-from edudistill_mm.models.network import build_module, build_network
+from edudistill_mm.models.network import build_module, build_network, dry_run
 from edudistill_mm.registry import MODELS, register
 
 from .feature_layout import feature_of
@@ -214,6 +214,43 @@ class FragmentedStudent(BaseModel):
         if self.exit_loss_weight:
             used.update(self.references[: self.depth - 1].parameters())
         return sum(parameter.numel() for parameter in used if parameter.requires_grad)
+
+    def unused_modules(self) -> List[str]:
+        """Names of the student's modules that the current depth never needs, the outermost of
+        each.
+
+        These are the modules that do not run, except for those inside of a module that has run to
+        its end: it may use their weights without running them, as torch's attention does.
+        """
+        if self.at_full_depth:
+            return []
+        started, completed = set(), {self.cuts[self.depth - 1]}
+        handles = []
+        for name, module in self.student.named_modules():
+            if name:
+                handles += [
+                    module.register_forward_pre_hook(lambda *_, name=name: started.add(name)),
+                    module.register_forward_hook(lambda *_, name=name: completed.add(name)),
+                ]
+        try:
+            dry_run(self, self, self.trace.image_shape)
+        finally:
+            for handle in handles:
+                handle.remove()
+
+        def above(name: str) -> List[str]:
+            parts = name.split('.')
+            return ['.'.join(parts[:count]) for count in range(len(parts) - 1, 0, -1)]
+
+        needed = started.union(*map(above, started))
+        unused: List[str] = []
+        for name, _ in self.student.named_modules():
+            parents = above(name)
+            runs = next((parent for parent in parents if parent in started), None)
+            if name and name not in needed and runs not in completed:
+                if not any(parent in unused for parent in parents):
+                    unused.append(name)
+        return unused
 
     def _check_partial_loss(self) -> None:
         head = getattr(self, 'head', None)

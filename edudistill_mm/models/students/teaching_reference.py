@@ -1,4 +1,4 @@
-from typing import Optional
+from typing import List, Optional
 
 import torch
 from mmengine.model import BaseModule
@@ -81,3 +81,24 @@ class TeachingReference(BaseModule):
             torch.Tensor: Flat features, [B, width * pool_size ** 2].
         """
         return self.pool(self.adapter(feature)).flatten(1)
+
+    def layers(self) -> List[dict]:
+        """list[dict]: Configs of torch's own layers that do in turn what :meth:`forward` does; those
+        of the adapter come first, under its names."""
+        layers = [
+            dict(type='torch.nn.AdaptiveAvgPool2d', output_size=self.pool.output_size),
+            dict(type='torch.nn.Flatten'),
+        ]
+        if isinstance(self.adapter, nn.Sequential):
+            convolution, norm = self.adapter
+            layers[:0] = [
+                dict(
+                    type='torch.nn.Conv2d',
+                    in_channels=convolution.in_channels,
+                    out_channels=convolution.out_channels,
+                    kernel_size=1,
+                    bias=False,
+                ),
+                dict(type='torch.nn.BatchNorm2d', num_features=norm.num_features),
+            ]
+        return layers

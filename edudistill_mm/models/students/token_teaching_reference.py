@@ -1,4 +1,4 @@
-from typing import Optional
+from typing import List, Optional
 
 import torch
 from mmengine.model import BaseModule
@@ -67,3 +67,18 @@ class TokenTeachingReference(BaseModule):
             torch.Tensor: Features, [B, width].
         """
         return self.adapter(feature).mean(1)
+
+    def layers(self) -> List[dict]:
+        """list[dict]: Configs of torch's own layers that do what the adapter does, under its names;
+        the mean over the tokens comes after them."""
+        if not isinstance(self.adapter, nn.Sequential):
+            return []
+        norm, linear = self.adapter
+        return [
+            dict(type='torch.nn.LayerNorm', normalized_shape=norm.normalized_shape[0]),
+            dict(
+                type='torch.nn.Linear',
+                in_features=linear.in_features,
+                out_features=linear.out_features,
+            ),
+        ]

@@ -1,0 +1,144 @@
+import functools
+import os
+import os.path as osp
+from typing import Any, Optional
+
+import torch
+from mmengine.fileio import exists, join_path
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import BaseLoop, Runner
+from torch import Tensor
+
+from edudistill_mm.engine.checkpoint import write_aside
+from edudistill_mm.errors import ConfigurationError
+from edudistill_mm.registry import HOOKS, MODELS, register
+
+FOLDER = 'students'
+
+
+@register(HOOKS)
+class StudentCheckpointHook(Hook):
+    """Leaves a plain MMPretrain student beside each checkpoint of an :class:`EducationDistill`
+    run, so that an interrupted run is usable at once.
+
+    With ``<work_dir>/<name>.pth``, whether it is an epoch's, an iteration's or the best one, come
+    ``<work_dir>/students/<name>.pth`` and its config ``<work_dir>/students/<name>.py`` for
+    ``mmpretrain.get_model`` and MMPretrain's tools, which do not need this package. They go when
+    the checkpoint goes, so ``max_keep_ckpts`` counts for them as well.
+
+    At the last grade it is the complete student. Before, it is the student as it is: the active
+    fragments under their teaching reference (:class:`GradeStudent`, whose definition stands in the
+    config), with scores over the data set's own numbering, zero for classes that are not taught
+    yet. ``meta`` holds ``dataset_meta``, ``epoch``, ``iter``, ``grade`` and ``seen_classes``, the
+    taught classes' numbers and names. With ``EMAHook`` its weights are the averaged ones, those in
+    the checkpoint's ``state_dict``.
+
+    The first student of each grade is read back and compared with the run's. Whatever prevents one
+    from being written is a warning: the run and its checkpoints do not depend on it. Other models
+    than :class:`EducationDistill` are left alone.
+    """
+
+    priority = 'LOWEST'
+
+    def __init__(self) -> None:
+        self._checkpoint: Optional[dict] = None
+        self._grade: Optional[str] = None
+        self._config: Any = None
+        self._text = ''
+
+    def before_run(self, runner: Runner) -> None:
+        """Follow each of the runner's checkpoints by a student."""
+        if not isinstance(runner._train_loop, BaseLoop) or hasattr(runner, '_leaves_students'):
+            return
+        if not isinstance(_algorithm(runner), MODELS.get('EducationDistill')):
+            return
+        save = runner.save_checkpoint
+
+        @functools.wraps(save)
+        def save_with_student(out_dir: str, filename: str, *args: Any, **kwargs: Any) -> None:
+            save(out_dir, filename, *args, **kwargs)
+            # Only the process that writes the checkpoint has it.
+            checkpoint, self._checkpoint = self._checkpoint, None
+            if checkpoint is not None:
+                self._leave_student(runner, checkpoint, filename)
+                self._tidy_up(runner, out_dir, kwargs.get('backend_args'))
+
+        # A hook learns what is saved, but not under which name.
+        runner.save_checkpoint = save_with_student
+        runner._leaves_students = True
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Keep what is about to be saved until it is saved."""
+        self._checkpoint = checkpoint
+
+    def _leave_student(self, runner: Runner, checkpoint: dict, filename: str) -> None:
+        # Here, because the tools' modules register the hooks.
+        from edudistill_mm.apis.export import (
+            config_text,
+            grade_student_config,
+            grade_student_state,
+        )
+
+        model = _algorithm(runner)
+        student = model.student
+        try:
+            if model.grade.name != self._grade:
+                self._grade, self._config = model.grade.name, None
+                config = grade_student_config(runner.cfg, student)
+                state = grade_student_state(checkpoint['state_dict'], config, student)
+                self._check(config, student, state, checkpoint['state_dict'])
+                self._text, self._config = config_text(config), config
+            if self._config is None:
+                return  # the grade's first checkpoint has said why
+            state = grade_student_state(checkpoint['state_dict'], self._config, student)
+            meta = checkpoint['meta']
+            kept = {key: meta[key] for key in ('dataset_meta', 'epoch', 'iter') if key in meta}
+            names = kept.get('dataset_meta', {}).get('classes')
+            kept['grade'] = model.grade.name
+            kept['seen_classes'] = {
+                label: names[label] if names and label < len(names) else str(label)
+                for label in model.grade.seen
+            }
+            stem = osp.join(runner.work_dir, FOLDER, osp.splitext(filename)[0])
+            os.makedirs(osp.dirname(stem), exist_ok=True)
+            # The config first: where the weights are, everything is.
+            write_aside(f'{stem}.py', lambda file: file.write(self._text.encode()))
+            write_aside(
+                f'{stem}.pth', lambda file: torch.save(dict(meta=kept, state_dict=state), file)
+            )
+        except (ConfigurationError, OSError) as error:
+            runner.logger.warning(f'No plain student beside the checkpoint {filename}: {error}')
+
+    @staticmethod
+    def _check(config: Any, student: Any, state: dict[str, Tensor], saved: dict) -> None:
+        """See that a model of the config loads the state and gives the student's scores."""
+        from edudistill_mm.apis.export import STUDENT, gives_same_scores, misfit_of_load
+        from edudistill_mm.models.network import build_network
+
+        with torch.random.fork_rng():
+            model = build_network(config.model.to_dict(), 'model.architecture')
+        difference = misfit_of_load(model, state)
+        if difference is not None:
+            raise ConfigurationError(difference)
+        own = {
+            name.removeprefix(STUDENT): tensor
+            for name, tensor in saved.items()
+            if name.startswith(STUDENT)
+        }
+        if not gives_same_scores(model, student, own):
+            raise ConfigurationError('it gives other class scores than the student of the run')
+
+    @staticmethod
+    def _tidy_up(runner: Runner, out_dir: str, backend_args: Optional[dict]) -> None:
+        """Remove the students of checkpoints that are gone."""
+        folder = osp.join(runner.work_dir, FOLDER)
+        for name in os.listdir(folder) if osp.isdir(folder) else ():
+            stem, kind = osp.splitext(name)
+            checkpoint = join_path(out_dir, f'{stem}.pth', backend_args=backend_args)
+            if kind in ('.pth', '.py') and not exists(checkpoint, backend_args=backend_args):
+                os.remove(osp.join(folder, name))
+
+
+def _algorithm(runner: Runner) -> Any:
+    return runner.model.module if is_model_wrapper(runner.model) else runner.model

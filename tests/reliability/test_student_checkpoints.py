@@ -1,0 +1,210 @@
+"""Runs that end early, in every grade: what they leave is at once a model of plain MMPretrain."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS, MODELS
+from runs import GRADES, school_config, train
+
+from edudistill_mm.apis.config import strip_teachers
+
+AREA = 'Students of unfinished runs'
+NEW_CLASSES = [[0, 1], [2, 3], [4, 5]]
+
+# Runs in a process that cannot import this package.
+USE = """
+import json, sys, warnings
+warnings.simplefilter('ignore')
+sys.modules['edudistill_mm'] = None
+import torch
+from mmengine.config import Config
+from mmpretrain import get_model
+images = torch.load(sys.argv[1])
+answers = {}
+for stem in sys.argv[2:]:
+    model = get_model(f'{stem}.py', f'{stem}.pth')
+    data = model.data_preprocessor(dict(inputs=list(images)))
+    predictions = model(**data, mode='predict')
+    answers[stem] = dict(
+        scores=[sample.pred_score.tolist() for sample in predictions],
+        parameters=sum(p.numel() for p in model.parameters()),
+        classes=model._dataset_meta['classes'])
+print(json.dumps(answers))
+"""
+
+
+class Killed(Exception):
+    pass
+
+
+@HOOKS.register_module(force=True)
+class StopHook(Hook):
+    """Ends a run before an epoch, without any of what follows a training."""
+
+    def __init__(self, epoch):
+        self.epoch = epoch
+
+    def before_train_epoch(self, runner):
+        if runner.epoch == self.epoch:
+            raise Killed
+
+
+def use_without_this_package(folder, stems):
+    """What plain MMPretrain answers to images: a dict for each of the students."""
+    images = torch.randint(
+        0, 256, (5, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(1)
+    )
+    torch.save(images, folder / 'images.pt')
+    done = subprocess.run(
+        [sys.executable, '-c', USE, str(folder / 'images.pt'), *map(str, stems)],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return images, json.loads(done.stdout.splitlines()[-1])
+
+
+def answers_of_run(config, checkpoint, images):
+    """Scores of the run's own student, as the checkpoint has it, and its parameters in use."""
+    saved = torch.load(checkpoint)
+    algorithm = MODELS.build(strip_teachers(config).model.to_dict())
+    algorithm.load_state_dict(saved['state_dict'], strict=False)
+    grade = saved['meta']['education']['grade']
+    algorithm.set_grade(next(g for g in algorithm.curriculum.grades if g.name == grade))
+    algorithm.eval()
+    data = algorithm.data_preprocessor(dict(inputs=list(images)))
+    with torch.no_grad():
+        predictions = algorithm.student(**data, mode='predict')
+    scores = [sample.pred_score.tolist() for sample in predictions]
+    return scores, algorithm.student.parameters_in_training()
+
+
+def stems_in(work_dir):
+    return sorted((work_dir / 'students' / path.stem) for path in work_dir.glob('students/*.pth'))
+
+
+def test_a_stopped_run_leaves_its_student_to_plain_mmpretrain(tmp_path, report):
+    ema = dict(type='EMAHook', momentum=0.1)
+    # At a promotion, within a grade, in the last grade.
+    ends = [(2, []), (3, [ema]), (6, [ema])]
+    stems, configs = [], {}
+    for epoch, hooks in ends:
+        folder = tmp_path / f'until_{epoch}'
+        folder.mkdir()
+        config = school_config(folder)
+        config.experiment_name = f'{tmp_path.name}_{epoch}'
+        config.custom_hooks += [*hooks, dict(type='StopHook', epoch=epoch)]
+        with pytest.raises(Killed):
+            train(config)
+        checkpoints = {path.stem for path in (folder / 'run').glob('*.pth')}
+        assert {stem.name for stem in stems_in(folder / 'run')} == checkpoints
+        assert {path.stem for path in (folder / 'run' / 'students').glob('*.py')} == checkpoints
+        stems += stems_in(folder / 'run')
+        configs.update({stem: config for stem in stems_in(folder / 'run')})
+    images, answers = use_without_this_package(tmp_path, stems)
+    grades = set()
+    for stem in stems:
+        meta = torch.load(f'{stem}.pth')['meta']
+        seen = sum(NEW_CLASSES[: 1 + [g['name'] for g in GRADES].index(meta['grade'])], [])
+        grades.add(meta['grade'])
+        assert meta['seen_classes'] == {label: f'class {label}' for label in seen}
+        answer = answers[str(stem)]
+        scores, parameters = answers_of_run(
+            configs[stem], stem.parents[1] / f'{stem.name}.pth', images
+        )
+        assert answer['scores'] == scores
+        assert answer['parameters'] == parameters
+        assert len(answer['classes']) == 6
+        for row in answer['scores']:
+            assert [score > 0 for score in row] == [label in seen for label in range(6)]
+            assert sum(row) == pytest.approx(1)
+    assert grades == {'low', 'mid', 'high'}
+    report(
+        AREA,
+        'a run ends early',
+        'stopped at a promotion, and with averaged weights (EMA) within a grade and in the last '
+        'grade; each student loaded by `mmpretrain.get_model` in a process that cannot import this '
+        'package',
+        f'{len(ends)} runs, {len(stems)} students',
+        'the scores are those of the checkpoint bit for bit; classes not taught yet score zero',
+    )
+
+
+def test_students_come_and_go_with_their_checkpoints(tmp_path, report):
+    config = school_config(tmp_path)
+    config.default_hooks.checkpoint.max_keep_ckpts = 2
+    config.custom_hooks += [dict(type='StopHook', epoch=5)]
+    with pytest.raises(Killed):
+        train(config)
+    names = {path.name for path in (tmp_path / 'run' / 'students').iterdir()}
+    kept = {path.stem for path in (tmp_path / 'run').glob('*.pth')}
+    assert len(kept) == 3
+    assert names == {f'{stem}.{kind}' for stem in kept for kind in ('py', 'pth')}
+    sizes = [
+        (tmp_path / 'run' / folder / 'epoch_4.pth').stat().st_size for folder in ('', 'students')
+    ]
+    assert sizes[1] < sizes[0] / 2
+    report(
+        AREA,
+        'students fill the disk',
+        '`max_keep_ckpts=2` and `save_best`, five epochs',
+        1,
+        'a student is there for each checkpoint that is there, and for no other',
+    )
+
+
+def test_a_kill_at_any_moment_leaves_no_broken_student(tmp_path, report, full):
+    times = 12 if full else 1
+    script = tmp_path / 'run.py'
+    script.write_text(
+        'import sys; sys.path[:0] = sys.argv[2:]\n'
+        'import torch; torch.set_num_threads(1)\n'
+        'from mmengine.config import Config; from runs import train\n'
+        'import toy_images\n'
+        'config = Config.fromfile(sys.argv[1]); print("READY", flush=True)\n'
+        'train(config)\n'
+    )
+    config = school_config(tmp_path)
+    config.model.curriculum.grades = [
+        dict({key: grade[key] for key in grade if key != 'epochs'}, iters=20) for grade in GRADES
+    ]
+    config.train_cfg = dict(by_epoch=False, max_iters=60, val_interval=100)
+    config.default_hooks.checkpoint = dict(
+        type='CheckpointHook', by_epoch=False, interval=1, max_keep_ckpts=2
+    )
+    students = []
+    for number in range(times):
+        config.work_dir = str(tmp_path / f'run_{number}')
+        config.dump(str(tmp_path / 'config.py'))
+        process = subprocess.Popen(
+            [sys.executable, str(script), str(tmp_path / 'config.py'), *sys.path],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        folder = Path(config.work_dir) / 'students'
+        deadline = time.time() + 60
+        wanted = 2 + number * 50 // times  # in all grades
+        while not any(int(p.stem.split('_')[1]) >= wanted for p in folder.glob('iter_*.pth')):
+            assert process.poll() is None and time.time() < deadline
+            time.sleep(0.0007 * (number % 7))
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        assert stems_in(Path(config.work_dir))
+        students += stems_in(Path(config.work_dir))
+    _, answers = use_without_this_package(tmp_path, students)
+    assert len(answers) == len(students)
+    report(
+        AREA,
+        'killed while it writes',
+        'SIGKILL at a random moment of a run that saves after each iteration',
+        f'{times} runs, {len(students)} students',
+        'each student that is there loads in plain MMPretrain',
+    )
