@@ -102,14 +102,19 @@ class Continuation:
     def put_back_gradients(self, runner: Runner) -> None:
         """Go on with the accumulation that was under way."""
         gradients: Dict[str, torch.Tensor] = (self._pending or {}).get('gradients', {})
-        if gradients:
-            runner.logger.info(
-                f'Gradients of an accumulation under way were in the checkpoint, for '
-                f'{len(gradients)} parameters; none is lost'
-            )
+        if not gradients:
+            return
         parameters = _parameters(runner)
+        if is_model_wrapper(runner.model):
+            # DDP reduces what it has seen used since the last step, even if the next batch does
+            # not use it, as the reference of the grade before a promotion.
+            sum(parameters[name].sum() * 0 for name in gradients).backward()
         for name, gradient in gradients.items():
             parameters[name].grad = gradient.to(parameters[name], copy=True)
+        runner.logger.info(
+            f'The checkpoint was written in an accumulation of gradients: it held those of '
+            f'{len(gradients)} parameters, and none is lost'
+        )
 
     def start_workers(self, runner: Runner, validated: bool) -> None:
         """Start the persistent workers that the uninterrupted run had.

@@ -9,18 +9,26 @@ import os
 import random
 import resource
 import signal
+import socket
+import sys
+import traceback
 import zlib
 from pathlib import Path
 
+import mmengine.config.config
 import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS, TRANSFORMS
+from mmrazor.utils import register_all_modules
 from networks import build, kd_distiller, resnet
 from toy_images import DATASETS, ToyImages
 
 from edudistill_mm.apis.cli import train
+
+# Once, not in each child.
+register_all_modules(init_default_scope=False)
 
 COUNTS = (6, 5, 4, 5, 3, 4)
 EPOCHS = (2, 1, 2)  # 3, 3, 5, 7 and 7 batches of 4 images
@@ -111,7 +119,7 @@ def write_config(
         loop = dict(by_epoch=False, max_iters=sum(ITERATIONS), val_interval=3)
     hooks = [dict(type='GradeSchedulerHook'), dict(type='Witness')]
     if ema is not None:
-        hooks.append(dict(dict(type='EMAHook', momentum=0.2), **ema))
+        hooks.append(ema)
     config = Config(
         dict(
             default_scope='mmpretrain',
@@ -237,39 +245,66 @@ def at_call(name, times=1, after=False):
 
 
 # ---- processes
-def run(config, work_dir, *options, moment=None):
-    """Train in a forked process by the command line of ``tools/train.py``.
+def run(config, work_dir, *options, moment=None, processes=1):
+    """Train in forked processes by the command line of ``tools/train.py``.
+
+    Args:
+        config (Path): The config file.
+        work_dir (Path): The work dir.
+        options (str): Further arguments.
+        moment (Callable, optional): Arms the death of each process.
+        processes (int): How many processes train together.
 
     Returns:
-        tuple[int, str]: The exit status (minus the signal that ended it) and what was printed.
+        tuple[int, str]: The exit status of the first process (minus the signal that ended it) and
+        what it printed.
     """
     Path(work_dir).mkdir(parents=True, exist_ok=True)
     output = Path(work_dir).parent / f'{Path(work_dir).name}.txt'
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            with open(output, 'a') as file:
-                os.dup2(file.fileno(), 1)
-                os.dup2(file.fileno(), 2)
-            if moment is not None:
-                moment()
-            argv = [str(config), '--work-dir', str(work_dir), '--no-teacher-test', *options]
-            train(argv)
-            status = 0
-        except SystemExit as end:
-            status = end.code or 0
-        except BaseException:
-            import traceback
-
-            traceback.print_exc()
-        finally:
-            # Not into pytest's own clean-up.
-            os._exit(status)
-    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    argv = [str(config), '--work-dir', str(work_dir), '--no-teacher-test', *options]
+    if processes > 1:
+        argv += ['--launcher', 'pytorch']
+        with socket.socket() as free:
+            free.bind(('127.0.0.1', 0))
+            port = free.getsockname()[1]
+    children = []
+    for rank in range(processes):
+        children.append(os.fork())
+        if children[-1] == 0:
+            if processes > 1:
+                os.environ.update(
+                    RANK=str(rank),
+                    LOCAL_RANK=str(rank),
+                    WORLD_SIZE=str(processes),
+                    MASTER_ADDR='127.0.0.1',
+                    MASTER_PORT=str(port),
+                )
+            _train(argv, output if rank == 0 else os.devnull, moment)
+    statuses = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
     text = output.read_text()
     output.unlink()
-    return status, text
+    return statuses[0], text
+
+
+def _train(argv, output, moment):
+    """What a child does until its end."""
+    status = 1
+    try:
+        # pytest has replaced both.
+        sys.stdout = sys.stderr = open(output, 'a', buffering=1)
+        # Prettily formatted configs take more time than the training.
+        mmengine.config.config.FormatCode = lambda text, **_: (text, True)
+        if moment is not None:
+            moment()
+        train(argv)
+        status = 0
+    except SystemExit as end:
+        status = end.code or 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        # Not into pytest's own clean-up.
+        os._exit(status)
 
 
 def last_checkpoint(work_dir):
