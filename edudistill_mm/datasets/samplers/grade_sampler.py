@@ -1,7 +1,7 @@
 """The order in which a curriculum hands out the training data."""
 
+import itertools
 import math
-from itertools import islice
 from typing import Iterator, List, Mapping, Optional, Sequence, Sized
 
 import torch
@@ -12,6 +12,8 @@ from torch.utils.data import Sampler
 from ...curriculum import Curriculum, Grade
 from ...errors import ConfigurationError, reason_of
 from ...registry import DATA_SAMPLERS, register
+from ..seeded_fetch import SeededFetch
+from .seeded_index import SeededIndex
 
 
 @register(DATA_SAMPLERS)
@@ -49,7 +51,9 @@ class GradeSampler(Sampler):
         self.seed = sync_random_seed() if seed is None else seed
         self.round_up = round_up
         self.epoch = 0
+        self._skipped = 0
         self._curriculum: Optional[Curriculum] = None
+        dataset.__getitems__ = SeededFetch(dataset)
 
     def attach(
         self, curriculum: Curriculum, teacher_classes: Mapping[str, Sequence[int]], batch_size: int
@@ -102,13 +106,14 @@ class GradeSampler(Sampler):
     def __iter__(self) -> Iterator[int]:
         """Iterate over this rank's indices: those of the current epoch, or of the whole run
         without end."""
+        skipped, self._skipped = self._skipped, 0
         if self._by_iter:
-            return self._run()
+            return self._run(skipped)
         order = self._next_pass(self._grade, self._generator(self.epoch))
         if self.round_up:
             total = math.ceil(len(order) / self.world_size) * self.world_size
             order = (order * math.ceil(total / len(order)))[:total]
-        return iter(order[self.rank :: self.world_size])
+        return self._seeded(order[self.rank :: self.world_size][skipped:], self.epoch)
 
     def __len__(self) -> int:
         """Number of samples of this rank: in the current epoch, or in a whole run that counts
@@ -141,6 +146,15 @@ class GradeSampler(Sampler):
         """
         self.epoch = epoch
 
+    def skip(self, samples: int) -> None:
+        """Let the next iteration begin later, where a resumed run goes on, at no cost.
+
+        Args:
+            samples (int): Number of samples of this rank to leave out, of the epoch or of the
+                whole run.
+        """
+        self._skipped = samples
+
     @property
     def _by_iter(self) -> bool:
         return self._curriculum is not None and not self._curriculum.by_epoch
@@ -165,16 +179,28 @@ class GradeSampler(Sampler):
             order = order[torch.argsort(self._turns[grade.index][order], stable=True)]
         return order.tolist()
 
-    def _run(self) -> Iterator[int]:
+    def _seeded(self, indices: Sequence[int], *place: int) -> Iterator[int]:
+        stream = '/'.join(map(str, (self.seed, *place)))
+        return (SeededIndex(index, stream) for index in indices)
+
+    def _run(self, skipped: int) -> Iterator[int]:
+        """The indices of a run that counts iterations, from the ``skipped``-th on."""
         last = self._curriculum.grades[-1]
         for grade in self._curriculum.grades:
-            stop = None if grade is last else self.num_samples(grade) * self.world_size
-            yield from islice(self._passes(grade), self.rank, stop, self.world_size)
-
-    def _passes(self, grade: Grade) -> Iterator[int]:
-        generator = self._generator(grade.index)
-        while True:
-            yield from self._next_pass(grade, generator)
+            # In samples of all ranks together, from the beginning of the grade.
+            stop = math.inf if grade is last else self.num_samples(grade) * self.world_size
+            start, position = min(skipped * self.world_size, stop), 0
+            skipped -= start // self.world_size
+            generator = self._generator(grade.index)
+            for number in itertools.count():
+                if position >= stop:
+                    break
+                order = self._next_pass(grade, generator)
+                first = max(start - position, 0)
+                first += (self.rank - position - first) % self.world_size
+                mine = order[first : min(len(order), stop - position) : self.world_size]
+                yield from self._seeded(mine, grade.index, number)
+                position += len(order)
 
 
 def labels_of(dataset: Sized) -> Tensor:

@@ -1,12 +1,12 @@
 import copy
+import itertools
 import math
-import os
 import os.path as osp
 from typing import Any, Dict, List, Optional, Sequence
 
 import torch
 from mmengine.dist import barrier, is_main_process, master_only
-from mmengine.hooks import Hook
+from mmengine.hooks import EMAHook, Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import BaseLoop, EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 from mmengine.runner.loops import _InfiniteDataloaderIterator
@@ -17,11 +17,15 @@ from edudistill_mm.engine.checkpoint import (
     extract_state_dict,
     file_sha256,
     load_checkpoint_file,
+    write_aside,
 )
+from edudistill_mm.engine.continuation import Continuation, optim_wrappers
 from edudistill_mm.engine.schedule import epochs_to_iters
+from edudistill_mm.engine.student_record import describe_student, student_difference
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.evaluation import GradeAccuracy
 from edudistill_mm.models.class_index import ClassIndex
+from edudistill_mm.random_state import random_state_preserved
 from edudistill_mm.registry import HOOKS, MODELS, register
 
 
@@ -34,9 +38,13 @@ class GradeSchedulerHook(Hook):
     says so, empties the optimizer's state; the :class:`GradeSampler` finds the grade on its own by
     the same function. Before training the hook hands the curriculum to the sampler and to
     :class:`GradeAccuracy`, sets the train loop's true number of iterations, and rebuilds the
-    schedules that MMEngine has converted to iterations as if all epochs were equally long. It
-    writes curriculum, teachers and results into the checkpoint's ``meta['education']``, and
-    refuses to resume under another curriculum or other teachers.
+    schedules that MMEngine has converted to iterations as if all epochs were equally long.
+
+    It writes curriculum, student, teachers, results and the run's :class:`Continuation` into the
+    checkpoint's ``meta['education']``, and refuses to resume with another curriculum, student or
+    faculty. A run that is resumed with the same configuration, number of processes and number of
+    workers goes on bit for bit as if it had never stopped. Gradients that are being accumulated
+    at a promotion are kept, whatever becomes of the optimizer's state.
 
     Attributes:
         history (dict[str, dict[str, float]]): The last validation of each grade.
@@ -49,6 +57,8 @@ class GradeSchedulerHook(Hook):
         self._validated = 0
         self._graduate_sha256: Optional[str] = None
         self._behind = False
+        self._lengths: List[int] = []
+        self._continuation = Continuation()
 
     # ---- set-up
     @staticmethod
@@ -89,17 +99,10 @@ class GradeSchedulerHook(Hook):
                 f'introduces classes grade by grade, but got "{given}"'
             )
         if by_epoch:
-            lengths = self._epoch_lengths(curriculum, loader, sampler)
+            lengths = self._lengths = self._epoch_lengths(curriculum, loader, sampler)
             loop._max_iters = sum(lengths)
             if len(set(lengths)) > 1:
                 self._rebuild_schedules(runner, lengths)
-        elif sampler is not None:
-            # The loop has begun to draw from the whole data set when it was built. A new iterator
-            # takes a random number, which must not change the weights that are initialised after
-            # this.
-            state = torch.get_rng_state()
-            loop.dataloader_iterator = _InfiniteDataloaderIterator(loader)
-            torch.set_rng_state(state)
 
     @staticmethod
     def _sampler(loader: Any) -> Optional[GradeSampler]:
@@ -151,8 +154,32 @@ class GradeSchedulerHook(Hook):
         promoted like the uninterrupted run, with all that the promotion does to the optimizer.
         """
         model = self._algorithm(runner)
-        if model.curriculum.grade_at(self._progress(runner, model)).index == model.grade.index:
+        progress = self._progress(runner, model)
+        if progress >= model.curriculum.length:
+            unit = 'epochs' if model.curriculum.by_epoch else 'iterations'
+            runner.logger.info(
+                f'This run is finished: the checkpoint is that of the last of its {progress} {unit}.'
+            )
+        elif model.curriculum.grade_at(progress).index == model.grade.index:
             self._enter(runner, model, model.grade)
+        self._continuation.put_back_gradients(runner)
+        sampler = self._sampler(runner.train_dataloader)
+        if not model.curriculum.by_epoch and sampler is not None:
+            self._begin_data(runner.train_loop, sampler)
+
+    @staticmethod
+    def _begin_data(loop: IterBasedTrainLoop, sampler: GradeSampler) -> None:
+        """Draw the data by the curriculum, from where the run goes on.
+
+        The loop has begun to draw from the whole data set when it was built; and when it is
+        resumed it takes as many batches as it had, to pass over them, which need not be loaded.
+        """
+        loader = loop.dataloader
+        sampler.skip(loop.iter * loader.batch_sampler.batch_size)
+        # A new iterator takes a random number, which must not change the training of a new run.
+        with random_state_preserved():
+            iterator = _InfiniteDataloaderIterator(loader)
+        loop.dataloader_iterator = itertools.chain(itertools.repeat(None, loop.iter), iterator)
 
     def _catch_up_validation(self, runner: Runner, model: Any) -> None:
         """Validate a resumed run whose checkpoint was written before the validation that was due
@@ -176,19 +203,54 @@ class GradeSchedulerHook(Hook):
         """Promote, if an epoch of a new grade begins."""
         model = self._algorithm(runner)
         if model.curriculum.by_epoch:
-            self._catch_up_validation(runner, model)
             sampler = self._sampler(runner.train_dataloader)
             if sampler is not None:
                 sampler.set_epoch(runner.epoch)
+            if self._continuation.pending:
+                self._go_on(runner, sampler)
+            self._catch_up_validation(runner, model)
             self._promote(runner, model)
+
+    def _go_on(self, runner: Runner, sampler: Optional[GradeSampler]) -> None:
+        """Enter the epoch at whose beginning, or in which, a run is resumed."""
+        self._continuation.start_workers(runner, self._validated > 0)
+        batches = runner.iter - sum(self._lengths[: runner.epoch])
+        if batches == 0:
+            self._continuation.put_back_random_state()
+        elif sampler is not None:
+            # The uninterrupted run had begun to load the epoch before the random state was read:
+            # it is put back when this run has done so as well.
+            sampler.skip(batches * runner.train_dataloader.batch_sampler.batch_size)
+        else:
+            runner.logger.warning(
+                f'The checkpoint was written after {batches} batches of epoch {runner.epoch + 1}, '
+                'which begins anew, because train_dataloader.sampler is no GradeSampler'
+            )
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Promote, if the first iteration of a new grade begins."""
         model = self._algorithm(runner)
         if not model.curriculum.by_epoch:
+            if self._continuation.pending:
+                self._continuation.start_workers(runner, self._validated > 0)
+                self._continuation.put_back_random_state()
             self._catch_up_validation(runner, model)
             self._promote(runner, model)
+        self._continuation.put_back_random_state()
         runner.message_hub.update_scalar('train/grade', model.grade.index + 1)
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
+    ) -> None:
+        """Gather what a checkpoint after this iteration would hold of all processes."""
+        if self._continuation.saves_after_iteration(runner):
+            self._continuation.gather(runner)
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Gather what a checkpoint after this epoch would hold of all processes."""
+        # Where a run was resumed right at the end of an epoch.
+        self._continuation.put_back_random_state()
+        self._continuation.gather(runner)
 
     @staticmethod
     def _progress(runner: Runner, model: Any) -> int:
@@ -199,17 +261,16 @@ class GradeSchedulerHook(Hook):
         if grade.index == model.grade.index:
             return
         if grade.optimizer == 'reset':
-            for wrapper in (
-                runner.optim_wrapper.values()
-                if hasattr(runner.optim_wrapper, 'optim_wrappers')
-                else [runner.optim_wrapper]
-            ):
+            for wrapper in optim_wrappers(runner):
                 wrapper.optimizer.state.clear()
         self._graduate(runner, model)
         self._enter(runner, model, grade)
 
     def _enter(self, runner: Runner, model: Any, grade: Grade) -> None:
         model.set_grade(grade)
+        for hook in runner.hooks:
+            if isinstance(hook, EMAHook):
+                hook.ema_model.module.set_grade(grade)
         self._announce(runner, model, grade)
 
     @staticmethod
@@ -225,8 +286,8 @@ class GradeSchedulerHook(Hook):
             return
         path = self._file_of(runner, model.grade)
         if is_main_process():
-            torch.save(dict(state_dict=model.student.state_dict()), f'{path}.part')
-            os.replace(f'{path}.part', path)
+            state = dict(state_dict=model.student.state_dict())
+            write_aside(path, lambda file: torch.save(state, file))
         barrier()
         self._enrol(model, model.grade, path)
 
@@ -304,6 +365,7 @@ class GradeSchedulerHook(Hook):
             for key, value in (metrics or {}).items()
             if isinstance(value, (int, float))
         }
+        self._continuation.gather(runner)
 
     def after_train(self, runner: Runner) -> None:
         """Log the table of accuracies per grade and class group."""
@@ -354,27 +416,31 @@ class GradeSchedulerHook(Hook):
 
     # ---- checkpoints
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Add curriculum, teachers, grade and results to the checkpoint's meta."""
+        """Add curriculum, student, teachers, grade, results and continuation to the checkpoint's
+        meta."""
         model = self._algorithm(runner)
         metrics = self._metrics(getattr(runner, '_val_loop', None))
         checkpoint['meta']['education'] = dict(
             grade=model.grade.name,
             seen=list(model.grade.seen),
             curriculum=model.curriculum.to_dict(),
+            student=describe_student(model.student),
             teachers=model.faculty.describe(),
             previous_grade=self._graduate_sha256,
             history=copy.deepcopy(self.history),
             validated=self._validated,
             accuracy=[metric.state_dict() for metric in metrics],
+            sampler_seed=getattr(self._sampler(runner.train_dataloader), 'seed', None),
+            continuation=self._continuation.state_dict(runner, 'optimizer' in checkpoint),
         )
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Take over the checkpoint's grade; when resuming, first refuse another curriculum or
-        faculty."""
+        """Take over the checkpoint's grade; when resuming, first refuse another curriculum,
+        student or faculty."""
         model = self._algorithm(runner)
         education = checkpoint.get('meta', {}).get('education')
         if runner._resume:
-            self._check_same_school(runner, model, education)
+            self._check_same_school(runner, model, checkpoint)
             self.history = copy.deepcopy(education['history'])
             self._validated = education['validated']
             self._behind = True
@@ -385,6 +451,10 @@ class GradeSchedulerHook(Hook):
                 self._metrics(getattr(runner, '_val_loop', None)), education['accuracy']
             ):
                 metric.load_state_dict(state)
+            self._continuation.load_state_dict(runner, education['continuation'])
+            sampler = self._sampler(runner.train_dataloader)
+            if sampler is not None and education['sampler_seed'] is not None:
+                sampler.seed = education['sampler_seed']
         elif isinstance(runner._train_loop, BaseLoop) or education is None:
             # A new training takes over the weights only; a plain student is complete.
             if education is None and not isinstance(runner._train_loop, BaseLoop):
@@ -405,13 +475,17 @@ class GradeSchedulerHook(Hook):
         )
 
     @staticmethod
-    def _check_same_school(runner: Runner, model: Any, education: Optional[dict]) -> None:
+    def _check_same_school(runner: Runner, model: Any, checkpoint: dict) -> None:
+        education = checkpoint.get('meta', {}).get('education')
         where = f'cannot resume from "{runner._load_from or "the last checkpoint"}"'
         if education is None:
             raise ConfigurationError(f'{where}: it is not a checkpoint of an EducationDistill run')
         difference = model.curriculum.difference(education['curriculum'])
         if difference is not None:
             raise ConfigurationError(f'{where}: it belongs to another curriculum: {difference}')
+        difference = student_difference(model, checkpoint['state_dict'], education['student'])
+        if difference is not None:
+            raise ConfigurationError(f'{where}: it belongs to another student: {difference}')
         saved = {teacher['name']: teacher for teacher in education['teachers']}
         given = {teacher['name']: teacher for teacher in model.faculty.describe()}
         if list(saved) != list(given):

@@ -1,29 +1,33 @@
 import contextlib
+import os.path as osp
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Optional
 
 import numpy as np
 import torch
-from mmengine.hooks import Hook
+from mmengine.fileio import LocalBackend, get_file_backend
+from mmengine.hooks import CheckpointHook, Hook
 from mmengine.logging import HistoryBuffer
 from mmengine.model import is_model_wrapper
-from mmengine.runner import BaseLoop, Runner, find_latest_checkpoint
+from mmengine.runner import BaseLoop, Runner
 
 from ...errors import ConfigurationError, reason_of
 from ...registry import HOOKS, MODELS, register
 from ..checkpoint import (
     extract_state_dict,
+    find_checkpoint_to_resume,
     load_checkpoint_file,
     mmengine_globals,
     resolve_checkpoint,
 )
 from ..checkpoint_form import check_form, check_optimizer, check_weights
+from ..safe_local_backend import SafeLocalBackend  # noqa: F401  registers "safe_local"
 
 
 @register(HOOKS)
 class SafeCheckpointHook(Hook):
-    """Write checkpoints of tensors and plain Python values, and check a checkpoint before it is
-    loaded.
+    """Write checkpoints of tensors and plain Python values, never half of one, and check a
+    checkpoint before it is loaded.
 
     MMEngine's training checkpoints hold pickled ``HistoryBuffer`` objects and numpy numbers, which
     ``torch.load(weights_only=True)``, the default since torch 2.6, refuses. With this hook the log
@@ -35,6 +39,12 @@ class SafeCheckpointHook(Hook):
     :func:`~edudistill_mm.engine.checkpoint.load_checkpoint_file` before training begins, and a URL
     is downloaded first, because MMEngine lets downloaded files run code. ``meta['config']`` of a
     file is dropped, because ``Runner.resume`` executes it.
+
+    ``CheckpointHook`` writes by :class:`SafeLocalBackend`, unless its config names a backend or a
+    remote folder: a run that is killed at any moment leaves a whole checkpoint. Where the
+    ``Runner`` is to resume from the last one, the hook looks for it by
+    :func:`~edudistill_mm.engine.checkpoint.find_checkpoint_to_resume`; if there is none, the run
+    begins anew.
 
     The hook has the lowest priority: what other hooks put into a checkpoint is there when it makes
     the checkpoint plain. For the same reason other hooks see the log history in its plain form in
@@ -58,22 +68,25 @@ class SafeCheckpointHook(Hook):
         # formatted already.
         object.__setattr__(runner.cfg, '_format_python_code', False)
         self._check_pretrained(runner)
+        writers = [hook for hook in runner.hooks if isinstance(hook, CheckpointHook)]
+        for hook in writers:
+            if hook.backend_args is None and hook.file_client_args is None:
+                if type(get_file_backend(hook.out_dir or runner.work_dir)) is LocalBackend:
+                    hook.backend_args = dict(backend='safe_local')
         if runner._has_loaded:
             return
         if runner._load_from is not None:
-            path = runner._load_from = resolve_checkpoint(runner._load_from)
-        else:
-            path = find_latest_checkpoint(runner.work_dir) if runner._resume else None
-        if path is not None:
+            runner._load_from = resolve_checkpoint(runner._load_from)
+        elif runner._resume:
+            runner._load_from = self._last_checkpoint(runner, writers)
+            runner._resume = runner._load_from is not None
+        if runner._load_from is not None:
+            path = runner._load_from
             check_form(load_checkpoint_file(path), path, runner._resume)
             self._guard_loading(runner, path)
             # A training checkpoint that was written without this hook needs these when the runner
             # reads it.
             self._allowed.enter_context(mmengine_globals())
-
-    def before_train(self, runner: Runner) -> None:
-        """All files have been read: from here on MMEngine's checkpoints are as foreign as any."""
-        self._allowed.close()
 
     def _check_pretrained(self, runner: Runner) -> None:
         """Check the files from which parts of the model are about to be initialised."""
@@ -138,6 +151,37 @@ class SafeCheckpointHook(Hook):
         check_weights(checkpoint, path, model, prefix)
         if runner._resume:
             check_optimizer(checkpoint, path)
+
+    @staticmethod
+    def _last_checkpoint(runner: Runner, writers: list) -> Optional[str]:
+        """The checkpoint to resume from."""
+        folder, template = runner.work_dir, 'epoch_{}.pth'
+        if writers:
+            template = writers[0].filename_tmpl
+            if writers[0].out_dir not in (None, runner.work_dir):
+                name = osp.basename(runner.work_dir.rstrip(osp.sep))
+                folder = osp.join(writers[0].out_dir, name)
+        path = find_checkpoint_to_resume(
+            runner.work_dir, folder, template, lambda line: runner.logger.warning(line)
+        )
+        runner.logger.info(
+            f'Resuming from "{path}".'
+            if path
+            else f'There is no checkpoint in "{folder}" to resume from: the run begins anew.'
+        )
+        return path
+
+    def before_train(self, runner: Runner) -> None:
+        """Close what loading has opened: from here on MMEngine's checkpoints are as foreign as any.
+
+        Tell ``CheckpointHook`` of a resumed run which checkpoint is the last, which it would
+        have to write again with the result of a validation that is made up for.
+        """
+        self._allowed.close()
+        if runner._resume:
+            for hook in runner.hooks:
+                if isinstance(hook, CheckpointHook):
+                    hook.last_ckpt = hook.last_ckpt or runner._load_from
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Make everything in ``checkpoint`` plain but the weights, which are tensors already."""

@@ -749,6 +749,23 @@ class EducationDistill(BaseAlgorithm):
         self.faculty.apply_(fn)
         return self
 
+    def __deepcopy__(self, memo: dict) -> 'EducationDistill':
+        """Copy what classifies: the student, without teachers and distillers.
+
+        Averages of the weights (``EMAHook``) are made of such a copy, whose other parameters
+        nobody would use. Parameters and buffers of the copy come in the order of the first ones
+        here, as MMEngine's averages expect.
+        """
+        twin = self.__class__.__new__(self.__class__)
+        memo[id(self)] = twin
+        memo[id(self.distillers)] = nn.ModuleDict()
+        memo[id(self.faculty)] = Faculty()
+        memo[id(self._self_teacher)] = None
+        memo[id(self._views)] = {}
+        memo[id(self.active_teachers)] = []
+        twin.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        return twin
+
 
 def _initialize_margins(distiller: OFDDistiller, teacher: Teacher) -> None:
     """Compute the margins of overhaul distillation from the teacher's BatchNorm layers."""

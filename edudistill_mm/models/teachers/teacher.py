@@ -99,11 +99,6 @@ class Teacher:
             switch_off_inplace(self.network)
         self.network.eval().requires_grad_(False)
 
-    def __deepcopy__(self, memo: dict) -> 'Teacher':
-        # Copies of the algorithm (EMA's) share the frozen teachers instead of doubling them in
-        # memory.
-        return self
-
     def build_inputs(
         self, run: Optional[nn.Module], wanted: Optional[Union[str, dict]], size: Any
     ) -> TeacherInputs:

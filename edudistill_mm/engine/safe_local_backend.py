@@ -1,0 +1,67 @@
+import os
+from pathlib import Path
+from typing import ClassVar, Set, Union
+
+from mmengine.fileio import LocalBackend, register_backend
+
+
+@register_backend('safe_local', force=True)
+class SafeLocalBackend(LocalBackend):
+    """Local files of which at least one is whole, whenever the process or the machine stops.
+
+    A file is written aside, forced to the disk and then put in its place in one step. A file that
+    is to be removed goes only when the next one is in place: MMEngine's ``CheckpointHook`` removes
+    the last checkpoint before it writes the new one. Use it by
+    ``CheckpointHook(backend_args=dict(backend='safe_local'))``; :class:`SafeCheckpointHook` does.
+    """
+
+    _outdated: ClassVar[Set[str]] = set()
+
+    def put(self, obj: bytes, filepath: Union[str, Path]) -> None:
+        """Write a file; then remove those that were to be removed.
+
+        Args:
+            obj (bytes): What to write.
+            filepath (str | Path): Where to.
+
+        Raises:
+            OSError: The file cannot be written, for lack of space or rights. What was there
+                before is still there.
+        """
+        path = os.path.abspath(filepath)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        part = f'{path}.part'
+        try:
+            with open(part, 'wb') as file:
+                file.write(obj)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(part, path)
+        except BaseException:
+            if os.path.exists(part):
+                os.remove(part)
+            raise
+        _sync_folder(os.path.dirname(path))
+        outdated = self._outdated - {path}
+        self._outdated.clear()
+        for old in outdated:
+            if os.path.exists(old):
+                os.remove(old)
+
+    def remove(self, filepath: Union[str, Path]) -> None:
+        """Remove a file as soon as the next one has been written.
+
+        Args:
+            filepath (str | Path): The file.
+        """
+        self._outdated.add(os.path.abspath(filepath))
+
+
+def _sync_folder(path: str) -> None:
+    """Force the names in a folder to the disk, where the system has that."""
+    if hasattr(os, 'O_DIRECTORY'):
+        folder = os.open(path, os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)

@@ -1,0 +1,66 @@
+"""What a checkpoint says of its student, to see whether a run goes on with the same one."""
+
+import re
+from typing import Any, Dict, Optional
+
+import torch
+from torch import Tensor
+
+# What depends on the distiller or on the number of processes, not on the student.
+_NOT_THE_STUDENT = (
+    (r'(, )?inplace=(True|False)', ''),
+    (r'\b(Sync)?BatchNorm[123]?d?\b', 'BatchNorm'),
+)
+
+
+def describe_student(student: Any) -> dict:
+    """Describe a student by its cuts and layers.
+
+    Args:
+        student (FragmentedStudent): The student.
+
+    Returns:
+        dict: 'cuts', 'layers' (the settings of each module that has no further ones, by name), and
+        the version of 'torch' in whose words they are.
+    """
+    layers = {}
+    for name, module in student.named_modules():
+        if name and not any(True for _ in module.children()):
+            layers[name] = repr(module)
+            for pattern, replacement in _NOT_THE_STUDENT:
+                layers[name] = re.sub(pattern, replacement, layers[name])
+    return dict(cuts=list(student.cuts), layers=layers, torch=str(torch.__version__))
+
+
+def student_difference(model: Any, state: Dict[str, Tensor], record: dict) -> Optional[str]:
+    """Name the first thing in which a model differs from the one that wrote a checkpoint.
+
+    Args:
+        model (EducationDistill): The model of the config.
+        state (dict[str, Tensor]): The checkpoint's weights.
+        record (dict): What :func:`describe_student` said of its student.
+
+    Returns:
+        str | None: A phrase such as 'fragments end at [...], were [...]'; None if there is none.
+    """
+    mine = describe_student(model.student)
+    if mine['cuts'] != record['cuts']:
+        return f'its fragments ended at {record["cuts"]}, those of the config at {mine["cuts"]}'
+    own = model.state_dict()
+    for name, tensor in own.items():
+        if name not in state:
+            return f'it has no "{name}", which the config has'
+        if tensor.shape != state[name].shape:
+            return (
+                f'its "{name}" has the shape {tuple(state[name].shape)}, that of the config '
+                f'{tuple(tensor.shape)}'
+            )
+    for name in state:
+        if name not in own:
+            return f'it has "{name}", which the config does not have'
+    if mine['torch'] == record['torch']:
+        for name in sorted({*mine['layers'], *record['layers']}):
+            here, there = mine['layers'].get(name), record['layers'].get(name)
+            if here != there:
+                return f'its layer "{name}" was {there}, that of the config is {here}'
+    return None

@@ -1,0 +1,54 @@
+"""The random numbers of this process: what a checkpoint keeps of them, and how to leave them
+alone."""
+
+import random
+from contextlib import contextmanager
+from typing import Iterator
+
+import numpy as np
+import torch
+
+
+def random_state() -> dict:
+    """Read the states of Python's, numpy's and torch's global generators.
+
+    Returns:
+        dict: Tensors and plain values: 'python', 'numpy', 'torch', and 'cuda' for the current
+        device if CUDA is in use.
+    """
+    kind, keys, *rest = np.random.get_state()
+    state = dict(
+        python=random.getstate(),
+        numpy=(kind, torch.from_numpy(keys.astype(np.int64)), *rest),
+        torch=torch.get_rng_state(),
+    )
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        state['cuda'] = torch.cuda.get_rng_state()
+    return state
+
+
+def set_random_state(state: dict) -> None:
+    """Go on drawing where :func:`random_state` was called.
+
+    Args:
+        state (dict): What it returned. A state of CUDA is ignored where there is no CUDA.
+    """
+    version, internal, gauss = state['python']
+    random.setstate((version, tuple(internal), gauss))
+    kind, keys, *rest = state['numpy']
+    np.random.set_state((kind, keys.cpu().numpy().astype(np.uint32), *rest))
+    torch.set_rng_state(state['torch'].cpu())
+    if 'cuda' in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state['cuda'].cpu())
+
+
+@contextmanager
+def random_state_preserved() -> Iterator[None]:
+    """Let what is drawn inside have no effect on what is drawn afterwards (on the CPU)."""
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+        torch.set_rng_state(states[2])
