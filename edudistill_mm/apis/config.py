@@ -2,11 +2,11 @@
 
 import copy
 import inspect
-import os
 import os.path as osp
 from typing import Any, Iterator, List, Optional, Union
 
 from mmengine.config import Config, ConfigDict
+from mmengine.dist import broadcast_object_list
 from mmengine.registry import DATASETS as ROOT_DATASETS
 from mmengine.registry import DefaultScope
 
@@ -21,6 +21,8 @@ from edudistill_mm.errors import ConfigurationError, reason_of
 from edudistill_mm.models.algorithms import EducationDistill
 from edudistill_mm.models.network import build_module, build_network, read_network_config
 from edudistill_mm.models.teachers import Faculty
+
+from .processes import check_processes
 
 LOOPS_OF_MMRAZOR = ('SingleTeacherDistillValLoop', 'SelfDistillValLoop')
 DATALOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
@@ -195,7 +197,7 @@ def check_config(cfg: Config) -> None:
     ]
     if cfg.get('data_preprocessor') is not None:
         model.setdefault('data_preprocessor', cfg.data_preprocessor.to_dict())
-    build_module(model, 'model', 'mmpretrain')
+    check_processes(cfg, build_module(model, 'model', 'mmpretrain'))
 
 
 def _check_contrast(cfg: Config) -> None:
@@ -245,8 +247,9 @@ def check_data(cfg: Config) -> None:
                 raise ConfigurationError(
                     f'{where} is not in "{root}": there is no such folder; {hint}'
                 )
-        elif os.environ.get('LOCAL_RANK', '0') == '0' and not _is_complete(root, cls):
+        elif main_says(not _is_complete(root, cls)):
             try:
+                # In all processes: the first downloads, and the others wait for it in there.
                 build_dataset(dataset)
             except (OSError, RuntimeError, AssertionError, EOFError) as error:
                 raise ConfigurationError(
@@ -269,6 +272,13 @@ def build_dataset(dataset: dict) -> Any:
     """Build a data set as the runner does."""
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         return ROOT_DATASETS.build(copy.deepcopy(dataset))
+
+
+def main_says(value: bool) -> bool:
+    """What the main process says, so that all processes do the same."""
+    said = [value]
+    broadcast_object_list(said)
+    return said[0]
 
 
 def _is_complete(root: str, cls: type) -> bool:

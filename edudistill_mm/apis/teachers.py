@@ -16,6 +16,7 @@ from .config import (
     check_config,
     check_data,
     curriculum_of,
+    main_says,
     network_config,
     teachers_of,
     without_hook,
@@ -115,8 +116,10 @@ def train_teachers(cfg: Config) -> List[str]:
 
 def _train_teacher(cfg: Config, ckpt: str) -> None:
     recipe = osp.join(cfg.work_dir, 'config.py')
-    same = osp.exists(recipe) and (
-        Config.fromfile(recipe, import_custom_modules=False).pretty_text == cfg.pretty_text
+    # The main process decides, before it writes what the others would read.
+    same = main_says(
+        osp.exists(recipe)
+        and Config.fromfile(recipe, import_custom_modules=False).pretty_text == cfg.pretty_text
     )
     if is_main_process():
         os.makedirs(cfg.work_dir, exist_ok=True)

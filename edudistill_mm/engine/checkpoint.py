@@ -10,7 +10,7 @@ from urllib.parse import urlparse
 
 import numpy as np
 import torch
-from mmengine.dist import barrier, is_main_process
+from filelock import FileLock
 from mmengine.logging import HistoryBuffer
 from torch import Tensor
 
@@ -103,14 +103,13 @@ def resolve_checkpoint(source: str) -> str:
         name = f'{hashlib.sha256(source.encode()).hexdigest()[:8]}_{name}'
     folder = os.path.join(torch.hub.get_dir(), 'checkpoints')
     path = os.path.join(folder, name)
-    # The main process of a distributed run downloads; a process on another machine finds nothing
-    # and follows.
-    try:
-        if is_main_process():
-            _download(source, path, in_name and in_name[1])
-    finally:
-        barrier()
-    _download(source, path, in_name and in_name[1])
+    if not os.path.exists(path):
+        os.makedirs(folder, exist_ok=True)
+    # One of the processes of a run downloads, the others wait for it. A lock, not a barrier: what
+    # one process alone does, as the export of a student, may come here, too.
+    lock = os.path.join(torch.hub.get_dir(), f'{name}.lock')
+    with contextlib.nullcontext() if os.path.exists(path) else FileLock(lock):
+        _download(source, path, in_name and in_name[1])
     return path
 
 
@@ -204,7 +203,6 @@ def _download(url: str, path: str, hash_prefix: str | None) -> None:
                 'delete it to download it again'
             )
         return
-    os.makedirs(os.path.dirname(path), exist_ok=True)
     try:
         torch.hub.download_url_to_file(url, path, hash_prefix, progress=True)
     except (OSError, RuntimeError, ValueError) as error:

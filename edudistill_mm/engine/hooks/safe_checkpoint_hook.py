@@ -1,16 +1,19 @@
 import contextlib
+import os
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
+from mmengine.dist import get_world_size
 from mmengine.hooks import Hook
 from mmengine.logging import HistoryBuffer
 from mmengine.runner import Runner, find_latest_checkpoint
 
 from ...errors import ConfigurationError
 from ...registry import HOOKS, register
-from ..checkpoint import load_checkpoint_file, mmengine_globals, resolve_checkpoint
+from ..agreement import check_agreement
+from ..checkpoint import file_sha256, load_checkpoint_file, mmengine_globals, resolve_checkpoint
 
 
 @register(HOOKS)
@@ -56,6 +59,12 @@ class SafeCheckpointHook(Hook):
             path = runner._load_from = resolve_checkpoint(runner._load_from)
         else:
             path = find_latest_checkpoint(runner.work_dir) if runner._resume else None
+        if get_world_size() > 1:
+            readable = path is not None and os.path.isfile(path)
+            check_agreement(
+                {'checkpoint to load': file_sha256(path) if readable else 'none'},
+                'all must see the same files',
+            )
         if path is not None:
             load_checkpoint_file(path)
             # A training checkpoint that was written without this hook needs these when the runner

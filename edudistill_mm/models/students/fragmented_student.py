@@ -291,6 +291,10 @@ class FragmentedStudent(BaseModel):
         seen = ClassIndex(seen, self.num_classes)
         if not seen.complete:
             self._check_partial_loss()
+        for name, child in self.named_children():
+            if name in self.student._modules:
+                # A runner may have replaced it here alone, by a synchronised BatchNorm.
+                self.student._modules[name] = child
         if self._cut_handle is not None:
             self._cut_handle.remove()
             self._cut_handle = None
