@@ -88,7 +88,9 @@ def _first_machine() -> str:
     nodes = os.environ.get('SLURM_NODELIST', '')
     try:
         command = ['scontrol', 'show', 'hostnames', nodes]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[0]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[
+            0
+        ]
     except (OSError, subprocess.CalledProcessError, IndexError) as error:
         raise ConfigurationError(
             f'the first of the machines SLURM_NODELIST="{nodes}" cannot be found by scontrol '

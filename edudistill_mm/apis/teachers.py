@@ -8,7 +8,6 @@ from typing import List
 import torch
 from mmengine.config import Config
 from mmengine.dist import barrier, is_main_process
-from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
@@ -109,7 +108,8 @@ def train_teachers(cfg: Config) -> List[str]:
         check_config(cfg)
         check_data(cfg)
     for number, teacher in enumerate(missing, 1):
-        print_log(f'Training teacher {number} of {len(missing)}: {teacher["name"]}', logger=None)
+        if is_main_process():
+            print(f'Training teacher {number} of {len(missing)}: {teacher["name"]}')
         _train_teacher(teacher_config(cfg, teacher), teacher['ckpt'])
     return [teacher['ckpt'] for teacher in missing]
 

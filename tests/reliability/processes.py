@@ -5,13 +5,18 @@ import socket
 import time
 import traceback
 
+import matplotlib.pyplot  # noqa: F401  # what each forked process would import again
 import torch
 import torch.multiprocessing as mp
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from mmrazor.utils import register_all_modules
 from torch import distributed
 
 from edudistill_mm.apis.train import prepare_runtime
+
+# MMEngine asks for it at the first module of MMRazor.
+register_all_modules(init_default_scope=False)
 
 
 def free_port():
@@ -21,9 +26,9 @@ def free_port():
         return listener.getsockname()[1]
 
 
-def run_processes(count, function, *arguments, timeout=120):
+def run_processes(count, function, *arguments, fails=False, timeout=120):
     """Run ``function(rank, *arguments)`` in so many processes of one group; return what each has
-    returned, or the error's text.
+    returned or, where it ``fails``, the error's text.
 
     The processes are forked: importing everything again would take longer than what they do.
     """
@@ -51,7 +56,9 @@ def run_processes(count, function, *arguments, timeout=120):
             if len(found) < count:
                 process.kill()
             process.join()
-    return [found[rank] for rank in range(count)]
+    for rank, (succeeded, result) in found.items():
+        assert succeeded != fails, f'process {rank}: {result}'
+    return [found[rank][1] for rank in range(count)]
 
 
 def _child(rank, count, port, results, function, arguments):
@@ -68,9 +75,9 @@ def _child(rank, count, port, results, function, arguments):
         MKL_NUM_THREADS='1',
     )
     try:
-        result = function(rank, *arguments)
+        result = True, function(rank, *arguments)
     except Exception as error:
-        result = error_text(error)
+        result = False, error_text(error)
     # Plain values: tensors would be handed over in shared memory, which ends with this process.
     results.put((rank, result))
     if distributed.is_initialized():
@@ -115,7 +122,11 @@ def train_together(rank, config, launcher='pytorch'):
 def outcome(runner):
     """The steps' losses, the labels and the weights of this process."""
     model = getattr(runner.model, 'module', runner.model)
+    scalars = runner.message_hub.log_scalars
     return dict(
+        metrics={
+            name: value.current() for name, value in scalars.items() if name.startswith('val/seen')
+        },
         losses=runner.witness.losses,
         labels=runner.witness.labels,
         weights={name: value.tolist() for name, value in model.state_dict().items()},
