@@ -7,6 +7,7 @@ import sys
 from typing import Callable, List, Optional
 
 from mmengine.config import DictAction
+from mmengine.dist import is_main_process
 
 from edudistill_mm.errors import ConfigurationError
 
@@ -16,6 +17,7 @@ from .convert_mdistiller import NETWORKS
 from .convert_mdistiller import convert_mdistiller as run_convert_mdistiller
 from .curriculum_table import curriculum_table
 from .export import export_student
+from .processes import another_has_failed, is_first_to_say
 from .teachers import train_teachers as run_train_teachers
 from .test import test as run_test
 from .test_teachers import teachers_table
@@ -51,8 +53,23 @@ def _run(command: Callable[[], None]) -> None:
     try:
         command()
     except ConfigurationError as error:
-        print(f'error: {error}', file=sys.stderr)
-        sys.exit(2)
+        _end(str(error))
+    except Exception as error:
+        # MMEngine's registries, for a misspelt type that is not part of the model.
+        message = str(error.args[0]) if isinstance(error, KeyError) and error.args else ''
+        if 'is not in the' in message:
+            _end(message.split('. ')[0])
+        if another_has_failed():
+            # It waited for a process that has told the user why it ended.
+            sys.exit(2)
+        raise
+
+
+def _end(message: str) -> None:
+    """End with one sentence, which one of several processes prints."""
+    if is_first_to_say(message):
+        print(f'error: {message}', file=sys.stderr)
+    sys.exit(2)
 
 
 def train(argv: Optional[List[str]] = None) -> None:
@@ -114,7 +131,7 @@ def test(argv: Optional[List[str]] = None) -> None:
         cfg = load_config(args.config, args.cfg_options, args.work_dir)
         prepare_runtime(cfg, args.launcher)
         metrics = run_test(cfg, args.checkpoint)
-        if args.out:
+        if args.out and is_main_process():
             with open(args.out, 'w') as file:
                 json.dump(metrics, file, indent=2)
 
@@ -131,11 +148,12 @@ def train_teachers(argv: Optional[List[str]] = None) -> None:
         cfg = load_config(args.config, args.cfg_options, args.work_dir)
         prepare_runtime(cfg, args.launcher)
         written = run_train_teachers(cfg)
-        print(
-            '\n'.join(['Trained:', *written])
-            if written
-            else 'Nothing to do: all checkpoints are there.'
-        )
+        if is_main_process():
+            print(
+                '\n'.join(['Trained:', *written])
+                if written
+                else 'Nothing to do: all checkpoints are there.'
+            )
 
     _run(command)
 

@@ -2,11 +2,11 @@
 
 import copy
 import inspect
-import os
 import os.path as osp
 from typing import Any, Iterator, List, Optional, Union
 
 from mmengine.config import Config, ConfigDict
+from mmengine.dist import broadcast_object_list
 from mmengine.registry import (
     DATA_SAMPLERS,
     DATASETS,
@@ -38,6 +38,8 @@ from edudistill_mm.models.algorithms import EducationDistill
 from edudistill_mm.models.network import build_module, build_network, read_network_config
 from edudistill_mm.models.teachers import Faculty
 from edudistill_mm.models.teachers.faculty import PREVIOUS_GRADE
+
+from .processes import check_processes
 
 # What the sections of a config are.
 FORMS = dict(
@@ -390,7 +392,7 @@ def check_config(cfg: Config) -> None:
         ]
     if cfg.get('data_preprocessor') is not None:
         model.setdefault('data_preprocessor', cfg.data_preprocessor.to_dict())
-    build_module(model, 'model', 'mmpretrain')
+    check_processes(cfg, build_module(model, 'model', 'mmpretrain'))
 
 
 def _check_contrast(cfg: Config) -> None:
@@ -440,8 +442,9 @@ def check_data(cfg: Config) -> None:
                 raise ConfigurationError(
                     f'{where} is not in "{root}": there is no such folder; {hint}'
                 )
-        elif os.environ.get('LOCAL_RANK', '0') == '0' and not _is_complete(root, cls):
+        elif main_says(not _is_complete(root, cls)):
             try:
+                # In all processes: the first downloads, and the others wait for it in there.
                 build_dataset(dataset)
             except (OSError, RuntimeError, AssertionError, EOFError) as error:
                 raise ConfigurationError(
@@ -464,6 +467,13 @@ def build_dataset(dataset: dict) -> Any:
     """Build a data set as the runner does."""
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         return DATASETS.build(copy.deepcopy(dataset))
+
+
+def main_says(value: bool) -> bool:
+    """What the main process says, so that all processes do the same."""
+    said = [value]
+    broadcast_object_list(said)
+    return said[0]
 
 
 def _is_complete(root: str, cls: type) -> bool:

@@ -8,7 +8,6 @@ from typing import List
 import torch
 from mmengine.config import Config
 from mmengine.dist import barrier, is_main_process
-from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
@@ -19,6 +18,7 @@ from .config import (
     check_config,
     check_data,
     curriculum_of,
+    main_says,
     network_config,
     teachers_of,
     without_hook,
@@ -111,7 +111,8 @@ def train_teachers(cfg: Config) -> List[str]:
         check_config(cfg)
         check_data(cfg)
     for number, teacher in enumerate(missing, 1):
-        print_log(f'Training teacher {number} of {len(missing)}: {teacher["name"]}', logger=None)
+        if is_main_process():
+            print(f'Training teacher {number} of {len(missing)}: {teacher["name"]}')
         _train_teacher(teacher_config(cfg, teacher), teacher['ckpt'])
     return [teacher['ckpt'] for teacher in missing]
 
@@ -126,7 +127,8 @@ def _is_recipe(path: str, cfg: Config) -> bool:
 
 def _train_teacher(cfg: Config, ckpt: str) -> None:
     recipe = osp.join(cfg.work_dir, 'config.py')
-    same = _is_recipe(recipe, cfg)
+    # The main process decides, before it writes what the others would read.
+    same = main_says(_is_recipe(recipe, cfg))
     if is_main_process():
         os.makedirs(cfg.work_dir, exist_ok=True)
         text = cfg.pretty_text

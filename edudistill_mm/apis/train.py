@@ -22,6 +22,7 @@ from edudistill_mm.errors import ConfigurationError
 
 from .config import check_config, check_data, is_education
 from .export import export_student
+from .processes import join_processes, wrap_for_processes
 from .teachers import missing_teachers, train_teachers
 from .test_teachers import TeacherReport, refuse_near_chance, report_teachers
 
@@ -29,7 +30,7 @@ TEST_IMAGES = 2000
 
 
 def prepare_runtime(cfg: Config, launcher: str = 'none', amp: bool = False) -> None:
-    """Set what depends on the machine: the launcher, and the default settings of data loaders.
+    """Set what depends on the machine: the processes, and the default settings of data loaders.
 
     Args:
         cfg (Config): The config, changed in place.
@@ -37,17 +38,13 @@ def prepare_runtime(cfg: Config, launcher: str = 'none', amp: bool = False) -> N
         amp (bool): Whether to train in mixed precision. Defaults to False.
 
     Raises:
-        ConfigurationError: If mixed precision is asked for without a GPU.
+        ConfigurationError: If mixed precision is asked for without a GPU, or the launcher has not
+            started this process.
     """
     cfg.launcher = launcher
-    # The references of other grades get no gradient.
-    cfg.find_unused_parameters = True
-    if launcher != 'none' and not torch.cuda.is_available():
-        # MMEngine's own set-up needs GPUs; it leaves a process group alone that exists.
-        torch.distributed.init_process_group('gloo')
-        cfg.model_wrapper_cfg = dict(
-            type='MMDistributedDataParallel', device_ids=None, find_unused_parameters=True
-        )
+    if launcher != 'none':
+        join_processes(cfg, launcher)
+        wrap_for_processes(cfg)
     if amp:
         if not torch.cuda.is_available():
             raise ConfigurationError(

@@ -15,7 +15,7 @@ from urllib.parse import urlparse
 
 import numpy as np
 import torch
-from mmengine.dist import barrier, is_main_process
+from filelock import FileLock
 from mmengine.logging import HistoryBuffer
 from torch import Tensor, nn
 
@@ -200,14 +200,12 @@ def resolve_checkpoint(source: str) -> str:
         name = f'{hashlib.sha256(source.encode()).hexdigest()[:8]}_{name}'
     folder = os.path.join(torch.hub.get_dir(), 'checkpoints')
     path = os.path.join(folder, name)
-    # The main process of a distributed run downloads; a process on another machine finds nothing
-    # and follows.
-    try:
-        if is_main_process():
-            _download(source, path, in_name and in_name[1])
-    finally:
-        barrier()
-    _download(source, path, in_name and in_name[1])
+    os.makedirs(folder, exist_ok=True)
+    # One of the processes of a run downloads, the others wait for it. A lock, not a barrier: what
+    # one process alone does, as the export of a student, may come here, too.
+    lock = os.path.join(torch.hub.get_dir(), f'{name}.lock')
+    with contextlib.nullcontext() if os.path.exists(path) else FileLock(lock):
+        _download(source, path, in_name and in_name[1])
     return path
 
 
@@ -228,7 +226,8 @@ def file_sha256(path: str) -> str:
 
 
 def write_aside(path: str, write: Callable[[BinaryIO], object]) -> None:
-    """Write a file so that a kill at any moment leaves the whole new one or what was there before.
+    """Write a file so that a kill, of the process or of the machine, leaves the whole new one or
+    what was there before.
 
     Args:
         path (str): The file to write or to replace.
@@ -238,10 +237,19 @@ def write_aside(path: str, write: Callable[[BinaryIO], object]) -> None:
     try:
         with open(part, 'wb') as file:
             write(file)
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(part, path)
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.remove(part)
+    if hasattr(os, 'O_DIRECTORY'):
+        # The new name, too, must reach the disk, where the system has that.
+        folder = os.open(os.path.dirname(os.path.abspath(path)), os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
 def extract_state_dict(checkpoint: dict, source: str = 'the checkpoint') -> dict[str, Tensor]:
@@ -377,7 +385,6 @@ def _download(url: str, path: str, hash_prefix: str | None) -> None:
                 'delete it to download it again'
             )
         return
-    os.makedirs(os.path.dirname(path), exist_ok=True)
     part = f'{path}.part'
     try:
         torch.hub.download_url_to_file(url, part, hash_prefix, progress=True)

@@ -4,6 +4,8 @@ from typing import ClassVar, Set, Union
 
 from mmengine.fileio import LocalBackend, register_backend
 
+from .checkpoint import write_aside
+
 
 @register_backend('safe_local', force=True)
 class SafeLocalBackend(LocalBackend):
@@ -30,18 +32,7 @@ class SafeLocalBackend(LocalBackend):
         """
         path = os.path.abspath(filepath)
         os.makedirs(os.path.dirname(path), exist_ok=True)
-        part = f'{path}.part'
-        try:
-            with open(part, 'wb') as file:
-                file.write(obj)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(part, path)
-        except BaseException:
-            if os.path.exists(part):
-                os.remove(part)
-            raise
-        _sync_folder(os.path.dirname(path))
+        write_aside(path, lambda file: file.write(obj))
         outdated = self._outdated - {path}
         self._outdated.clear()
         for old in outdated:
@@ -55,13 +46,3 @@ class SafeLocalBackend(LocalBackend):
             filepath (str | Path): The file.
         """
         self._outdated.add(os.path.abspath(filepath))
-
-
-def _sync_folder(path: str) -> None:
-    """Force the names in a folder to the disk, where the system has that."""
-    if hasattr(os, 'O_DIRECTORY'):
-        folder = os.open(path, os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)

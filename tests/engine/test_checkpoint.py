@@ -1,5 +1,6 @@
 import functools
 import http.server
+import multiprocessing
 import os
 import pickle
 import threading
@@ -283,6 +284,21 @@ def test_a_url_is_downloaded_once_and_its_hash_checked(server):
     Path(path).write_bytes(b'something else')
     with pytest.raises(ConfigurationError, match='delete it'):
         resolve_checkpoint(f'{url}/{name}')
+
+
+def test_processes_that_want_the_same_file_at_once_download_it_once(server, capfd):
+    folder, url = server
+    save(folder / 'teacher.pth', dict(w=torch.ones(100_000)))
+    context = multiprocessing.get_context('fork')
+    processes = [
+        context.Process(target=resolve_checkpoint, args=(f'{url}/teacher.pth',)) for _ in range(3)
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0
+    assert capfd.readouterr().err.count('GET /teacher.pth') == 1
 
 
 def test_a_download_with_the_wrong_hash_is_refused_and_not_kept(server):

@@ -2,8 +2,10 @@ import copy
 
 import pytest
 import torch
+from mmengine.model import convert_sync_batchnorm, revert_sync_batchnorm
 from mmengine.optim import OptimWrapper
 from networks import build, dkd_distiller, images, kd_distiller, logits_distiller, resnet, samples
+from torch import nn
 from torch.nn import functional
 
 from edudistill_mm.errors import ConfigurationError
@@ -319,6 +321,106 @@ def test_a_feature_loss_compares_the_rows_of_its_teacher(experts):
     assert torch.allclose(
         model.loss(x, samples([2, 0, 3]))['distill.loss_f2'], expected, rtol=1e-4
     )
+
+
+# ---- BatchNorm that a runner replaces
+def norm_distiller():
+    """A feature loss on a BatchNorm, through a connector with another one, and KD."""
+    cfg = kd_distiller()
+    for side in ('student', 'teacher'):
+        cfg[f'{side}_recorders']['bn'] = dict(type='ModuleOutputs', source='backbone.bn1')
+    cfg['connectors'] = dict(
+        c=dict(type='ConvModuleConnector', in_channel=4, out_channel=4, norm_cfg=dict(type='BN'))
+    )
+    cfg['distill_losses']['loss_bn'] = dict(type='L2Loss')
+    cfg['loss_forward_mappings']['loss_bn'] = dict(
+        s_feature=dict(from_student=True, recorder='bn', connector='c'),
+        t_feature=dict(from_student=False, recorder='bn'),
+    )
+    return cfg
+
+
+def with_norms(teachers, norm='BN'):
+    """A student whose first fragment ends with a BatchNorm that is recorded, too."""
+    student = resnet()
+    student['backbone']['norm_cfg'] = dict(type=norm)
+    return school(
+        teachers,
+        norm_distiller(),
+        architecture=dict(
+            type='FragmentedStudent', student=student, fragments=['bn1', 'layer2', 'layer3']
+        ),
+        curriculum=three_grades(teachers=teachers[0]['name'] == 'low'),
+    )
+
+
+def kinds(module):
+    return {
+        type(m).__name__
+        for m in module.modules()
+        if isinstance(m, nn.modules.batchnorm._BatchNorm)
+    }
+
+
+@pytest.mark.parametrize('convert', [convert_sync_batchnorm, revert_sync_batchnorm])
+def test_recorders_and_cuts_survive_the_replacement_of_their_batchnorm(experts, convert):
+    norm = 'BN' if convert is convert_sync_batchnorm else 'SyncBN'
+    plain, replaced = with_norms(experts), with_norms(experts, norm)
+    replaced.load_state_dict(plain.state_dict())
+    replaced = convert(replaced)
+    for index in (0, 1, 2):
+        labels = [label % (2 * index + 2) for label in (0, 2, 4, 1, 3, 5)]
+        found = [
+            grade(model.train(), index).loss(images(6), samples(labels))
+            for model in (plain, replaced)
+        ]
+        assert found[0].keys() == found[1].keys() and 'distill.loss_bn' in found[0]
+        for name, value in found[0].items():
+            assert torch.equal(value, found[1][name]), (index, name)
+    for name, value in plain.state_dict().items():
+        assert torch.equal(value, replaced.state_dict()[name])
+
+
+def test_synchronised_are_the_student_its_references_and_connectors_that_always_run(
+    experts, teacher_file
+):
+    generalist = dict(name='all', architecture=resnet(6), ckpt=teacher_file('all', 6, 9))
+    for teachers, of_connectors in ((experts, '_BatchNormXd'), ([generalist], 'SyncBatchNorm')):
+        model = grade(convert_sync_batchnorm(with_norms(teachers)), 0)
+        assert kinds(model.student.student) == {'SyncBatchNorm'}
+        assert kinds(model.student.references) == {'SyncBatchNorm'}
+        # An expert's connector does not run in a process whose batch lacks the expert's classes.
+        assert kinds(model.distillers) == {of_connectors}
+        assert kinds(model.faculty.teachers[0].network) == {'BatchNorm2d'}
+
+
+def test_the_classifier_uses_a_child_of_its_own_that_has_been_replaced():
+    wrapped = build(dict(type='FragmentedStudent', student=resnet(), fragments=['layer3']))
+    wrapped.backbone = build(resnet()).backbone
+    wrapped.set_grade(1, range(6))
+    assert wrapped.student.backbone is wrapped.backbone
+
+
+def test_a_step_without_lessons_and_without_the_students_own_loss_changes_nothing(experts):
+    grades = copy.deepcopy(GRADES)
+    grades[1]['teachers'], grades[2]['teachers'] = [], ['high', 'mid']
+    model = grade(
+        school(
+            experts,
+            feature_distiller(),
+            curriculum=dict(num_classes=6, grades=grades),
+            calculate_student_loss=False,
+            student_trainable=False,
+        ),
+        1,
+    )
+    before = {name: p.clone() for name, p in model.named_parameters()}
+    model.train()
+    optimizer = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1, weight_decay=0.1))
+    batch = dict(inputs=images(2), data_samples=samples([2, 3]))
+    assert model.train_step(batch, optimizer)['loss'] == 0
+    assert all(torch.equal(p, before[name]) for name, p in model.named_parameters())
+    assert all(p.grad is None for p in model.parameters())
 
 
 def test_no_graph_of_a_step_outlives_it(experts):

@@ -13,6 +13,7 @@ from mmengine.runner.loops import _InfiniteDataloaderIterator
 
 from edudistill_mm.curriculum import Curriculum, Grade
 from edudistill_mm.datasets import GradeSampler
+from edudistill_mm.engine.agreement import check_agreement
 from edudistill_mm.engine.checkpoint import (
     extract_state_dict,
     file_sha256,
@@ -83,6 +84,16 @@ class GradeSchedulerHook(Hook):
         curriculum.check_length(by_epoch, loop.max_epochs if by_epoch else loop.max_iters)
         loader = loop.dataloader
         sampler = self._sampler(loader)
+        check_agreement(
+            {
+                **{
+                    f'checkpoint of teacher "{teacher.name}"': teacher.sha256
+                    for teacher in model.faculty.teachers
+                },
+                'number of training images': len(loader.dataset),
+            },
+            'all must see the same files',
+        )
         if sampler is not None:
             sampler.attach(
                 curriculum,
@@ -100,6 +111,13 @@ class GradeSchedulerHook(Hook):
             )
         if by_epoch:
             lengths = self._lengths = self._epoch_lengths(curriculum, loader, sampler)
+            check_agreement(
+                {
+                    f'number of batches in grade "{grade.name}"': lengths[grade.begin]
+                    for grade in curriculum.grades
+                },
+                'leave out train_dataloader.sampler.round_up',
+            )
             loop._max_iters = sum(lengths)
             if len(set(lengths)) > 1:
                 self._rebuild_schedules(runner, lengths)

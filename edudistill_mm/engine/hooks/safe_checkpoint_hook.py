@@ -5,6 +5,7 @@ from typing import Any, Optional
 
 import numpy as np
 import torch
+from mmengine.dist import get_world_size
 from mmengine.fileio import LocalBackend, get_file_backend
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.logging import HistoryBuffer
@@ -13,8 +14,10 @@ from mmengine.runner import BaseLoop, Runner
 
 from ...errors import ConfigurationError, reason_of
 from ...registry import HOOKS, MODELS, register
+from ..agreement import check_agreement
 from ..checkpoint import (
     extract_state_dict,
+    file_sha256,
     find_checkpoint_to_resume,
     load_checkpoint_file,
     mmengine_globals,
@@ -80,6 +83,13 @@ class SafeCheckpointHook(Hook):
         elif runner._resume:
             runner._load_from = self._last_checkpoint(runner, writers)
             runner._resume = runner._load_from is not None
+        if get_world_size() > 1:
+            found = runner._load_from
+            readable = found is not None and osp.isfile(found)
+            check_agreement(
+                {'checkpoint to load': file_sha256(found) if readable else 'none'},
+                'all must see the same files',
+            )
         if runner._load_from is not None:
             path = runner._load_from
             check_form(load_checkpoint_file(path), path, runner._resume)

@@ -4,10 +4,10 @@ import io
 import re
 from contextlib import ExitStack, redirect_stdout
 from dataclasses import replace
-from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Union
+from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple, Union
 
 import torch
-from mmengine.model import BaseModel
+from mmengine.model import BaseModel, revert_sync_batchnorm
 from mmpretrain.structures import DataSample
 from mmrazor.models.algorithms.base import BaseAlgorithm
 from mmrazor.models.distillers import OFDDistiller
@@ -199,6 +199,8 @@ class EducationDistill(BaseAlgorithm):
             keep_inplace=teacher_module_inplace or not records_features,
             student=student,
         )
+        # Each module of the student that a recorder watches.
+        self._recorded: List[Tuple[ModuleOutputsRecorder, nn.Module]] = []
         self._mixes_labels = getattr(self.data_preprocessor, 'batch_augments', None) is not None
         self._check_label_mixing()
         self._loss_mappings = (
@@ -367,6 +369,7 @@ class EducationDistill(BaseAlgorithm):
         for recorder in recorders.values():
             if not isinstance(recorder, ModuleOutputsRecorder):
                 continue
+            self._recorded.append((recorder, self.student.get_submodule(recorder.source)))
             # The features that the head of a lower grade reads are the reference's own, of another
             # size.
             if isinstance(recorder, ModuleInputsRecorder) and not recorder.source.endswith(
@@ -567,6 +570,7 @@ class EducationDistill(BaseAlgorithm):
             grade (Grade): A grade of :attr:`curriculum`.
         """
         self.grade = grade
+        self._follow_conversion()
         self.student.set_grade(grade.fragments, grade.seen)
         if self._self_teacher is not None:
             joined = [self._self_teacher]
@@ -589,6 +593,23 @@ class EducationDistill(BaseAlgorithm):
         # Where a teacher knows no two of the classes taught, its answer says nothing.
         self._views = {name: view for name, view in views.items() if len(view.taught) > 1}
         self.active_teachers = [teacher for teacher in joined if teacher.name in self._views]
+
+    def _follow_conversion(self) -> None:
+        """Find the recorded modules again where a runner has replaced them since.
+
+        MMEngine replaces each BatchNorm by a synchronised one (``sync_bn``), or the other way
+        round in a single process, after this algorithm has been built.
+        """
+        for teacher in self.faculty.teachers:
+            if not teacher.is_generalist:
+                # Its connectors do not run where a batch has none of its classes: to wait for that
+                # process would never end.
+                revert_sync_batchnorm(self.distillers[teacher.name])
+        for index, (recorder, module) in enumerate(self._recorded):
+            current = self.student.get_submodule(recorder.source)
+            if current is not module:
+                current.register_forward_hook(recorder.forward_hook)
+                self._recorded[index] = (recorder, current)
 
     # ---- training
     def loss(
@@ -687,9 +708,13 @@ class EducationDistill(BaseAlgorithm):
             for name, value in view.losses(lesson, records, len(inputs)).items():
                 total[name] = total[name] + value if name in total else value
         if not self.distillation_stopped and self.active_teachers:
-            # A batch without a sample for any teacher: the log keeps its columns.
+            # A batch without a sample for any teacher: the log keeps its columns, and where the
+            # student's own loss does not count there is still something to go backward from, which
+            # other processes wait for.
+            parameter = next((p for p in self.parameters() if p.requires_grad), None)
             for name in self.losses_awake:
-                total.setdefault(name, inputs.new_zeros(()))
+                if name not in total:
+                    total[name] = _Zero.apply(inputs.new_zeros(()), parameter)
         return _weigh(total, self.distill_loss_weight)
 
     # ---- weights
@@ -765,6 +790,19 @@ class EducationDistill(BaseAlgorithm):
         memo[id(self.active_teachers)] = []
         twin.__dict__.update(copy.deepcopy(self.__dict__, memo))
         return twin
+
+
+class _Zero(torch.autograd.Function):
+    """A loss of zero that leads to a parameter, and gives it no gradient, not even zeros, which
+    momentum and weight decay would act on."""
+
+    @staticmethod
+    def forward(ctx: Any, zero: torch.Tensor, parameter: Optional[nn.Parameter]) -> torch.Tensor:
+        return zero.clone()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> Tuple[None, None]:
+        return None, None
 
 
 def _initialize_margins(distiller: OFDDistiller, teacher: Teacher) -> None:

@@ -343,6 +343,10 @@ class FragmentedStudent(BaseModel):
         for handle in self._handles:
             handle.remove()
         self._handles = []
+        for name, child in self.named_children():
+            if name in self.student._modules:
+                # A runner may have replaced it here alone, by a synchronised BatchNorm.
+                self.student._modules[name] = child
         self.depth, self.seen = fragments, seen
         self._adapt_heads()
         if not self.at_full_depth:

@@ -1,0 +1,221 @@
+"""Several processes: their group, what wraps the model in them, and errors that all of them
+meet."""
+
+import datetime
+import hashlib
+import os
+import subprocess
+from typing import Any, Iterator
+
+import torch
+from mmengine.config import Config, ConfigDict
+from mmengine.dist import init_dist, is_distributed
+from mmengine.model import MMDistributedDataParallel
+from mmengine.registry import MODEL_WRAPPERS
+from mmengine.utils.dl_utils import set_multi_processing
+from torch import distributed, nn
+
+from edudistill_mm.errors import ConfigurationError, did_you_mean, reason_of
+
+# What torch calls a process's place, and what launchers call it.
+VARIABLES = {
+    'pytorch': dict(RANK='RANK', WORLD_SIZE='WORLD_SIZE', LOCAL_RANK='LOCAL_RANK'),
+    'slurm': dict(RANK='SLURM_PROCID', WORLD_SIZE='SLURM_NTASKS', LOCAL_RANK='SLURM_LOCALID'),
+    'mpi': dict(
+        RANK='OMPI_COMM_WORLD_RANK',
+        WORLD_SIZE='OMPI_COMM_WORLD_SIZE',
+        LOCAL_RANK='OMPI_COMM_WORLD_LOCAL_RANK',
+    ),
+}
+STARTED_BY = dict(pytorch='tools/dist_train.sh', slurm='tools/slurm_train.sh', mpi='mpirun')
+FAILED = 'edudistill_mm/failed'
+
+
+def join_processes(cfg: Config, launcher: str) -> None:
+    """Join the group of the processes that a launcher has started; without GPUs by gloo.
+
+    Args:
+        cfg (Config): Its ``env_cfg.dist_cfg`` gives ``backend`` (GPUs only), ``timeout`` (in
+            seconds) and, for slurm, ``port``.
+        launcher (str): 'pytorch' | 'slurm' | 'mpi'.
+
+    Raises:
+        ConfigurationError: If this process has not been started by the launcher, or there are
+            fewer GPUs on the machine than processes.
+    """
+    if is_distributed():
+        return
+    place = {}
+    for name, variable in VARIABLES[launcher].items():
+        if variable not in os.environ:
+            raise ConfigurationError(
+                f'--launcher {launcher} needs the environment variable {variable}, which is not set: '
+                f'start the processes by {STARTED_BY[launcher]}'
+            )
+        place[name] = os.environ[variable]
+    env_cfg = cfg.get('env_cfg') or {}
+    dist_cfg = dict(env_cfg.get('dist_cfg') or {})
+    set_multi_processing(**(env_cfg.get('mp_cfg') or {}), distributed=True)
+    if torch.cuda.is_available():
+        _check_gpus(int(place['LOCAL_RANK']))
+        init_dist(launcher, **dist_cfg)
+        return
+    # MMEngine's own set-up asks for GPUs; its runner leaves a group alone that exists.
+    os.environ.update(place)
+    os.environ.setdefault('MASTER_PORT', str(dist_cfg.get('port', 29500)))
+    if 'MASTER_ADDR' not in os.environ:
+        os.environ['MASTER_ADDR'] = _first_machine() if launcher == 'slurm' else '127.0.0.1'
+    seconds = dist_cfg.get('timeout')
+    distributed.init_process_group(
+        'gloo', timeout=None if seconds is None else datetime.timedelta(seconds=seconds)
+    )
+
+
+def _check_gpus(local_rank: int) -> None:
+    processes = max(int(os.environ.get('LOCAL_WORLD_SIZE', 0)), local_rank + 1)
+    gpus = torch.cuda.device_count()
+    if processes > gpus:
+        raise ConfigurationError(
+            f'{processes} processes have been started on this machine, but it has {gpus} GPUs: '
+            f'start at most so many, or hide the GPUs by CUDA_VISIBLE_DEVICES=-1'
+        )
+
+
+def _first_machine() -> str:
+    """Name of the machine of a slurm job's first process."""
+    if os.environ.get('SLURM_NNODES', '1') == '1':
+        return '127.0.0.1'
+    nodes = os.environ.get('SLURM_NODELIST', '')
+    try:
+        command = ['scontrol', 'show', 'hostnames', nodes]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[
+            0
+        ]
+    except (OSError, subprocess.CalledProcessError, IndexError) as error:
+        raise ConfigurationError(
+            f'the first of the machines SLURM_NODELIST="{nodes}" cannot be found by scontrol '
+            f'({reason_of(error)}); set MASTER_ADDR to its name'
+        ) from error
+
+
+def wrap_for_processes(cfg: Config) -> None:
+    """Complete ``model_wrapper_cfg``; what the user has set stays.
+
+    Args:
+        cfg (Config): The config, changed in place.
+    """
+    if cfg.get('model_wrapper_cfg') is None:
+        # What MMEngine takes without a model_wrapper_cfg.
+        cfg.model_wrapper_cfg = ConfigDict(broadcast_buffers=False)
+    wrapper = cfg.model_wrapper_cfg
+    wrapper.setdefault('type', 'MMDistributedDataParallel')
+    # The references of other grades get no gradient, nor do connectors to a teacher without rows.
+    wrapper.setdefault('find_unused_parameters', cfg.get('find_unused_parameters', True))
+    if not torch.cuda.is_available():
+        wrapper.setdefault('device_ids', None)
+
+
+def check_processes(cfg: Config, algorithm: nn.Module) -> None:
+    """Refuse what several processes, or other runners, cannot do with a curriculum.
+
+    Args:
+        cfg (Config): Config of a run, completed by :func:`wrap_for_processes`.
+        algorithm (nn.Module): Its :class:`EducationDistill`.
+
+    Raises:
+        ConfigurationError: For the first setting that cannot work.
+    """
+    runner = cfg.get('runner_type', 'Runner')
+    if runner != 'Runner':
+        raise ConfigurationError(
+            f'runner_type is "{runner}", but EducationDistill needs "Runner": a FlexibleRunner loads '
+            f'checkpoints before its hooks can check them or rebuild the schedules, and FSDP and '
+            f'DeepSpeed split the parameters of which each grade uses a part; several processes work '
+            f'by --launcher'
+        )
+    if cfg.get('launcher', 'none') == 'none':
+        return
+    _check_wrapper(cfg.model_wrapper_cfg, algorithm)
+    sync_bn = cfg.get('sync_bn')
+    if sync_bn not in (None, 'torch', 'mmcv'):
+        raise ConfigurationError(
+            f'sync_bn must be "torch" or "mmcv", but got {sync_bn!r}'
+            f'{did_you_mean(sync_bn, ("torch", "mmcv"))}'
+        )
+    if not torch.cuda.is_available():
+        where = 'sync_bn' if sync_bn else next(_synchronised(algorithm), None)
+        if where is not None:
+            raise ConfigurationError(
+                f'{where} asks for synchronised BatchNorm, which torch computes on GPUs only, and there '
+                f'is none; leave it out'
+            )
+
+
+def _synchronised(algorithm: nn.Module) -> Iterator[str]:
+    for name, module in algorithm.named_modules():
+        if isinstance(module, nn.SyncBatchNorm):
+            yield f'model.{name}'
+
+
+def _check_wrapper(wrapper: ConfigDict, algorithm: nn.Module) -> None:
+    kind = wrapper.type
+    cls = MODEL_WRAPPERS.get(kind) if isinstance(kind, str) else kind
+    if not (isinstance(cls, type) and issubclass(cls, MMDistributedDataParallel)):
+        raise ConfigurationError(
+            f'model_wrapper_cfg.type must be "MMDistributedDataParallel" or a class derived from it, '
+            f'because a grade trains a part of the parameters, but got "{kind}"'
+        )
+    reason = _why_use_changes(algorithm)
+    for key, needed in (('static_graph', False), ('find_unused_parameters', True)):
+        given = wrapper.get(key, False)
+        if reason is not None and bool(given) != needed:
+            raise ConfigurationError(
+                f'model_wrapper_cfg.{key} must be {needed}, because {reason}, but got {given!r}'
+            )
+
+
+def _why_use_changes(algorithm: nn.Module) -> Any:
+    """Why some parameters get a gradient in some steps only; None if they do not."""
+    if algorithm.curriculum.fragments > 1:
+        return 'each grade trains the fragments and the reference of its depth only'
+    connected = any(
+        parameter.requires_grad
+        for distiller in algorithm.distillers.values()
+        for parameter in distiller.parameters()
+    )
+    teachers = algorithm.faculty.teachers
+    late = any(grade.new_teachers for grade in algorithm.curriculum.grades[1:])
+    if connected and (late or not all(teacher.is_generalist for teacher in teachers)):
+        return 'the connectors to a teacher are trained when it has samples only'
+    return None
+
+
+def is_first_to_say(message: str) -> bool:
+    """Whether this process is the one that tells the user of an error that ends the run.
+
+    Before the processes know each other, it is the first of each machine; afterwards, the first
+    that meets this very error.
+
+    Args:
+        message (str): The error's message.
+    """
+    if not is_distributed():
+        return os.environ.get('LOCAL_RANK', '0') == '0'
+    key = f'edudistill_mm/{hashlib.sha256(message.encode()).hexdigest()}'
+    try:
+        store = distributed.distributed_c10d._get_default_store()
+        store.set(FAILED, '')
+        return store.add(key, 1) == 1
+    except RuntimeError:
+        # The process that keeps the store has ended.
+        return True
+
+
+def another_has_failed() -> bool:
+    """Whether another process of the run has met an error of the user and told of it."""
+    if not is_distributed():
+        return False
+    try:
+        return distributed.distributed_c10d._get_default_store().check([FAILED])
+    except RuntimeError:
+        return False
