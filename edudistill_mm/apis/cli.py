@@ -8,7 +8,7 @@ from typing import Callable, List, Optional
 
 from mmengine.config import DictAction
 
-from edudistill_mm.errors import ConfigurationError
+from edudistill_mm.errors import ConfigurationError, TrainingError
 
 from .benchmark import benchmark as run_benchmark
 from .config import load_config
@@ -47,9 +47,13 @@ def _parser(description: str, launcher: bool = False) -> argparse.ArgumentParser
 
 
 def _run(command: Callable[[], None]) -> None:
-    """Run a command; a user's mistake ends it with one sentence and status 2."""
+    """Run a command; a user's mistake ends it with one sentence and status 2, a training that
+    cannot go on with status 1."""
     try:
         command()
+    except TrainingError as error:
+        print(f'error: {error}', file=sys.stderr)
+        sys.exit(1)
     except ConfigurationError as error:
         print(f'error: {error}', file=sys.stderr)
         sys.exit(2)
@@ -71,7 +75,11 @@ def train(argv: Optional[List[str]] = None) -> None:
         const='auto',
         help='checkpoint to go on from; without a value the last one in the work dir',
     )
-    parser.add_argument('--amp', action='store_true', help='mixed precision')
+    parser.add_argument(
+        '--amp',
+        action='store_true',
+        help='mixed precision: float16 on a GPU, bfloat16 on a CPU; see optim_wrapper.dtype',
+    )
     parser.add_argument(
         '--no-validate', action='store_true', help='do not validate during training'
     )

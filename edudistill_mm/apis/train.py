@@ -15,6 +15,7 @@ from edudistill_mm.errors import ConfigurationError
 
 from .config import check_config, check_data, is_education
 from .export import export_student
+from .precision import check_compile, prepare_precision
 from .teachers import missing_teachers, train_teachers
 from .test_teachers import TeacherReport, refuse_near_chance, report_teachers
 
@@ -22,7 +23,8 @@ TEST_IMAGES = 2000
 
 
 def prepare_runtime(cfg: Config, launcher: str = 'none', amp: bool = False) -> None:
-    """Set what depends on the machine: the launcher, and the default settings of data loaders.
+    """Set what depends on the machine: the launcher, mixed precision, and the default settings of
+    data loaders.
 
     Args:
         cfg (Config): The config, changed in place.
@@ -30,7 +32,7 @@ def prepare_runtime(cfg: Config, launcher: str = 'none', amp: bool = False) -> N
         amp (bool): Whether to train in mixed precision. Defaults to False.
 
     Raises:
-        ConfigurationError: If mixed precision is asked for without a GPU.
+        ConfigurationError: If mixed precision is asked for in a way that is not possible here.
     """
     cfg.launcher = launcher
     # The references of other grades get no gradient.
@@ -41,13 +43,8 @@ def prepare_runtime(cfg: Config, launcher: str = 'none', amp: bool = False) -> N
         cfg.model_wrapper_cfg = dict(
             type='MMDistributedDataParallel', device_ids=None, find_unused_parameters=True
         )
-    if amp:
-        if not torch.cuda.is_available():
-            raise ConfigurationError(
-                '--amp needs a GPU, and there is none; leave it out to train in float32'
-            )
-        cfg.optim_wrapper.type = 'AmpOptimWrapper'
-        cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+    prepare_precision(cfg, amp)
+    check_compile(cfg)
     for split in ('train', 'val', 'test'):
         loader = cfg.get(f'{split}_dataloader')
         if loader is not None:

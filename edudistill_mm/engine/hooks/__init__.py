@@ -1,5 +1,6 @@
 from .distill_warmup_hook import DistillWarmupHook
+from .finite_loss_hook import FiniteLossHook
 from .grade_scheduler_hook import GradeSchedulerHook
 from .safe_checkpoint_hook import SafeCheckpointHook
 
-__all__ = ['DistillWarmupHook', 'GradeSchedulerHook', 'SafeCheckpointHook']
+__all__ = ['DistillWarmupHook', 'FiniteLossHook', 'GradeSchedulerHook', 'SafeCheckpointHook']

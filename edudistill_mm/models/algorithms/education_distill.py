@@ -3,6 +3,7 @@ import inspect
 import io
 from contextlib import ExitStack, redirect_stdout
 from dataclasses import replace
+from functools import partial
 from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Union
 
 import torch
@@ -73,6 +74,9 @@ class EducationDistill(BaseAlgorithm):
         teacher_module_inplace (bool): Whether teachers' modules may overwrite their inputs even
             where recorders hold features. Defaults to False.
         module_inplace (bool): The same for the student. Defaults to False.
+        channels_last (bool): Whether student and teachers keep weights and features in torch's
+            memory format ``channels_last``, which suits the tensor cores of GPUs. Losses see
+            contiguous features. Defaults to False.
         data_preprocessor (dict | nn.Module, optional): Defaults to None: the student's own.
         init_cfg (dict, optional): ``dict(type='Pretrained', checkpoint=...)`` starts from the
             student, and from the connectors if they are in it, of a distiller's pretraining stage:
@@ -100,6 +104,7 @@ class EducationDistill(BaseAlgorithm):
         calculate_student_loss: bool = True,
         teacher_module_inplace: bool = False,
         module_inplace: bool = False,
+        channels_last: bool = False,
         data_preprocessor: Optional[Union[dict, nn.Module]] = None,
         init_cfg: Optional[dict] = None,
         **others: Any,
@@ -132,6 +137,10 @@ class EducationDistill(BaseAlgorithm):
             raise ConfigurationError(
                 f'model.teacher_weighting must be one of {", ".join(SCHEMES)}, but got '
                 f'{teacher_weighting!r}{did_you_mean(teacher_weighting, SCHEMES)}'
+            )
+        if not isinstance(channels_last, bool):
+            raise ConfigurationError(
+                f'model.channels_last must be True or False, but got {channels_last!r}'
             )
         names = Faculty.names(teachers)
         if curriculum is None:
@@ -185,6 +194,11 @@ class EducationDistill(BaseAlgorithm):
             self.data_preprocessor,
             keep_inplace=teacher_module_inplace or not records_features,
         )
+        self.channels_last = channels_last
+        if channels_last:
+            self.to(memory_format=torch.channels_last)
+            # Connectors read contiguous records, and must return such.
+            self.distillers.to(memory_format=torch.contiguous_format)
         self._mixes_labels = getattr(self.data_preprocessor, 'batch_augments', None) is not None
         self._check_label_mixing()
         self._loss_mappings = (
@@ -438,15 +452,17 @@ class EducationDistill(BaseAlgorithm):
         """Compute the losses of every grade once on zero images, so that what does not fit shows
         before training.
 
-        Each teacher gets two images of its classes. What the losses have stored meanwhile is taken
-        back.
+        Each teacher gets images of two of its classes, in each grade that is deeper than the one
+        before or teaches more of its classes. What the losses have stored meanwhile is taken back.
         """
         state = copy.deepcopy(self.distillers.state_dict())
+        rehearsed = set()
         for grade in self.curriculum.grades:
             self.set_grade(grade)
-            labels = {label for view in self._views.values() for label in view.taught[:2]} or set(
-                grade.seen[:2]
-            )
+            new = {(name, grade.fragments, view.taught) for name, view in self._views.items()}
+            new -= rehearsed
+            rehearsed |= new
+            labels = {label for *_, taught in new for label in taught[:2]} or set(grade.seen[:2])
             labels = sorted(labels) * 2
             try:
                 # CRDLoss prints what it normalises its memory by.
@@ -538,6 +554,7 @@ class EducationDistill(BaseAlgorithm):
                 self._loss_mappings,
                 self.losses_awake,
                 self._by_sample,
+                self.channels_last,
             )
             for teacher in joined
             if self.losses_awake
@@ -547,6 +564,9 @@ class EducationDistill(BaseAlgorithm):
         self.active_teachers = [teacher for teacher in joined if teacher.name in self._views]
 
     # ---- training
+    # torch.compile translates networks. What goes on between them differs with each batch's rows,
+    # and would be translated again and again.
+    @partial(torch.compiler.disable, recursive=False)
     def loss(
         self, batch_inputs: torch.Tensor, data_samples: Optional[List[DataSample]] = None
     ) -> Dict[str, torch.Tensor]:
@@ -591,6 +611,7 @@ class EducationDistill(BaseAlgorithm):
         losses.update(add_prefix(self._distill_losses(lessons, records, batch_inputs), 'distill'))
         return losses
 
+    @torch.compiler.disable
     def _assign(self, data_samples: List[DataSample]) -> List[Lesson]:
         if self.distillation_stopped or not self.active_teachers:
             return []
@@ -633,6 +654,7 @@ class EducationDistill(BaseAlgorithm):
             for lesson, weight, row in zip(lessons, weights, rows)
         ]
 
+    @torch.compiler.disable
     def _distill_losses(
         self, lessons: List[Lesson], records: Dict[str, list], inputs: torch.Tensor
     ) -> Dict[str, torch.Tensor]:
