@@ -40,12 +40,13 @@ class FiniteLossHook(Hook):
         losses = {name: value for name, value in (outputs or {}).items() if 'loss' in name}
         total = [losses['loss']] if 'loss' in losses else losses.values()
         if not all(_finite(value) for value in total):
-            # The total comes first, but its parts say more.
-            name = next(name for name in reversed(losses) if not _finite(losses[name]))
-            value = torch.as_tensor(losses[name]).detach().float().mean().item()
+            # The parts say more than the total.
+            bad = [name for name in losses if not _finite(losses[name])]
+            bad = [name for name in bad if name != 'loss'] or bad
+            bad = ', '.join(f'"{name}" is {_mean(losses[name])}' for name in bad)
             raise TrainingError(
-                f'training stopped {self._when(runner, runner.iter + 1)}: the loss "{name}" is '
-                f'{value}; {self._kept(runner)}'
+                f'training stopped {self._when(runner, runner.iter + 1)}: the loss {bad}; '
+                f'{self._kept(runner)}'
             )
         if any(
             isinstance(hook, CheckpointHook)
@@ -108,3 +109,7 @@ def _unwrapped(runner: Runner) -> nn.Module:
 
 def _finite(value: Any) -> bool:
     return bool(torch.as_tensor(value).isfinite().all())
+
+
+def _mean(value: Any) -> float:
+    return torch.as_tensor(value).detach().float().mean().item()

@@ -195,10 +195,7 @@ class EducationDistill(BaseAlgorithm):
             keep_inplace=teacher_module_inplace or not records_features,
         )
         self.channels_last = channels_last
-        if channels_last:
-            self.to(memory_format=torch.channels_last)
-            # Connectors read contiguous records, and must return such.
-            self.distillers.to(memory_format=torch.contiguous_format)
+        self._keep_format()
         self._mixes_labels = getattr(self.data_preprocessor, 'batch_augments', None) is not None
         self._check_label_mixing()
         self._loss_mappings = (
@@ -677,6 +674,9 @@ class EducationDistill(BaseAlgorithm):
         Raises:
             ConfigurationError: If the checkpoint cannot be used.
         """
+        if self.channels_last:
+            # Random numbers fill a tensor in the order of its memory.
+            self.to(memory_format=torch.contiguous_format)
         init_cfg, self.init_cfg = self.init_cfg, None
         pretrained = isinstance(init_cfg, dict) and init_cfg.get('type') == 'Pretrained'
         if not pretrained:
@@ -687,6 +687,14 @@ class EducationDistill(BaseAlgorithm):
             self.init_cfg = init_cfg
         if pretrained:
             self._load_pretrained(init_cfg['checkpoint'])
+        self._keep_format()
+
+    def _keep_format(self) -> None:
+        """Put the weights of student and teachers into ``channels_last``, if asked to."""
+        if self.channels_last:
+            self.to(memory_format=torch.channels_last)
+            # Connectors read contiguous records, and must return such.
+            self.distillers.to(memory_format=torch.contiguous_format)
 
     def _load_pretrained(self, source: str) -> None:
         """Load the student, and what else fits, from a checkpoint of a pretraining stage."""
