@@ -17,7 +17,9 @@ default_hooks = dict(
         type='CheckpointHook', interval=1, max_keep_ckpts=1, save_best='accuracy/top1', rule='greater'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     # Keeps checkpoints loadable with torch.load(weights_only=True).
-    safe_checkpoint=dict(type='SafeCheckpointHook'))
+    safe_checkpoint=dict(type='SafeCheckpointHook'),
+    # Stops the run before a loss or weights that are not finite reach a checkpoint.
+    finite_loss=dict(type='FiniteLossHook'))
 
 env_cfg = dict(
     cudnn_benchmark=False,

@@ -3,7 +3,7 @@ from typing import Any, Dict, Optional
 import torch
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.model import is_model_wrapper
-from mmengine.runner import IterBasedTrainLoop, Runner
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 from torch import nn
 
 from edudistill_mm.errors import TrainingError
@@ -94,7 +94,12 @@ class FiniteLossHook(Hook):
     @staticmethod
     def _when(runner: Runner, iteration: int) -> str:
         grade = getattr(_unwrapped(runner), 'grade', None)
-        return f'at iteration {iteration}' + (f' in grade "{grade.name}"' if grade else '')
+        by_epoch = isinstance(runner._train_loop, EpochBasedTrainLoop)
+        return (
+            f'at iteration {iteration}'
+            + (f' (epoch {runner.epoch + 1})' if by_epoch else '')
+            + (f' in grade "{grade.name}"' if grade else '')
+        )
 
     @staticmethod
     def _kept(runner: Runner) -> str:
