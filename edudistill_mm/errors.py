@@ -1,4 +1,4 @@
-"""The error for a mistake that a user can make."""
+"""Errors that end a command with one sentence."""
 
 import difflib
 from typing import Any, Iterable
@@ -9,6 +9,14 @@ class ConfigurationError(ValueError):
 
     The message is one sentence that names the key, the value that was given and what is possible.
     The tools print it without a traceback and exit with a non-zero status.
+    """
+
+
+class TrainingError(RuntimeError):
+    """A training that cannot go on, though its config can be used.
+
+    The message is one sentence that says what happened, and when. The tools print it without a
+    traceback and exit with status 1.
     """
 
 

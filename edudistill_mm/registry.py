@@ -21,6 +21,9 @@ HOOKS = Registry('hook', parent=mmengine_registry.HOOKS, locations=['edudistill_
 METRICS = Registry(
     'metric', parent=mmengine_registry.METRICS, locations=['edudistill_mm.evaluation']
 )
+OPTIM_WRAPPERS = Registry(
+    'optim wrapper', parent=mmengine_registry.OPTIM_WRAPPERS, locations=['edudistill_mm.engine']
+)
 
 
 def register(registry: Registry) -> Callable[[Type], Type]:

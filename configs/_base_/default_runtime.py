@@ -19,7 +19,9 @@ default_hooks = dict(
     # Keeps checkpoints loadable with torch.load(weights_only=True).
     safe_checkpoint=dict(type='SafeCheckpointHook'),
     # Leaves a plain MMPretrain student beside each checkpoint, in students/.
-    student_checkpoint=dict(type='StudentCheckpointHook'))
+    student_checkpoint=dict(type='StudentCheckpointHook'),
+    # Stops the run before a loss or weights that are not finite reach a checkpoint.
+    finite_loss=dict(type='FiniteLossHook'))
 
 env_cfg = dict(
     cudnn_benchmark=False,

@@ -12,6 +12,7 @@ from mmpretrain.structures import DataSample
 from torch import nn
 
 from edudistill_mm.curriculum import Curriculum
+from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.models.network import build_module, build_network
 from edudistill_mm.models.students import FragmentedStudent
 
@@ -19,6 +20,10 @@ from .config import curriculum_of, network_config, teachers_of
 from .curriculum_table import student_flops
 
 Step = Callable[[], object]
+
+CLASSES = 1000
+# Grades and teachers.
+FEW, MANY = (3, 3), (20, 50)
 
 
 def benchmark(cfg: Config, batch_size: int = 128, repeats: int = 10) -> List[Tuple[str, float]]:
@@ -68,25 +73,136 @@ def benchmark(cfg: Config, batch_size: int = 128, repeats: int = 10) -> List[Tup
     return results + list(_costs(school.student, curriculum).items())
 
 
+def load_benchmark(
+    cfg: Config, batch_size: int = 128, repeats: int = 10
+) -> List[Tuple[str, float]]:
+    """Measure what a step and its parts cost with many grades and teachers, over what they cost
+    with few.
+
+    Both sides have the student of the config with 1000 outputs, and experts with the architecture
+    of its first teacher, which share the 1000 classes, so that all experts of a side see as many
+    images as all of the other. Steps are those of the last grade.
+
+    Args:
+        cfg (Config): Config of an :class:`EducationDistill` run.
+        batch_size (int): Images in a batch. Defaults to 128.
+        repeats (int): Measurements of each side. Defaults to 10.
+
+    Returns:
+        list[tuple[str, float]]: What was compared, and the ratio.
+
+    Raises:
+        ConfigurationError: If the config has no teacher.
+    """
+    images = torch.randn(batch_size, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    labels = torch.randint(0, CLASSES, (batch_size,), generator=torch.Generator().manual_seed(0))
+    schools, building = {}, {}
+    # The first time, imports are paid for.
+    for size in (FEW, FEW, MANY):
+        model = load_model(cfg, *size)
+        begin = time.perf_counter()
+        schools[size] = build_module(model, 'model', 'mmpretrain').train()
+        building[size] = time.perf_counter() - begin
+        schools[size].set_grade(schools[size].curriculum.grades[-1])
+    steps = {
+        (size, part): make(school, images, labels)
+        for size, school in schools.items()
+        for part, make in (('step', _train_step), ('teachers', _faculty_step))
+    }
+    for step in steps.values():
+        step()
+    ratios: Dict[str, List[float]] = {'step': [], 'teachers': [], 'rest': []}
+    for _ in range(repeats):
+        seconds = {key: _seconds(step) for key, step in steps.items()}
+        for size in schools:
+            seconds[size, 'rest'] = seconds[size, 'step'] - seconds[size, 'teachers']
+        for part, values in ratios.items():
+            values.append(seconds[MANY, part] / seconds[FEW, part])
+    medians = {part: statistics.median(values) for part, values in ratios.items()}
+    name = '{} grades and {} teachers / {} and {}'.format(*MANY, *FEW)
+    return [
+        (f'step: {name}', medians['step']),
+        (f"forward passes of the teachers' networks in it: {name}", medians['teachers']),
+        (f'all else in it: {name}', medians['rest']),
+        (f'building the algorithm: {name}', building[MANY] / building[FEW]),
+    ]
+
+
+def load_model(cfg: Config, grades: int, teachers: int) -> dict:
+    """The model of a config with other numbers of grades and teachers, and 1000 classes.
+
+    Args:
+        cfg (Config): Config of an :class:`EducationDistill` run.
+        grades (int): Number of grades; classes and fragments are shared out to them.
+        teachers (int): Number of experts; the classes are shared out to them. Their weights are
+            random.
+
+    Returns:
+        dict: Config of the :class:`EducationDistill` algorithm.
+
+    Raises:
+        ConfigurationError: If the config has no teacher.
+    """
+    fragments = curriculum_of(cfg).fragments
+    given = teachers_of(cfg)
+    if not given:
+        raise ConfigurationError(
+            'the load of teachers needs a config with a teacher, but it has none'
+        )
+    model = cfg.model.to_dict()
+    for key in ('teacher', 'teacher_ckpt'):
+        model.pop(key, None)
+    architecture = model['architecture']
+    if not str(architecture.get('type', '')).endswith('FragmentedStudent'):
+        architecture = dict(type='FragmentedStudent', student=architecture)
+    student = network_config(architecture['student'], 'model.architecture.student').to_dict()
+    student['head']['num_classes'] = CLASSES
+    expert = network_config(given[0]['architecture'], 'teachers[0].architecture').to_dict()
+    shares = [range(CLASSES)[index::teachers] for index in range(teachers)]
+    model['teachers'] = []
+    for index, share in enumerate(shares):
+        expert['head']['num_classes'] = len(share)
+        model['teachers'].append(
+            dict(
+                name=f'expert{index}',
+                architecture=build_network(expert, 'teachers'),
+                classes=list(share),
+            )
+        )
+    model['architecture'] = dict(architecture, student=student)
+    model['curriculum'] = dict(
+        num_classes=CLASSES,
+        grades=[
+            dict(
+                iters=1,
+                fragments=1 + index * fragments // grades,
+                classes=list(range(CLASSES)[index::grades]),
+            )
+            for index in range(grades)
+        ],
+    )
+    return model
+
+
 def _ratio(ours: Step, theirs: Step, repeats: int) -> float:
     for step in (ours, theirs):
         step()
-
-    def seconds(step: Step) -> float:
-        begin = time.perf_counter()
-        step()
-        return time.perf_counter() - begin
-
     ratios = []
     for index in range(repeats):
         # The order alternates, because the second of two finds warmer caches.
         if index % 2:
-            other = seconds(theirs)
-            ratios.append(seconds(ours) / other)
+            other = _seconds(theirs)
+            ratios.append(_seconds(ours) / other)
         else:
-            own = seconds(ours)
-            ratios.append(own / seconds(theirs))
+            own = _seconds(ours)
+            ratios.append(own / _seconds(theirs))
     return statistics.median(ratios)
+
+
+def _seconds(step: Step) -> float:
+    begin = time.perf_counter()
+    step()
+    return time.perf_counter() - begin
 
 
 def _school(cfg: Config, experts: List[dict]) -> nn.Module:

@@ -9,9 +9,10 @@ from typing import Callable, List, Optional
 from mmengine.config import DictAction
 from mmengine.dist import is_main_process
 
-from edudistill_mm.errors import ConfigurationError
+from edudistill_mm.errors import ConfigurationError, TrainingError
 
 from .benchmark import benchmark as run_benchmark
+from .benchmark import load_benchmark
 from .config import load_config
 from .convert_mdistiller import NETWORKS
 from .convert_mdistiller import convert_mdistiller as run_convert_mdistiller
@@ -49,9 +50,13 @@ def _parser(description: str, launcher: bool = False) -> argparse.ArgumentParser
 
 
 def _run(command: Callable[[], None]) -> None:
-    """Run a command; a user's mistake ends it with one sentence and status 2."""
+    """Run a command; a user's mistake ends it with one sentence and status 2, a training that
+    cannot go on with status 1."""
     try:
         command()
+    except TrainingError as error:
+        print(f'error: {error}', file=sys.stderr)
+        sys.exit(1)
     except ConfigurationError as error:
         _end(str(error))
     except Exception as error:
@@ -81,7 +86,11 @@ def train(argv: Optional[List[str]] = None) -> None:
         const='auto',
         help='checkpoint to go on from; without a value the last one in the work dir',
     )
-    parser.add_argument('--amp', action='store_true', help='mixed precision')
+    parser.add_argument(
+        '--amp',
+        action='store_true',
+        help='mixed precision: float16 on a GPU, bfloat16 on a CPU; see optim_wrapper.dtype',
+    )
     parser.add_argument(
         '--no-validate', action='store_true', help='do not validate during training'
     )
@@ -212,10 +221,16 @@ def benchmark(argv: Optional[List[str]] = None) -> None:
     parser.add_argument(
         '--repeats', type=int, default=10, help='measurements of each side (default 10)'
     )
+    parser.add_argument(
+        '--load',
+        action='store_true',
+        help='compare 20 grades and 50 teachers of 1000 classes to 3 grades and 3 teachers instead',
+    )
     args = parser.parse_args(argv)
 
     def command() -> None:
-        for name, ratio in run_benchmark(
+        measure = load_benchmark if args.load else run_benchmark
+        for name, ratio in measure(
             load_config(args.config, args.cfg_options), args.batch_size, args.repeats
         ):
             print(f'{ratio:6.3f}  {name}')

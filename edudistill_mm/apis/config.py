@@ -85,8 +85,8 @@ def load_config(
             ``work_dirs/<name of the file>``.
 
     Returns:
-        Config: With ``work_dir`` and the hooks that keep checkpoints free of code and leave plain
-        students beside them.
+        Config: With ``work_dir`` and the hooks that keep checkpoints free of code and of numbers
+        that are not finite, and leave plain students beside them.
 
     Raises:
         ConfigurationError: If the file or an option cannot be used.
@@ -122,7 +122,10 @@ def load_config(
     name = osp.splitext(osp.basename(path))[0]
     cfg.work_dir = work_dir or cfg.get('work_dir') or osp.join('work_dirs', name)
     # The default hooks of the bases that users bring (MMPretrain's, MMRazor's) do not have them.
-    for kind in ('SafeCheckpointHook', *(['StudentCheckpointHook'] if is_education(cfg) else [])):
+    kinds = ['SafeCheckpointHook', 'FiniteLossHook']
+    if is_education(cfg):
+        kinds.append('StudentCheckpointHook')
+    for kind in kinds:
         if not any(_name(hook) == kind for hook in _hooks(cfg)):
             cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), dict(type=kind)]
     return cfg
@@ -317,9 +320,10 @@ def network_config(spec: Union[str, dict], key: str) -> ConfigDict:
 
 
 def strip_teachers(cfg: Config) -> Config:
-    """Copy a config without its teachers, for work that needs the student only."""
+    """Copy a config without its teachers and what speeds up training, for work that needs the
+    student only."""
     cfg = copy.deepcopy(cfg)
-    for key in ('teacher', 'teacher_ckpt', 'teachers', 'distiller'):
+    for key in ('teacher', 'teacher_ckpt', 'teachers', 'distiller', 'channels_last'):
         cfg.model.pop(key, None)
     for grade in cfg.model.curriculum.grades:
         grade.pop('teachers', None)

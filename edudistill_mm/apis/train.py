@@ -22,6 +22,7 @@ from edudistill_mm.errors import ConfigurationError
 
 from .config import check_config, check_data, is_education
 from .export import export_student
+from .precision import check_compile, prepare_precision
 from .processes import join_processes, wrap_for_processes
 from .teachers import missing_teachers, train_teachers
 from .test_teachers import TeacherReport, refuse_near_chance, report_teachers
@@ -30,7 +31,8 @@ TEST_IMAGES = 2000
 
 
 def prepare_runtime(cfg: Config, launcher: str = 'none', amp: bool = False) -> None:
-    """Set what depends on the machine: the processes, and the default settings of data loaders.
+    """Set what depends on the machine: the processes, mixed precision, and the default settings of
+    data loaders.
 
     Args:
         cfg (Config): The config, changed in place.
@@ -38,20 +40,15 @@ def prepare_runtime(cfg: Config, launcher: str = 'none', amp: bool = False) -> N
         amp (bool): Whether to train in mixed precision. Defaults to False.
 
     Raises:
-        ConfigurationError: If mixed precision is asked for without a GPU, or the launcher has not
-            started this process.
+        ConfigurationError: If mixed precision is asked for in a way that is not possible here, or
+            the launcher has not started this process.
     """
     cfg.launcher = launcher
     if launcher != 'none':
         join_processes(cfg, launcher)
         wrap_for_processes(cfg)
-    if amp:
-        if not torch.cuda.is_available():
-            raise ConfigurationError(
-                '--amp needs a GPU, and there is none; leave it out to train in float32'
-            )
-        cfg.optim_wrapper.type = 'AmpOptimWrapper'
-        cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+    prepare_precision(cfg, amp)
+    check_compile(cfg)
     for split in ('train', 'val', 'test'):
         loader = cfg.get(f'{split}_dataloader')
         if loader is not None:

@@ -1,5 +1,12 @@
-"""Hooks of the run and the handling of checkpoint files."""
+"""Hooks of the run, an optimizer wrapper, and the handling of checkpoint files."""
 
-from .hooks import DistillWarmupHook, GradeSchedulerHook, SafeCheckpointHook
+from .bfloat16_optim_wrapper import BFloat16OptimWrapper
+from .hooks import DistillWarmupHook, FiniteLossHook, GradeSchedulerHook, SafeCheckpointHook
 
-__all__ = ['DistillWarmupHook', 'GradeSchedulerHook', 'SafeCheckpointHook']
+__all__ = [
+    'BFloat16OptimWrapper',
+    'DistillWarmupHook',
+    'FiniteLossHook',
+    'GradeSchedulerHook',
+    'SafeCheckpointHook',
+]

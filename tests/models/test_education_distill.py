@@ -736,3 +736,43 @@ def test_mixing_augmentations_are_refused_with_experts_only(experts, generalist)
         )
     )
     assert train(model, 1, [0, 1])[0]['distill.loss_kd'] > 0
+
+
+# ---- speed
+def test_channels_last_changes_the_format_of_weights_and_not_one_of_them(experts):
+    plain, last = school(experts), school(experts, channels_last=True)
+    for (name, one), other in zip(plain.named_parameters(), last.parameters()):
+        assert torch.equal(one, other), name
+    networks = [last.student, *(teacher.network for teacher in last.faculty.teachers)]
+    for network in networks:
+        weight = network.backbone.layer1[0].conv1.weight
+        assert weight.is_contiguous(memory_format=torch.channels_last)
+        assert not weight.is_contiguous()
+
+
+def test_channels_last_that_is_no_truth_value_is_refused(experts):
+    with pytest.raises(ConfigurationError, match='model.channels_last must be True or False'):
+        school(experts, channels_last='yes')
+
+
+def test_grades_that_bring_a_teacher_nothing_new_are_not_rehearsed_with_it():
+    """What is rehearsed at building would grow with grades times teachers."""
+    networks = [build(resnet(2), seed) for seed in range(3)]
+    calls = [0, 0, 0]
+    for index, network in enumerate(networks):
+
+        def count(*_, index=index):
+            calls[index] += 1
+
+        network.register_forward_hook(count)
+    experts = [
+        dict(name=f'expert{index}', architecture=network, classes=[2 * index, 2 * index + 1])
+        for index, network in enumerate(networks)
+    ]
+    few = [dict(epochs=1, fragments=3, classes=2) for _ in range(3)]
+    school(experts, curriculum=dict(num_classes=6, grades=few))
+    before, calls[:] = list(calls), [0, 0, 0]
+    many = [*few, *(dict(epochs=1) for _ in range(20))]
+    school(experts, curriculum=dict(num_classes=6, grades=many))
+    # In grades without anything new the first teacher of the seen classes is kept.
+    assert calls == [before[0] + 20, *before[1:]]

@@ -1,10 +1,12 @@
 from .distill_warmup_hook import DistillWarmupHook
+from .finite_loss_hook import FiniteLossHook
 from .grade_scheduler_hook import GradeSchedulerHook
 from .safe_checkpoint_hook import SafeCheckpointHook
 from .student_checkpoint_hook import StudentCheckpointHook
 
 __all__ = [
     'DistillWarmupHook',
+    'FiniteLossHook',
     'GradeSchedulerHook',
     'SafeCheckpointHook',
     'StudentCheckpointHook',

@@ -282,6 +282,10 @@ class GradeSchedulerHook(Hook):
             for wrapper in optim_wrappers(runner):
                 wrapper.optimizer.state.clear()
         self._graduate(runner, model)
+        if runner.cfg.get('compile'):
+            # What torch.compile has made of the last grade's paths need not fit; and it gives a
+            # function up that it has translated eight times.
+            torch.compiler.reset()
         self._enter(runner, model, grade)
 
     def _enter(self, runner: Runner, model: Any, grade: Grade) -> None:

@@ -4,6 +4,7 @@ import io
 import re
 from contextlib import ExitStack, redirect_stdout
 from dataclasses import replace
+from functools import partial
 from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple, Union
 
 import torch
@@ -82,6 +83,9 @@ class EducationDistill(BaseAlgorithm):
         teacher_module_inplace (bool): Whether teachers' modules may overwrite their inputs even
             where recorders hold features. Defaults to False.
         module_inplace (bool): The same for the student. Defaults to False.
+        channels_last (bool): Whether student and teachers keep weights and features in torch's
+            memory format ``channels_last``, which suits the tensor cores of GPUs. Losses see
+            contiguous features. Defaults to False.
         data_preprocessor (dict | nn.Module, optional): Defaults to None: the student's own.
         init_cfg (dict, optional): ``dict(type='Pretrained', checkpoint=...)`` starts from the
             student, and from the connectors if they are in it, of a distiller's pretraining stage:
@@ -109,6 +113,7 @@ class EducationDistill(BaseAlgorithm):
         calculate_student_loss: bool = True,
         teacher_module_inplace: bool = False,
         module_inplace: bool = False,
+        channels_last: bool = False,
         data_preprocessor: Optional[Union[dict, nn.Module]] = None,
         init_cfg: Optional[dict] = None,
         **others: Any,
@@ -133,6 +138,10 @@ class EducationDistill(BaseAlgorithm):
             raise ConfigurationError(
                 f'model.teacher_weighting must be one of {", ".join(SCHEMES)}, but got '
                 f'{teacher_weighting!r}{did_you_mean(teacher_weighting, SCHEMES)}'
+            )
+        if not isinstance(channels_last, bool):
+            raise ConfigurationError(
+                f'model.channels_last must be True or False, but got {channels_last!r}'
             )
         names = Faculty.names(teachers)
         if teachers is not None and not names and distiller is not None:
@@ -201,6 +210,8 @@ class EducationDistill(BaseAlgorithm):
         )
         # Each module of the student that a recorder watches.
         self._recorded: List[Tuple[ModuleOutputsRecorder, nn.Module]] = []
+        self.channels_last = channels_last
+        self._keep_format()
         self._mixes_labels = getattr(self.data_preprocessor, 'batch_augments', None) is not None
         self._check_label_mixing()
         self._loss_mappings = (
@@ -479,15 +490,17 @@ class EducationDistill(BaseAlgorithm):
         """Compute the losses of every grade once on zero images, so that what does not fit shows
         before training.
 
-        Each teacher gets two images of its classes. What the losses have stored meanwhile is taken
-        back.
+        Each teacher gets images of two of its classes, in each grade that is deeper than the one
+        before or teaches more of its classes. What the losses have stored meanwhile is taken back.
         """
         state = copy.deepcopy(self.distillers.state_dict())
+        rehearsed = set()
         for grade in self.curriculum.grades:
             self.set_grade(grade)
-            labels = {label for view in self._views.values() for label in view.taught[:2]} or set(
-                grade.seen[:2]
-            )
+            new = {(name, grade.fragments, view.taught) for name, view in self._views.items()}
+            new -= rehearsed
+            rehearsed |= new
+            labels = {label for *_, taught in new for label in taught[:2]} or set(grade.seen[:2])
             labels = sorted(labels) * 2
             try:
                 # CRDLoss prints what it normalises its memory by.
@@ -586,6 +599,7 @@ class EducationDistill(BaseAlgorithm):
                 self._loss_mappings,
                 self.losses_awake,
                 self._by_sample,
+                self.channels_last,
             )
             for teacher in joined
             if self.losses_awake
@@ -612,6 +626,9 @@ class EducationDistill(BaseAlgorithm):
                 self._recorded[index] = (recorder, current)
 
     # ---- training
+    # torch.compile translates networks. What goes on between them differs with each batch's rows,
+    # and would be translated again and again.
+    @partial(torch.compiler.disable, recursive=False)
     def loss(
         self, batch_inputs: torch.Tensor, data_samples: Optional[List[DataSample]] = None
     ) -> Dict[str, torch.Tensor]:
@@ -657,6 +674,7 @@ class EducationDistill(BaseAlgorithm):
         losses.update(add_prefix(self._distill_losses(lessons, records, batch_inputs), 'distill'))
         return losses
 
+    @torch.compiler.disable
     def _assign(self, data_samples: List[DataSample]) -> List[Lesson]:
         if self.distillation_stopped or not self.active_teachers:
             return []
@@ -699,6 +717,7 @@ class EducationDistill(BaseAlgorithm):
             for lesson, weight, row in zip(lessons, weights, rows)
         ]
 
+    @torch.compiler.disable
     def _distill_losses(
         self, lessons: List[Lesson], records: Dict[str, list], inputs: torch.Tensor
     ) -> Dict[str, torch.Tensor]:
@@ -725,6 +744,9 @@ class EducationDistill(BaseAlgorithm):
         Raises:
             ConfigurationError: If the checkpoint cannot be used.
         """
+        if self.channels_last:
+            # Random numbers fill a tensor in the order of its memory.
+            self.to(memory_format=torch.contiguous_format)
         init_cfg, self.init_cfg = self.init_cfg, None
         pretrained = isinstance(init_cfg, dict) and init_cfg.get('type') == 'Pretrained'
         if not pretrained:
@@ -735,6 +757,14 @@ class EducationDistill(BaseAlgorithm):
             self.init_cfg = init_cfg
         if pretrained:
             self._load_pretrained(init_cfg['checkpoint'])
+        self._keep_format()
+
+    def _keep_format(self) -> None:
+        """Put the weights of student and teachers into ``channels_last``, if asked to."""
+        if self.channels_last:
+            self.to(memory_format=torch.channels_last)
+            # Connectors read contiguous records, and must return such.
+            self.distillers.to(memory_format=torch.contiguous_format)
 
     def _load_pretrained(self, source: str) -> None:
         """Load the student, and what else fits, from a checkpoint of a pretraining stage."""

@@ -31,6 +31,8 @@ class TeacherView:
         awake (Sequence[str]): Names of the losses whose records exist at this grade.
         by_sample (dict[str, bool]): Which losses are means over samples; what is found out is
             added to it. Read where teachers are weighed by sample.
+        channels_last (bool): Whether records may be in this memory format, in which some losses
+            cannot view them as rows of one channel. Defaults to False.
     """
 
     def __init__(
@@ -41,9 +43,10 @@ class TeacherView:
         losses: Dict[str, dict],
         awake: List[str],
         by_sample: Dict[str, bool],
+        channels_last: bool = False,
     ) -> None:
         self.distiller, self.teacher, self.student = distiller, teacher, student
-        self.by_sample = by_sample
+        self.by_sample, self.channels_last = by_sample, channels_last
         taught = set(student.seen.classes)
         self.classes = ClassIndex(
             [label for label in teacher.classes.classes if label in taught], student.num_classes
@@ -185,6 +188,8 @@ class TeacherView:
                 return record
             if rows is not None:
                 record = record[rows]
+            if self.channels_last:
+                record = record.contiguous()
             if record.ndim == 2 and record.shape[1] in columns:
                 return columns[record.shape[1]].select(record)
             if (

@@ -29,6 +29,18 @@ def _leave(module: nn.Module, inputs: Tuple, output: Any) -> None:
     raise _CutReached(output)
 
 
+def _in_float32(module: nn.Module, inputs: Tuple) -> Optional[Tuple]:
+    """Give a loss its inputs in float32: half precision has too few digits for logarithms of
+    softmaxes, which autocast leaves alone on a CPU."""
+    halves = (torch.float16, torch.bfloat16)
+    if any(isinstance(value, torch.Tensor) and value.dtype in halves for value in inputs):
+        return tuple(
+            value.float() if isinstance(value, torch.Tensor) and value.dtype in halves else value
+            for value in inputs
+        )
+    return None
+
+
 def _each(function: Callable[[torch.Tensor], torch.Tensor], scores: Any) -> Any:
     """Apply a function to a head's scores, or to each branch's scores of a ConformerHead."""
     return tuple(map(function, scores)) if isinstance(scores, tuple) else function(scores)
@@ -39,10 +51,11 @@ class FragmentedStudent(BaseModel):
     """An MMPretrain classifier that can run its first fragments only.
 
     At full depth and with all classes it *is* the classifier: the same forward, under the same
-    parameter names. At a lower grade its backbone is left right after the module that ends the
-    last active fragment (no later module runs, nothing of it is kept), and the
-    :class:`TeachingReference` of that depth classifies. As long as only a part of the classes is
-    taught, losses are computed over those classes, and predictions score zero for all others.
+    parameter names; only its loss gets half precision as float32. At a lower grade its backbone is
+    left right after the module that ends the last active fragment (no later module runs, nothing of
+    it is kept), and the :class:`TeachingReference` of that depth classifies. As long as only a part
+    of the classes is taught, losses are computed over those classes, and predictions score zero for
+    all others.
 
     Args:
         student (str | dict | nn.Module): The classifier: a model config, ``'package::config'``,
@@ -96,6 +109,15 @@ class FragmentedStudent(BaseModel):
         self.input_shape = input_shape
         self.trace = trace(student, input_shape)
         self.num_classes = self.trace.num_classes
+        #: list[str]: Names of the linear layers in the head that give class scores.
+        self.classifier_names = [
+            name
+            for name, module in student.named_modules()
+            if name.startswith('head.')
+            and isinstance(module, nn.Linear)
+            and name in self.trace.order
+            and module.out_features == self.num_classes
+        ]
         if fragments == 'auto':
             self.cuts = automatic_cuts(student, self.trace, num_fragments)
         elif isinstance(fragments, (list, tuple)) and all(
@@ -114,6 +136,11 @@ class FragmentedStudent(BaseModel):
         self._handles: List[RemovableHandle] = []
         # Features at the cuts of earlier grades, while a loss is computed.
         self._exit_features: Optional[Dict[int, Any]] = None
+        heads = [getattr(self, 'head', None), *(reference.head for reference in self.references)]
+        losses = [getattr(head, 'loss_module', None) for head in heads]
+        # A set, because references share the loss of the head.
+        for loss in {loss for loss in losses if isinstance(loss, nn.Module)}:
+            loss.register_forward_pre_hook(_in_float32)
         self._head_settings = self._find_head_settings()
         self.depth = self.num_fragments
         self.seen = ClassIndex(range(self.num_classes), self.num_classes)
@@ -137,18 +164,6 @@ class FragmentedStudent(BaseModel):
     def active_head(self) -> nn.Module:
         """nn.Module: The head that classifies at the current depth."""
         return self.head if self.at_full_depth else self.reference.head
-
-    @property
-    def classifier_names(self) -> List[str]:
-        """list[str]: Names of the linear layers in the head that give class scores."""
-        return [
-            name
-            for name, module in self.student.named_modules()
-            if name.startswith('head.')
-            and isinstance(module, nn.Linear)
-            and name in self.trace.order
-            and module.out_features == self.num_classes
-        ]
 
     def _check_training(self) -> None:
         """Refuse what only fails once it is trained."""

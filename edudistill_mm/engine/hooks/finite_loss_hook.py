@@ -1,0 +1,120 @@
+from typing import Any, Dict, Optional
+
+import torch
+from mmengine.hooks import CheckpointHook, Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
+from torch import nn
+
+from edudistill_mm.errors import TrainingError
+from edudistill_mm.registry import HOOKS, register
+
+
+@register(HOOKS)
+class FiniteLossHook(Hook):
+    """Stops a training whose loss is not finite, and keeps its last good checkpoint.
+
+    The total loss is looked at in each iteration, which costs no more than reading a number,
+    because MMEngine's ``RuntimeInfoHook`` has waited for the device already. Before a checkpoint
+    may be written, the weights are looked at as well: a gradient that is not finite spoils them one
+    iteration before it shows in a loss. Infinite *gradients* under a dynamic loss scale are normal
+    and stop nothing, since the optimizer skips them. In a distributed run each process looks at its
+    own loss.
+    """
+
+    # Before all hooks that keep the weights: EMA's, and those that write checkpoints.
+    priority = 'HIGH'
+
+    def after_train_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: Any = None,
+        outputs: Optional[Dict[str, torch.Tensor]] = None,
+    ) -> None:
+        """Look at the loss, and at the weights if they are about to be saved.
+
+        Raises:
+            TrainingError: If one of them is not finite.
+        """
+        losses = {name: value for name, value in (outputs or {}).items() if 'loss' in name}
+        total = [losses['loss']] if 'loss' in losses else losses.values()
+        if not all(_finite(value) for value in total):
+            # The parts say more than the total.
+            bad = [name for name in losses if not _finite(losses[name])]
+            bad = [name for name in bad if name != 'loss'] or bad
+            bad = ', '.join(f'"{name}" is {_mean(losses[name])}' for name in bad)
+            raise TrainingError(
+                f'training stopped {self._when(runner, runner.iter + 1)}: the loss {bad}; '
+                f'{self._kept(runner)}'
+            )
+        if any(
+            isinstance(hook, CheckpointHook)
+            and not hook.by_epoch
+            and (
+                self.every_n_train_iters(runner, hook.interval, hook.save_begin)
+                or (hook.save_last and self.is_last_train_iter(runner))
+            )
+            for hook in runner.hooks
+        ):
+            self._check_weights(runner, runner.iter + 1)
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Look at the weights, before they are saved or validated.
+
+        Raises:
+            TrainingError: If they are not finite.
+        """
+        self._check_weights(runner, runner.iter)
+
+    def before_val_epoch(self, runner: Runner) -> None:
+        """Look at the weights before a validation within an epoch, after which they may be saved as
+        the best.
+
+        Raises:
+            TrainingError: If they are not finite.
+        """
+        if isinstance(runner._train_loop, IterBasedTrainLoop):
+            self._check_weights(runner, runner.iter)
+
+    def _check_weights(self, runner: Runner, iteration: int) -> None:
+        model = _unwrapped(runner)
+        # A constant that a module keeps in a buffer, as a mask, may be infinite.
+        bad = {name: ~value.isfinite().all() for name, value in model.named_parameters()}
+        bad.update((name, value.isnan().any()) for name, value in model.named_buffers())
+        # All at once: one wait for the device.
+        flags = torch.stack(list(bad.values())).tolist()
+        if any(flags):
+            name = list(bad)[flags.index(True)]
+            raise TrainingError(
+                f'training stopped {self._when(runner, iteration)}: the weights "{name}" are no longer '
+                f'finite, though the loss still was; {self._kept(runner)}'
+            )
+
+    @staticmethod
+    def _when(runner: Runner, iteration: int) -> str:
+        grade = getattr(_unwrapped(runner), 'grade', None)
+        by_epoch = isinstance(runner._train_loop, EpochBasedTrainLoop)
+        return (
+            f'at iteration {iteration}'
+            + (f' (epoch {runner.epoch + 1})' if by_epoch else '')
+            + (f' in grade "{grade.name}"' if grade else '')
+        )
+
+    @staticmethod
+    def _kept(runner: Runner) -> str:
+        last = runner.message_hub.runtime_info.get('last_ckpt')
+        kept = f'the last checkpoint is "{last}"' if last else 'there is no checkpoint yet'
+        return f'{kept}; a lower learning rate or optim_wrapper.clip_grad may help'
+
+
+def _unwrapped(runner: Runner) -> nn.Module:
+    return runner.model.module if is_model_wrapper(runner.model) else runner.model
+
+
+def _finite(value: Any) -> bool:
+    return bool(torch.as_tensor(value).isfinite().all())
+
+
+def _mean(value: Any) -> float:
+    return torch.as_tensor(value).detach().float().mean().item()
