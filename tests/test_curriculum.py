@@ -261,7 +261,7 @@ def test_classes_of_refuses_a_grade_that_adds_none():
         ({'0_classes': []}, 'the first grade must teach at least one class'),
         (
             {'0_classes': -1},
-            'must be a number of classes, a list of class indices or "all", not -1',
+            'must be a number of classes, a share of them (a float), a list of class indices or "all", not -1',
         ),
         ({'0_classes': True}, 'not True'),
         ({'0_classes': 2.0}, 'not 2.0'),

@@ -4,7 +4,7 @@ import copy
 import inspect
 import os
 import os.path as osp
-from typing import Any, Iterator, List, Optional, Union
+from typing import Any, Iterator, List, Optional, Sequence, Union
 
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import DATASETS as ROOT_DATASETS
@@ -21,6 +21,8 @@ from edudistill_mm.errors import ConfigurationError, reason_of
 from edudistill_mm.models.algorithms import EducationDistill
 from edudistill_mm.models.network import build_module, build_network, read_network_config
 from edudistill_mm.models.teachers import Faculty
+
+from .classes import fill_in_classes
 
 LOOPS_OF_MMRAZOR = ('SingleTeacherDistillValLoop', 'SelfDistillValLoop')
 DATALOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
@@ -39,7 +41,9 @@ def load_config(
             ``work_dirs/<name of the file>``.
 
     Returns:
-        Config: With ``work_dir`` and the hook that keeps checkpoints free of code.
+        Config: With ``work_dir``, the hook that keeps checkpoints free of code, the number of
+        classes of the data in the place of each ``num_classes='auto'``, and ``dataset_name`` in
+        the place of each ``{dataset}`` in the path of a teacher's checkpoint.
 
     Raises:
         ConfigurationError: If the file or an option cannot be used.
@@ -65,6 +69,8 @@ def load_config(
             dataset = _innermost(cfg.get(loader))
             if _root_key(dataset) is not None:
                 dataset[_root_key(dataset)] = options['data_root']
+    fill_in_classes(cfg, class_names)
+    name_checkpoints(cfg)
     if is_education(cfg) and _name(cfg.get('val_cfg') or {}) in LOOPS_OF_MMRAZOR:
         # They read a teacher that is part of the model, or put 'student.' before all metrics.
         cfg.val_cfg = {k: v for k, v in cfg.val_cfg.items() if k not in ('type', '_scope_')}
@@ -74,6 +80,22 @@ def load_config(
     if not any(_name(hook) == 'SafeCheckpointHook' for hook in _hooks(cfg)):
         cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), dict(type='SafeCheckpointHook')]
     return cfg
+
+
+def name_checkpoints(cfg: Config) -> None:
+    """Put ``dataset_name`` into the paths of teachers' checkpoints that say ``{dataset}``."""
+    named = [(teacher, 'ckpt') for teacher in cfg.model.get('teachers') or []]
+    named.append((cfg.model, 'teacher_ckpt'))
+    for owner, key in named:
+        ckpt = owner.get(key) if isinstance(owner, dict) else None
+        if not isinstance(ckpt, str) or '{dataset}' not in ckpt:
+            continue
+        if not isinstance(cfg.get('dataset_name'), str):
+            raise ConfigurationError(
+                f'the checkpoint "{ckpt}" of a teacher takes the name of the data set from '
+                f'dataset_name, which the config must give, but it is {cfg.get("dataset_name")!r}'
+            )
+        owner[key] = ckpt.replace('{dataset}', cfg.dataset_name)
 
 
 def is_education(cfg: Config) -> bool:
@@ -241,7 +263,10 @@ def check_data(cfg: Config) -> None:
             and 'download' in inspect.signature(cls).parameters
         )
         if not downloads:
-            if not osp.isdir(root):
+            if hasattr(cls, 'source'):
+                # Those of this package look for their folders and say where to get them.
+                build_dataset(dict(dataset, lazy_init=True))
+            elif not osp.isdir(root):
                 raise ConfigurationError(
                     f'{where} is not in "{root}": there is no such folder; {hint}'
                 )
@@ -269,6 +294,21 @@ def build_dataset(dataset: dict) -> Any:
     """Build a data set as the runner does."""
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         return ROOT_DATASETS.build(copy.deepcopy(dataset))
+
+
+def class_names(dataset: dict) -> Optional[Sequence[str]]:
+    """Names of the classes of a data set's config; the samples are read only if they are needed."""
+    parameters = inspect.signature(_dataset_class(dataset)).parameters.values()
+    lazy = any(p.name == 'lazy_init' or p.kind is p.VAR_KEYWORD for p in parameters)
+    if not lazy and isinstance(dataset.get('dataset'), dict):
+        # A wrapper that adds something to each sample, such as MMRazor's CRDDataset.
+        return class_names(dataset['dataset'])
+    built = build_dataset({**dataset, 'lazy_init': True} if lazy else dataset)
+    names = built.metainfo.get('classes')
+    if names is None and hasattr(built, 'full_init'):
+        built.full_init()
+        names = built.metainfo.get('classes')
+    return names
 
 
 def _is_complete(root: str, cls: type) -> bool:
