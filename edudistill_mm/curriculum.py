@@ -121,7 +121,7 @@ class Curriculum:
                 )
             untaught = [c for c in class_order if c not in taught_by]
             given = count = grade_cfg.get('classes', 0)
-            if isinstance(given, float):
+            if isinstance(given, float) and 0 < given <= 1:
                 count = _share(f'{key}.classes', (shared, shared + given), num_classes)
                 shared += given
             classes = _new_classes(f'{key}.classes', count, untaught, num_classes)
@@ -495,8 +495,8 @@ def _new_classes(
         return _class_list(key, classes, num_classes)
     if not _is_integer(classes) or classes < 0:
         raise ConfigurationError(
-            f'{key} must be a number of classes, a share of them (a float), a list of class indices or '
-            f'"all", not {classes!r}.'
+            f'{key} must be a number of classes, a share of them (a float up to 1.0), a list of class '
+            f'indices or "all", not {classes!r}.'
         )
     if classes > len(untaught):
         raise ConfigurationError(
