@@ -25,7 +25,9 @@ def fill_in_classes(cfg: Config, names_of: NamesOf) -> None:
         ConfigurationError: If the data are not there or do not name their classes, or if the
             classes of a teacher cannot be found.
     """
-    if not any(_places(cfg._cfg_dict)):
+    # The parts of the bases stay in a config beside the model that is made of them; they do not
+    # count.
+    if not any(_places([cfg.model, cfg.get('data_preprocessor')])):
         return
     count = _number_of_classes(cfg, names_of)
     curriculum = cfg.model.get('curriculum')

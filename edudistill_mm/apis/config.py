@@ -304,10 +304,10 @@ def class_names(dataset: dict) -> Optional[Sequence[str]]:
         # A wrapper that adds something to each sample, such as MMRazor's CRDDataset.
         return class_names(dataset['dataset'])
     built = build_dataset({**dataset, 'lazy_init': True} if lazy else dataset)
-    names = built.metainfo.get('classes')
+    names = getattr(built, 'metainfo', {}).get('classes')
     if names is None and hasattr(built, 'full_init'):
         built.full_init()
-        names = built.metainfo.get('classes')
+        names = getattr(built, 'metainfo', {}).get('classes')
     return names
 
 

@@ -10,6 +10,7 @@ model = dict(
     # MMRazor has no weight for the task loss: it goes into the student's head.
     architecture=dict(
         _scope_='mmpretrain', head=dict(loss=dict(loss_weight={{_base_.task_loss_weight}}))),
+    teacher=dict(_scope_='mmpretrain'),
     distiller={{_base_.distiller}})
 custom_hooks = [{{_base_.distill_warmup}}]
 # DKDLoss takes the logarithm of a softmax: one step too far makes it infinite.

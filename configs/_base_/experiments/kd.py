@@ -10,4 +10,5 @@ model = dict(
     # MMRazor has no weight for the task loss: it goes into the student's head.
     architecture=dict(
         _scope_='mmpretrain', head=dict(loss=dict(loss_weight={{_base_.task_loss_weight}}))),
+    teacher=dict(_scope_='mmpretrain'),
     distiller={{_base_.distiller}})
