@@ -8,6 +8,7 @@ _base_ = [
     '_base_/models/resnet50_zoo_cifar100.py',
     '_base_/experiments/dkd.py',
 ]
+
 model = dict(
     architecture=_base_.student,
     teacher=_base_.teachers[0].architecture,

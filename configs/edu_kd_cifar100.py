@@ -8,4 +8,5 @@ _base_ = [
     '_base_/models/resnet50_zoo_cifar100.py',
     '_base_/experiments/edu_kd.py',
 ]
+
 model = dict(architecture=dict(student=_base_.student), teachers=_base_.teachers)

@@ -1,4 +1,4 @@
-# Caltech-256: the paper's setting (arXiv 2311.13811), ResNet-18 from three ResNet-50 experts.
+# Caltech-256: the paper's curriculum (arXiv 2311.13811), ResNet-18 from three ResNet-50 experts.
 #     python tools/train.py configs/edu_kd_experts_caltech256.py --train-teachers
 _base_ = [
     '_base_/datasets/caltech256.py',
@@ -6,4 +6,5 @@ _base_ = [
     '_base_/models/resnet50_experts.py',
     '_base_/experiments/edu_kd_experts.py',
 ]
+
 model = dict(architecture=dict(student=_base_.student), teachers=_base_.teachers)

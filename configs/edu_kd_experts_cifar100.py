@@ -6,4 +6,5 @@ _base_ = [
     '_base_/models/resnet110_experts.py',
     '_base_/experiments/edu_kd_experts.py',
 ]
+
 model = dict(architecture=dict(student=_base_.student), teachers=_base_.teachers)

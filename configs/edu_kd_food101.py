@@ -6,4 +6,5 @@ _base_ = [
     '_base_/models/resnet50_zoo.py',
     '_base_/experiments/edu_kd.py',
 ]
+
 model = dict(architecture=dict(student=_base_.student), teachers=_base_.teachers)

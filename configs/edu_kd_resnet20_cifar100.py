@@ -6,4 +6,5 @@ _base_ = [
     '_base_/models/resnet110.py',
     '_base_/experiments/edu_kd.py',
 ]
+
 model = dict(architecture=dict(student=_base_.student), teachers=_base_.teachers)

@@ -5,4 +5,5 @@ _base_ = [
     '_base_/models/resnet18_small_images.py',
     '_base_/experiments/edu_student.py',
 ]
+
 model = dict(architecture=dict(student=_base_.student))

@@ -6,6 +6,7 @@ _base_ = [
     '_base_/models/resnet50_zoo.py',
     '_base_/experiments/kd.py',
 ]
+
 model = dict(
     architecture=_base_.student,
     teacher=_base_.teachers[0].architecture,

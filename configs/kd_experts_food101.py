@@ -6,6 +6,7 @@ _base_ = [
     '_base_/models/resnet50_experts.py',
     '_base_/experiments/kd_experts.py',
 ]
+
 model = dict(
     architecture=dict(student=_base_.student),
     teachers=[dict(t, classes=share) for t, share in zip(_base_.teachers, _base_.shares)])

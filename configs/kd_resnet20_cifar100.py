@@ -6,6 +6,7 @@ _base_ = [
     '_base_/models/resnet110.py',
     '_base_/experiments/kd.py',
 ]
+
 model = dict(
     architecture=_base_.student,
     teacher=_base_.teachers[0].architecture,

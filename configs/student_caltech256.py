@@ -5,4 +5,5 @@ _base_ = [
     '_base_/models/resnet18.py',
     '_base_/experiments/student.py',
 ]
+
 model = _base_.student

@@ -5,4 +5,5 @@ _base_ = [
     '_base_/models/resnet18_small_images.py',
     '_base_/experiments/student.py',
 ]
+
 model = _base_.student

@@ -5,6 +5,7 @@ _base_ = [
     '_base_/models/resnet20.py',
     '_base_/experiments/student.py',
 ]
+
 model = _base_.student
 
 # The learning rates of the distillation literature, instead of one cosine.

@@ -16,6 +16,7 @@ from edudistill_mm.apis.config import (
     network_config,
     teachers_of,
 )
+from edudistill_mm.apis.teachers import teacher_config
 from edudistill_mm.apis.train import prepare_runtime
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.models.network import build_module, build_network
@@ -130,3 +131,16 @@ def test_plain_mmrazor_trains_its_teacher_first_on_the_classes_that_are_there(da
     state = torch.load(cfg.model.teacher_ckpt, weights_only=True)['state_dict']
     assert len(state['head.fc.weight']) == 6
     assert (tmp_path / 'run' / 'epoch_1.pth').exists()
+
+
+def test_the_zoos_teacher_starts_from_the_weights_that_are_named(data, tmp_path):
+    cfg = load('edu_kd_food101', data, tmp_path)
+    teacher = cfg.model.teachers[0]
+    zoo = build_network(teacher.architecture.to_dict(), 'teacher')
+    torch.save(dict(state_dict=zoo.state_dict()), tmp_path / 'zoo.pth')
+    cfg.teacher_training.model.backbone.init_cfg.checkpoint = str(tmp_path / 'zoo.pth')
+    network = build_network(teacher_config(cfg, teacher).model.to_dict(), 'teacher')
+    assert not torch.equal(network.backbone.conv1.weight, zoo.backbone.conv1.weight)
+    network.init_weights()
+    for name, tensor in zoo.backbone.state_dict().items():
+        assert torch.equal(network.backbone.state_dict()[name], tensor)

@@ -61,10 +61,11 @@ def _fill(node: Any, count: int) -> None:
 
 
 def _number_of_classes(cfg: Config, names_of: NamesOf) -> int:
-    loader = cfg.get('train_dataloader') or cfg.get('test_dataloader')
-    if loader is None:
+    loader = cfg.get('train_dataloader') or cfg.get('test_dataloader') or {}
+    if not isinstance(loader.get('dataset'), dict):
         raise ConfigurationError(
-            'num_classes="auto" is counted in the training data, but there is no train_dataloader'
+            'num_classes="auto" is counted in the training data, but there is no '
+            'train_dataloader.dataset'
         )
     names = names_of(loader['dataset'])
     if names is None:

@@ -303,11 +303,19 @@ def class_names(dataset: dict) -> Optional[Sequence[str]]:
     if not lazy and isinstance(dataset.get('dataset'), dict):
         # A wrapper that adds something to each sample, such as MMRazor's CRDDataset.
         return class_names(dataset['dataset'])
-    built = build_dataset({**dataset, 'lazy_init': True} if lazy else dataset)
-    names = getattr(built, 'metainfo', {}).get('classes')
-    if names is None and hasattr(built, 'full_init'):
-        built.full_init()
+    try:
+        built = build_dataset({**dataset, 'lazy_init': True} if lazy else dataset)
         names = getattr(built, 'metainfo', {}).get('classes')
+        if names is None and hasattr(built, 'full_init'):
+            built.full_init()
+            names = getattr(built, 'metainfo', {}).get('classes')
+    except ConfigurationError:
+        raise
+    except (OSError, RuntimeError, AssertionError, TypeError, ValueError, KeyError) as error:
+        raise ConfigurationError(
+            f'num_classes="auto" is counted in the data set {_name(dataset)}, which cannot be read: '
+            f'{reason_of(error)}'
+        ) from error
     return names
 
 

@@ -135,6 +135,12 @@ def test_the_classes_of_an_image_folder_are_counted(tmp_path):
     assert toy(tmp_path, dataset).model.curriculum.num_classes == 3
 
 
+def test_an_image_folder_that_is_not_there_is_one_sentence(tmp_path):
+    dataset = dict(type='CustomDataset', data_root=str(tmp_path / 'nowhere'))
+    with pytest.raises(ConfigurationError, match='CustomDataset, which cannot be read: .*nowhere'):
+        toy(tmp_path, dataset)
+
+
 @DATASETS.register_module(force=True)
 class NamelessImages(toy_images.ToyImages):
     """Toy images whose classes have no names."""

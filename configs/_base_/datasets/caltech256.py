@@ -1,5 +1,5 @@
-# Caltech-256 at 224x224 from images of 256 (Zeiler and Fergus 2014, section 4.3), augmented as
-# ImageNet is. Get it by `python tools/prepare_data.py caltech256`.
+# Caltech-256 at 224x224 from images of 256 (Zeiler and Fergus 2014), augmented as ImageNet is. Get it
+# by `python tools/prepare_data.py caltech256`; datasets/caltech256.py of the package tells the split.
 dataset_name = 'caltech256'
 data_root = 'data/caltech256'
 

@@ -1,5 +1,5 @@
-# Food-101 at 224x224 from images of 256, augmented as ImageNet is (Kornblith et al. 2019, appendix
-# A.4). Get it by `python tools/prepare_data.py food101`.
+# Food-101 at 224x224 from images of 256, augmented as ImageNet is (Kornblith et al. 2019). Get it by
+# `python tools/prepare_data.py food101`.
 dataset_name = 'food101'
 data_root = 'data/food101'
 

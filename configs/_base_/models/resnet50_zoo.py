@@ -1,6 +1,7 @@
 # ResNet-50 of MMPretrain's zoo as generalist, fine-tuned from its ImageNet weights (76.55 % top-1
-# there). Without internet, name a local file or None as
-#     --cfg-options teacher_training.model.backbone.init_cfg.checkpoint=FILE
+# there). Without internet:
+#     --cfg-options teacher_training.model.backbone.init_cfg.checkpoint=FILE (a local copy)
+#     --cfg-options teacher_training.model.backbone.init_cfg=None (from scratch)
 teachers = [
     dict(
         name='resnet50',
