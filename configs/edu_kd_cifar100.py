@@ -1,26 +1,12 @@
-# Education distillation on CIFAR-100 from MMPretrain's ResNet-50 (79.90 %) to its ResNet-18, with
-# KD. Images and teacher are downloaded on first use; local copies are named by
-#     python tools/train.py configs/edu_kd_cifar100.py \
-#         --cfg-options data_root=/path/to/cifar100 model.teachers.0.ckpt=/path/to/resnet50.pth
+# CIFAR-100: ResNet-18 from the zoo's ResNet-50, with KD in three grades.
+#     python tools/train.py configs/edu_kd_cifar100.py
+# Images and teacher are downloaded on first use; local copies are named by
+#     --cfg-options data_root=/path/to/cifar100 model.teachers.0.ckpt=/path/to/resnet50.pth
 _base_ = [
     '_base_/datasets/cifar100.py',
-    '_base_/models/resnet18_cifar100.py',
-    '_base_/models/resnet50_teacher_cifar100.py',
-    '_base_/schedules/sgd_cifar100.py',
-    '_base_/curricula/cifar100_3grades.py',
-    '_base_/distillers/kd.py',
-    '_base_/default_runtime.py',
+    '_base_/models/resnet18_small_images.py',
+    '_base_/models/resnet50_zoo_cifar100.py',
+    '_base_/experiments/edu_kd.py',
 ]
 
-model = dict(
-    type='EducationDistill',
-    architecture=dict(type='FragmentedStudent', student={{_base_.student}}),
-    teachers=[
-        dict(
-            name='resnet50', architecture={{_base_.generalist.architecture}}, ckpt={{_base_.generalist.ckpt}},
-            classes='all')
-    ],
-    distiller={{_base_.distiller}},
-    task_loss_weight={{_base_.task_loss_weight}},
-    curriculum={{_base_.curriculum}})
-custom_hooks = [dict(type='GradeSchedulerHook')]
+model = dict(architecture=dict(student=_base_.student), teachers=_base_.teachers)

@@ -66,8 +66,10 @@ class Curriculum:
                 - ``name`` (str): default 'grade1', 'grade2', ...;
                 - ``fragments`` (int): fragments of the student that run, never fewer than in the
                   grade before. Default: as many as there, 1 in the first grade;
-                - ``classes``: the classes it adds, as a number (taken from ``class_order``), a
-                  list of indices or 'all' (all that are not taught yet). Default 0;
+                - ``classes``: the classes it adds, as a number or a share (a float such as 1/3;
+                  both are taken from ``class_order``), a list of indices or 'all' (all that are
+                  not taught yet). The shares of several grades are cut at their rounded-down
+                  sums: three times 1/3 of 100 classes ends at 33, 66 and 100. Default 0;
                 - ``teachers`` (list of str): the teachers that join. If no grade names any, all
                   join at the first;
                 - ``optimizer`` ('keep' or 'reset'): what becomes of the optimizer's state at the
@@ -84,7 +86,13 @@ class Curriculum:
             the rest.
         """
         _check_keys('curriculum', cfg, CURRICULUM_KEYS)
-        num_classes = _integer('curriculum.num_classes', cfg.get('num_classes'))
+        num_classes = cfg.get('num_classes')
+        if num_classes == 'auto':
+            raise ConfigurationError(
+                'curriculum.num_classes is "auto", which load_config of edudistill_mm.apis (and with it '
+                'every tool) replaces by the number of classes of the data set; give a number here.'
+            )
+        num_classes = _integer('curriculum.num_classes', num_classes)
         class_order = _class_order(cfg.get('class_order'), num_classes)
         grade_cfgs = cfg.get('grades')
         if not isinstance(grade_cfgs, (list, tuple)) or not grade_cfgs:
@@ -98,6 +106,7 @@ class Curriculum:
         joining = _joining(grade_cfgs, teachers)
         grades: List[Grade] = []
         taught_by = {}  # class -> name of the grade that adds it
+        shared = 0.0  # what the grades so far take as shares
         for index, grade_cfg in enumerate(grade_cfgs):
             key = f'curriculum.grades[{index}]'
             before = grades[-1] if grades else None
@@ -111,8 +120,11 @@ class Curriculum:
                     f'{before.fragments}: a student only deepens.'
                 )
             untaught = [c for c in class_order if c not in taught_by]
-            given = grade_cfg.get('classes', 0)
-            classes = _new_classes(f'{key}.classes', given, untaught, num_classes)
+            given = count = grade_cfg.get('classes', 0)
+            if isinstance(given, float) and 0 < given <= 1:
+                count = _share(f'{key}.classes', (shared, shared + given), num_classes)
+                shared += given
+            classes = _new_classes(f'{key}.classes', count, untaught, num_classes)
             for c in classes:
                 if c in taught_by:
                     raise ConfigurationError(
@@ -170,12 +182,14 @@ class Curriculum:
             )
         return next((grade for grade in self.grades if progress < grade.end), self.grades[-1])
 
-    def classes_of(self, spec: Union[str, Sequence[int]]) -> Tuple[int, ...]:
+    def classes_of(self, spec: Union[str, Sequence[int], Sequence[float]]) -> Tuple[int, ...]:
         """Resolve a set of classes as a teacher's config names it.
 
         Args:
-            spec (str | Sequence[int]): 'all', the name of a grade (the classes it adds), or a list
-                of class indices, whose order is kept.
+            spec (str | Sequence[int] | Sequence[float]): 'all'; the name of a grade (the classes
+                it adds); a list of class indices, whose order is kept; or two floats, such as
+                ``[0.0, 1/3]`` for the first third of ``class_order``, which are its classes in
+                ascending order.
 
         Returns:
             Tuple[int, ...]: Class indices, at least one.
@@ -199,6 +213,10 @@ class Curriculum:
                     'some or a list of classes.'
                 )
             return classes
+        if isinstance(spec, (list, tuple)) and [type(x) for x in spec] == [float, float]:
+            count = _share('classes', spec, self.num_classes)
+            begin = _border(spec[0], self.num_classes)
+            return tuple(sorted(self.class_order[begin : begin + count]))
         classes = _class_list('classes', spec, self.num_classes)
         if not classes:
             raise ConfigurationError(
@@ -445,6 +463,28 @@ def _joining(grade_cfgs: Sequence[Mapping], teachers: Sequence[str]) -> List[Tup
     return [tuple(cfg.get('teachers', ())) for cfg in grade_cfgs]
 
 
+def _border(share: float, num_classes: int) -> int:
+    # The sum of three floats 1/3 may fall short of 1.
+    return int(share * num_classes + 1e-6)
+
+
+def _share(key: str, share: Sequence[float], num_classes: int) -> int:
+    """Number of classes between two shares of all classes."""
+    begin, end = share
+    if not 0 <= begin < end <= 1 + 1e-9:
+        raise ConfigurationError(
+            f'{key} takes the share of the classes from {begin:.4g} to {end:.4g}, but shares run from 0.0 '
+            'to 1.0 in ascending order.'
+        )
+    count = _border(end, num_classes) - _border(begin, num_classes)
+    if not count:
+        raise ConfigurationError(
+            f'{key} takes the share from {begin:.4g} to {end:.4g} of num_classes={num_classes}, in which '
+            'there is no class; give a larger share or a list of classes.'
+        )
+    return count
+
+
 def _new_classes(
     key: str, classes: Any, untaught: Sequence[int], num_classes: int
 ) -> Tuple[int, ...]:
@@ -455,7 +495,8 @@ def _new_classes(
         return _class_list(key, classes, num_classes)
     if not _is_integer(classes) or classes < 0:
         raise ConfigurationError(
-            f'{key} must be a number of classes, a list of class indices or "all", not {classes!r}.'
+            f'{key} must be a number of classes, a share of them (a float up to 1.0), a list of class '
+            f'indices or "all", not {classes!r}.'
         )
     if classes > len(untaught):
         raise ConfigurationError(

@@ -173,6 +173,43 @@ def test_class_order_decides_which_classes_a_number_takes():
     assert sorted(shuffled[0]) == list(range(10))
 
 
+@pytest.mark.parametrize(
+    'num_classes, sizes',
+    [(100, [33, 33, 34]), (17, [5, 6, 6]), (10, [3, 3, 4]), (257, [85, 86, 86]), (3, [1, 1, 1])],
+)
+def test_thirds_of_the_classes_end_at_their_rounded_down_borders(num_classes, sizes):
+    thirds = [dict(epochs=1, classes=1 / 3) for _ in sizes]
+    curriculum = Curriculum.from_cfg(dict(num_classes=num_classes, grades=thirds))
+    assert [len(grade.classes) for grade in curriculum.grades] == sizes
+    assert curriculum.grades[-1].seen == tuple(range(num_classes))
+
+
+def test_a_share_takes_classes_by_class_order_after_other_grades_too():
+    curriculum = Curriculum.from_cfg(
+        dict(
+            num_classes=4,
+            class_order=[3, 1, 0, 2],
+            grades=[
+                dict(epochs=1, classes=[1]),
+                dict(epochs=1, classes=0.5),
+                dict(epochs=1, classes='all'),
+            ],
+        )
+    )
+    assert [grade.classes for grade in curriculum.grades] == [(1,), (0, 3), (2,)]
+
+
+@given(st.integers(3, 300), st.integers(0, 5))
+def test_the_shares_of_teachers_are_the_classes_of_grades_of_the_same_shares(count, seed):
+    order = dict(type='shuffle', seed=seed)
+    thirds = [dict(epochs=1, classes=1 / 3) for _ in range(3)]
+    curriculum = Curriculum.from_cfg(dict(num_classes=count, class_order=order, grades=thirds))
+    shares = [(0.0, 1 / 3), [1 / 3, 2 / 3], (2 / 3, 1.0)]
+    assert [curriculum.classes_of(share) for share in shares] == [
+        grade.classes for grade in curriculum.grades
+    ]
+
+
 def test_shuffled_order_of_seed_1993_is_that_of_the_literature():
     """CIFAR-100 as with iCaRL and its successors: np.random.seed(1993);
     np.random.permutation(100)."""
@@ -261,7 +298,8 @@ def test_classes_of_refuses_a_grade_that_adds_none():
         ({'0_classes': []}, 'the first grade must teach at least one class'),
         (
             {'0_classes': -1},
-            'must be a number of classes, a list of class indices or "all", not -1',
+            'must be a number of classes, a share of them (a float up to 1.0), a list of class indices or '
+            '"all", not -1',
         ),
         ({'0_classes': True}, 'not True'),
         ({'0_classes': 2.0}, 'not 2.0'),

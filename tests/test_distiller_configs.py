@@ -32,7 +32,7 @@ AWAKE = dict(
 
 @pytest.fixture(scope='session')
 def resnet50(tmp_path_factory):
-    cfg = Config.fromfile(BASE / 'models' / 'resnet50_teacher_cifar100.py').generalist
+    cfg = Config.fromfile(BASE / 'models' / 'resnet50_zoo_cifar100.py').teachers[0]
     path = tmp_path_factory.mktemp('teacher') / 'resnet50.pth'
     torch.manual_seed(0)
     network = build_network(cfg.architecture.to_dict(), 'teacher')
@@ -44,11 +44,12 @@ def resnet50(tmp_path_factory):
 @pytest.mark.parametrize('name', NAMES)
 def test_a_distiller_wakes_up_with_the_stages_and_its_connectors_learn(name, resnet50):
     files = [
-        BASE / 'models' / 'resnet18_cifar100.py',
-        BASE / 'curricula' / 'cifar100_3grades.py',
+        BASE / 'models' / 'resnet18_small_images.py',
+        BASE / 'curricula' / 'three_grades.py',
         BASE / 'distillers' / f'{name}.py',
     ]
     student, curriculum, distiller = map(Config.fromfile, files)
+    student.student.head.num_classes = curriculum.curriculum.num_classes = 100
     model = build(
         dict(
             type='EducationDistill',

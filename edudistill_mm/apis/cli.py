@@ -9,6 +9,7 @@ from typing import Callable, List, Optional
 from mmengine.config import DictAction
 from mmengine.dist import is_main_process
 
+from edudistill_mm.datasets import SOURCES
 from edudistill_mm.errors import ConfigurationError, TrainingError
 
 from .benchmark import benchmark as run_benchmark
@@ -18,6 +19,7 @@ from .convert_mdistiller import NETWORKS
 from .convert_mdistiller import convert_mdistiller as run_convert_mdistiller
 from .curriculum_table import curriculum_table
 from .export import export_student
+from .prepare_data import prepare_data as run_prepare_data
 from .processes import another_has_failed, is_first_to_say
 from .teachers import train_teachers as run_train_teachers
 from .test import test as run_test
@@ -255,3 +257,17 @@ def convert_mdistiller(argv: Optional[List[str]] = None) -> None:
         print(f'Wrote {checkpoint} and its config {config}.')
 
     _run(command)
+
+
+def prepare_data(argv: Optional[List[str]] = None) -> None:
+    """``tools/prepare_data.py``."""
+    parser = argparse.ArgumentParser(description='Download and unpack a data set of the configs')
+    parser.add_argument('name', help=f'one of {", ".join(SOURCES)}')
+    parser.add_argument(
+        '--root',
+        default='data',
+        help='it goes to ROOT/NAME (default data/NAME, as in the configs)',
+    )
+    parser.add_argument('--url', help='a mirror of the official archive')
+    args = parser.parse_args(argv)
+    _run(lambda: print(f'It is in {run_prepare_data(args.name, args.root, args.url)}.'))

@@ -3,7 +3,7 @@
 import copy
 import inspect
 import os.path as osp
-from typing import Any, Iterator, List, Optional, Union
+from typing import Any, Iterator, List, Optional, Sequence, Union
 
 from mmengine.config import Config, ConfigDict
 from mmengine.dist import broadcast_object_list
@@ -39,6 +39,7 @@ from edudistill_mm.models.network import build_module, build_network, read_netwo
 from edudistill_mm.models.teachers import Faculty
 from edudistill_mm.models.teachers.faculty import PREVIOUS_GRADE
 
+from .classes import fill_in_classes
 from .processes import check_processes
 
 # What the sections of a config are.
@@ -85,8 +86,10 @@ def load_config(
             ``work_dirs/<name of the file>``.
 
     Returns:
-        Config: With ``work_dir`` and the hooks that keep checkpoints free of code and of numbers
-        that are not finite, and leave plain students beside them.
+        Config: With ``work_dir``, the hooks that keep checkpoints free of code and of numbers that
+        are not finite and leave plain students beside them, the number of classes of the data in
+        the place of each ``num_classes='auto'``, and ``dataset_name`` in the place of each
+        ``{dataset}`` in the path of a teacher's checkpoint.
 
     Raises:
         ConfigurationError: If the file or an option cannot be used.
@@ -115,6 +118,9 @@ def load_config(
             dataset = _innermost(cfg.get(loader))
             if _root_key(dataset) is not None:
                 dataset[_root_key(dataset)] = options['data_root']
+    if isinstance(cfg.model, dict):
+        fill_in_classes(cfg, class_names)
+        name_checkpoints(cfg)
     check_values(cfg)
     if is_education(cfg) and _name(cfg.get('val_cfg') or {}) in LOOPS_OF_MMRAZOR:
         # They read a teacher that is part of the model, or put 'student.' before all metrics.
@@ -260,6 +266,22 @@ def _check_optimizer(wrapper: dict, scope: Optional[str]) -> None:
                     f'{did_you_mean(name, known)}; possible are {", ".join(list(known)[1:])}'
                 )
             check_value(value, known[name], f'optim_wrapper.clip_grad.{name}')
+
+
+def name_checkpoints(cfg: Config) -> None:
+    """Put ``dataset_name`` into the paths of teachers' checkpoints that say ``{dataset}``."""
+    named = [(teacher, 'ckpt') for teacher in cfg.model.get('teachers') or []]
+    named.append((cfg.model, 'teacher_ckpt'))
+    for owner, key in named:
+        ckpt = owner.get(key) if isinstance(owner, dict) else None
+        if not isinstance(ckpt, str) or '{dataset}' not in ckpt:
+            continue
+        if not isinstance(cfg.get('dataset_name'), str):
+            raise ConfigurationError(
+                f'the checkpoint "{ckpt}" of a teacher takes the name of the data set from '
+                f'dataset_name, which the config must give, but it is {cfg.get("dataset_name")!r}'
+            )
+        owner[key] = ckpt.replace('{dataset}', cfg.dataset_name)
 
 
 def is_education(cfg: Config) -> bool:
@@ -442,7 +464,10 @@ def check_data(cfg: Config) -> None:
             and 'download' in inspect.signature(cls).parameters
         )
         if not downloads:
-            if not osp.isdir(root):
+            if hasattr(cls, 'source'):
+                # Those of this package look for their folders and say where to get them.
+                build_dataset(dict(dataset, lazy_init=True))
+            elif not osp.isdir(root):
                 raise ConfigurationError(
                     f'{where} is not in "{root}": there is no such folder; {hint}'
                 )
@@ -478,6 +503,29 @@ def main_says(value: bool) -> bool:
     said = [value]
     broadcast_object_list(said)
     return said[0]
+
+
+def class_names(dataset: dict) -> Optional[Sequence[str]]:
+    """Names of the classes of a data set's config; the samples are read only if they are needed."""
+    parameters = inspect.signature(_dataset_class(dataset)).parameters.values()
+    lazy = any(p.name == 'lazy_init' or p.kind is p.VAR_KEYWORD for p in parameters)
+    if not lazy and isinstance(dataset.get('dataset'), dict):
+        # A wrapper that adds something to each sample, such as MMRazor's CRDDataset.
+        return class_names(dataset['dataset'])
+    try:
+        built = build_dataset({**dataset, 'lazy_init': True} if lazy else dataset)
+        names = getattr(built, 'metainfo', {}).get('classes')
+        if names is None and hasattr(built, 'full_init'):
+            built.full_init()
+            names = getattr(built, 'metainfo', {}).get('classes')
+    except ConfigurationError:
+        raise
+    except (OSError, RuntimeError, AssertionError, TypeError, ValueError, KeyError) as error:
+        raise ConfigurationError(
+            f'num_classes="auto" is counted in the data set {_name(dataset)}, which cannot be read: '
+            f'{reason_of(error)}'
+        ) from error
+    return names
 
 
 def _is_complete(root: str, cls: type) -> bool:

@@ -3,7 +3,7 @@
 import copy
 import os
 import os.path as osp
-from typing import List
+from typing import List, Optional
 
 import torch
 from mmengine.config import Config
@@ -13,16 +13,31 @@ from mmengine.runner import Runner
 
 from edudistill_mm.build_errors import errors_name_keys
 from edudistill_mm.engine.checkpoint import write_aside
+from edudistill_mm.errors import ConfigurationError
 
 from .config import (
     check_config,
     check_data,
     curriculum_of,
+    is_education,
     main_says,
     network_config,
     teachers_of,
     without_hook,
     without_metric,
+)
+
+# What the parts of a config define for the student and its teachers.
+NOT_OF_TEACHERS = (
+    'teacher_training',
+    'curriculum',
+    'distiller',
+    'distill_warmup',
+    'student',
+    'generalist',
+    'teachers',
+    'shares',
+    'task_loss_weight',
 )
 
 
@@ -38,12 +53,14 @@ def missing_teachers(cfg: Config) -> List[dict]:
 def teacher_config(cfg: Config, teacher: dict) -> Config:
     """Derive the config that trains one teacher.
 
-    It is the run's own config with the teacher's network and the teacher's classes (numbered from
-    0) in the place of student and curriculum. What ``teacher_training`` of the config names is
-    different: its ``param_scheduler`` replaces the run's, everything else is merged into it.
+    It is the run's own config with the teacher's network and the teacher's classes (an expert's
+    are numbered from 0) in the place of student and curriculum. What ``teacher_training`` of the
+    config names is different: its ``param_scheduler`` replaces the run's, everything else is
+    merged into it.
 
     Args:
-        cfg (Config): Config of an :class:`EducationDistill` run.
+        cfg (Config): Config of an :class:`EducationDistill` run, or of MMRazor's
+            ``SingleTeacherDistill``.
         teacher (dict): One of its teachers.
 
     Returns:
@@ -52,34 +69,29 @@ def teacher_config(cfg: Config, teacher: dict) -> Config:
     Raises:
         ConfigurationError: If the teacher's classes are none of the curriculum.
     """
-    classes = list(curriculum_of(cfg).classes_of(teacher.get('classes', 'all')))
+    classes = _part_of_classes(cfg, teacher)
     new = copy.deepcopy(cfg)
-    for key in (
-        'teacher_training',
-        'curriculum',
-        'distiller',
-        'student',
-        'teachers',
-        'task_loss_weight',
-    ):
+    for key in NOT_OF_TEACHERS:
         new.pop(key, None)
     new.model = network_config(teacher['architecture'], f'teacher "{teacher["name"]}"')
     if new.get('data_preprocessor') is not None:
         # The teacher will see the student's images; its own preprocessing never runs.
         new.model.pop('data_preprocessor', None)
-        if 'num_classes' in new.data_preprocessor:
+        if classes is not None and 'num_classes' in new.data_preprocessor:
             new.data_preprocessor.num_classes = len(classes)
-    new.custom_hooks = without_hook(cfg, 'GradeSchedulerHook')
+    for hook in ('GradeSchedulerHook', 'DistillWarmupHook'):
+        new.custom_hooks = without_hook(new, hook)
     for split in ('train', 'val', 'test'):
         loader = new.get(f'{split}_dataloader')
         if loader is not None:
-            loader.dataset = dict(type='ClassSubset', dataset=loader.dataset, classes=classes)
+            if classes is not None:
+                loader.dataset = dict(type='ClassSubset', dataset=loader.dataset, classes=classes)
             loader.sampler = dict(type='DefaultSampler', shuffle=split == 'train')
         evaluator = new.get(f'{split}_evaluator')
         if evaluator is not None:
             new[f'{split}_evaluator'] = metrics = without_metric(evaluator, 'GradeAccuracy')
             for metric in metrics:
-                if isinstance(metric.get('topk'), (list, tuple)):
+                if classes is not None and isinstance(metric.get('topk'), (list, tuple)):
                     metric.topk = tuple(k for k in metric.topk if k <= len(classes))
     changes = copy.deepcopy(cfg.get('teacher_training') or {})
     if 'param_scheduler' in changes:
@@ -91,13 +103,23 @@ def teacher_config(cfg: Config, teacher: dict) -> Config:
     return new
 
 
+def _part_of_classes(cfg: Config, teacher: dict) -> Optional[List[int]]:
+    """The classes of an expert in the order of its outputs; None for a teacher of all classes."""
+    if not is_education(cfg):
+        return None
+    curriculum = curriculum_of(cfg)
+    classes = list(curriculum.classes_of(teacher.get('classes', 'all')))
+    return None if classes == list(range(curriculum.num_classes)) else classes
+
+
 def train_teachers(cfg: Config) -> List[str]:
     """Train each teacher whose checkpoint is missing.
 
     An interrupted training goes on where it was, unless its config has changed since.
 
     Args:
-        cfg (Config): Config of an :class:`EducationDistill` run.
+        cfg (Config): Config of an :class:`EducationDistill` run, or of MMRazor's
+            ``SingleTeacherDistill``.
 
     Returns:
         list[str]: The checkpoints that were written.
@@ -105,7 +127,13 @@ def train_teachers(cfg: Config) -> List[str]:
     Raises:
         ConfigurationError: If something is wrong with the config or the data, before any training.
     """
-    curriculum_of(cfg)
+    if is_education(cfg):
+        curriculum_of(cfg)
+    elif not teachers_of(cfg):
+        raise ConfigurationError(
+            f'the model of the config has no teacher that could be trained: its type is '
+            f'"{cfg.model.get("type")}", without teachers or teacher'
+        )
     missing = missing_teachers(cfg)
     if missing:
         check_config(cfg)

@@ -83,18 +83,13 @@ def train(
     _check_complete(cfg)
     check_config(cfg)
     check_data(cfg)
-    if is_education(cfg):
-        if with_teachers:
-            train_teachers(cfg)
-        for teacher in missing_teachers(cfg):
-            raise ConfigurationError(
-                f'the checkpoint "{teacher["ckpt"]}" of teacher "{teacher["name"]}" does not exist; '
-                'train it by --train-teachers, or name another by --cfg-options '
-                'model.teachers.INDEX.ckpt=FILE'
-            )
-    elif with_teachers:
+    if with_teachers:
+        train_teachers(cfg)
+    for teacher in missing_teachers(cfg):
+        key = 'model.teacher_ckpt' if cfg.model.get('teacher') else 'model.teachers.INDEX.ckpt'
         raise ConfigurationError(
-            f'--train-teachers needs model.type="EducationDistill", but it is "{cfg.model.get("type")}"'
+            f'the checkpoint "{teacher["ckpt"]}" of teacher "{teacher["name"]}" does not exist; '
+            f'train it by --train-teachers, or name another by --cfg-options {key}=FILE'
         )
     if resume is not None:
         cfg.resume, cfg.load_from = True, None if resume == 'auto' else resume

@@ -1,5 +1,18 @@
+from .caltech256 import Caltech256
 from .class_subset import ClassSubset
 from .digits import Digits
+from .food101_subset import Food101Subset
 from .samplers import GradeSampler
+from .source import SOURCES, Source
+from .tiny_imagenet import TinyImageNet
 
-__all__ = ['ClassSubset', 'Digits', 'GradeSampler']
+__all__ = [
+    'SOURCES',
+    'Caltech256',
+    'ClassSubset',
+    'Digits',
+    'Food101Subset',
+    'GradeSampler',
+    'Source',
+    'TinyImageNet',
+]

@@ -1,10 +1,11 @@
-# CIFAR-100 as in the distillation literature, normalised as MMPretrain's zoo does. MMPretrain
-# downloads it to `data_root` when it is not there.
+# CIFAR-100 at 32x32 as in the distillation literature (Tian et al. 2020), normalised as MMPretrain's
+# zoo does. MMPretrain downloads it to `data_root` when it is not there.
+dataset_name = 'cifar100'
 data_root = 'data/cifar100'
 
 data_preprocessor = dict(
     type='mmpretrain.ClsDataPreprocessor',
-    num_classes=100,
+    num_classes='auto',
     mean=[129.304, 124.070, 112.434],  # RGB, 0 to 255
     std=[68.170, 65.392, 70.418],
     to_rgb=False)

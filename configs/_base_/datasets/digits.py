@@ -1,4 +1,6 @@
 # The handwritten digits that come with scikit-learn: 8x8 pixels, ten classes, nothing to download.
+dataset_name = 'digits'
+
 data_preprocessor = dict(
     type='mmpretrain.ClsDataPreprocessor',
     num_classes=10,

@@ -1,6 +1,6 @@
 # Tian et al. 2020: CE + 0.8 contrastive loss of the pooled features (128 dimensions, T = 0.07, 16384
-# negatives, a memory of the training set). dim_in are the widths of resnet18_cifar100.py's and
-# resnet50_teacher_cifar100.py's features, sample_n is the number of training images. The loss needs
+# negatives, a memory of the training set). dim_in are the widths of resnet18_small_images.py's and
+# resnet50_zoo_cifar100.py's features, sample_n is the number of training images. The loss needs
 # to know which image it sees; a config that uses this file says
 #     train_dataloader = dict(
 #         dataset=dict(

@@ -1,6 +1,6 @@
 # Shu et al. 2021: CE + 50 T^2 KL between the softmaxes of each channel over the places, T = 4, the
 # weight that they give feature maps. The student's last stage goes through a 1x1 convolution;
-# channels are those of resnet18_cifar100.py and resnet50_teacher_cifar100.py.
+# channels are those of resnet18_small_images.py and resnet50_zoo_cifar100.py.
 task_loss_weight = 1.0
 distiller = dict(
     type='ConfigurableDistiller',

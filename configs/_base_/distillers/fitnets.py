@@ -1,6 +1,6 @@
 # Romero et al. 2015, in one stage as in RepDistiller (Tian et al. 2020): CE + 100 MSE between the
 # features of the second stages, the student's through a 1x1 convolution. Channels are those of
-# resnet18_cifar100.py and resnet50_teacher_cifar100.py; for other networks change source,
+# resnet18_small_images.py and resnet50_zoo_cifar100.py; for other networks change source,
 # in_channel and out_channel.
 task_loss_weight = 1.0
 distiller = dict(

@@ -1,6 +1,6 @@
 # Cao et al. 2022: CE + 6 (1 - Pearson correlation) of each channel, over the batch and the places.
 # The student's last stage goes through a 1x1 convolution; channels are those of
-# resnet18_cifar100.py and resnet50_teacher_cifar100.py.
+# resnet18_small_images.py and resnet50_zoo_cifar100.py.
 task_loss_weight = 1.0
 distiller = dict(
     type='ConfigurableDistiller',

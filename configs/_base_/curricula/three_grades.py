@@ -4,12 +4,12 @@
 epochs = [60, 60, 120]
 
 curriculum = dict(
-    num_classes=100,
+    num_classes='auto',
     class_order=None,
     grades=[
-        dict(name='primary', epochs=epochs[0], fragments=1, classes=33),
-        dict(name='middle', epochs=epochs[1], fragments=2, classes=33),
-        dict(name='university', epochs=epochs[2], fragments=3, classes=34),
+        dict(name='primary', epochs=epochs[0], fragments=1, classes=1 / 3),
+        dict(name='middle', epochs=epochs[1], fragments=2, classes=1 / 3),
+        dict(name='university', epochs=epochs[2], fragments=3, classes='all'),
     ])
 
 train_cfg = dict(by_epoch=True, max_epochs=sum(epochs), val_interval=1)

@@ -1,0 +1,47 @@
+# Food-101 at 224x224 from images of 256, augmented as ImageNet is (Kornblith et al. 2019). Get it by
+# `python tools/prepare_data.py food101`.
+dataset_name = 'food101'
+data_root = 'data/food101'
+
+data_preprocessor = dict(
+    type='mmpretrain.ClsDataPreprocessor',
+    num_classes='auto',
+    mean=[123.675, 116.28, 103.53],  # RGB, 0 to 255: ImageNet's
+    std=[58.395, 57.12, 57.375],
+    to_rgb=True)
+
+train_dataloader = dict(
+    batch_size=64,
+    num_workers=4,
+    persistent_workers=True,
+    dataset=dict(
+        type='Food101Subset',
+        data_root=data_root,
+        split='train',
+        pipeline=[
+            dict(type='LoadImageFromFile'),
+            dict(type='RandomResizedCrop', scale=224),
+            dict(type='RandomFlip', prob=0.5, direction='horizontal'),
+            dict(type='PackInputs'),
+        ]),
+    sampler=dict(type='GradeSampler', shuffle=True))
+
+val_dataloader = dict(
+    batch_size=128,
+    num_workers=4,
+    persistent_workers=True,
+    dataset=dict(
+        type='Food101Subset',
+        data_root=data_root,
+        split='test',
+        pipeline=[
+            dict(type='LoadImageFromFile'),
+            dict(type='ResizeEdge', scale=256, edge='short'),
+            dict(type='CenterCrop', crop_size=224),
+            dict(type='PackInputs'),
+        ]),
+    sampler=dict(type='DefaultSampler', shuffle=False))
+val_evaluator = [dict(type='Accuracy', topk=(1, 5)), dict(type='GradeAccuracy')]
+
+test_dataloader = val_dataloader
+test_evaluator = val_evaluator

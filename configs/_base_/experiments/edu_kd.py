@@ -1,0 +1,12 @@
+# A curriculum of three grades under KD; the config adds data, student and teachers.
+_base_ = [
+    '../schedules/sgd.py', '../curricula/three_grades.py', '../distillers/kd.py', '../default_runtime.py'
+]
+
+model = dict(
+    type='EducationDistill',
+    architecture=dict(type='FragmentedStudent'),
+    distiller={{_base_.distiller}},
+    task_loss_weight={{_base_.task_loss_weight}},
+    curriculum={{_base_.curriculum}})
+custom_hooks = [dict(type='GradeSchedulerHook')]

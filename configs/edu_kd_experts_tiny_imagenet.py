@@ -1,0 +1,10 @@
+# Tiny-ImageNet: the paper's curriculum (arXiv 2311.13811), ResNet-20 from three ResNet-110 experts.
+#     python tools/train.py configs/edu_kd_experts_tiny_imagenet.py --train-teachers
+_base_ = [
+    '_base_/datasets/tiny_imagenet.py',
+    '_base_/models/resnet20.py',
+    '_base_/models/resnet110_experts.py',
+    '_base_/experiments/edu_kd_experts.py',
+]
+
+model = dict(architecture=dict(student=_base_.student), teachers=_base_.teachers)

@@ -1,0 +1,10 @@
+# Food-101: ResNet-18 from the zoo's ResNet-50, fine-tuned, with KD in three grades.
+#     python tools/train.py configs/edu_kd_food101.py --train-teachers
+_base_ = [
+    '_base_/datasets/food101.py',
+    '_base_/models/resnet18.py',
+    '_base_/models/resnet50_zoo.py',
+    '_base_/experiments/edu_kd.py',
+]
+
+model = dict(architecture=dict(student=_base_.student), teachers=_base_.teachers)

@@ -1,0 +1,10 @@
+# Tiny-ImageNet: ResNet-20 from ResNet-110, with KD in three grades.
+#     python tools/train.py configs/edu_kd_resnet20_tiny_imagenet.py --train-teachers
+_base_ = [
+    '_base_/datasets/tiny_imagenet.py',
+    '_base_/models/resnet20.py',
+    '_base_/models/resnet110.py',
+    '_base_/experiments/edu_kd.py',
+]
+
+model = dict(architecture=dict(student=_base_.student), teachers=_base_.teachers)

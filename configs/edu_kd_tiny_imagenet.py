@@ -1,0 +1,10 @@
+# Tiny-ImageNet: ResNet-18 from ResNet-50, with KD in three grades.
+#     python tools/train.py configs/edu_kd_tiny_imagenet.py --train-teachers
+_base_ = [
+    '_base_/datasets/tiny_imagenet.py',
+    '_base_/models/resnet18_small_images.py',
+    '_base_/models/resnet50_small_images.py',
+    '_base_/experiments/edu_kd.py',
+]
+
+model = dict(architecture=dict(student=_base_.student), teachers=_base_.teachers)

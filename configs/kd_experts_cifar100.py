@@ -1,0 +1,12 @@
+# CIFAR-100: ResNet-20 from the experts of edu_kd_experts_cifar100.py, without a curriculum.
+#     python tools/train.py configs/kd_experts_cifar100.py --train-teachers
+_base_ = [
+    '_base_/datasets/cifar100.py',
+    '_base_/models/resnet20.py',
+    '_base_/models/resnet110_experts.py',
+    '_base_/experiments/kd_experts.py',
+]
+
+model = dict(
+    architecture=dict(student=_base_.student),
+    teachers=[dict(t, classes=share) for t, share in zip(_base_.teachers, _base_.shares)])

@@ -1,0 +1,12 @@
+# Food-101: ResNet-18 from the experts of edu_kd_experts_food101.py, without a curriculum.
+#     python tools/train.py configs/kd_experts_food101.py --train-teachers
+_base_ = [
+    '_base_/datasets/food101.py',
+    '_base_/models/resnet18.py',
+    '_base_/models/resnet50_experts.py',
+    '_base_/experiments/kd_experts.py',
+]
+
+model = dict(
+    architecture=dict(student=_base_.student),
+    teachers=[dict(t, classes=share) for t, share in zip(_base_.teachers, _base_.shares)])

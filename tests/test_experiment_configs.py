@@ -1,0 +1,146 @@
+"""Every config in configs/, on tiny data in the official layouts and with shrunken networks."""
+
+from pathlib import Path
+
+import official_layouts
+import pytest
+import torch
+from mmengine.dataset import pseudo_collate
+from mmengine.optim import build_optim_wrapper
+
+from edudistill_mm.apis import check_config, load_config, train
+from edudistill_mm.apis.config import (
+    build_dataset,
+    curriculum_of,
+    is_education,
+    network_config,
+    teachers_of,
+)
+from edudistill_mm.apis.teachers import teacher_config
+from edudistill_mm.apis.train import prepare_runtime
+from edudistill_mm.errors import ConfigurationError
+from edudistill_mm.models.network import build_module, build_network
+
+CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
+DATASETS = {'cifar100': 100, 'tiny_imagenet': 6, 'caltech256': 6, 'food101': 6}
+EXPERIMENTS = 'edu_kd_experts kd_experts edu_kd edu_dkd kd dkd edu_student student'.split()
+SMALL = 'edu_kd edu_dkd kd dkd edu_student student'.split()
+NAMES = [f'{experiment}_{dataset}' for dataset in DATASETS for experiment in EXPERIMENTS]
+NAMES += [
+    f'{experiment}_resnet20_{dataset}'
+    for dataset in ('cifar100', 'tiny_imagenet')
+    for experiment in SMALL
+]
+
+
+def test_each_data_set_has_a_config_for_each_experiment():
+    there = {file.stem for file in CONFIGS.glob('*.py')}
+    assert there == {*NAMES, 'edu_kd_digits', 'edu_dkd_digits'}
+
+
+@pytest.fixture(scope='session')
+def data(tmp_path_factory):
+    """Where the tiny data sets are, by name."""
+    folder = tmp_path_factory.mktemp('data')
+    return {name: str(official_layouts.LAYOUTS[name](folder / name)) for name in DATASETS}
+
+
+def shrink(network):
+    """Make a network's config that of a small one of the same family."""
+    backbone = network['backbone']
+    if backbone['type'] == 'CIFARResNet':
+        backbone['depth'] = 8
+    else:
+        backbone.update(depth=18, stem_channels=4, base_channels=4)
+        network['head']['in_channels'] = 32
+
+
+def load(name, data, folder):
+    """A config with small networks and untrained checkpoints of its teachers."""
+    dataset = next(key for key in DATASETS if name.endswith(key))
+    cfg = load_config(
+        str(CONFIGS / f'{name}.py'), dict(data_root=data[dataset]), str(folder / 'run')
+    )
+    for split in ('train', 'val', 'test'):
+        loader = cfg[f'{split}_dataloader']
+        loader.update(num_workers=0, persistent_workers=False, batch_size=4)
+        if dataset == 'cifar100':
+            loader.dataset.type = 'SmallCIFAR100'
+    teachers = teachers_of(cfg)
+    for index, teacher in enumerate(teachers):
+        network = network_config(teacher['architecture'], 'teacher')
+        network.pop('data_preprocessor', None)
+        shrink(network)
+        ckpt = str(folder / f'{Path(teacher["ckpt"]).stem}.pth')
+        if 'teacher' in cfg.model:
+            cfg.model.teacher, cfg.model.teacher_ckpt = network, ckpt
+        else:
+            cfg.model.teachers[index].architecture = network
+            cfg.model.teachers[index].ckpt = ckpt
+    architecture = cfg.model.get('architecture', cfg.model)
+    shrink(architecture.get('student', architecture))
+    return cfg
+
+
+def save_untrained_teachers(cfg):
+    for teacher in teachers_of(cfg):
+        network = build_network(teacher['architecture'].to_dict(), 'teacher')
+        network.init_weights()
+        torch.save(dict(state_dict=network.state_dict()), teacher['ckpt'])
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_a_config_is_valid_and_takes_a_finite_training_step(name, data, tmp_path):
+    torch.manual_seed(0)
+    cfg = load(name, data, tmp_path)
+    classes = DATASETS[next(key for key in DATASETS if name.endswith(key))]
+    save_untrained_teachers(cfg)
+    check_config(cfg)
+    # The parts of a Runner; what else a Runner does takes seconds.
+    settings = dict(cfg.model.to_dict(), data_preprocessor=cfg.data_preprocessor.to_dict())
+    model = build_module(settings, 'model', 'mmpretrain')
+    model.init_weights()
+    model.train()
+    optimizer = build_optim_wrapper(model, cfg.optim_wrapper)
+    dataset = build_dataset(cfg.train_dataloader.dataset)
+    batch = pseudo_collate([dataset[index] for index in (0, len(dataset) // 2, -1)])
+    if is_education(cfg):
+        curriculum = curriculum_of(cfg)
+        assert curriculum.length == cfg.train_cfg.max_epochs == 240
+        model.set_grade(model.curriculum.grades[-1])
+    before = [parameter.detach().clone() for parameter in model.parameters()]
+    log = model.train_step(batch, optimizer)
+    assert all(torch.isfinite(value).all() for value in log.values())
+    # Each teacher gives a loss.
+    distilling = 'kd' in name.split('_') or 'dkd' in name.split('_')
+    assert any('distill' in key for key in log) == distilling
+    changed = [not torch.equal(a, b) for a, b in zip(before, model.parameters())]
+    assert any(changed)
+    scores = model(**model.data_preprocessor(batch, False), mode='predict')[0].pred_score
+    assert scores.shape == (classes,)
+
+
+def test_plain_mmrazor_trains_its_teacher_first_on_the_classes_that_are_there(data, tmp_path):
+    cfg = load('kd_resnet20_tiny_imagenet', data, tmp_path)
+    cfg.train_cfg.max_epochs = 1
+    cfg.teacher_training.train_cfg.max_epochs = 1
+    prepare_runtime(cfg)
+    with pytest.raises(ConfigurationError, match='--train-teachers, .* model.teacher_ckpt=FILE'):
+        train(cfg)
+    train(cfg, with_teachers=True)
+    state = torch.load(cfg.model.teacher_ckpt, weights_only=True)['state_dict']
+    assert len(state['head.fc.weight']) == 6
+    assert (tmp_path / 'run' / 'epoch_1.pth').exists()
+
+
+def test_the_zoos_teacher_starts_from_the_weights_that_are_named(data, tmp_path):
+    cfg = load('edu_kd_food101', data, tmp_path)
+    teacher = cfg.model.teachers[0]
+    zoo = build_network(teacher.architecture.to_dict(), 'teacher')
+    torch.save(dict(state_dict=zoo.state_dict()), tmp_path / 'zoo.pth')
+    cfg.teacher_training.model.backbone.init_cfg.checkpoint = str(tmp_path / 'zoo.pth')
+    network = build_network(teacher_config(cfg, teacher).model.to_dict(), 'teacher')
+    assert not torch.equal(network.backbone.conv1.weight, zoo.backbone.conv1.weight)
+    network.init_weights()
+    for name, tensor in zoo.backbone.state_dict().items():
+        assert torch.equal(network.backbone.state_dict()[name], tensor)
