@@ -131,13 +131,16 @@ def test(argv: Optional[List[str]] = None) -> None:
 def train_teachers(argv: Optional[List[str]] = None) -> None:
     """``tools/train_teachers.py``."""
     parser = _parser('Train the teachers of a config that have no checkpoint yet', launcher=True)
+    parser.add_argument(
+        '--only', nargs='+', metavar='NAME', help='the teachers to train (default: all)'
+    )
     args = parser.parse_args(argv)
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
 
     def command() -> None:
         cfg = load_config(args.config, args.cfg_options, args.work_dir)
         prepare_runtime(cfg, args.launcher)
-        written = run_train_teachers(cfg)
+        written = run_train_teachers(cfg, args.only)
         print(
             '\n'.join(['Trained:', *written])
             if written

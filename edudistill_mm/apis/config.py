@@ -81,6 +81,12 @@ def is_education(cfg: Config) -> bool:
     return _name(cfg.model) == 'EducationDistill'
 
 
+def has_teachers(cfg: Config) -> bool:
+    """Whether a config is of a kind that has teachers: :class:`EducationDistill`, or an algorithm
+    of MMRazor with one teacher."""
+    return is_education(cfg) or isinstance(cfg.model.get('teacher'), (str, dict))
+
+
 def curriculum_of(cfg: Config) -> Curriculum:
     """The curriculum of a config of :class:`EducationDistill`.
 
@@ -107,7 +113,7 @@ def teachers_of(cfg: Config) -> List[dict]:
                 name='teacher', architecture=cfg.model.teacher, ckpt=cfg.model.get('teacher_ckpt')
             )
         ]
-    return list(cfg.model.get('teachers') or [])
+    return list(cfg.model.get('teachers') or []) if is_education(cfg) else []
 
 
 def network_config(spec: Union[str, dict], key: str) -> ConfigDict:
@@ -188,7 +194,9 @@ def check_config(cfg: Config) -> None:
     model['teachers'] = [
         dict(
             teacher,
-            architecture=untrained_network(teacher['architecture'], f'teachers[{index}].architecture'),
+            architecture=untrained_network(
+                teacher['architecture'], f'teachers[{index}].architecture'
+            ),
             ckpt=None,
         )
         for index, teacher in enumerate(teachers_of(cfg))

@@ -3,7 +3,7 @@
 import copy
 import os
 import os.path as osp
-from typing import List
+from typing import List, Optional, Sequence
 
 import torch
 from mmengine.config import Config
@@ -12,15 +12,21 @@ from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
+from edudistill_mm.errors import ConfigurationError, did_you_mean
+
 from .config import (
     check_config,
     check_data,
     curriculum_of,
+    has_teachers,
+    is_education,
     network_config,
     teachers_of,
     without_hook,
     without_metric,
 )
+
+HOOKS_OF_DISTILLATION = ('GradeSchedulerHook', 'DistillWarmupHook', 'StopDistillHook')
 
 
 def missing_teachers(cfg: Config) -> List[dict]:
@@ -40,7 +46,8 @@ def teacher_config(cfg: Config, teacher: dict) -> Config:
     different: its ``param_scheduler`` replaces the run's, everything else is merged into it.
 
     Args:
-        cfg (Config): Config of an :class:`EducationDistill` run.
+        cfg (Config): Config of an :class:`EducationDistill` run, or of MMRazor's
+            ``SingleTeacherDistill``, whose teacher knows all classes.
         teacher (dict): One of its teachers.
 
     Returns:
@@ -49,7 +56,9 @@ def teacher_config(cfg: Config, teacher: dict) -> Config:
     Raises:
         ConfigurationError: If the teacher's classes are none of the curriculum.
     """
-    classes = list(curriculum_of(cfg).classes_of(teacher.get('classes', 'all')))
+    classes = None
+    if is_education(cfg):
+        classes = list(curriculum_of(cfg).classes_of(teacher.get('classes', 'all')))
     new = copy.deepcopy(cfg)
     for key in (
         'teacher_training',
@@ -64,10 +73,14 @@ def teacher_config(cfg: Config, teacher: dict) -> Config:
     if new.get('data_preprocessor') is not None:
         # The teacher will see the student's images; its own preprocessing never runs.
         new.model.pop('data_preprocessor', None)
-        if 'num_classes' in new.data_preprocessor:
+        if classes is not None and 'num_classes' in new.data_preprocessor:
             new.data_preprocessor.num_classes = len(classes)
-    new.custom_hooks = without_hook(cfg, 'GradeSchedulerHook')
-    for split in ('train', 'val', 'test'):
+    for hook in HOOKS_OF_DISTILLATION:
+        new.custom_hooks = without_hook(new, hook)
+    if new.get('val_cfg') is not None:
+        # MMRazor's validation loops want the student in a distillation algorithm.
+        new.val_cfg = {k: v for k, v in new.val_cfg.items() if k not in ('type', '_scope_')}
+    for split in ('train', 'val', 'test') if classes is not None else ():
         loader = new.get(f'{split}_dataloader')
         if loader is not None:
             loader.dataset = dict(type='ClassSubset', dataset=loader.dataset, classes=classes)
@@ -88,13 +101,16 @@ def teacher_config(cfg: Config, teacher: dict) -> Config:
     return new
 
 
-def train_teachers(cfg: Config) -> List[str]:
+def train_teachers(cfg: Config, names: Optional[Sequence[str]] = None) -> List[str]:
     """Train each teacher whose checkpoint is missing.
 
     An interrupted training goes on where it was, unless its config has changed since.
 
     Args:
-        cfg (Config): Config of an :class:`EducationDistill` run.
+        cfg (Config): Config of an :class:`EducationDistill` run, or of MMRazor's
+            ``SingleTeacherDistill``.
+        names (Sequence[str], optional): The teachers to train; that of ``SingleTeacherDistill`` is
+            called 'teacher'. Defaults to None: all.
 
     Returns:
         list[str]: The checkpoints that were written.
@@ -102,8 +118,19 @@ def train_teachers(cfg: Config) -> List[str]:
     Raises:
         ConfigurationError: If something is wrong with the config or the data, before any training.
     """
-    curriculum_of(cfg)
-    missing = missing_teachers(cfg)
+    if not has_teachers(cfg):
+        # Says what is missing.
+        curriculum_of(cfg)
+    known = [teacher['name'] for teacher in teachers_of(cfg)]
+    for name in names or ():
+        if name not in known:
+            raise ConfigurationError(
+                f'the config has no teacher "{name}"{did_you_mean(name, known)}; its teachers are '
+                f'{", ".join(known) or "none"}'
+            )
+    missing = [
+        teacher for teacher in missing_teachers(cfg) if names is None or teacher['name'] in names
+    ]
     if missing:
         check_config(cfg)
         check_data(cfg)

@@ -13,7 +13,7 @@ from mmengine.runner import Runner, find_latest_checkpoint
 
 from edudistill_mm.errors import ConfigurationError
 
-from .config import check_config, check_data, is_education
+from .config import check_config, check_data, has_teachers, is_education
 from .export import export_student
 from .teachers import missing_teachers, train_teachers
 from .test_teachers import TeacherReport, refuse_near_chance, report_teachers
@@ -81,18 +81,17 @@ def train(
     """
     check_config(cfg)
     check_data(cfg)
-    if is_education(cfg):
-        if with_teachers:
-            train_teachers(cfg)
-        for teacher in missing_teachers(cfg):
-            raise ConfigurationError(
-                f'the checkpoint "{teacher["ckpt"]}" of teacher "{teacher["name"]}" does not exist; '
-                'train it by --train-teachers, or name another by --cfg-options '
-                'model.teachers.INDEX.ckpt=FILE'
-            )
-    elif with_teachers:
+    if with_teachers and not has_teachers(cfg):
         raise ConfigurationError(
-            f'--train-teachers needs model.type="EducationDistill", but it is "{cfg.model.get("type")}"'
+            f'--train-teachers needs a model with teachers, but model.type is "{cfg.model.get("type")}"'
+        )
+    if with_teachers:
+        train_teachers(cfg)
+    for teacher in missing_teachers(cfg):
+        key = 'model.teacher_ckpt' if cfg.model.get('teacher') else 'model.teachers.INDEX.ckpt'
+        raise ConfigurationError(
+            f'the checkpoint "{teacher["ckpt"]}" of teacher "{teacher["name"]}" does not exist; '
+            f'train it by --train-teachers, or name another by --cfg-options {key}=FILE'
         )
     if resume is not None:
         cfg.resume, cfg.load_from = True, None if resume == 'auto' else resume

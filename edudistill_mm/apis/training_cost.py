@@ -59,7 +59,8 @@ class TrainingCost:
 
     def _total(self, costs: Sequence[int], lengths: Optional[Sequence[int]]) -> int:
         return sum(
-            cost * length for cost, length in zip(costs, self.lengths if lengths is None else lengths)
+            cost * length
+            for cost, length in zip(costs, self.lengths if lengths is None else lengths)
         )
 
 
