@@ -19,6 +19,7 @@ from mmengine.runner import find_latest_checkpoint
 from edudistill_mm.engine.checkpoint import file_sha256
 from edudistill_mm.errors import ConfigurationError
 
+from .comparison.budget import MEASURES
 from .comparison.job import Job
 from .comparison.job_queue import JobQueue
 from .comparison.options import as_arguments
@@ -168,10 +169,7 @@ def _teacher_job(plan: Plan, prepared: PreparedRow, teacher: dict, cfg: Config) 
         command=[
             sys.executable,
             str(_tool('train_teachers')),
-            prepared.row.config,
-            '--only',
-            teacher['name'],
-            *_cfg_options(prepared.row.options),
+            *_teachers_command(prepared, '--only', teacher['name'])[2:],
         ],
         log=Path(plan.work_dir) / 'teachers' / f'{osp.splitext(osp.basename(ckpt))[0]}.log',
         work=3 * cost.student_flops(),
@@ -283,12 +281,17 @@ def _result(plan: Plan, prepared: PreparedRow) -> RowResult:
         cost=costs_of(prepared.cost, prepared.lengths),
         commands={seed: _shown(_command(plan, prepared, seed)) for seed in plan.seeds},
     )
+    if any(
+        osp.exists(osp.join(osp.splitext(teacher.get('ckpt') or '')[0], 'config.py'))
+        for teacher in teachers_of(prepared.original)
+    ):
+        result.teacher_commands.append(_shown(_teachers_command(prepared)))
     if list(prepared.lengths) != prepared.cost.lengths:
         ((measure, budget),) = prepared.row.budget.items()
         ask = f'that of "{budget}"' if isinstance(budget, str) else f'{budget:,}'
         result.remarks.append(
             f'{result.length} instead of {sum(prepared.cost.lengths)} {result.unit}s, because its '
-            f'budget of {measure.replace("_", " ")} is {ask}'
+            f'budget of {MEASURES[measure]} is {ask}'
         )
     for seed in plan.seeds:
         file = _folder(plan, prepared, seed) / RESULT
@@ -313,6 +316,17 @@ def _command(plan: Plan, prepared: PreparedRow, seed: int) -> List[str]:
         '--work-dir',
         str(_folder(plan, prepared, seed)),
         *_cfg_options({**prepared.options, 'randomness.seed': seed}),
+    ]
+
+
+def _teachers_command(prepared: PreparedRow, *arguments: str) -> List[str]:
+    # Neither a budget nor a seed of the students is the teachers' business.
+    return [
+        'python',
+        'tools/train_teachers.py',
+        prepared.row.config,
+        *arguments,
+        *_cfg_options(prepared.row.options),
     ]
 
 

@@ -47,7 +47,7 @@ def report(work_dir: str, out: Optional[str] = None) -> str:
     if (checkpoint := _last_checkpoint(work_dir)) is not None:
         meta = load_checkpoint_file(checkpoint).get('meta', {})
         if (education := meta.get('education')) is not None:
-            record = _completed(record, result, education['history'])
+            record = _completed(record, result, education['history'], education['validated'])
             for teacher in education['teachers']:
                 digest = f', sha256 {teacher["sha256"]}' if teacher['sha256'] else ''
                 about.append(
@@ -99,11 +99,14 @@ def _last_checkpoint(work_dir: str) -> Optional[str]:
     return checkpoint if checkpoint is not None and osp.exists(checkpoint) else None
 
 
-def _completed(record: RunRecord, result: RowResult, history: dict) -> RunRecord:
-    """Add the last validation of each grade where the logs have none of that grade."""
+def _completed(record: RunRecord, result: RowResult, history: dict, validated: int) -> RunRecord:
+    """Add the last validation of each grade where the logs have none of that grade.
+
+    The newest of them was at ``validated``; those of earlier grades stand at the grade's end.
+    """
     validations, begin = dict(record.validations), 0
     for (name, _), end in zip(result.grades, result.borders):
         if name in history and not any(begin < at <= end for at in validations):
-            validations[end] = dict(history[name])
+            validations[min(end, validated)] = dict(history[name])
         begin = end
     return replace(record, validations=dict(sorted(validations.items())))

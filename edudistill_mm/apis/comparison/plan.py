@@ -127,7 +127,7 @@ def _rows(
 def _check_budget(key: str, budget: Any, names: list) -> None:
     if budget is None:
         return
-    _check_keys(key, budget, MEASURES)
+    _check_keys(key, budget, tuple(MEASURES))
     if len(budget) != 1:
         raise ConfigurationError(
             f'{key} must give one of {", ".join(MEASURES)}, but gives {", ".join(budget) or "none"}'

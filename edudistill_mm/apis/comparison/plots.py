@@ -8,6 +8,7 @@ from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from .row_result import SEEN, RowResult
@@ -25,6 +26,7 @@ STYLE = {
     'axes.titlesize': 9,
     'axes.labelsize': 9,
     'legend.fontsize': 8,
+    'legend.title_fontsize': 8,
     'legend.frameon': False,
     'axes.spines.top': False,
     'axes.spines.right': False,
@@ -33,6 +35,7 @@ STYLE = {
     'savefig.bbox': 'tight',
     'savefig.dpi': 200,
 }
+LINES_INSIDE = 6  # more of them are named beside the panel
 Look = Tuple[str, str, str]
 
 
@@ -104,8 +107,10 @@ def _accuracy(results: Sequence[RowResult], looks: Mapping[str, Look]) -> Option
     for result in results:
         if result.has_grades:
             panels.setdefault((result.unit, tuple(result.grades)), []).append(result)
-    plain = [result for result in results if not result.has_grades]
-    groups = [[*plain, *rows] for rows in panels.values()] or [plain]
+    groups = [
+        [result for result in results if result in rows or not result.has_grades]
+        for rows in panels.values()
+    ] or [list(results)]
     figure, axes = _panels(len(groups), width=4.6, height=3.2)
     for ax, rows in zip(axes, groups):
         longest = max(result.length for result in rows)
@@ -116,9 +121,16 @@ def _accuracy(results: Sequence[RowResult], looks: Mapping[str, Look]) -> Option
             colour, style, _ = looks[result.name]
             _line(ax, result.curve(), colour, style, result.name)
         ax.set_xlim(0, longest)
-        ax.set_xlabel(rows[-1].unit)
+        ax.set_xlabel(rows[0].unit)
         ax.set_ylabel('accuracy (%)')
-        ax.legend(loc='lower right')
+        if len(groups) == 1 and len(rows) <= LINES_INSIDE:
+            ax.legend(loc='lower right')
+    if len(groups) > 1 or len(results) > LINES_INSIDE:
+        handles = [
+            Line2D([], [], color=looks[result.name][0], linestyle=looks[result.name][1])
+            for result in results
+        ]
+        figure.legend(handles, [result.name for result in results], loc='outside right center')
     return figure
 
 
@@ -177,7 +189,10 @@ def _matrices(schools: Sequence[RowResult]) -> Optional[Figure]:
                         va='center',
                         color='white' if dark else 'black',
                     )
-        ax.axvline(len(columns) - 1.5, color='white', linewidth=3)
+        for x in range(1, len(columns)):
+            ax.axvline(x - 0.5, color='white', linewidth=4 if x == len(columns) - 1 else 1)
+        for y in range(1, len(result.grades)):
+            ax.axhline(y - 0.5, color='white', linewidth=1)
         ax.set_xticks(range(len(columns)), [name for name, _ in columns], rotation=30, ha='right')
         ax.set_yticks(range(len(result.grades)), [name for name, _ in result.grades])
         ax.set_xlabel('classes of')
@@ -193,30 +208,38 @@ def _matrices(schools: Sequence[RowResult]) -> Optional[Figure]:
 def _accuracy_cost(results: Sequence[RowResult], looks: Mapping[str, Look]) -> Optional[Figure]:
     if len(results) < 2:
         return None
-    measures = (('student_flops', 'student FLOPs'), ('image_passes', 'image passes'))
-    figure, axes = _panels(len(measures), width=3.6, height=3.0, share_y=True)
-    for ax, (measure, label) in zip(axes, measures):
-        for result in results:
+    measures = (
+        ('image passes', ['image_passes']),
+        ('student FLOPs', ['student_flops']),
+        ('student + teacher FLOPs', ['student_flops', 'teacher_flops']),
+    )
+    figure, axes = _panels(len(measures), width=3.0, height=2.8, share_y=True)
+    for ax, (label, parts) in zip(axes, measures):
+        costs = [sum(result.cost[part] for part in parts) for result in results]
+        for result, cost in zip(results, costs):
             colour, _, marker = looks[result.name]
             ax.errorbar(
-                result.cost[measure],
+                cost,
                 result.last.mean,
-                yerr=result.last.std or 0.0,
+                yerr=result.last.std,
                 color=colour,
                 marker=marker,
                 markersize=6,
                 capsize=3,
                 linestyle='none',
-                label=result.name,
             )
-        ax.set_xlabel(f'{label} of the training')
-        ax.set_xlim(0, 1.08 * max(result.cost[measure] for result in results))
+        ax.set_xlabel(label)
+        ax.set_xlim(0, 1.08 * max(costs))
         ax.xaxis.set_major_locator(MaxNLocator(5))
         ax.xaxis.set_major_formatter(FuncFormatter(_short))
         ax.grid(color='#DDDDDD', linewidth=0.6)
         ax.set_axisbelow(True)
     axes[0].set_ylabel('accuracy of the last epoch (%)')
-    axes[-1].legend(loc='center left', bbox_to_anchor=(1.0, 0.5))
+    handles = [
+        Line2D([], [], color=looks[result.name][0], marker=looks[result.name][2], linestyle='none')
+        for result in results
+    ]
+    figure.legend(handles, [result.name for result in results], loc='outside right center')
     return figure
 
 
@@ -247,8 +270,9 @@ def _line(ax: Axes, curve: Mapping[int, Statistic], colour: str, style: str, lab
     if any(value.std for value in curve.values()):
         ax.fill_between(
             places,
-            [value.mean - (value.std or 0.0) for value in curve.values()],
-            [value.mean + (value.std or 0.0) for value in curve.values()],
+            # Of accuracies: there is nothing below 0 and beyond 100.
+            [max(value.mean - (value.std or 0.0), 0.0) for value in curve.values()],
+            [min(value.mean + (value.std or 0.0), 100.0) for value in curve.values()],
             color=colour,
             alpha=0.2,
             linewidth=0,

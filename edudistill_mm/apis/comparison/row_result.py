@@ -23,6 +23,7 @@ class RowResult:
         cost (Dict[str, int]): ``image_passes``, ``student_flops`` and ``teacher_flops`` of the
             whole training; empty if they could not be counted.
         commands (Dict[int, str]): The command that trains it, by seed.
+        teacher_commands (List[str]): The commands that train its teachers first.
         runs (Dict[int, RunRecord]): The runs that have results, by seed.
         finished (bool): Whether all runs have come to their end.
         remarks (List[str]): Sentences for the reader of the report.
@@ -33,6 +34,7 @@ class RowResult:
     grades: List[Tuple[str, int]]
     cost: Dict[str, int]
     commands: Dict[int, str]
+    teacher_commands: List[str] = field(default_factory=list)
     runs: Dict[int, RunRecord] = field(default_factory=dict)
     finished: bool = True
     remarks: List[str] = field(default_factory=list)
@@ -157,6 +159,7 @@ class RowResult:
                 }
                 for index, (name, _) in enumerate(self.grades)
             ],
+            teacher_commands=self.teacher_commands,
             commands=self.commands,
             runs={
                 seed: dict(validations=run.validations, progress=run.progress, seconds=run.seconds)

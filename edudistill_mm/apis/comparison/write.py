@@ -118,7 +118,8 @@ def _grade_table(result: RowResult) -> str:
 def _commands(results: Sequence[RowResult]) -> List[str]:
     lines: List[str] = []
     for result in results:
-        lines += [f'{result.name}:', '', '```bash', *result.commands.values(), '```', '']
+        commands = [*result.teacher_commands, *result.commands.values()]
+        lines += [f'{result.name}:', '', '```bash', *commands, '```', '']
     return lines[:-1]
 
 

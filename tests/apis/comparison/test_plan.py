@@ -16,7 +16,8 @@ def plan(tmp_path):
 
 def test_values_of_the_plan_give_way_to_those_of_a_row_and_both_to_the_command_line(plan):
     made = plan(
-        """rows = [dict(name='A', config='a.py', cfg_options=dict(optim_wrapper=dict(optimizer=dict(lr=0.1))))]
+        """rows = [dict(name='A', config='a.py', cfg_options=dict(
+    optim_wrapper=dict(optimizer=dict(lr=0.1))))]
 cfg_options = {'optim_wrapper.optimizer.lr': 0.2, 'train_cfg.max_epochs': 5, 'data_root': 'here'}
 """,
         data_root='there',
