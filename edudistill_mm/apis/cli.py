@@ -267,13 +267,17 @@ def compare(argv: Optional[List[str]] = None) -> None:
             environments = [{**common, 'CUDA_VISIBLE_DEVICES': gpu} for gpu in args.gpus]
         else:
             environments = [common] * args.jobs
-        path, failed = run_compare(
-            plan,
-            environments,
-            args.rerun_changed,
-            not args.report_only,
-            lambda line: print(line, flush=True),
-        )
+        try:
+            path, failed = run_compare(
+                plan,
+                environments,
+                args.rerun_changed,
+                not args.report_only,
+                lambda line: print(line, flush=True),
+            )
+        except KeyboardInterrupt:
+            print('interrupted; the same command goes on from here', file=sys.stderr)
+            sys.exit(130)
         print(f'The report: {path}')
         if failed:
             names = '\n'.join(f'  {job.name}: {job.error}' for job in failed)

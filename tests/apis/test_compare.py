@@ -1,7 +1,9 @@
 """Comparisons of the digits, trained for an epoch or two in processes of their own."""
 
 import json
+import os
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ import torch
 
 from edudistill_mm.apis import cli
 from edudistill_mm.apis.compare import compare, describe_plan
+from edudistill_mm.apis.comparison.job_queue import JobQueue
 from edudistill_mm.apis.comparison.plan import Plan
 from edudistill_mm.errors import ConfigurationError
 
@@ -200,6 +203,21 @@ def test_a_folder_is_for_one_comparison_at_a_time(study):
         fcntl.flock(file, fcntl.LOCK_EX)
         with pytest.raises(ConfigurationError, match='another comparison.*is at work in "study"'):
             compare(plan, train=False)
+
+
+def test_sigterm_ends_a_comparison_as_ctrl_c_does_and_says_how_to_go_on(
+    study, capsys, monkeypatch
+):
+    study()
+    # The signal comes while the jobs run.
+    stop = lambda queue, jobs: os.kill(os.getpid(), signal.SIGTERM)  # noqa: E731
+    monkeypatch.setattr(JobQueue, 'run', stop)
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as end:
+        cli.compare(['plan.py'])
+    assert end.value.code == 130
+    assert 'interrupted; the same command goes on from here' in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_a_dry_run_tells_epochs_costs_and_what_is_to_do(study):

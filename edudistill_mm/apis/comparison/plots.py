@@ -124,7 +124,7 @@ def _accuracy(results: Sequence[RowResult], looks: Mapping[str, Look]) -> Option
         ax.set_xlabel(rows[0].unit)
         ax.set_ylabel('accuracy (%)')
         if len(groups) == 1 and len(rows) <= LINES_INSIDE:
-            ax.legend(loc='lower right')
+            ax.legend(loc='best')
     if len(groups) > 1 or len(results) > LINES_INSIDE:
         handles = [
             Line2D([], [], color=looks[result.name][0], linestyle=looks[result.name][1])
@@ -137,6 +137,7 @@ def _accuracy(results: Sequence[RowResult], looks: Mapping[str, Look]) -> Option
 def _class_groups(schools: Sequence[RowResult]) -> Optional[Figure]:
     if not schools:
         return None
+    same = all(result.groups == schools[0].groups for result in schools)
     figure, axes = _panels(len(schools), width=3.9, height=3.0)
     for ax, result in zip(axes, schools):
         _shade(ax, result)
@@ -153,7 +154,11 @@ def _class_groups(schools: Sequence[RowResult]) -> Optional[Figure]:
         ax.set_xlabel(result.unit)
         ax.set_ylabel('accuracy (%)')
         ax.set_title(result.name, pad=16)
-        ax.legend(loc='lower right', title='classes of')
+        if not same:
+            ax.legend(loc='best', title='classes of')
+    if same:
+        handles, labels = axes[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc='outside right center', title='classes of')
     return figure
 
 

@@ -1,8 +1,12 @@
 """Real processes, but of a few lines: what they train is none of the queue's business."""
 
+import fcntl
 import os
+import signal
+import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -103,12 +107,32 @@ def test_time_spans_are_told_in_the_unit_that_people_use():
     ]  # fmt: skip
 
 
-def test_the_lock_outlives_a_killed_queue_as_long_as_its_jobs_run(job, tmp_path):
-    import fcntl
+KILLED = """
+import fcntl, sys
+from pathlib import Path
+from edudistill_mm.apis.comparison.job import Job
+from edudistill_mm.apis.comparison.job_queue import JobQueue
 
-    with open(tmp_path / 'lock', 'w') as file:
+file = open('lock', 'w')
+fcntl.flock(file, fcntl.LOCK_EX)
+code = 'import os, time; open("pid", "w").write(str(os.getpid())); time.sleep(60)'
+job = Job('orphan', [sys.executable, '-c', code], Path('log'), 1.0, lambda: 0.0)
+JobQueue([{}], print, file.fileno()).run([job])
+"""
+
+
+def test_the_lock_of_a_killed_queue_is_held_as_long_as_its_job_runs(tmp_path):
+    root = str(Path(__file__).resolve().parents[3])
+    queue = subprocess.Popen(
+        [sys.executable, '-c', KILLED], cwd=tmp_path, env={**os.environ, 'PYTHONPATH': root}
+    )
+    while not (tmp_path / 'pid').exists() or not (tmp_path / 'pid').read_text():
+        assert queue.poll() is None
+        time.sleep(0.05)
+    queue.kill()
+    queue.wait()
+    with open(tmp_path / 'lock') as file:
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.kill(int((tmp_path / 'pid').read_text()), signal.SIGKILL)
         fcntl.flock(file, fcntl.LOCK_EX)
-        code = f'import os; os.fstat({file.fileno()}); print("held")'
-        one = job('one', code)
-        JobQueue([dict(os.environ)], lambda line: None, file.fileno()).run([one])
-    assert one.log.read_text() == 'held\n'
