@@ -17,7 +17,7 @@ from edudistill_mm.models.network import build_module, build_network
 from edudistill_mm.models.students import FragmentedStudent
 
 from .config import curriculum_of, network_config, teachers_of
-from .curriculum_table import student_flops
+from .training_cost import network_flops
 
 Step = Callable[[], object]
 
@@ -321,7 +321,7 @@ def _costs(student: FragmentedStudent, curriculum: Curriculum) -> Dict[str, floa
     for grade in curriculum.grades:
         student.set_grade(grade.fragments, grade.seen)
         passes.append(grade.length * len(grade.seen) / curriculum.num_classes)
-        flops.append(student_flops(student))
+        flops.append(network_flops(student, student.input_shape))
     return {
         'image passes of the curriculum / plain KD': sum(passes) / curriculum.length,
         'student FLOPs of the curriculum / plain KD': sum(

@@ -14,6 +14,9 @@ from edudistill_mm.errors import ConfigurationError, TrainingError
 
 from .benchmark import benchmark as run_benchmark
 from .benchmark import load_benchmark
+from .compare import compare as run_compare
+from .compare import describe_plan
+from .comparison.plan import Plan
 from .config import load_config
 from .convert_mdistiller import NETWORKS
 from .convert_mdistiller import convert_mdistiller as run_convert_mdistiller
@@ -21,6 +24,7 @@ from .curriculum_table import curriculum_table
 from .export import export_student
 from .prepare_data import prepare_data as run_prepare_data
 from .processes import another_has_failed, is_first_to_say
+from .report import report as run_report
 from .teachers import train_teachers as run_train_teachers
 from .test import test as run_test
 from .test_teachers import teachers_table
@@ -152,13 +156,16 @@ def test(argv: Optional[List[str]] = None) -> None:
 def train_teachers(argv: Optional[List[str]] = None) -> None:
     """``tools/train_teachers.py``."""
     parser = _parser('Train the teachers of a config that have no checkpoint yet', launcher=True)
+    parser.add_argument(
+        '--only', nargs='+', metavar='NAME', help='the teachers to train (default: all)'
+    )
     args = parser.parse_args(argv)
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
 
     def command() -> None:
         cfg = load_config(args.config, args.cfg_options, args.work_dir)
         prepare_runtime(cfg, args.launcher)
-        written = run_train_teachers(cfg)
+        written = run_train_teachers(cfg, args.only)
         if is_main_process():
             print(
                 '\n'.join(['Trained:', *written])
@@ -238,6 +245,85 @@ def benchmark(argv: Optional[List[str]] = None) -> None:
             print(f'{ratio:6.3f}  {name}')
 
     _run(command)
+
+
+def compare(argv: Optional[List[str]] = None) -> None:
+    """``tools/compare.py``."""
+    parser = argparse.ArgumentParser(
+        description='Train the rows of a comparison, as far as they are not trained yet, and report'
+    )
+    parser.add_argument('plan', help='Python, YAML or JSON file with rows and seeds')
+    places = parser.add_mutually_exclusive_group()
+    places.add_argument(
+        '--gpus',
+        nargs='+',
+        metavar='ID',
+        help='spread the trainings over these GPUs, one on each at a time; a GPU named twice takes two',
+    )
+    places.add_argument('--jobs', type=int, default=1, help='trainings at a time (default 1)')
+    parser.add_argument(
+        '--rerun-changed',
+        action='store_true',
+        help='move runs whose config has changed aside and train them anew',
+    )
+    parser.add_argument(
+        '--report-only', action='store_true', help='train nothing, report what is finished'
+    )
+    parser.add_argument(
+        '--dry-run', action='store_true', help='print rows, epochs, costs and commands only'
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help="override values of all rows' configs, such as data_root=FOLDER",
+    )
+    args = parser.parse_args(argv)
+
+    def command() -> None:
+        if args.jobs < 1:
+            raise ConfigurationError(f'--jobs must be at least 1, but got {args.jobs}')
+        plan = Plan.from_file(args.plan, args.cfg_options)
+        if args.dry_run:
+            print(describe_plan(plan))
+            return
+        # Trainings side by side share the cores.
+        threads = max(1, (os.cpu_count() or 1) // len(args.gpus or range(args.jobs)))
+        common = {} if 'OMP_NUM_THREADS' in os.environ else {'OMP_NUM_THREADS': str(threads)}
+        if args.gpus:
+            environments = [{**common, 'CUDA_VISIBLE_DEVICES': gpu} for gpu in args.gpus]
+        else:
+            environments = [common] * args.jobs
+        try:
+            path, failed = run_compare(
+                plan,
+                environments,
+                args.rerun_changed,
+                not args.report_only,
+                lambda line: print(line, flush=True),
+            )
+        except KeyboardInterrupt:
+            print('interrupted; the same command goes on from here', file=sys.stderr)
+            sys.exit(130)
+        print(f'The report: {path}')
+        if failed:
+            names = '\n'.join(f'  {job.name}: {job.error}' for job in failed)
+            print(f'error: {len(failed)} trainings failed:\n{names}', file=sys.stderr)
+            sys.exit(1)
+
+    _run(command)
+
+
+def report(argv: Optional[List[str]] = None) -> None:
+    """``tools/report.py``."""
+    parser = argparse.ArgumentParser(
+        description='Report a run: accuracies, costs, class groups, plots'
+    )
+    parser.add_argument('work_dir', help='its work dir')
+    parser.add_argument('--out', help='folder for the report (default: WORK_DIR/report)')
+    args = parser.parse_args(argv)
+    _run(lambda: print(f'The report: {run_report(args.work_dir, args.out)}'))
 
 
 def convert_mdistiller(argv: Optional[List[str]] = None) -> None:

@@ -407,7 +407,7 @@ def check_config(cfg: Config) -> None:
         model['teachers'] = [
             dict(
                 teacher,
-                architecture=_untrained(
+                architecture=untrained_network(
                     teacher['architecture'], f'teachers[{index}].architecture'
                 ),
                 ckpt=None,
@@ -432,8 +432,16 @@ def _check_contrast(cfg: Config) -> None:
             )
 
 
-def _untrained(architecture: Any, key: str) -> Any:
-    """A teacher's network without the weights that its config may ask for."""
+def untrained_network(architecture: Any, key: str) -> Any:
+    """Build a network without the weights that its config may ask for.
+
+    Args:
+        architecture (str | dict): See :func:`network_config`.
+        key (str): Where it stands, for the error message.
+
+    Returns:
+        nn.Module: The network with random weights.
+    """
     config = network_config(architecture, key).to_dict()
     for part in (config, config.get('backbone')):
         if isinstance(part, dict) and 'pretrained' in part:

@@ -5,21 +5,13 @@ from typing import List, Sequence, Tuple
 import torch
 from mmengine.config import Config
 from mmengine.registry import PARAM_SCHEDULERS
-from torch.utils.flop_counter import FlopCounterMode
 
 from edudistill_mm.curriculum import Curriculum
-from edudistill_mm.datasets import GradeSampler
 from edudistill_mm.engine.schedule import epochs_to_iters
-from edudistill_mm.models.network import build_module, dry_run
+from edudistill_mm.models.network import build_module
 
-from .config import (
-    build_dataset,
-    check_config,
-    check_data,
-    curriculum_of,
-    strip_teachers,
-    teachers_of,
-)
+from .config import check_config, check_data, curriculum_of, strip_teachers
+from .training_cost import training_cost
 
 HEADER = (
     'grade',
@@ -56,14 +48,17 @@ def curriculum_table(cfg: Config) -> str:
     check_data(cfg)
     algorithm = build_module(strip_teachers(cfg).model.to_dict(), 'model', 'mmpretrain')
     batch_size = cfg.train_dataloader.batch_size
-    passes, everything = _image_passes(cfg, curriculum, batch_size)
+    cost = training_cost(cfg)
+    passes = [stage.length * stage.images for stage in cost.stages]
+    # The last grade has all classes.
+    everything = curriculum.length * cost.stages[-1].images
     rates = _learning_rates(cfg, curriculum, passes, batch_size)
-    rows, flops = [list(HEADER)], []
+    rows = [list(HEADER)]
     if not curriculum.by_epoch:
         rows[0][1] = 'iterations'
     for grade in curriculum.grades:
         algorithm.set_grade(algorithm.curriculum.grades[grade.index])
-        flops.append(student_flops(algorithm.student))
+        flops = cost.stages[grade.index].flops_per_image
         rows.append(
             [
                 grade.name,
@@ -72,13 +67,13 @@ def curriculum_table(cfg: Config) -> str:
                 str(len(grade.seen)),
                 str(grade.fragments),
                 f'{algorithm.student.parameters_in_training():,}',
-                f'{flops[-1] / 1e6:.2f}',
+                f'{flops / 1e6:.2f}',
                 f'{passes[grade.index]:,}',
                 ', '.join(grade.teachers) or '-',
                 '{:.4g} to {:.4g}'.format(*rates[grade.index]),
             ]
         )
-    cost = sum(count * per_image for count, per_image in zip(passes, flops))
+    whole = everything * cost.stages[-1].flops_per_image
     return '\n'.join(
         [
             _format(rows),
@@ -86,38 +81,10 @@ def curriculum_table(cfg: Config) -> str:
             f'Image passes: {sum(passes):,}, {sum(passes) / everything:.1%} of {everything:,} '
             'with all classes '
             'throughout',
-            f'FLOPs of the student: {cost / (everything * flops[-1]):.1%} of the whole student '
+            f'FLOPs of the student: {cost.student_flops() / whole:.1%} of the whole student '
             'on all of those',
         ]
     )
-
-
-def student_flops(student: torch.nn.Module) -> float:
-    """FLOPs of the forward pass of one image at the current grade, two for a multiply-add."""
-    counter = FlopCounterMode(display=False)
-
-    def forward(image: torch.Tensor) -> float:
-        with counter:
-            student(image, mode='tensor')
-        return counter.get_total_flops() / len(image)
-
-    return dry_run(student, forward, student.input_shape)
-
-
-def _image_passes(cfg: Config, curriculum: Curriculum, batch_size: int) -> Tuple[List[int], int]:
-    """Images that each grade draws, and those of the run if every grade had all classes."""
-    if not curriculum.by_epoch:
-        passes = [grade.length * batch_size for grade in curriculum.grades]
-        return passes, sum(passes)
-    dataset = build_dataset(cfg.train_dataloader.dataset)
-    sampler = GradeSampler(dataset, seed=0)
-    known = {
-        teacher['name']: curriculum.classes_of(teacher.get('classes', 'all'))
-        for teacher in teachers_of(cfg)
-    }
-    sampler.attach(curriculum, known, batch_size)
-    passes = [grade.length * sampler.num_samples(grade) for grade in curriculum.grades]
-    return passes, curriculum.length * len(dataset)
 
 
 def _learning_rates(

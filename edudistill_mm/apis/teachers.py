@@ -3,7 +3,7 @@
 import copy
 import os
 import os.path as osp
-from typing import List, Optional
+from typing import List, Optional, Sequence
 
 import torch
 from mmengine.config import Config
@@ -13,7 +13,7 @@ from mmengine.runner import Runner
 
 from edudistill_mm.build_errors import errors_name_keys
 from edudistill_mm.engine.checkpoint import write_aside
-from edudistill_mm.errors import ConfigurationError
+from edudistill_mm.errors import ConfigurationError, did_you_mean
 
 from .config import (
     check_config,
@@ -39,6 +39,7 @@ NOT_OF_TEACHERS = (
     'shares',
     'task_loss_weight',
 )
+HOOKS_OF_DISTILLATION = ('GradeSchedulerHook', 'DistillWarmupHook', 'StopDistillHook')
 
 
 def missing_teachers(cfg: Config) -> List[dict]:
@@ -79,8 +80,11 @@ def teacher_config(cfg: Config, teacher: dict) -> Config:
         new.model.pop('data_preprocessor', None)
         if classes is not None and 'num_classes' in new.data_preprocessor:
             new.data_preprocessor.num_classes = len(classes)
-    for hook in ('GradeSchedulerHook', 'DistillWarmupHook'):
+    for hook in HOOKS_OF_DISTILLATION:
         new.custom_hooks = without_hook(new, hook)
+    if new.get('val_cfg') is not None:
+        # MMRazor's validation loops want the student in a distillation algorithm.
+        new.val_cfg = {k: v for k, v in new.val_cfg.items() if k not in ('type', '_scope_')}
     for split in ('train', 'val', 'test'):
         loader = new.get(f'{split}_dataloader')
         if loader is not None:
@@ -112,7 +116,7 @@ def _part_of_classes(cfg: Config, teacher: dict) -> Optional[List[int]]:
     return None if classes == list(range(curriculum.num_classes)) else classes
 
 
-def train_teachers(cfg: Config) -> List[str]:
+def train_teachers(cfg: Config, names: Optional[Sequence[str]] = None) -> List[str]:
     """Train each teacher whose checkpoint is missing.
 
     An interrupted training goes on where it was, unless its config has changed since.
@@ -120,6 +124,8 @@ def train_teachers(cfg: Config) -> List[str]:
     Args:
         cfg (Config): Config of an :class:`EducationDistill` run, or of MMRazor's
             ``SingleTeacherDistill``.
+        names (Sequence[str], optional): The teachers to train; that of ``SingleTeacherDistill`` is
+            called 'teacher'. Defaults to None: all.
 
     Returns:
         list[str]: The checkpoints that were written.
@@ -129,12 +135,21 @@ def train_teachers(cfg: Config) -> List[str]:
     """
     if is_education(cfg):
         curriculum_of(cfg)
-    elif not teachers_of(cfg):
+    known = [teacher['name'] for teacher in teachers_of(cfg)]
+    if not known and not is_education(cfg):
         raise ConfigurationError(
             f'the model of the config has no teacher that could be trained: its type is '
             f'"{cfg.model.get("type")}", without teachers or teacher'
         )
-    missing = missing_teachers(cfg)
+    for name in names or ():
+        if name not in known:
+            raise ConfigurationError(
+                f'the config has no teacher "{name}"{did_you_mean(name, known)}; its teachers are '
+                f'{", ".join(known) or "none"}'
+            )
+    missing = [
+        teacher for teacher in missing_teachers(cfg) if names is None or teacher['name'] in names
+    ]
     if missing:
         check_config(cfg)
         check_data(cfg)

@@ -1,7 +1,7 @@
 """Epoch-based schedules in iterations, for epochs of unequal length."""
 
 from itertools import accumulate
-from typing import Sequence
+from typing import Callable, Sequence
 
 from edudistill_mm.errors import ConfigurationError
 
@@ -38,9 +38,27 @@ def epochs_to_iters(cfg: dict, lengths: Sequence[int]) -> dict:
     def position(epoch: int) -> int:
         return starts[min(int(epoch), len(lengths))]
 
-    begin, end = cfg.get('begin', 0), min(cfg.get('end', len(lengths)), len(lengths))
+    cfg.setdefault('begin', 0)
+    cfg.setdefault('end', len(lengths))
+    return dict(move_schedule(cfg, position), by_epoch=False)
+
+
+def move_schedule(cfg: dict, position: Callable[[int], int]) -> dict:
+    """Move the times at which a parameter scheduler does something.
+
+    Args:
+        cfg (dict): Config of a scheduler.
+        position (Callable[[int], int]): Gives the new place of a time on the run's clock.
+
+    Returns:
+        dict: The config with every time that it names moved; durations are moved by their ends.
+    """
+    cfg = dict(cfg)
+    begin = cfg.get('begin', 0)
     origin = position(begin)
-    cfg.update(begin=origin, end=position(end), by_epoch=False)
+    for key in ('begin', 'end'):
+        if cfg.get(key) is not None:
+            cfg[key] = position(cfg[key])
     for key in _DURATIONS:
         if cfg.get(key) is not None:
             cfg[key] = position(begin + cfg[key]) - origin

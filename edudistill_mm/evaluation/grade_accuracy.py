@@ -1,6 +1,6 @@
 """Accuracy as a school sees it: over what has been taught so far."""
 
-from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 import torch
 from mmengine.evaluator import BaseMetric
@@ -25,8 +25,8 @@ class GradeAccuracy(BaseMetric):
       The measure of Chaudhry et al., "Riemannian Walk for Incremental Learning" (ECCV 2018), with
       validations for tasks.
 
-    Without a grade (see :meth:`set_grade`) all classes count as one group and only the first is
-    reported.
+    Without a grade (see :meth:`set_grade`) and without ``groups`` all classes count as one group
+    and only the first is reported.
 
     Args:
         topk (int | Sequence[int]): A sample is right if its class is among the k best scores.
@@ -35,9 +35,13 @@ class GradeAccuracy(BaseMetric):
             to 'cpu'.
         prefix (str, optional): What precedes the names of the results. Defaults to None, which
             means 'seen'.
+        groups (Mapping[str, Sequence[int]], optional): Class groups by name, for a training
+            without a curriculum that is to be compared with one. A curriculum's own take their
+            place. Defaults to None.
 
     Raises:
-        ConfigurationError: If a k is no positive integer, or exceeds the number of classes.
+        ConfigurationError: If a k is no positive integer, or exceeds the number of classes, or the
+        groups are none.
     """
 
     default_prefix = 'seen'
@@ -47,6 +51,7 @@ class GradeAccuracy(BaseMetric):
         topk: Union[int, Sequence[int]] = (1,),
         collect_device: str = 'cpu',
         prefix: Optional[str] = None,
+        groups: Optional[Mapping[str, Sequence[int]]] = None,
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
         self.topk = tuple(topk) if isinstance(topk, (list, tuple)) else (topk,)
@@ -54,7 +59,7 @@ class GradeAccuracy(BaseMetric):
             raise ConfigurationError(
                 f'topk must be a positive integer or a list of such, not {topk!r}.'
             )
-        self._groups: Dict[str, Tuple[int, ...]] = {}
+        self._groups = _checked_groups(groups)
         self._best: Dict[str, float] = {}
 
     def set_grade(self, curriculum: Curriculum, grade: Grade) -> None:
@@ -161,3 +166,23 @@ class GradeAccuracy(BaseMetric):
 
 def _percent(correct: torch.Tensor) -> float:
     return 100.0 * correct.sum().item() / len(correct)
+
+
+def _checked_groups(groups: Any) -> Dict[str, Tuple[int, ...]]:
+    if groups is None:
+        return {}
+    if not isinstance(groups, Mapping) or not all(
+        isinstance(name, str)
+        and isinstance(classes, (list, tuple, range))
+        and all(type(c) is int and c >= 0 for c in classes)
+        for name, classes in groups.items()
+    ):
+        raise ConfigurationError(
+            f'GradeAccuracy.groups must be a dict of names with lists of class indices, not {groups!r}.'
+        )
+    listed = [c for classes in groups.values() for c in classes]
+    if len(set(listed)) < len(listed):
+        raise ConfigurationError(
+            f'GradeAccuracy.groups must not share classes, but {dict(groups)!r} do.'
+        )
+    return {name: tuple(classes) for name, classes in groups.items()}

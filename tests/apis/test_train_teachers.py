@@ -7,6 +7,7 @@ from mmengine.registry import HOOKS
 
 from edudistill_mm.apis.config import load_config
 from edudistill_mm.apis.teachers import train_teachers
+from edudistill_mm.errors import ConfigurationError
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -77,3 +78,32 @@ def test_a_training_whose_config_has_changed_begins_anew(digits, tmp_path):
     PowerCut.epochs_left = None
     train_teachers(digits(**{'optim_wrapper.optimizer.lr': 0.01}))
     assert PowerCut.begun == [0, 1, 2]
+
+
+def test_the_generalist_of_a_config_of_mmrazor_is_trained_by_the_runs_recipe(tmp_path):
+    cfg = load_config(
+        str(ROOT / 'configs' / 'kd_digits.py'),
+        {
+            'model.teacher_ckpt': str(tmp_path / 'wide.pth'),
+            'teacher_training.train_cfg.max_epochs': 1,
+            'train_dataloader.dataset.indices': 64,
+            'val_cfg.type': 'mmrazor.SingleTeacherDistillValLoop',
+        },
+        str(tmp_path / 'run'),
+    )
+    # What belongs to the distillation is none of the teacher's business.
+    cfg.custom_hooks = [dict(type='DistillWarmupHook', epochs=1)]
+    assert train_teachers(cfg) == [str(tmp_path / 'wide.pth')]
+    state = torch.load(tmp_path / 'wide.pth', weights_only=True)['state_dict']
+    assert state['head.fc.weight'].shape == (10, 128)
+    assert train_teachers(cfg) == []
+
+
+def test_teachers_can_be_trained_one_by_one(digits, tmp_path):
+    cfg = digits(**{'teacher_training.train_cfg.max_epochs': 1})
+    Path(cfg.model.teachers[2].ckpt).unlink()
+    assert train_teachers(cfg, ['middle']) == []
+    assert train_teachers(cfg, ['primary']) == [str(tmp_path / 'teacher.pth')]
+    assert not Path(cfg.model.teachers[2].ckpt).exists()
+    with pytest.raises(ConfigurationError, match='no teacher "midle" .did you mean "middle"'):
+        train_teachers(cfg, ['midle'])

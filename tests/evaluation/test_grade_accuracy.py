@@ -252,3 +252,25 @@ def test_refuses_validation_data_without_seen_classes():
         ConfigurationError, match=r"no sample of the seen classes \(grades \['primary'\]\)"
     ):
         evaluate(metric, [by_label(5, 5)])
+
+
+def test_groups_of_a_training_without_curriculum_are_those_that_a_curriculum_would_give():
+    samples = [by_score(label, *((1, 0) * 3)) for label in (0, 0, 1, 2, 3, 4, 5)]
+    metric = GradeAccuracy(groups={grade.name: grade.classes for grade in CURRICULUM.grades})
+    taught = GradeAccuracy()
+    taught.set_grade(CURRICULUM, CURRICULUM.grades[-1])
+    assert evaluate(metric, samples) == evaluate(taught, samples)
+    metric.set_grade(CURRICULUM, PRIMARY)
+    taught.set_grade(CURRICULUM, PRIMARY)
+    assert evaluate(metric, samples) == evaluate(taught, samples)
+
+
+@pytest.mark.parametrize('groups', [[0, 1], {'a': 3}, {'a': [0, '1']}, {1: [0]}, {'a': [-1]}])
+def test_refuses_groups_that_are_no_lists_of_classes(groups):
+    with pytest.raises(ConfigurationError, match='must be a dict of names with lists of class'):
+        GradeAccuracy(groups=groups)
+
+
+def test_refuses_groups_that_share_a_class():
+    with pytest.raises(ConfigurationError, match='must not share classes'):
+        GradeAccuracy(groups={'a': [0, 1], 'b': [1]})

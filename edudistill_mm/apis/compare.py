@@ -1,0 +1,386 @@
+"""Train the rows of a comparison, as far as they are not trained yet, and report."""
+
+import fcntl
+import json
+import os
+import os.path as osp
+import shlex
+import signal
+import sys
+import threading
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+
+from mmengine.config import Config
+from mmengine.runner import find_latest_checkpoint
+
+from edudistill_mm.engine.checkpoint import file_sha256
+from edudistill_mm.errors import ConfigurationError
+
+from .comparison.budget import MEASURES
+from .comparison.job import Job
+from .comparison.job_queue import JobQueue
+from .comparison.options import as_arguments
+from .comparison.plan import Plan
+from .comparison.prepared_row import PreparedRow, prepare_rows
+from .comparison.row_result import RowResult, costs_of, grades_of
+from .comparison.run_record import RunRecord
+from .comparison.settings import difference, settings
+from .comparison.write import write_report
+from .config import is_education, teachers_of
+from .teachers import missing_teachers, teacher_config
+from .training_cost import training_cost
+
+STARTED, RESULT = 'run.json', 'result.json'
+Say = Callable[[str], None]
+
+
+def compare(
+    plan: Plan,
+    places: Sequence[Mapping[str, str]] = ({},),
+    rerun_changed: bool = False,
+    train: bool = True,
+    say: Say = print,
+) -> Tuple[str, List[Job]]:
+    """Train what a plan lacks and write its report.
+
+    Finished runs are recognised by their ``result.json`` and left alone, interrupted ones go on.
+    Each teacher without a checkpoint is trained once, before the rows that need it.
+
+    Args:
+        plan (Plan): The plan.
+        places (Sequence[Mapping[str, str]]): Environment of each place where a run can be; as many
+            run at the same time. Defaults to one place.
+        rerun_changed (bool): Whether runs whose config or teachers have changed since are moved
+            aside and trained anew, instead of refused. Defaults to False.
+        train (bool): Whether to train; the report is written in any case. Defaults to True.
+        say (Callable[[str], None]): Prints a line. Defaults to ``print``.
+
+    Returns:
+        tuple[str, list[Job]]: Path of the report, and the jobs that failed.
+
+    Raises:
+        ConfigurationError: For any mistake in the plan or a config, before anything is trained.
+    """
+    rows = prepare_rows(plan)
+    with _locked(plan.work_dir) as lock:
+        jobs = _jobs(plan, rows, rerun_changed) if train else []
+        if jobs:
+            say(
+                f'{len(jobs)} trainings to do, {len(places)} at a time; logs are in {plan.work_dir}'
+            )
+            with _ended_by_sigterm():
+                JobQueue(places, say, lock).run(jobs)
+        failed = [job for job in jobs if job.error]
+        results = [_result(plan, row) for row in rows]
+        about = [
+            f'Seeds: {", ".join(map(str, plan.seeds))}. '
+            f'Command: `python tools/compare.py {shlex.quote(plan.file)}`.'
+        ]
+        report = write_report(results, plan.work_dir, plan.title, about)
+    return report, failed
+
+
+def describe_plan(plan: Plan) -> str:
+    """What a plan is going to train, without training it.
+
+    Args:
+        plan (Plan): The plan.
+
+    Returns:
+        str: A line for each row with epochs, costs, state of its runs, and its first command.
+    """
+    lines = []
+    for prepared in prepare_rows(plan):
+        cost = costs_of(prepared.cost, prepared.lengths)
+        states = [
+            f'seed {seed} {"finished" if (_folder(plan, prepared, seed) / RESULT).exists() else "to do"}'
+            for seed in plan.seeds
+        ]
+        lines += [
+            f'{prepared.row.name}: {" + ".join(map(str, prepared.lengths))} '
+            f'{"epochs" if prepared.cost.by_epoch else "iterations"}, '
+            f'{cost["image_passes"]:,} image passes, student {cost["student_flops"]:.4g} FLOPs, '
+            f'teachers {cost["teacher_flops"]:.4g} FLOPs; {", ".join(states)}',
+            f'    {_shown(_command(plan, prepared, plan.seeds[0]))}',
+        ]
+    return '\n'.join(lines)
+
+
+def _jobs(plan: Plan, rows: Sequence[PreparedRow], rerun_changed: bool) -> List[Job]:
+    teachers = _teacher_jobs(plan, rows)
+    jobs = []
+    # Seed after seed, so that all rows have a first result early.
+    for seed in plan.seeds:
+        for prepared in rows:
+            needed = [
+                teachers[osp.abspath(teacher['ckpt'])]
+                for teacher in missing_teachers(prepared.original)
+            ]
+            job = _run_job(plan, prepared, seed, needed, rerun_changed)
+            if job is not None:
+                jobs.append(job)
+    needed = [job for job in teachers.values() if any(job in other.after for other in jobs)]
+    return [*needed, *jobs]
+
+
+def _teacher_jobs(plan: Plan, rows: Sequence[PreparedRow]) -> Dict[str, Job]:
+    """A job for each teacher that has to be trained, by the path of its checkpoint."""
+    jobs: Dict[str, Job] = {}
+    recipes: Dict[str, Tuple[str, dict]] = {}
+    for prepared in rows:
+        for teacher in teachers_of(prepared.original):
+            ckpt = teacher.get('ckpt')
+            if not ckpt or '://' in ckpt:
+                continue
+            path, name = osp.abspath(ckpt), prepared.row.name
+            if path not in recipes and osp.exists(path):
+                former = osp.join(osp.splitext(ckpt)[0], 'config.py')
+                if not osp.exists(former):
+                    continue  # brought by the user
+                before = Config.fromfile(former, import_custom_modules=False)
+                recipes[path] = ('the existing file', settings(before, training_only=True))
+            cfg = teacher_config(prepared.original, teacher)
+            recipe = settings(cfg, training_only=True)
+            if path in recipes:
+                other, known = recipes[path]
+                change = difference(recipe, known)
+                if change is not None:
+                    raise ConfigurationError(
+                        f'row "{name}" trains the teacher "{ckpt}" by another config than {other}: '
+                        f'{change}; give one of them another ckpt'
+                    )
+            recipes.setdefault(path, (f'row "{name}"', recipe))
+            if not osp.exists(path) and path not in jobs:
+                jobs[path] = _teacher_job(plan, prepared, teacher, cfg)
+    return jobs
+
+
+def _teacher_job(plan: Plan, prepared: PreparedRow, teacher: dict, cfg: Config) -> Job:
+    cost, ckpt = training_cost(cfg), teacher['ckpt']
+
+    def finish() -> Optional[str]:
+        return None if osp.exists(ckpt) else f'it has left no checkpoint "{ckpt}"'
+
+    return Job(
+        name=f'teacher {osp.splitext(osp.basename(ckpt))[0]}',
+        command=[
+            sys.executable,
+            str(_tool('train_teachers')),
+            *_teachers_command(prepared, '--only', teacher['name'])[2:],
+        ],
+        log=Path(plan.work_dir) / 'teachers' / f'{osp.splitext(osp.basename(ckpt))[0]}.log',
+        work=3 * cost.student_flops(),
+        progress=lambda: RunRecord.read(cfg.work_dir, cost.by_epoch).progress / sum(cost.lengths),
+        finish=finish,
+    )
+
+
+def _run_job(
+    plan: Plan, prepared: PreparedRow, seed: int, after: List[Job], rerun_changed: bool
+) -> Optional[Job]:
+    """The job that trains a row with a seed; None if it is finished."""
+    folder = _folder(plan, prepared, seed)
+    name, by_epoch = f'{prepared.row.name}, seed {seed}', prepared.cost.by_epoch
+    # A run that has left neither result nor checkpoint has nothing that a new one could spoil.
+    begun = (folder / RESULT).exists() or (folder / 'last_checkpoint').exists()
+    if begun and (folder / STARTED).exists():
+        started = json.loads((folder / STARTED).read_text())
+        change = difference(settings(prepared.cfg), started['settings']) or _changed_teacher(
+            started['teachers'], prepared.cfg
+        )
+        if change is not None:
+            if not rerun_changed:
+                raise ConfigurationError(
+                    f'row "{name}" was trained in "{folder}" by another config: {change}; name the '
+                    'row otherwise, or train it anew by --rerun-changed, which moves the former '
+                    'run aside'
+                )
+            _move_aside(folder)
+    if (folder / RESULT).exists():
+        return None
+
+    def prepare() -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        _write_json(
+            folder / STARTED,
+            dict(
+                command=_shown(_command(plan, prepared, seed)),
+                settings=settings(prepared.cfg),
+                teachers={
+                    teacher['ckpt']: file_sha256(teacher['ckpt'])
+                    for teacher in teachers_of(prepared.cfg)
+                    if osp.isfile(teacher.get('ckpt') or '')
+                },
+            ),
+        )
+
+    def finish() -> Optional[str]:
+        record = RunRecord.read(folder, by_epoch)
+        if prepared.length not in record.accuracy:
+            return (
+                f'its logs in "{folder}" have no accuracy/top1 of the last of {prepared.length} '
+                f'{"epochs" if by_epoch else "iterations"}; val_evaluator needs an Accuracy, and '
+                'default_hooks.logger and vis_backends must write it'
+            )
+        _write_json(folder / RESULT, asdict(record))
+        return None
+
+    command = _command(plan, prepared, seed)
+    if _can_resume(folder, prepared):
+        command = [*command, '--resume']
+    return Job(
+        name=name,
+        command=[sys.executable, str(_tool('train')), *command[2:]],
+        log=folder / 'train.log',
+        work=3 * prepared.cost.student_flops(prepared.lengths)
+        + prepared.cost.teacher_flops(prepared.lengths),
+        progress=lambda: RunRecord.read(folder, by_epoch).progress / prepared.length,
+        after=after,
+        prepare=prepare,
+        finish=finish,
+    )
+
+
+def _can_resume(folder: Path, prepared: PreparedRow) -> bool:
+    """Whether to go on from a checkpoint.
+
+    MMEngine saves before it validates. A plain run that ended between the two of its last epoch
+    would resume into nothing and never have its last accuracy: it begins anew.
+    """
+    last = find_latest_checkpoint(str(folder)) if (folder / 'last_checkpoint').exists() else None
+    if last is None or not osp.exists(last):
+        return False
+    complete = osp.basename(last).endswith(f'_{prepared.length}.pth')
+    validated = prepared.length in RunRecord.read(folder, prepared.cost.by_epoch).accuracy
+    return validated or not complete or is_education(prepared.cfg)
+
+
+def _changed_teacher(before: Mapping[str, str], cfg: Config) -> Optional[str]:
+    for teacher in teachers_of(cfg):
+        ckpt = teacher.get('ckpt')
+        if ckpt in before and osp.isfile(ckpt) and file_sha256(ckpt) != before[ckpt]:
+            return f'the teacher\'s checkpoint "{ckpt}" is another file'
+    return None
+
+
+def _move_aside(folder: Path) -> None:
+    number = 1
+    while (aside := folder.with_name(f'{folder.name}.former{number}')).exists():
+        number += 1
+    folder.rename(aside)
+
+
+def _result(plan: Plan, prepared: PreparedRow) -> RowResult:
+    result = RowResult(
+        name=prepared.row.name,
+        unit='epoch' if prepared.cost.by_epoch else 'iteration',
+        grades=grades_of(prepared.cfg, prepared.lengths),
+        cost=costs_of(prepared.cost, prepared.lengths),
+        commands={seed: _shown(_command(plan, prepared, seed)) for seed in plan.seeds},
+    )
+    if any(
+        osp.exists(osp.join(osp.splitext(teacher.get('ckpt') or '')[0], 'config.py'))
+        for teacher in teachers_of(prepared.original)
+    ):
+        result.teacher_commands.append(_shown(_teachers_command(prepared)))
+    if list(prepared.lengths) != prepared.cost.lengths:
+        ((measure, budget),) = prepared.row.budget.items()
+        ask = f'that of "{budget}"' if isinstance(budget, str) else f'{budget:,}'
+        result.remarks.append(
+            f'{result.length} instead of {sum(prepared.cost.lengths)} {result.unit}s, because its '
+            f'budget of {MEASURES[measure]} is {ask}'
+        )
+    for seed in plan.seeds:
+        file = _folder(plan, prepared, seed) / RESULT
+        if file.exists():
+            result.runs[seed] = RunRecord.from_dict(json.loads(file.read_text()))
+    missing = [str(seed) for seed in plan.seeds if seed not in result.runs]
+    if missing:
+        result.finished = False
+        result.remarks.append(f'not finished: seed {", ".join(missing)}')
+    return result
+
+
+def _folder(plan: Plan, prepared: PreparedRow, seed: int) -> Path:
+    return Path(plan.work_dir) / prepared.row.slug / f'seed_{seed}'
+
+
+def _command(plan: Plan, prepared: PreparedRow, seed: int) -> List[str]:
+    return [
+        'python',
+        'tools/train.py',
+        prepared.row.config,
+        '--work-dir',
+        str(_folder(plan, prepared, seed)),
+        *_cfg_options({**prepared.options, 'randomness.seed': seed}),
+    ]
+
+
+def _teachers_command(prepared: PreparedRow, *arguments: str) -> List[str]:
+    # Neither a budget nor a seed of the students is the teachers' business.
+    return [
+        'python',
+        'tools/train_teachers.py',
+        prepared.row.config,
+        *arguments,
+        *_cfg_options(prepared.row.options),
+    ]
+
+
+def _cfg_options(options: Mapping[str, Any]) -> List[str]:
+    return ['--cfg-options', *as_arguments(options)] if options else []
+
+
+def _shown(command: Sequence[str]) -> str:
+    return ' '.join(map(shlex.quote, command))
+
+
+def _tool(name: str) -> Path:
+    """A tool's file: in the checkout, or where an installation keeps it."""
+    package = Path(__file__).parents[1]
+    for folder in (package.parent / 'tools', package / '.mim' / 'tools'):
+        if (folder / f'{name}.py').exists():
+            return folder / f'{name}.py'
+    raise ConfigurationError(f'tools/{name}.py is neither beside the package nor in it')
+
+
+def _write_json(file: Path, content: Any) -> None:
+    """Write completely or not at all."""
+    part = file.with_suffix('.part')
+    part.write_text(json.dumps(content, indent=1))
+    os.replace(part, file)
+
+
+@contextmanager
+def _locked(work_dir: str) -> Iterator[int]:
+    """Hold a work dir for one comparison at a time."""
+    os.makedirs(work_dir, exist_ok=True)
+    with open(osp.join(work_dir, '.lock'), 'w') as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ConfigurationError(
+                f'another comparison, or a run that it has left behind, is at work in "{work_dir}"; '
+                'wait for its end'
+            ) from error
+        yield file.fileno()
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM end this process as Ctrl-C does: with its runs."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

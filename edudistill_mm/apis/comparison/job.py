@@ -1,0 +1,33 @@
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Callable, List, Optional, Sequence
+
+
+@dataclass(eq=False)
+class Job:
+    """A command of its own process.
+
+    Attributes:
+        name (str): What it is called in messages.
+        command (Sequence[str]): Program and arguments.
+        log (Path): Where its output is appended.
+        work (float): How much it is to do, in a unit that all jobs share.
+        progress (Callable[[], float]): Tells the share of it that is done, from 0 to 1.
+        after (List[Job]): Jobs that must have succeeded before it begins.
+        prepare (Callable[[], None]): Called before the process starts.
+        finish (Callable[[], str | None]): Called after it has ended well; returns a sentence if
+            its results are not as they should be.
+        error (str, optional): One sentence once it has failed.
+        done (bool): Whether it has ended, well or not.
+    """
+
+    name: str
+    command: Sequence[str]
+    log: Path
+    work: float
+    progress: Callable[[], float]
+    after: List['Job'] = field(default_factory=list)
+    prepare: Callable[[], None] = lambda: None
+    finish: Callable[[], Optional[str]] = lambda: None
+    error: Optional[str] = None
+    done: bool = False

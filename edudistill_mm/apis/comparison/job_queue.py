@@ -1,0 +1,155 @@
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Callable, Dict, List, Mapping, Optional, Sequence
+
+import edudistill_mm
+
+from .job import Job
+
+POLL, REPORT = 0.2, 30.0  # seconds
+
+
+class JobQueue:
+    """Runs jobs, each in a process of its own, on a number of places at once.
+
+    A job that fails stops no other, except those that need it. If the queue is left early (Ctrl-C,
+    an error), the processes that still run are ended with their workers.
+
+    Args:
+        places (Sequence[Mapping[str, str]]): Environment variables of each place; as many jobs as
+            there are places run at the same time.
+        say (Callable[[str], None]): Prints a line.
+        lock (int, optional): File descriptor that the processes inherit, and so keep locked if
+            this process is killed. Defaults to None.
+    """
+
+    def __init__(
+        self,
+        places: Sequence[Mapping[str, str]],
+        say: Callable[[str], None],
+        lock: Optional[int] = None,
+    ) -> None:
+        self.places, self.say, self.lock = list(places), say, lock
+        self._running: Dict[Job, subprocess.Popen] = {}
+        self._places: Dict[Job, Mapping[str, str]] = {}
+
+    def run(self, jobs: Sequence[Job]) -> None:
+        """Run jobs, in their order as far as they need not wait for another.
+
+        Args:
+            jobs (Sequence[Job]): The jobs; ``done`` and ``error`` of each are set.
+        """
+        self._jobs, self._begin = list(jobs), time.monotonic()
+        self._before = sum(job.work * job.progress() for job in jobs)
+        waiting, free, said = list(jobs), list(self.places), time.monotonic()
+        try:
+            while waiting or self._running:
+                for job in [job for job in waiting if any(other.error for other in job.after)]:
+                    waiting.remove(job)
+                    missing = next(other.name for other in job.after if other.error)
+                    self._end(job, f'it needs "{missing}", which failed')
+                ready = [job for job in waiting if all(other.done for other in job.after)]
+                for job in ready[: len(free)]:
+                    waiting.remove(job)
+                    self._start(job, free.pop(0))
+                time.sleep(POLL)
+                for job in [
+                    job for job, process in self._running.items() if process.poll() is not None
+                ]:
+                    process = self._running.pop(job)
+                    free.append(self._places.pop(job))
+                    self._end(
+                        job,
+                        _reason(process.returncode, job) if process.returncode else job.finish(),
+                    )
+                    said = time.monotonic()
+                if time.monotonic() - said > REPORT and (waiting or self._running):
+                    said = time.monotonic()
+                    self.say(self._status())
+        finally:
+            self._stop()
+
+    def _start(self, job: Job, place: Mapping[str, str]) -> None:
+        job.prepare()
+        job.log.parent.mkdir(parents=True, exist_ok=True)
+        # The package that runs here, also where another one is installed.
+        root = str(Path(edudistill_mm.__file__).parents[1])
+        paths = [root, *filter(None, [os.environ.get('PYTHONPATH')])]
+        environment = {**os.environ, **place, 'PYTHONPATH': os.pathsep.join(paths)}
+        with open(job.log, 'a') as log:
+            self._running[job] = subprocess.Popen(
+                job.command,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                env=environment,
+                # A group of its own: its data loaders' workers end with it.
+                start_new_session=True,
+                pass_fds=() if self.lock is None else (self.lock,),
+            )
+        self._places[job] = place
+        self.say(f'started: {job.name}')
+
+    def _end(self, job: Job, error: Optional[str]) -> None:
+        job.done, job.error = True, error
+        if error is None:
+            self.say(f'finished: {job.name}; {self._status()}')
+        else:
+            self.say(f'failed: {job.name}: {error}')
+
+    def _status(self) -> str:
+        ended = [job for job in self._jobs if job.done]
+        text = f'{len(ended)} of {len(self._jobs)} done'
+        if self._running:
+            shares = [f'{job.name} {min(job.progress(), 1):.0%}' for job in self._running]
+            text += f', running: {", ".join(shares)}'
+        total = sum(job.work for job in self._jobs if not (job.done and job.error))
+        done = sum(
+            job.work * (1.0 if job.done else min(job.progress(), 1))
+            for job in self._jobs
+            if not (job.done and job.error)
+        )
+        new = done - self._before
+        if new > 0 and done < total:
+            seconds = (time.monotonic() - self._begin) * (total - done) / new
+            text += f', about {duration(seconds)} left'
+        return text
+
+    def _stop(self) -> None:
+        for process in self._running.values():
+            _kill(process, signal.SIGTERM)
+        for process in self._running.values():
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                pass
+            _kill(process, signal.SIGKILL)
+            process.wait()
+        self._running.clear()
+
+
+def _kill(process: subprocess.Popen, number: int) -> None:
+    try:
+        os.killpg(process.pid, number)
+    except ProcessLookupError:
+        pass
+
+
+def _reason(code: int, job: Job) -> str:
+    lines: List[str] = []
+    if job.log.exists():
+        lines = [line.strip() for line in job.log.read_text(errors='replace').splitlines()]
+    said = [line for line in lines[-50:] if line][-1:]
+    how = f'signal {-code}' if code < 0 else f'status {code}'
+    return f'it ended with {how} ({said[0] if said else "no output"}); its log is {job.log}'
+
+
+def duration(seconds: float) -> str:
+    """A time span as people say it."""
+    minutes, hours = round(seconds / 60), round(seconds / 3600, 1)
+    if seconds < 100:
+        return f'{seconds:.0f} s'
+    return f'{minutes} min' if minutes < 120 else f'{hours:g} h'

@@ -1,0 +1,57 @@
+"""Values of a config as the command line takes them."""
+
+from argparse import ArgumentParser
+from typing import Any, Dict, List, Mapping
+
+from mmengine.config import DictAction
+
+from edudistill_mm.errors import ConfigurationError
+
+
+def flatten(options: Mapping[str, Any], prefix: str = '') -> Dict[str, Any]:
+    """Give the values of nested dicts by dotted key."""
+    flat: Dict[str, Any] = {}
+    for key, value in options.items():
+        if isinstance(value, Mapping) and value:
+            flat.update(flatten(value, f'{prefix}{key}.'))
+        else:
+            flat[f'{prefix}{key}'] = value
+    return flat
+
+
+def as_arguments(options: Mapping[str, Any]) -> List[str]:
+    """Write options as arguments of ``--cfg-options``.
+
+    Args:
+        options (Mapping[str, Any]): Values by dotted key.
+
+    Returns:
+        list[str]: ``key=value`` for each.
+
+    Raises:
+        ConfigurationError: For a value that MMEngine's ``DictAction`` would read as another.
+    """
+    parser = ArgumentParser()
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction)
+    arguments = []
+    for key, value in options.items():
+        argument = f'{key}={_text(value)}'
+        try:
+            read = parser.parse_args(['--cfg-options', argument]).cfg_options[key]
+        except AssertionError:  # brackets that do not match
+            read = None
+        if read != value:
+            raise ConfigurationError(
+                f'cfg_options "{key}" is {value!r}, which --cfg-options cannot express; write it '
+                'into a config file of its own'
+            )
+        arguments.append(argument)
+    return arguments
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return f'[{",".join(map(_text, value))}]'
+    if isinstance(value, tuple):
+        return f'({",".join(map(_text, value))})'
+    return value if isinstance(value, str) else repr(value)

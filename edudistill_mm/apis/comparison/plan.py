@@ -1,0 +1,177 @@
+import os.path as osp
+from dataclasses import dataclass
+from typing import Any, Mapping, Optional, Tuple
+
+from mmengine.config import Config
+
+from edudistill_mm.errors import ConfigurationError, did_you_mean, reason_of
+
+from .budget import MEASURES
+from .options import flatten
+from .row import Row
+
+PLAN_KEYS = ('title', 'rows', 'seeds', 'work_dir', 'cfg_options', 'budget')
+ROW_KEYS = ('name', 'config', 'cfg_options', 'budget')
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to compare.
+
+    Attributes:
+        file (str): The file that it was read from.
+        title (str): Heading of the report.
+        rows (Tuple[Row, ...]): The trainings.
+        seeds (Tuple[int, ...]): Each row is trained once with each.
+        work_dir (str): Folder of the runs and the report.
+    """
+
+    file: str
+    title: str
+    rows: Tuple[Row, ...]
+    seeds: Tuple[int, ...]
+    work_dir: str
+
+    @classmethod
+    def from_file(cls, path: str, options: Optional[Mapping[str, Any]] = None) -> 'Plan':
+        """Read a plan.
+
+        Args:
+            path (str): A Python, YAML or JSON file that MMEngine's ``Config`` reads, with
+
+                - ``rows``: a list of dicts with ``name``, ``config`` (a file, relative to the
+                  plan's folder), and optionally ``cfg_options`` and ``budget``;
+                - ``seeds``: a list of integers, default ``[0]``;
+                - ``work_dir``: default ``work_dirs/compare_<name of the file>``;
+                - ``cfg_options``: a dict that overrides values of all rows' configs;
+                - ``budget``: that of all rows that give none; None for a config's own epochs;
+                - ``title``: default the name of the file.
+
+                Other names may stand there if they begin with an underscore.
+            options (Mapping[str, Any], optional): Values by dotted key over those of the plan and
+                its rows. Defaults to None.
+
+        Returns:
+            Plan: The plan.
+
+        Raises:
+            ConfigurationError: If it cannot be read or something in it is not as described.
+        """
+        try:
+            content = Config.fromfile(path).to_dict()
+        except Exception as error:
+            # A plan may be code: whatever it raises is the user's to mend.
+            raise ConfigurationError(
+                f'the plan "{path}" cannot be read: {reason_of(error)}'
+            ) from error
+        content = {key: value for key, value in content.items() if not key.startswith('_')}
+        _check_keys('the plan', content, PLAN_KEYS)
+        name = osp.splitext(osp.basename(path))[0]
+        rows = content.get('rows')
+        if not isinstance(rows, list) or not rows:
+            raise ConfigurationError(
+                f'rows of the plan must be a list of at least one dict, not {rows!r}'
+            )
+        common = _options('cfg_options', content.get('cfg_options'))
+        return cls(
+            file=path,
+            title=str(content.get('title', name)),
+            rows=_rows(
+                rows, osp.dirname(path), common, dict(options or {}), content.get('budget')
+            ),
+            seeds=_seeds(content.get('seeds', [0])),
+            work_dir=content.get('work_dir', osp.join('work_dirs', f'compare_{name}')),
+        )
+
+    def row(self, name: str) -> Row:
+        """The row of a name."""
+        return next(row for row in self.rows if row.name == name)
+
+
+def _rows(
+    rows: list, folder: str, common: dict, options: dict, budget: Optional[dict]
+) -> Tuple[Row, ...]:
+    made = []
+    for index, given in enumerate(rows):
+        key = f'rows[{index}]'
+        _check_keys(key, given, ROW_KEYS)
+        for required in ('name', 'config'):
+            if not isinstance(given.get(required), str):
+                raise ConfigurationError(
+                    f'{key}.{required} must be a string, not {given.get(required)!r}'
+                )
+        own = _options(f'{key}.cfg_options', given.get('cfg_options'))
+        row = Row(
+            name=given['name'],
+            config=osp.relpath(osp.join(folder, given['config']))
+            if not osp.isabs(given['config'])
+            else given['config'],
+            options={**common, **own, **options},
+            budget=given.get('budget', budget),
+        )
+        if not row.slug:
+            raise ConfigurationError(f'{key}.name must hold a letter or a digit, not {row.name!r}')
+        for other in made:
+            if other.slug == row.slug:
+                raise ConfigurationError(
+                    f'{key}.name "{row.name}" gives the folder "{row.slug}", which is that of the '
+                    f'row "{other.name}"'
+                )
+        made.append(row)
+    names = [row.name for row in made]
+    for index, row in enumerate(made):
+        _check_budget(f'rows[{index}].budget', row.budget, names)
+    return tuple(made)
+
+
+def _check_budget(key: str, budget: Any, names: list) -> None:
+    if budget is None:
+        return
+    _check_keys(key, budget, tuple(MEASURES))
+    if len(budget) != 1:
+        raise ConfigurationError(
+            f'{key} must give one of {", ".join(MEASURES)}, but gives {", ".join(budget) or "none"}'
+        )
+    ((measure, value),) = budget.items()
+    if isinstance(value, str):
+        if value not in names:
+            raise ConfigurationError(
+                f'{key}.{measure} names the row "{value}"{did_you_mean(value, names)}, but the rows '
+                f'are {", ".join(names)}'
+            )
+    elif isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1e30:
+        raise ConfigurationError(
+            f'{key}.{measure} must be a positive number or the name of a row, not {value!r}'
+        )
+
+
+def _check_keys(key: str, given: Any, known: Tuple[str, ...]) -> None:
+    if not isinstance(given, Mapping):
+        raise ConfigurationError(
+            f'{key} must be a dict with the keys {", ".join(known)}, not {given!r}'
+        )
+    for name in given:
+        if name not in known:
+            raise ConfigurationError(
+                f'{key} has the unknown key "{name}"{did_you_mean(name, known)}; possible are '
+                f'{", ".join(known)}'
+            )
+
+
+def _options(key: str, given: Any) -> dict:
+    if given is not None and not isinstance(given, Mapping):
+        raise ConfigurationError(f'{key} must be a dict, not {given!r}')
+    return flatten(given or {})
+
+
+def _seeds(seeds: Any) -> Tuple[int, ...]:
+    if (
+        not isinstance(seeds, (list, tuple))
+        or not seeds
+        or len(set(map(str, seeds))) < len(seeds)
+        or not all(type(seed) is int and 0 <= seed < 2**32 for seed in seeds)
+    ):
+        raise ConfigurationError(
+            f'seeds of the plan must be a list of different integers from 0 to 2**32 - 1, not {seeds!r}'
+        )
+    return tuple(seeds)

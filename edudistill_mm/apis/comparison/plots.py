@@ -1,0 +1,318 @@
+"""Plots of a report, as vector PDF and as PNG."""
+
+import os
+import os.path as osp
+import shutil
+from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from .row_result import SEEN, RowResult
+from .run_record import GROUP
+from .statistic import Statistic
+
+# Okabe and Ito's palette, which colour-blind readers can tell apart, without its yellow.
+COLOURS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9', '#000000')
+# A second way to tell lines apart, for more rows than colours and for print in grey.
+STYLES = ('-', '--', '-.', ':')
+MARKERS = 'osD^vPX<>*'
+SHADES = ('#EFEFEF', '#FFFFFF')
+STYLE = {
+    'font.size': 9,
+    'axes.titlesize': 9,
+    'axes.labelsize': 9,
+    'legend.fontsize': 8,
+    'legend.title_fontsize': 8,
+    'legend.frameon': False,
+    'axes.spines.top': False,
+    'axes.spines.right': False,
+    'lines.linewidth': 1.5,
+    'pdf.fonttype': 42,  # text stays text
+    'savefig.bbox': 'tight',
+    'savefig.dpi': 200,
+}
+LINES_INSIDE = 6  # more of them are named beside the panel
+Look = Tuple[str, str, str]
+
+
+def draw_plots(results: Sequence[RowResult], folder: str) -> List[Tuple[str, str]]:
+    """Draw all plots for which there are results.
+
+    Args:
+        results (Sequence[RowResult]): The rows.
+        folder (str): Where to write; what is there is replaced.
+
+    Returns:
+        list[tuple[str, str]]: Path without extension and caption of each plot.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    looks = {
+        result.name: (
+            COLOURS[index % len(COLOURS)],
+            STYLES[index // len(COLOURS) % len(STYLES)],
+            MARKERS[index % len(MARKERS)],
+        )
+        for index, result in enumerate(results)
+    }
+    results = [result for result in results if result.last is not None]
+    schools = [result for result in results if result.has_grades and result.groups]
+    band = 'bands are one standard deviation over seeds'
+    plots: List[Tuple[str, str, Callable[[], Optional[Figure]]]] = [
+        (
+            'accuracy',
+            f'Accuracy over all classes; grades are shaded, {band}',
+            lambda: _accuracy(results, looks),
+        ),
+        (
+            'class_groups',
+            f'Accuracy per class group; grades are shaded, {band}',
+            lambda: _class_groups(schools),
+        ),
+        (
+            'grades_by_groups',
+            'Accuracy per class group at the end of each grade (%), mean over seeds',
+            lambda: _matrices(schools),
+        ),
+        (
+            'accuracy_cost',
+            'Accuracy of the last epoch against the cost of the training; bars are one standard '
+            'deviation over seeds',
+            lambda: _accuracy_cost([result for result in results if result.cost], looks),
+        ),
+    ]
+    drawn = []
+    with rc_context(STYLE):
+        for name, caption, draw in plots:
+            figure = draw()
+            if figure is None:
+                continue
+            os.makedirs(folder, exist_ok=True)
+            path = osp.join(folder, name)
+            # Without a date, so that the same results give the same files.
+            figure.savefig(f'{path}.pdf', metadata=dict(CreationDate=None))
+            figure.savefig(f'{path}.png')
+            drawn.append((path, caption))
+    return drawn
+
+
+def _accuracy(results: Sequence[RowResult], looks: Mapping[str, Look]) -> Optional[Figure]:
+    """One panel for each way to cut the epochs into grades; rows without grades are in all."""
+    if not any(len(result.curve()) > 1 for result in results):
+        return None
+    panels: Dict[tuple, List[RowResult]] = {}
+    for result in results:
+        if result.has_grades:
+            panels.setdefault((result.unit, tuple(result.grades)), []).append(result)
+    groups = [
+        [result for result in results if result in rows or not result.has_grades]
+        for rows in panels.values()
+    ] or [list(results)]
+    figure, axes = _panels(len(groups), width=4.6, height=3.2)
+    for ax, rows in zip(axes, groups):
+        longest = max(result.length for result in rows)
+        school = next((result for result in rows if result.has_grades), None)
+        if school is not None:
+            _shade(ax, school)
+        for result in rows:
+            colour, style, _ = looks[result.name]
+            _line(ax, result.curve(), colour, style, result.name)
+        ax.set_xlim(0, longest)
+        ax.set_xlabel(rows[0].unit)
+        ax.set_ylabel('accuracy (%)')
+        if len(groups) == 1 and len(rows) <= LINES_INSIDE:
+            ax.legend(loc='best')
+    if len(groups) > 1 or len(results) > LINES_INSIDE:
+        handles = [
+            Line2D([], [], color=looks[result.name][0], linestyle=looks[result.name][1])
+            for result in results
+        ]
+        figure.legend(handles, [result.name for result in results], loc='outside right center')
+    return figure
+
+
+def _class_groups(schools: Sequence[RowResult]) -> Optional[Figure]:
+    if not schools:
+        return None
+    same = all(result.groups == schools[0].groups for result in schools)
+    figure, axes = _panels(len(schools), width=3.9, height=3.0)
+    for ax, result in zip(axes, schools):
+        _shade(ax, result)
+        for index, group in enumerate(result.groups):
+            _line(
+                ax,
+                result.curve(GROUP + group),
+                COLOURS[index % len(COLOURS)],
+                STYLES[index // len(COLOURS) % len(STYLES)],
+                group,
+            )
+        ax.set_xlim(0, result.length)
+        ax.set_ylim(top=101)
+        ax.set_xlabel(result.unit)
+        ax.set_ylabel('accuracy (%)')
+        ax.set_title(result.name, pad=16)
+        if not same:
+            ax.legend(loc='best', title='classes of')
+    if same:
+        handles, labels = axes[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc='outside right center', title='classes of')
+    return figure
+
+
+def _matrices(schools: Sequence[RowResult]) -> Optional[Figure]:
+    if not schools:
+        return None
+    widest = max(len(result.groups) for result in schools)
+    tallest = max(len(result.grades) for result in schools)
+    figure, axes = _panels(len(schools), width=1.6 + 0.75 * widest, height=1.2 + 0.45 * tallest)
+    image = None
+    for ax, result in zip(axes, schools):
+        columns = [(group, GROUP + group) for group in result.groups] + [('all seen', SEEN)]
+        values = [
+            [result.at_end_of(grade, key) for _, key in columns]
+            for grade in range(len(result.grades))
+        ]
+        image = ax.imshow(
+            [[float('nan') if value is None else value.mean for value in row] for row in values],
+            cmap='cividis',
+            vmin=0,
+            vmax=100,
+            aspect='auto',
+        )
+        for y, row in enumerate(values):
+            for x, value in enumerate(row):
+                if value is not None:
+                    dark = value.mean < 60
+                    ax.text(
+                        x,
+                        y,
+                        f'{value.mean:.1f}',
+                        ha='center',
+                        va='center',
+                        color='white' if dark else 'black',
+                    )
+        for x in range(1, len(columns)):
+            ax.axvline(x - 0.5, color='white', linewidth=4 if x == len(columns) - 1 else 1)
+        for y in range(1, len(result.grades)):
+            ax.axhline(y - 0.5, color='white', linewidth=1)
+        ax.set_xticks(range(len(columns)), [name for name, _ in columns], rotation=30, ha='right')
+        ax.set_yticks(range(len(result.grades)), [name for name, _ in result.grades])
+        ax.set_xlabel('classes of')
+        ax.set_ylabel('after grade')
+        ax.set_title(result.name)
+        ax.tick_params(length=0)
+        for spine in ax.spines.values():
+            spine.set_visible(False)
+    figure.colorbar(image, ax=list(axes), label='accuracy (%)', shrink=0.9)
+    return figure
+
+
+def _accuracy_cost(results: Sequence[RowResult], looks: Mapping[str, Look]) -> Optional[Figure]:
+    if len(results) < 2:
+        return None
+    measures = (
+        ('image passes', ['image_passes']),
+        ('student FLOPs', ['student_flops']),
+        ('student + teacher FLOPs', ['student_flops', 'teacher_flops']),
+    )
+    figure, axes = _panels(len(measures), width=3.0, height=2.8, share_y=True)
+    for ax, (label, parts) in zip(axes, measures):
+        costs = [sum(result.cost[part] for part in parts) for result in results]
+        for result, cost in zip(results, costs):
+            colour, _, marker = looks[result.name]
+            ax.errorbar(
+                cost,
+                result.last.mean,
+                yerr=result.last.std,
+                color=colour,
+                marker=marker,
+                markersize=6,
+                capsize=3,
+                linestyle='none',
+            )
+        ax.set_xlabel(label)
+        ax.set_xlim(0, 1.08 * max(costs))
+        ax.xaxis.set_major_locator(MaxNLocator(5))
+        ax.xaxis.set_major_formatter(FuncFormatter(_short))
+        ax.grid(color='#DDDDDD', linewidth=0.6)
+        ax.set_axisbelow(True)
+    axes[0].set_ylabel('accuracy of the last epoch (%)')
+    handles = [
+        Line2D([], [], color=looks[result.name][0], marker=looks[result.name][2], linestyle='none')
+        for result in results
+    ]
+    figure.legend(handles, [result.name for result in results], loc='outside right center')
+    return figure
+
+
+def _panels(
+    count: int, width: float, height: float, share_y: bool = False
+) -> Tuple[Figure, Sequence[Axes]]:
+    """A figure with a row of panels, or several rows if they are many; sizes in inches."""
+    columns = min(count, 3)
+    rows = -(-count // columns)
+    figure = Figure(figsize=(width * columns, height * rows), layout='constrained')
+    axes = figure.subplots(rows, columns, squeeze=False, sharey=share_y).flatten()
+    for ax in axes[count:]:
+        ax.remove()
+    return figure, axes[:count]
+
+
+def _line(ax: Axes, curve: Mapping[int, Statistic], colour: str, style: str, label: str) -> None:
+    places = list(curve)
+    means = [value.mean for value in curve.values()]
+    ax.plot(
+        places,
+        means,
+        color=colour,
+        linestyle=style,
+        label=label,
+        marker='o' if len(places) == 1 else None,
+    )
+    if any(value.std for value in curve.values()):
+        ax.fill_between(
+            places,
+            # Of accuracies: there is nothing below 0 and beyond 100.
+            [max(value.mean - (value.std or 0.0), 0.0) for value in curve.values()],
+            [min(value.mean + (value.std or 0.0), 100.0) for value in curve.values()],
+            color=colour,
+            alpha=0.2,
+            linewidth=0,
+        )
+
+
+def _shade(ax: Axes, result: RowResult) -> None:
+    """Shade the grades and write their names above."""
+    begin = 0
+    for index, ((name, _), end) in enumerate(zip(result.grades, result.borders)):
+        ax.axvspan(begin, end, color=SHADES[index % 2], linewidth=0, zorder=0)
+        ax.text(
+            (begin + end) / 2,
+            1.02,
+            name,
+            transform=ax.get_xaxis_transform(),
+            ha='center',
+            va='bottom',
+            fontsize=8,
+            color='#555555',
+        )
+        begin = end
+    ax.set_axisbelow(True)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def _short(value: float, _: int = 0) -> str:
+    for factor, letter in (
+        (1e18, 'E'),
+        (1e15, 'P'),
+        (1e12, 'T'),
+        (1e9, 'G'),
+        (1e6, 'M'),
+        (1e3, 'k'),
+    ):
+        if value >= factor:
+            return f'{value / factor:g}{letter}'
+    return f'{value:g}'

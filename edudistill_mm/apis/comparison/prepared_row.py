@@ -1,0 +1,89 @@
+from dataclasses import dataclass
+from typing import Any, Dict, List, Sequence
+
+from mmengine.config import Config
+
+from edudistill_mm.errors import ConfigurationError
+
+from ..config import check_config, check_data
+from ..training_cost import TrainingCost, training_cost
+from .budget import fit_lengths, stretched_options
+from .plan import Plan
+from .row import Row
+
+
+@dataclass(frozen=True)
+class PreparedRow:
+    """A row whose config has been read, checked, and stretched or cut to its budget.
+
+    Attributes:
+        row (Row): The row.
+        original (Config): Its config before it was stretched or cut; it trains the teachers.
+        cfg (Config): Its config.
+        cost (TrainingCost): Cost of the original.
+        lengths (Sequence[int]): Epochs (or iterations) of each grade.
+        options (Dict[str, Any]): Values by dotted key that turn the config file into the config.
+    """
+
+    row: Row
+    original: Config
+    cfg: Config
+    cost: TrainingCost
+    lengths: Sequence[int]
+    options: Dict[str, Any]
+
+    @property
+    def length(self) -> int:
+        """int: Epochs (or iterations) of the whole training."""
+        return sum(self.lengths)
+
+
+def prepare_rows(plan: Plan) -> List[PreparedRow]:
+    """Read and check the configs of all rows and fit them to their budgets.
+
+    Args:
+        plan (Plan): The plan.
+
+    Raises:
+        ConfigurationError: For the first mistake, before anything is trained; it names the row.
+    """
+    originals, costs = {}, {}
+    for row in plan.rows:
+        originals[row.name] = cfg = row.load()
+        try:
+            check_config(cfg)
+            check_data(cfg)
+            costs[row.name] = training_cost(cfg)
+        except ConfigurationError as error:
+            raise ConfigurationError(f'row "{row.name}": {error}') from error
+    prepared = []
+    for row in plan.rows:
+        cfg, cost = originals[row.name], costs[row.name]
+        lengths = _fitted(row, cost, costs)
+        more = stretched_options(cfg, cost, lengths)
+        prepared.append(
+            PreparedRow(
+                row=row,
+                original=cfg,
+                cfg=row.load(more) if more else cfg,
+                cost=cost,
+                lengths=lengths,
+                options={**row.options, **more},
+            )
+        )
+    return prepared
+
+
+def _fitted(row: Row, cost: TrainingCost, costs: Dict[str, TrainingCost]) -> List[int]:
+    if row.budget is None:
+        return cost.lengths
+    ((measure, budget),) = row.budget.items()
+    if isinstance(budget, str):
+        budget = getattr(costs[budget], measure)()
+    of_stage = dict(student_flops='student_flops', image_passes='images')[measure]
+    try:
+        return fit_lengths(
+            cost.lengths, [getattr(stage, of_stage) for stage in cost.stages], budget
+        )
+    except ConfigurationError as error:
+        raise ConfigurationError(f'row "{row.name}": {measure}: {error}') from error

@@ -1,0 +1,49 @@
+import re
+from dataclasses import dataclass, field
+from typing import Any, Dict, Mapping, Optional
+
+from mmengine.config import Config
+
+from edudistill_mm.errors import ConfigurationError
+
+from ..config import load_config
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a comparison: a config with some of its values changed.
+
+    Attributes:
+        name (str): Its name in the report.
+        config (str): The config file.
+        options (Mapping[str, Any]): Values by dotted key that override the file's.
+        budget (Mapping[str, Any], optional): ``student_flops`` or ``image_passes``, with the cost
+            that the training should have, or with the name of the row whose cost it should have.
+    """
+
+    name: str
+    config: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    budget: Optional[Mapping[str, Any]] = None
+
+    @property
+    def slug(self) -> str:
+        """str: The name as the name of a folder."""
+        return re.sub(r'\W+', '_', self.name).strip('_').lower()
+
+    def load(
+        self, options: Optional[Dict[str, Any]] = None, work_dir: Optional[str] = None
+    ) -> Config:
+        """Read the config.
+
+        Args:
+            options (dict, optional): More values, over the row's own. Defaults to None.
+            work_dir (str, optional): Defaults to None; see :func:`load_config`.
+
+        Raises:
+            ConfigurationError: If it cannot be read; the message names the row.
+        """
+        try:
+            return load_config(self.config, {**self.options, **(options or {})}, work_dir)
+        except ConfigurationError as error:
+            raise ConfigurationError(f'row "{self.name}": {error}') from error

@@ -1,0 +1,72 @@
+"""Which of a config's values decide about the result of a training."""
+
+import inspect
+import json
+from typing import Any, Dict, Optional
+
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+# They say where and how something is written, or on which machine the run is.
+_OUTER = {
+    'self',
+    'cfg',
+    'work_dir',
+    'resume',
+    'launcher',
+    'env_cfg',
+    'log_processor',
+    'log_level',
+    'visualizer',
+    'default_hooks',
+    'experiment_name',
+}
+_MEASURING = {
+    f'{split}_{part}' for split in ('val', 'test') for part in ('dataloader', 'evaluator', 'cfg')
+}
+_OF_MACHINE = ('num_workers', 'persistent_workers', 'pin_memory', 'prefetch_factor', 'collate_fn')
+_INNER = set(inspect.signature(Runner.__init__).parameters) - _OUTER
+
+
+def settings(cfg: Config, training_only: bool = False) -> Dict[str, Any]:
+    """Take from a config what decides about the result, the seed excepted.
+
+    Args:
+        cfg (Config): The config.
+        training_only (bool): Whether to leave out how the result is measured. Defaults to False.
+
+    Returns:
+        dict: Plain data, the same after a trip through JSON. Helper variables of a config file and
+        what concerns logs and machine are not in it.
+    """
+    keys = _INNER - _MEASURING if training_only else _INNER
+    chosen = {
+        key: value for key, value in cfg.to_dict().items() if key in keys and value is not None
+    }
+    for loader in [value for key, value in chosen.items() if key.endswith('_dataloader')]:
+        for key in _OF_MACHINE:
+            loader.pop(key, None)
+    chosen['randomness'] = {
+        key: value for key, value in (chosen.get('randomness') or {}).items() if key != 'seed'
+    }
+    return json.loads(json.dumps(chosen, default=str, sort_keys=True))
+
+
+def difference(new: Any, old: Any, key: str = '') -> Optional[str]:
+    """Name the first value in which two settings differ, as 'a.b is X, was Y'; None if none does."""
+    if isinstance(new, dict) and isinstance(old, dict):
+        for name in sorted({*new, *old}):
+            if new.get(name) != old.get(name):
+                return difference(new.get(name), old.get(name), f'{key}.{name}' if key else name)
+        return None
+    if isinstance(new, list) and isinstance(old, list) and len(new) == len(old):
+        for index, (one, other) in enumerate(zip(new, old)):
+            if one != other:
+                return difference(one, other, f'{key}.{index}')
+        return None
+    return None if new == old else f'{key} is {_short(new)}, was {_short(old)}'
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f'{text[:57]}...'

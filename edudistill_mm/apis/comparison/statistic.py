@@ -1,0 +1,30 @@
+import statistics
+from dataclasses import dataclass
+from typing import Iterable, Optional
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """Mean and standard deviation of a figure over seeds.
+
+    Attributes:
+        mean (float): The mean.
+        std (float, optional): Of the sample (n - 1); None for a single value.
+        count (int): Number of values.
+    """
+
+    mean: float
+    std: Optional[float]
+    count: int
+
+    @classmethod
+    def of(cls, values: Iterable[Optional[float]]) -> Optional['Statistic']:
+        """Summarise values; None ones are left out. None if there is no value."""
+        values = [value for value in values if value is not None]
+        if not values:
+            return None
+        std = statistics.stdev(values) if len(values) > 1 else None
+        return cls(statistics.fmean(values), std, len(values))
+
+    def __str__(self) -> str:
+        return f'{self.mean:.2f}' if self.std is None else f'{self.mean:.2f} ± {self.std:.2f}'

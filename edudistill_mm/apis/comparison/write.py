@@ -1,0 +1,153 @@
+"""The report of a comparison, or of a single run: Markdown, JSON and plots."""
+
+import json
+import os
+import os.path as osp
+from typing import List, Optional, Sequence
+
+from .job_queue import duration
+from .plots import draw_plots
+from .row_result import FORGETTING, SEEN, RowResult
+from .run_record import GROUP
+
+MISSING = '-'
+LEGEND = (
+    'Accuracy is top-1 over all classes in percent, mean ± standard deviation (n - 1) over seeds. '
+    'The figure to compare is that of the last epoch; the best epoch is chosen on the very images that '
+    'it is measured on. Image passes are the images that the student sees in training. FLOPs are those of '
+    'all forward passes of the training, two for a multiply-add, the student at the depth of each grade, '
+    "a teacher on the images that are routed to it; teachers' own training is not in them. Time is "
+    'wall-clock of a run with its validations, on whatever else the machine was doing.'
+)
+
+
+def write_report(
+    results: Sequence[RowResult], folder: str, title: str, about: Sequence[str] = ()
+) -> str:
+    """Write ``report.md``, ``report.json`` and the plots.
+
+    Args:
+        results (Sequence[RowResult]): The rows.
+        folder (str): Where to write; the plots go into its folder ``plots`` as PDF and PNG.
+        title (str): Heading.
+        about (Sequence[str]): Paragraphs below it. Defaults to ().
+
+    Returns:
+        str: Path of ``report.md``.
+    """
+    os.makedirs(folder, exist_ok=True)
+    plots = draw_plots(results, osp.join(folder, 'plots'))
+    paragraphs = [
+        f'# {title}',
+        *about,
+        _main_table(results),
+        *[f'{result.name}: {"; ".join(result.remarks)}.' for result in results if result.remarks],
+        LEGEND,
+        *[
+            f'![{caption}]({osp.relpath(path, folder)}.png)\n\n{caption}.'
+            for path, caption in plots
+        ],
+    ]
+    tables = [(result.name, _grade_table(result)) for result in results if result.groups]
+    if tables:
+        paragraphs += [
+            '## By grade and class group',
+            'Accuracy at the end of each grade over the classes seen so far, and over what each grade '
+            'adds. Forgetting is by how much the groups before the newest are below the best of their '
+            'earlier validations, on average.',
+            *[f'{name}\n\n{table}' for name, table in tables],
+        ]
+    paragraphs += ['## Commands', '\n'.join(_commands(results))]
+    path = osp.join(folder, 'report.md')
+    _write(path, '\n\n'.join(paragraphs) + '\n')
+    content = dict(title=title, rows=[result.to_dict() for result in results])
+    _write(osp.join(folder, 'report.json'), json.dumps(content, indent=1) + '\n')
+    return path
+
+
+def _main_table(results: Sequence[RowResult]) -> str:
+    rows = [
+        [
+            'row',
+            'seeds',
+            'epochs',
+            'last epoch',
+            'best epoch',
+            'forgetting',
+            'image passes',
+            'student FLOPs',
+            'teacher FLOPs',
+            'time',
+        ]
+    ]
+    if any(result.unit == 'iteration' for result in results):
+        rows[0][2:5] = ['length', 'last', 'best']
+    for result in results:
+        best = MISSING
+        if result.best is not None:
+            best = f'{result.best} (at {", ".join(map(str, result.best_at))})'
+        lengths = '+'.join(str(length) for _, length in result.grades)
+        cost = result.cost
+        rows.append(
+            [
+                result.name,
+                str(len(result.runs)),
+                lengths if result.unit == 'epoch' else f'{lengths} iterations',
+                _text(result.last),
+                best,
+                _text(result.at_end_of(-1, FORGETTING)),
+                f'{cost["image_passes"]:,}' if cost else MISSING,
+                flops(cost['student_flops']) if cost else MISSING,
+                flops(cost['teacher_flops']) if cost else MISSING,
+                duration(result.seconds.mean) if result.seconds else MISSING,
+            ]
+        )
+    return markdown(rows)
+
+
+def _grade_table(result: RowResult) -> str:
+    rows = [['grade', 'seen', *result.groups, 'forgetting']]
+    for index, (name, _) in enumerate(result.grades):
+        keys = [SEEN, *(GROUP + group for group in result.groups), FORGETTING]
+        rows.append(
+            [name or 'whole training', *(_text(result.at_end_of(index, key)) for key in keys)]
+        )
+    return markdown(rows)
+
+
+def _commands(results: Sequence[RowResult]) -> List[str]:
+    lines: List[str] = []
+    for result in results:
+        commands = [*result.teacher_commands, *result.commands.values()]
+        lines += [f'{result.name}:', '', '```bash', *commands, '```', '']
+    return lines[:-1]
+
+
+def flops(count: float) -> str:
+    """A number of FLOPs with its unit."""
+    for factor, unit in ((1e18, 'EFLOPs'), (1e15, 'PFLOPs'), (1e12, 'TFLOPs'), (1e9, 'GFLOPs')):
+        if count >= factor:
+            return f'{count / factor:.4g} {unit}'
+    return f'{count / 1e6:.4g} MFLOPs' if count else '0'
+
+
+def markdown(rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table of rows of cells, the first of which is the heading."""
+    rows = [[cell.replace('|', r'\|') for cell in row] for row in rows]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = [
+        '| ' + ' | '.join(cell.ljust(width) for cell, width in zip(row, widths)) + ' |'
+        for row in rows
+    ]
+    lines.insert(1, '|' + '|'.join('-' * (width + 2) for width in widths) + '|')
+    return '\n'.join(lines)
+
+
+def _text(value: Optional[object]) -> str:
+    return MISSING if value is None else str(value)
+
+
+def _write(path: str, text: str) -> None:
+    with open(f'{path}.part', 'w') as file:
+        file.write(text)
+    os.replace(f'{path}.part', path)

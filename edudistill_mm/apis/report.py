@@ -1,0 +1,112 @@
+"""The report of a single run."""
+
+import os.path as osp
+import shlex
+from dataclasses import replace
+from glob import escape, glob
+from typing import List, Optional
+
+from mmengine.config import Config
+from mmengine.runner import find_latest_checkpoint
+
+from edudistill_mm.engine.checkpoint import load_checkpoint_file
+from edudistill_mm.errors import ConfigurationError
+
+from .comparison.row_result import RowResult, costs_of
+from .comparison.run_record import RunRecord
+from .comparison.write import write_report
+from .config import check_data, curriculum_of, is_education, load_config
+from .training_cost import training_cost
+
+
+def report(work_dir: str, out: Optional[str] = None) -> str:
+    """Write the report of a run, finished or not, resumed or not.
+
+    Accuracies come from the logs of all its sessions, what they lack from the results that the
+    last checkpoint holds; the costs are counted from the config.
+
+    Args:
+        work_dir (str): The run's work dir.
+        out (str, optional): Where to write. Defaults to None: the folder ``report`` in it.
+
+    Returns:
+        str: Path of ``report.md``.
+
+    Raises:
+        ConfigurationError: If there is no run in the work dir.
+    """
+    configs = sorted(glob(osp.join(escape(work_dir), '*', 'vis_data', 'config.py')))
+    if not configs:
+        raise ConfigurationError(
+            f'"{work_dir}" is no work dir of a run: it has no */vis_data/config.py'
+        )
+    cfg = load_config(configs[-1], work_dir=work_dir)
+    result = _describe(cfg)
+    record = RunRecord.read(work_dir, result.unit == 'epoch')
+    about: List[str] = [f'Work dir: `{work_dir}`.']
+    if (checkpoint := _last_checkpoint(work_dir)) is not None:
+        meta = load_checkpoint_file(checkpoint).get('meta', {})
+        if (education := meta.get('education')) is not None:
+            record = _completed(record, result, education['history'], education['validated'])
+            for teacher in education['teachers']:
+                digest = f', sha256 {teacher["sha256"]}' if teacher['sha256'] else ''
+                about.append(
+                    f'Teacher {teacher["name"]}: {len(teacher["classes"])} classes, '
+                    f'`{teacher["source"]}`{digest}.'
+                )
+    seed = (cfg.get('randomness') or {}).get('seed')
+    command = f'python tools/train.py {shlex.quote(configs[-1])} --work-dir NEW_FOLDER'
+    result.commands, result.runs = {seed: command}, {seed: record}
+    if result.length not in record.accuracy:
+        result.finished = False
+        result.remarks.append(
+            f'not finished: the figures are those of {result.unit} '
+            f'{max(record.accuracy, default=0)} of {result.length}, the costs those of the whole training'
+        )
+    title = f'Report of {osp.basename(osp.normpath(work_dir))}'
+    return write_report([result], out or osp.join(work_dir, 'report'), title, about)
+
+
+def _describe(cfg: Config) -> RowResult:
+    name = osp.basename(osp.normpath(cfg.work_dir))
+    if is_education(cfg):
+        curriculum = curriculum_of(cfg)
+        by_epoch = curriculum.by_epoch
+        grades = [(grade.name, grade.length) for grade in curriculum.grades]
+    else:
+        loop = cfg.get('train_cfg') or {}
+        by_epoch = 'max_epochs' in loop
+        length = loop.get('max_epochs', loop.get('max_iters'))
+        if length is None:
+            raise ConfigurationError(f'the run in "{cfg.work_dir}" is no training')
+        grades = [('', length)]
+    result = RowResult(name, 'epoch' if by_epoch else 'iteration', grades, {}, {})
+    try:
+        check_data(cfg)
+        result.cost = costs_of(training_cost(cfg))
+    except ConfigurationError as error:
+        result.remarks.append(f'the costs are not counted, because {error}')
+    return result
+
+
+def _last_checkpoint(work_dir: str) -> Optional[str]:
+    if not osp.exists(osp.join(work_dir, 'last_checkpoint')):
+        return None
+    checkpoint = find_latest_checkpoint(work_dir)
+    if checkpoint is not None and not osp.exists(checkpoint):
+        # The folder has been moved since.
+        checkpoint = osp.join(work_dir, osp.basename(checkpoint))
+    return checkpoint if checkpoint is not None and osp.exists(checkpoint) else None
+
+
+def _completed(record: RunRecord, result: RowResult, history: dict, validated: int) -> RunRecord:
+    """Add the last validation of each grade where the logs have none of that grade.
+
+    The newest of them was at ``validated``; those of earlier grades stand at the grade's end.
+    """
+    validations, begin = dict(record.validations), 0
+    for (name, _), end in zip(result.grades, result.borders):
+        if name in history and not any(begin < at <= end for at in validations):
+            validations[min(end, validated)] = dict(history[name])
+        begin = end
+    return replace(record, validations=dict(sorted(validations.items())))

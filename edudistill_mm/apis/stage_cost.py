@@ -1,0 +1,34 @@
+"""What one stage of a training costs."""
+
+from dataclasses import dataclass
+from typing import Mapping, Tuple
+
+
+@dataclass(frozen=True)
+class StageCost:
+    """Cost of one epoch (or iteration) of a grade, or of a plain training.
+
+    Attributes:
+        length (int): Epochs (or iterations) that the config gives it.
+        images (int): Images that an epoch (or iteration) shows the student.
+        batches (int): Iterations of an epoch; 1 if iterations are counted.
+        flops_per_image (int): Of the student's forward pass at this depth, two for a multiply-add.
+        teachers (Mapping[str, Tuple[int, int]]): For each teacher the images of an epoch (or
+            iteration) that are routed to it, and the FLOPs of its forward pass of one image.
+    """
+
+    length: int
+    images: int
+    batches: int
+    flops_per_image: int
+    teachers: Mapping[str, Tuple[int, int]]
+
+    @property
+    def student_flops(self) -> int:
+        """int: FLOPs of the student's forward passes of an epoch (or iteration)."""
+        return self.images * self.flops_per_image
+
+    @property
+    def teacher_flops(self) -> int:
+        """int: FLOPs of all teachers' forward passes of an epoch (or iteration)."""
+        return sum(images * flops for images, flops in self.teachers.values())

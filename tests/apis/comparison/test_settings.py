@@ -1,0 +1,39 @@
+from mmengine.config import Config
+
+from edudistill_mm.apis.comparison.settings import difference, settings
+
+
+def config(**changes):
+    cfg = Config(
+        dict(
+            model=dict(type='A', stages=(1, 2)),
+            train_dataloader=dict(batch_size=8, num_workers=2),
+            val_evaluator=dict(type='Accuracy', topk=(1,)),
+            randomness=dict(seed=0, deterministic=False),
+            work_dir='here',
+            helper=3,
+        )
+    )
+    cfg.merge_from_dict(changes)
+    return cfg
+
+
+def test_seed_place_machine_and_helper_variables_are_no_settings():
+    same = {'randomness.seed': 5, 'work_dir': 'there', 'helper': 4}
+    same['train_dataloader.num_workers'] = 0
+    assert difference(settings(config(**same)), settings(config())) is None
+
+
+def test_the_first_value_that_differs_is_named_with_both_values():
+    new = config(**{'model.stages': (1, 3), 'randomness.deterministic': True})
+    assert difference(settings(new), settings(config())) == 'model.stages.1 is 3, was 2'
+    assert difference(settings(config()), settings(new)) == 'model.stages.1 is 2, was 3'
+    more = config(**{'optim_wrapper.clip_grad': dict(max_norm=1)})
+    assert difference(settings(more), settings(config())) == (
+        "optim_wrapper is {'clip_grad': {'max_norm': 1}}, was None"
+    )
+
+
+def test_how_a_teacher_is_measured_is_no_part_of_its_recipe():
+    other = settings(config(**{'val_evaluator.topk': (5,)}), training_only=True)
+    assert difference(other, settings(config(), training_only=True)) is None
