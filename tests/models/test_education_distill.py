@@ -675,7 +675,7 @@ def missing_source(source, side='student_recorders', kind='ModuleOutputs'):
         ),
         (
             dict(distiller=mapped(loss='loss_dk')),
-            ['loss_forward_mappings', '"loss_dk"', 'distill_losses', 'did you mean "loss_kd"'],
+            ['loss_forward_mappings.loss_dk', 'distill_losses', 'did you mean "loss_kd"'],
         ),
         (
             dict(distiller=logits_distiller(dict(type='KLDivergense'))),
