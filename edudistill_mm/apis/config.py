@@ -39,6 +39,7 @@ from edudistill_mm.models.network import build_module, build_network, read_netwo
 from edudistill_mm.models.teachers import Faculty
 from edudistill_mm.models.teachers.faculty import PREVIOUS_GRADE
 
+from .class_order import ordering_teacher, put_in_order
 from .classes import fill_in_classes
 from .processes import check_processes
 
@@ -88,8 +89,9 @@ def load_config(
     Returns:
         Config: With ``work_dir``, the hooks that keep checkpoints free of code and of numbers that
         are not finite and leave plain students beside them, the number of classes of the data in
-        the place of each ``num_classes='auto'``, and ``dataset_name`` in the place of each
-        ``{dataset}`` in the path of a teacher's checkpoint.
+        the place of each ``num_classes='auto'``, the order of the classes in the place of one by
+        confidence, and ``dataset_name`` in the place of each ``{dataset}`` in the path of a
+        teacher's checkpoint.
 
     Raises:
         ConfigurationError: If the file or an option cannot be used.
@@ -115,7 +117,7 @@ def load_config(
         ) from error
     if 'data_root' in options:
         for loader in DATALOADERS:
-            dataset = _innermost(cfg.get(loader))
+            dataset = innermost(cfg.get(loader))
             if _root_key(dataset) is not None:
                 dataset[_root_key(dataset)] = options['data_root']
     if isinstance(cfg.model, dict):
@@ -134,7 +136,24 @@ def load_config(
     for kind in kinds:
         if not any(_name(hook) == kind for hook in _hooks(cfg)):
             cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), dict(type=kind)]
+    if is_education(cfg):
+        order_classes(cfg)
     return cfg
+
+
+def order_classes(cfg: Config) -> None:
+    """Replace ``class_order=dict(type='confidence', ...)`` by what its teacher finds, if it has a
+    checkpoint; see :mod:`.class_order`."""
+    teacher = ordering_teacher(cfg, teachers_of(cfg))
+    if teacher is not None and not is_missing(teacher):
+        check_data(cfg)
+        put_in_order(cfg, teacher)
+
+
+def is_missing(teacher: dict) -> bool:
+    """Whether a teacher's checkpoint is a local file that does not exist."""
+    ckpt = teacher.get('ckpt')
+    return bool(ckpt) and '://' not in ckpt and not osp.exists(ckpt)
 
 
 def check_values(cfg: Config) -> None:
@@ -459,7 +478,7 @@ def check_data(cfg: Config) -> None:
         ConfigurationError: If a data set is neither there nor to be had.
     """
     for loader in DATALOADERS:
-        dataset = _innermost(cfg.get(loader))
+        dataset = innermost(cfg.get(loader))
         root = (dataset or {}).get(_root_key(dataset))
         if not root or '://' in root:
             continue
@@ -562,7 +581,7 @@ def _root_key(dataset: Optional[dict]) -> Optional[str]:
     return 'data_prefix' if isinstance(dataset.get('data_prefix'), str) else None
 
 
-def _innermost(loader: Optional[dict]) -> Optional[ConfigDict]:
+def innermost(loader: Optional[dict]) -> Optional[ConfigDict]:
     """The data set of a data loader, below wrappers such as RepeatDataset."""
     dataset = (loader or {}).get('dataset')
     while isinstance(dataset, dict) and isinstance(dataset.get('dataset'), dict):

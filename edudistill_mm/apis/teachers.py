@@ -15,13 +15,16 @@ from edudistill_mm.build_errors import errors_name_keys
 from edudistill_mm.engine.checkpoint import write_aside
 from edudistill_mm.errors import ConfigurationError, did_you_mean
 
+from .class_order import ordering_teacher
 from .config import (
     check_config,
     check_data,
     curriculum_of,
     is_education,
+    is_missing,
     main_says,
     network_config,
+    order_classes,
     teachers_of,
     without_hook,
     without_metric,
@@ -44,11 +47,7 @@ HOOKS_OF_DISTILLATION = ('GradeSchedulerHook', 'DistillWarmupHook', 'StopDistill
 
 def missing_teachers(cfg: Config) -> List[dict]:
     """The teachers of a config whose checkpoint is a local file that does not exist."""
-    return [
-        teacher
-        for teacher in teachers_of(cfg)
-        if teacher.get('ckpt') and '://' not in teacher['ckpt'] and not osp.exists(teacher['ckpt'])
-    ]
+    return [teacher for teacher in teachers_of(cfg) if is_missing(teacher)]
 
 
 def teacher_config(cfg: Config, teacher: dict) -> Config:
@@ -134,6 +133,7 @@ def train_teachers(cfg: Config, names: Optional[Sequence[str]] = None) -> List[s
         ConfigurationError: If something is wrong with the config or the data, before any training.
     """
     if is_education(cfg):
+        train_ordering_teacher(cfg)
         curriculum_of(cfg)
     known = [teacher['name'] for teacher in teachers_of(cfg)]
     if not known and not is_education(cfg):
@@ -158,6 +158,22 @@ def train_teachers(cfg: Config, names: Optional[Sequence[str]] = None) -> List[s
             print(f'Training teacher {number} of {len(missing)}: {teacher["name"]}')
         _train_teacher(teacher_config(cfg, teacher), teacher['ckpt'])
     return [teacher['ckpt'] for teacher in missing]
+
+
+def train_ordering_teacher(cfg: Config) -> None:
+    """Train the teacher by which a config orders its classes, if it has no checkpoint yet, and put
+    them in order: before that there is no curriculum.
+
+    Args:
+        cfg (Config): Config of an :class:`EducationDistill` run, changed in place.
+    """
+    teacher = ordering_teacher(cfg, teachers_of(cfg))
+    if teacher is not None:
+        # It knows all classes, in whatever order they are taught.
+        unordered = copy.deepcopy(cfg)
+        unordered.model.curriculum.class_order = None
+        train_teachers(unordered, [teacher['name']])
+        order_classes(cfg)
 
 
 def _is_recipe(path: str, cfg: Config) -> bool:

@@ -24,7 +24,7 @@ from .config import check_config, check_data, is_education
 from .export import export_student
 from .precision import check_compile, prepare_precision
 from .processes import join_processes, wrap_for_processes
-from .teachers import missing_teachers, train_teachers
+from .teachers import missing_teachers, train_ordering_teacher, train_teachers
 from .test_teachers import TeacherReport, refuse_near_chance, report_teachers
 
 TEST_IMAGES = 2000
@@ -81,6 +81,8 @@ def train(
         ConfigurationError: For any mistake of the user, before the training.
     """
     _check_complete(cfg)
+    if with_teachers and is_education(cfg):
+        train_ordering_teacher(cfg)
     check_config(cfg)
     check_data(cfg)
     if with_teachers:

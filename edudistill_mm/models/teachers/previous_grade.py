@@ -32,6 +32,8 @@ class PreviousGrade:
         self.name, self.weight, self.key = name, float(weight), key
         self.network = copy.deepcopy(student).eval().requires_grad_(False)
         self.inputs = nn.Identity()
+        # It comes from no file.
+        self.sha256 = None
         self.outputs = ClassIndex(range(student.num_classes), student.num_classes)
         self.graduate()
 

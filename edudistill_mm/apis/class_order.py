@@ -1,0 +1,147 @@
+"""The order of classes from easy to hard, as a teacher finds them."""
+
+import json
+import os
+import os.path as osp
+from typing import List, Optional
+
+import torch
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from mmengine.logging import print_log
+from torch.utils.data import DataLoader
+
+from edudistill_mm.curriculum import CONFIDENCE
+from edudistill_mm.datasets.samplers.grade_sampler import labels_of
+from edudistill_mm.engine.checkpoint import file_sha256, resolve_checkpoint, write_aside
+from edudistill_mm.errors import ConfigurationError, did_you_mean
+from edudistill_mm.models.network import build_module
+from edudistill_mm.models.teachers import Teacher
+
+FILE = 'class_order.json'
+KEYS = ('type', 'teacher', 'hardest_first')
+
+
+def ordering_teacher(cfg: Config, teachers: List[dict]) -> Optional[dict]:
+    """The teacher whose confidence orders the classes of a run.
+
+    Args:
+        cfg (Config): Config of an :class:`EducationDistill` run.
+        teachers (list[dict]): Its teachers.
+
+    Returns:
+        dict | None: None if ``curriculum.class_order`` does not ask for one.
+
+    Raises:
+        ConfigurationError: If it asks for a teacher that cannot order the classes.
+    """
+    order = (cfg.model.get('curriculum') or {}).get('class_order')
+    if not (isinstance(order, dict) and order.get('type') == CONFIDENCE):
+        return None
+    key = 'curriculum.class_order'
+    for unknown in set(order) - set(KEYS):
+        raise ConfigurationError(
+            f'{key} has the unknown key "{unknown}"{did_you_mean(unknown, KEYS)}; possible are '
+            f'{", ".join(KEYS)}'
+        )
+    if not isinstance(order.get('hardest_first', False), bool):
+        raise ConfigurationError(
+            f'{key}.hardest_first must be True or False, but got {order.hardest_first!r}'
+        )
+    able = {
+        teacher['name']: teacher
+        for teacher in teachers
+        if teacher.get('classes', 'all') == 'all' and teacher.get('ckpt')
+    }
+    name = order.get('teacher')
+    if name not in able:
+        raise ConfigurationError(
+            f'{key}.teacher must be a teacher of all classes with a checkpoint, but got {name!r}'
+            f'{did_you_mean(name, able)}; possible are {", ".join(able) or "none"}'
+        )
+    return able[name]
+
+
+def put_in_order(cfg: Config, teacher: dict) -> None:
+    """Put the list of classes in the place of ``class_order=dict(type='confidence', ...)``.
+
+    Classes come from easy to hard: by falling mean probability that the teacher gives the true
+    class of the training images, without augmentation (the pipeline of the validation). The order
+    is kept in ``work_dir/class_order.json`` and taken from there as long as the teacher is the
+    same.
+
+    Args:
+        cfg (Config): The config, changed in place.
+        teacher (dict): What :func:`ordering_teacher` returned. Its checkpoint and the data are
+            there.
+
+    Raises:
+        ConfigurationError: If the checkpoint or the data cannot be used.
+    """
+    path = osp.join(cfg.work_dir, FILE)
+    sha256 = file_sha256(resolve_checkpoint(teacher['ckpt']))
+    kept = _read(path)
+    if kept.get('sha256') != sha256:
+        confidence = class_confidence(cfg, teacher)
+        kept = dict(teacher=teacher['name'], sha256=sha256, confidence=confidence.tolist())
+        os.makedirs(cfg.work_dir, exist_ok=True)
+        write_aside(path, lambda file: file.write(json.dumps(kept).encode()))
+    order = torch.tensor(kept['confidence']).argsort(stable=True, descending=True).tolist()
+    if cfg.model.curriculum.class_order.get('hardest_first', False):
+        order.reverse()
+    cfg.model.curriculum.class_order = order
+
+
+def class_confidence(cfg: Config, teacher: dict) -> torch.Tensor:
+    """Mean probability that a teacher gives the true class, for each class of the training data.
+
+    Args:
+        cfg (Config): Config of the run.
+        teacher (dict): A teacher of all classes.
+
+    Returns:
+        torch.Tensor: Probabilities, [num_classes]; 0 for a class without an image.
+    """
+    # They read configs, and so need this module.
+    from .config import build_dataset, innermost
+    from .export import plain_config
+
+    dataset = dict(innermost(cfg.train_dataloader))
+    evaluation = innermost(cfg.get('val_dataloader') or cfg.get('test_dataloader')) or {}
+    if 'pipeline' in evaluation:
+        dataset['pipeline'] = evaluation['pipeline']
+    dataset = build_dataset(dataset)
+    labels = labels_of(dataset)
+    count = int(cfg.model.curriculum.num_classes)
+    student = plain_config(cfg)
+    preprocessor = student.get('data_preprocessor') or student.model.get('data_preprocessor')
+    preprocessor = build_module(
+        {'type': 'ClsDataPreprocessor', **(preprocessor or {})}, 'data_preprocessor', 'mmpretrain'
+    )
+    own = {key: value for key, value in teacher.items() if key != 'classes'}
+    judge = Teacher(classes=range(count), num_classes=count, run_preprocessor=preprocessor, **own)
+    device = 'cuda' if torch.cuda.is_available() else 'cpu'
+    judge.network.to(device), judge.inputs.to(device), preprocessor.to(device)
+    batches = DataLoader(
+        dataset,
+        batch_size=cfg.train_dataloader.batch_size,
+        num_workers=cfg.train_dataloader.get('num_workers', 0),
+        collate_fn=pseudo_collate,
+    )
+    print_log(f'Ordering the classes by teacher "{teacher["name"]}"', logger='current')
+    with torch.no_grad():
+        scores = torch.cat(
+            [judge.teach(preprocessor(batch, False)['inputs']).float().cpu() for batch in batches]
+        )
+    own_class = scores.softmax(1).gather(1, labels[:, None]).flatten()
+    total = torch.zeros(count).index_add_(0, labels, own_class)
+    return total / labels.bincount(minlength=count).clamp_min(1)
+
+
+def _read(path: str) -> dict:
+    try:
+        with open(path) as file:
+            return json.load(file)
+    except (OSError, ValueError):
+        # Not there, or broken: it is made anew.
+        return {}
