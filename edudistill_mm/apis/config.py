@@ -285,6 +285,8 @@ def name_checkpoints(cfg: Config) -> None:
                 f'dataset_name, which the config must give, but it is {cfg.get("dataset_name")!r}'
             )
         owner[key] = ckpt.replace('{dataset}', cfg.dataset_name)
+
+
 def _name_scope(node: Any, registry: Registry) -> None:
     """Look for a data set or a metric in MMPretrain if MMRazor does not have it.
 
