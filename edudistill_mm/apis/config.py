@@ -108,6 +108,9 @@ def load_config(
         ) from error
     if 'model' not in cfg:
         raise ConfigurationError(f'the config "{path}" has no "model"')
+    for kind in ('train', 'val', 'test'):
+        _name_scope(cfg.get(f'{kind}_dataloader'), DATASETS)
+        _name_scope(cfg.get(f'{kind}_evaluator'), METRICS)
     options = dict(options or {})
     try:
         cfg.merge_from_dict(options)
@@ -301,6 +304,21 @@ def name_checkpoints(cfg: Config) -> None:
                 f'dataset_name, which the config must give, but it is {cfg.get("dataset_name")!r}'
             )
         owner[key] = ckpt.replace('{dataset}', cfg.dataset_name)
+
+
+def _name_scope(node: Any, registry: Registry) -> None:
+    """Look for a data set or a metric in MMPretrain if MMRazor does not have it.
+
+    MMEngine takes what a config inherits by ``mmrazor::`` for MMRazor's, but MMRazor's own bases
+    name data sets and metrics of MMPretrain.
+    """
+    if not isinstance(node, dict):
+        return
+    if node.get('_scope_') == 'mmrazor' and isinstance(node.get('type'), str):
+        with registry.switch_scope_and_registry('mmrazor') as own:
+            if own.get(node.type) is None:
+                node['_scope_'] = 'mmpretrain'
+    _name_scope(node.get('dataset'), registry)
 
 
 def is_education(cfg: Config) -> bool:
