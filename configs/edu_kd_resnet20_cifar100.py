@@ -7,4 +7,6 @@ _base_ = [
     '_base_/experiments/edu_kd.py',
 ]
 
-model = dict(architecture=dict(student=_base_.student), teachers=_base_.teachers)
+model = dict(
+    architecture=dict(student=_base_.student, input_shape=_base_.input_shape),
+    teachers=_base_.teachers)

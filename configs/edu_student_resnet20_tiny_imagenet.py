@@ -6,4 +6,4 @@ _base_ = [
     '_base_/experiments/edu_student.py',
 ]
 
-model = dict(architecture=dict(student=_base_.student))
+model = dict(architecture=dict(student=_base_.student, input_shape=_base_.input_shape))

@@ -8,5 +8,5 @@ _base_ = [
 ]
 
 model = dict(
-    architecture=dict(student=_base_.student),
+    architecture=dict(student=_base_.student, input_shape=_base_.input_shape),
     teachers=[dict(t, classes=share) for t, share in zip(_base_.teachers, _base_.shares)])

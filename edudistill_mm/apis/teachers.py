@@ -37,7 +37,7 @@ NOT_OF_TEACHERS = (
     'distiller',
     'distill_warmup',
     'student',
-    'generalist',
+    'input_shape',
     'teachers',
     'shares',
     'task_loss_weight',

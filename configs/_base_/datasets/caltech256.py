@@ -2,6 +2,7 @@
 # by `python tools/prepare_data.py caltech256`; datasets/caltech256.py of the package tells the split.
 dataset_name = 'caltech256'
 data_root = 'data/caltech256'
+input_shape = (3, 224, 224)
 
 data_preprocessor = dict(
     type='mmpretrain.ClsDataPreprocessor',

@@ -2,6 +2,7 @@
 # zoo does. MMPretrain downloads it to `data_root` when it is not there.
 dataset_name = 'cifar100'
 data_root = 'data/cifar100'
+input_shape = (3, 32, 32)
 
 data_preprocessor = dict(
     type='mmpretrain.ClsDataPreprocessor',

@@ -2,6 +2,7 @@
 # `python tools/prepare_data.py food101`.
 dataset_name = 'food101'
 data_root = 'data/food101'
+input_shape = (3, 224, 224)
 
 data_preprocessor = dict(
     type='mmpretrain.ClsDataPreprocessor',

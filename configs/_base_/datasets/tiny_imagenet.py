@@ -2,6 +2,7 @@
 # (mdistiller/dataset/tiny_imagenet.py). Get it by `python tools/prepare_data.py tiny_imagenet`.
 dataset_name = 'tiny_imagenet'
 data_root = 'data/tiny_imagenet'
+input_shape = (3, 64, 64)
 
 data_preprocessor = dict(
     type='mmpretrain.ClsDataPreprocessor',
