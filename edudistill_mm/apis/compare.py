@@ -90,10 +90,12 @@ def describe_plan(plan: Plan) -> str:
         plan (Plan): The plan.
 
     Returns:
-        str: A line for each row with epochs, costs, state of its runs, and its first command.
+        str: A line for each teacher that is to be trained first, and for each row one with epochs,
+        costs and state of its runs, and one with its first command.
     """
-    lines = []
-    for prepared in prepare_rows(plan):
+    rows = prepare_rows(plan)
+    lines = [f'{job.name}: to do' for job in _teacher_jobs(plan, rows).values()]
+    for prepared in rows:
         cost = costs_of(prepared.cost, prepared.lengths)
         states = [
             f'seed {seed} {"finished" if (_folder(plan, prepared, seed) / RESULT).exists() else "to do"}'

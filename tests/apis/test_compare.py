@@ -1,9 +1,13 @@
 """Comparisons of the digits, trained for an epoch or two in processes of their own."""
 
+import fcntl
 import json
 import os
 import shutil
 import signal
+import threading
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +15,6 @@ import torch
 
 from edudistill_mm.apis import cli
 from edudistill_mm.apis.compare import compare, describe_plan
-from edudistill_mm.apis.comparison.job_queue import JobQueue
 from edudistill_mm.apis.comparison.plan import Plan
 from edudistill_mm.errors import ConfigurationError
 
@@ -67,11 +70,12 @@ def study(compared, tmp_path, monkeypatch):
         pointer.write_text(str(pointer.with_name(Path(pointer.read_text()).name)))
     monkeypatch.chdir(folder)
 
-    def change(old='', new=''):
+    def change(old='', new='', rows=slice(None)):
         text = (folder / 'plan.py').read_text()
         assert old in text
         (folder / 'plan.py').write_text(text.replace(old, new))
-        return Plan.from_file('plan.py')
+        plan = Plan.from_file('plan.py')
+        return replace(plan, rows=plan.rows[rows])
 
     return change
 
@@ -131,16 +135,14 @@ def test_the_report_gives_figures_of_the_logs_and_commands_that_train_the_same(c
 
 
 def test_finished_runs_are_not_trained_again(study):
-    plan = study()
+    plan = study(rows=slice(0, 3))
     lines = []
-    plan = Plan(plan.file, plan.title, plan.rows[:3], plan.seeds, plan.work_dir)
     _, failed = compare(plan, say=lines.append)
     assert lines == [] and failed == []
 
 
 def test_an_interrupted_run_goes_on_from_its_last_checkpoint(study):
-    plan = study()
-    plan = Plan(plan.file, plan.title, plan.rows[:1], plan.seeds, plan.work_dir)
+    plan = study(rows=slice(0, 1))
     run = Path('study/student/seed_3')
     (run / 'epoch_2.pth').unlink()
     (run / 'last_checkpoint').write_text(str(run / 'epoch_1.pth'))
@@ -159,7 +161,7 @@ def test_an_interrupted_run_goes_on_from_its_last_checkpoint(study):
 
 
 def test_a_row_whose_config_has_changed_is_refused_or_moved_aside(study):
-    plan = study("'train_cfg.max_epochs': 2", "'train_cfg.max_epochs': 1")
+    plan = study("'train_cfg.max_epochs': 2", "'train_cfg.max_epochs': 1", rows=slice(0, 1))
     message = (
         r'row "student, seed 3" was trained in .* by another config: train_cfg.max_epochs is 1, '
         'was 2; .*--rerun-changed'
@@ -170,7 +172,7 @@ def test_a_row_whose_config_has_changed_is_refused_or_moved_aside(study):
 
 
 def test_a_changed_teacher_is_a_change_of_the_rows_that_learn_from_it(study):
-    plan = study()
+    plan = study(rows=slice(1, 2))
     state = torch.load('teachers/wide.pth', weights_only=True)
     state['state_dict']['head.fc.bias'] += 1
     torch.save(state, 'teachers/wide.pth')
@@ -179,14 +181,18 @@ def test_a_changed_teacher_is_a_change_of_the_rows_that_learn_from_it(study):
 
 
 def test_a_teacher_that_was_trained_by_another_recipe_is_refused(study):
-    plan = study("'teacher_training.train_cfg.max_epochs': 1", "'optim_wrapper.optimizer.lr': 9")
+    plan = study(
+        "'teacher_training.train_cfg.max_epochs': 1",
+        "'optim_wrapper.optimizer.lr': 9",
+        rows=slice(1, 2),
+    )
     with pytest.raises(ConfigurationError, match='"teachers/wide.pth" by another config than'):
         compare(plan)
 
 
 def test_rows_that_want_different_teachers_under_one_name_are_refused(study):
     other = "model=_teacher | {'teacher.backbone.depth': 34}),\n         budget"
-    plan = study('model=_teacher),\n         budget', other)
+    plan = study('model=_teacher),\n         budget', other, rows=slice(1, 3))
     Path('teachers/wide.pth').unlink()
     shutil.rmtree('study')
     with pytest.raises(
@@ -196,22 +202,24 @@ def test_rows_that_want_different_teachers_under_one_name_are_refused(study):
 
 
 def test_a_folder_is_for_one_comparison_at_a_time(study):
-    import fcntl
-
-    plan = study()
+    plan = study(rows=slice(0, 1))
     with open('study/.lock', 'w') as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         with pytest.raises(ConfigurationError, match='another comparison.*is at work in "study"'):
             compare(plan, train=False)
 
 
-def test_sigterm_ends_a_comparison_as_ctrl_c_does_and_says_how_to_go_on(
-    study, capsys, monkeypatch
-):
+def test_sigterm_ends_a_comparison_as_ctrl_c_does_and_says_how_to_go_on(study, capsys):
     study()
-    # The signal comes while the jobs run.
-    stop = lambda queue, jobs: os.kill(os.getpid(), signal.SIGTERM)  # noqa: E731
-    monkeypatch.setattr(JobQueue, 'run', stop)
+    started = Path('study/broken/seed_3/run.json')
+    started.unlink()
+
+    def stop():
+        while not started.exists():
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=stop, daemon=True).start()
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(SystemExit) as end:
         cli.compare(['plan.py'])
@@ -227,6 +235,8 @@ def test_a_dry_run_tells_epochs_costs_and_what_is_to_do(study):
     assert lines[4].startswith('KD, half: 1 epochs, 160 image passes')
     assert 'train_cfg.max_epochs=1' in lines[5] and 'param_scheduler.T_max=15' in lines[5]
     assert lines[6].endswith('seed 3 to do')
+    Path('teachers/wide.pth').unlink()
+    assert describe_plan(study()).splitlines()[0] == 'teacher wide: to do'
 
 
 def test_the_command_ends_with_a_status_that_scripts_can_read(study, capsys):

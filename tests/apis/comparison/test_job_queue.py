@@ -1,12 +1,11 @@
 """Real processes, but of a few lines: what they train is none of the queue's business."""
 
 import fcntl
+import multiprocessing
 import os
 import signal
-import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
@@ -107,30 +106,25 @@ def test_time_spans_are_told_in_the_unit_that_people_use():
     ]  # fmt: skip
 
 
-KILLED = """
-import fcntl, sys
-from pathlib import Path
-from edudistill_mm.apis.comparison.job import Job
-from edudistill_mm.apis.comparison.job_queue import JobQueue
-
-file = open('lock', 'w')
-fcntl.flock(file, fcntl.LOCK_EX)
-code = 'import os, time; open("pid", "w").write(str(os.getpid())); time.sleep(60)'
-job = Job('orphan', [sys.executable, '-c', code], Path('log'), 1.0, lambda: 0.0)
-JobQueue([{}], print, file.fileno()).run([job])
-"""
-
-
-def test_the_lock_of_a_killed_queue_is_held_as_long_as_its_job_runs(tmp_path):
-    root = str(Path(__file__).resolve().parents[3])
-    queue = subprocess.Popen(
-        [sys.executable, '-c', KILLED], cwd=tmp_path, env={**os.environ, 'PYTHONPATH': root}
+def test_the_lock_of_a_killed_queue_is_held_as_long_as_its_job_runs(job, tmp_path):
+    code = (
+        'import os, time\n'
+        f'open({str(tmp_path / "pid")!r}, "w").write(str(os.getpid()))\n'
+        'time.sleep(60)\n'
     )
+
+    def run():
+        with open(tmp_path / 'lock', 'w') as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            JobQueue([{}], lambda line: None, file.fileno()).run([job('orphan', code)])
+
+    queue = multiprocessing.get_context('fork').Process(target=run)
+    queue.start()
     while not (tmp_path / 'pid').exists() or not (tmp_path / 'pid').read_text():
-        assert queue.poll() is None
+        assert queue.is_alive()
         time.sleep(0.05)
     queue.kill()
-    queue.wait()
+    queue.join()
     with open(tmp_path / 'lock') as file:
         with pytest.raises(BlockingIOError):
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
