@@ -335,6 +335,9 @@ def test_a_loss_that_is_nan_in_one_of_two_processes_stops_both(config, tmp_path,
 def test_compiled_steps_give_the_losses_of_eager_ones_through_all_promotions(config, full, report):
     config.val_cfg = config.val_dataloader = config.val_evaluator = None
     config.default_hooks.checkpoint = None
+    if not full:
+        # To compile takes long.
+        config.model.distiller = kd_distiller()
     for grade in config.model.curriculum.grades:
         grade['epochs'] = 1
     config.train_cfg.max_epochs = 3
