@@ -68,10 +68,10 @@ def join_processes(cfg: Config, launcher: str) -> None:
     os.environ.setdefault('MASTER_PORT', str(dist_cfg.get('port', 29500)))
     if 'MASTER_ADDR' not in os.environ:
         os.environ['MASTER_ADDR'] = _first_machine() if launcher == 'slurm' else '127.0.0.1'
-    seconds = dist_cfg.get('timeout')
-    distributed.init_process_group(
-        'gloo', timeout=None if seconds is None else datetime.timedelta(seconds=seconds)
-    )
+    options = {}
+    if dist_cfg.get('timeout') is not None:
+        options['timeout'] = datetime.timedelta(seconds=dist_cfg['timeout'])
+    distributed.init_process_group('gloo', **options)
 
 
 def _check_gpus(local_rank: int) -> None:
@@ -132,9 +132,8 @@ def check_processes(cfg: Config, algorithm: nn.Module) -> None:
     if runner != 'Runner':
         raise ConfigurationError(
             f'runner_type is "{runner}", but EducationDistill needs "Runner": a FlexibleRunner loads '
-            f'checkpoints before hooks can check them and takes no schedules from them, and its FSDP '
-            f'lets weight decay change what a grade does not train; several processes work by '
-            f'--launcher'
+            f'checkpoints before hooks can check them and cannot rebuild schedules, and its FSDP lets '
+            f'weight decay change what a grade does not train; several processes work by --launcher'
         )
     if cfg.get('launcher', 'none') == 'none':
         return

@@ -179,7 +179,7 @@ def test_processes_train_what_one_trains_on_the_same_global_batch(kind, tmp_path
 
     one = alone(config(1))
     assert len(one['losses']) == 9
-    counts = (2, 4) if full or kind in ('experts', 'connectors') else (2,)
+    counts = (2, 4) if full or kind == 'connectors' else (2,)
     for count in counts:
         several = run_processes(count, train_together, config(count))
         assert any(a != b for a, b in zip(several[0]['losses'], several[1]['losses']))
@@ -686,7 +686,8 @@ exit ${code:-0}
 """
 
 
-def test_slurm_train_joins_the_processes_of_srun(tmp_path, report):
+def test_slurm_train_joins_the_processes_of_srun(tmp_path, full, report):
+    tasks = 2 if full else 1
     srun = tmp_path / 'bin' / 'srun'
     srun.parent.mkdir()
     srun.write_text(SRUN)
@@ -698,7 +699,7 @@ def test_slurm_train_joins_the_processes_of_srun(tmp_path, report):
         'lesson',
         path,
         tmp_path / 'run',
-        GPUS='2',
+        GPUS=str(tasks),
         GPUS_PER_NODE='0',
         SRUN_ARGS='--quiet --exclusive',
         PATH=f'{srun.parent}{os.pathsep}{os.environ["PATH"]}',
@@ -708,9 +709,16 @@ def test_slurm_train_joins_the_processes_of_srun(tmp_path, report):
     assert text.count('error: ') == 1, text
     arguments = (srun.parent / 'srun_arguments').read_text()
     for expected in (
-        '--partition school --job-name lesson --ntasks 2 --cpus-per-task 5',
+        f'--partition school --job-name lesson --ntasks {tasks} --cpus-per-task 5',
         '--kill-on-bad-exit=1 --quiet --exclusive',
         f'{path} --work-dir {tmp_path / "run"} --launcher slurm',
     ):
         assert expected in arguments
     assert '--gres' not in arguments
+    report(
+        AREA,
+        'an error in a job of tools/slurm_train.sh without GPUs',
+        f"a stand-in for srun starts {tasks} processes with slurm's variables",
+        1,
+        'the processes find each other, one sentence is printed, the job ends with status 2',
+    )
