@@ -23,7 +23,7 @@ from .convert_mdistiller import convert_mdistiller as run_convert_mdistiller
 from .curriculum_table import curriculum_table
 from .export import export_student
 from .prepare_data import prepare_data as run_prepare_data
-from .processes import another_has_failed, is_first_to_say
+from .processes import another_has_failed, tell
 from .report import report as run_report
 from .teachers import train_teachers as run_train_teachers
 from .test import test as run_test
@@ -61,8 +61,7 @@ def _run(command: Callable[[], None]) -> None:
     try:
         command()
     except TrainingError as error:
-        print(f'error: {error}', file=sys.stderr)
-        sys.exit(1)
+        _end(str(error), 1)
     except ConfigurationError as error:
         _end(str(error))
     except Exception as error:
@@ -76,11 +75,10 @@ def _run(command: Callable[[], None]) -> None:
         raise
 
 
-def _end(message: str) -> None:
+def _end(message: str, status: int = 2) -> None:
     """End with one sentence, which one of several processes prints."""
-    if is_first_to_say(message):
-        print(f'error: {message}', file=sys.stderr)
-    sys.exit(2)
+    tell(message)
+    sys.exit(status)
 
 
 def train(argv: Optional[List[str]] = None) -> None:

@@ -5,11 +5,13 @@ import datetime
 import hashlib
 import os
 import subprocess
+import sys
+import time
 from typing import Any, Iterator
 
 import torch
 from mmengine.config import Config, ConfigDict
-from mmengine.dist import init_dist, is_distributed
+from mmengine.dist import get_rank, get_world_size, init_dist, is_distributed
 from mmengine.model import MMDistributedDataParallel
 from mmengine.registry import MODEL_WRAPPERS
 from mmengine.utils.dl_utils import set_multi_processing
@@ -29,6 +31,7 @@ VARIABLES = {
 }
 STARTED_BY = dict(pytorch='tools/dist_train.sh', slurm='tools/slurm_train.sh', mpi='mpirun')
 FAILED = 'edudistill_mm/failed'
+PATIENCE = 5  # seconds
 
 
 def join_processes(cfg: Config, launcher: str) -> None:
@@ -65,10 +68,10 @@ def join_processes(cfg: Config, launcher: str) -> None:
     os.environ.setdefault('MASTER_PORT', str(dist_cfg.get('port', 29500)))
     if 'MASTER_ADDR' not in os.environ:
         os.environ['MASTER_ADDR'] = _first_machine() if launcher == 'slurm' else '127.0.0.1'
-    seconds = dist_cfg.get('timeout')
-    distributed.init_process_group(
-        'gloo', timeout=None if seconds is None else datetime.timedelta(seconds=seconds)
-    )
+    options = {}
+    if dist_cfg.get('timeout') is not None:
+        options['timeout'] = datetime.timedelta(seconds=dist_cfg['timeout'])
+    distributed.init_process_group('gloo', **options)
 
 
 def _check_gpus(local_rank: int) -> None:
@@ -129,9 +132,8 @@ def check_processes(cfg: Config, algorithm: nn.Module) -> None:
     if runner != 'Runner':
         raise ConfigurationError(
             f'runner_type is "{runner}", but EducationDistill needs "Runner": a FlexibleRunner loads '
-            f'checkpoints before its hooks can check them or rebuild the schedules, and FSDP and '
-            f'DeepSpeed split the parameters of which each grade uses a part; several processes work '
-            f'by --launcher'
+            f'checkpoints before hooks can check them and cannot rebuild schedules, and its FSDP lets '
+            f'weight decay change what a grade does not train; several processes work by --launcher'
         )
     if cfg.get('launcher', 'none') == 'none':
         return
@@ -190,25 +192,49 @@ def _why_use_changes(algorithm: nn.Module) -> Any:
     return None
 
 
-def is_first_to_say(message: str) -> bool:
-    """Whether this process is the one that tells the user of an error that ends the run.
+def tell(message: str) -> None:
+    """Print an error that ends the run, once in all.
 
-    Before the processes know each other, it is the first of each machine; afterwards, the first
-    that meets this very error.
+    Before the processes know each other, the first one of each machine prints it; afterwards, the
+    first one that meets this very error.
 
     Args:
         message (str): The error's message.
     """
     if not is_distributed():
-        return os.environ.get('LOCAL_RANK', '0') == '0'
+        places = [variables['LOCAL_RANK'] for variables in VARIABLES.values()]
+        first = all(os.environ.get(place, '0') == '0' for place in places)
+    else:
+        first = _is_first(message)
+    if first:
+        print(f'error: {message}', file=sys.stderr, flush=True)
+    if is_distributed():
+        _wait_for_others()
+
+
+def _is_first(message: str) -> bool:
     key = f'edudistill_mm/{hashlib.sha256(message.encode()).hexdigest()}'
     try:
-        store = distributed.distributed_c10d._get_default_store()
-        store.set(FAILED, '')
+        store = _store()
+        store.add(FAILED, 1)
         return store.add(key, 1) == 1
     except RuntimeError:
         # The process that keeps the store has ended.
         return True
+
+
+def _wait_for_others() -> None:
+    """Keep the store, which ends with process 0 unless torchrun keeps it, for those that meet an
+    error at the same time."""
+    if get_rank() or os.environ.get('TORCHELASTIC_USE_AGENT_STORE') == 'True':
+        return
+    end = time.monotonic() + PATIENCE
+    while _store().add(FAILED, 0) < get_world_size() and time.monotonic() < end:
+        time.sleep(0.05)
+
+
+def _store() -> distributed.Store:
+    return distributed.distributed_c10d._get_default_store()
 
 
 def another_has_failed() -> bool:
@@ -216,6 +242,6 @@ def another_has_failed() -> bool:
     if not is_distributed():
         return False
     try:
-        return distributed.distributed_c10d._get_default_store().check([FAILED])
+        return _store().check([FAILED])
     except RuntimeError:
         return False

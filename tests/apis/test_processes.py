@@ -9,8 +9,8 @@ from edudistill_mm.apis import processes
 from edudistill_mm.apis.config import check_config
 from edudistill_mm.apis.processes import (
     check_processes,
-    is_first_to_say,
     join_processes,
+    tell,
     wrap_for_processes,
 )
 from edudistill_mm.errors import ConfigurationError
@@ -133,12 +133,16 @@ def test_a_launcher_that_has_started_nothing_is_one_sentence(launcher, variable,
         join_processes(Config(), launcher)
 
 
-def test_before_processes_know_each_other_the_first_of_a_machine_speaks(monkeypatch):
-    for rank, speaks in (('0', True), ('1', False)):
-        monkeypatch.setenv('LOCAL_RANK', rank)
-        assert is_first_to_say('a mistake') is speaks
-    monkeypatch.delenv('LOCAL_RANK')
-    assert is_first_to_say('a mistake')
+def test_before_processes_know_each_other_the_first_of_a_machine_speaks(monkeypatch, capsys):
+    """How they speak later is tested in tests/reliability/test_several_processes.py."""
+    for variable in ('LOCAL_RANK', 'SLURM_LOCALID', 'OMPI_COMM_WORLD_LOCAL_RANK'):
+        for rank, printed in (('0', 'error: a mistake\n'), ('1', '')):
+            monkeypatch.setenv(variable, rank)
+            tell('a mistake')
+            assert capsys.readouterr().err == printed
+        monkeypatch.delenv(variable)
+    tell('a mistake')
+    assert capsys.readouterr().err == 'error: a mistake\n'
 
 
 def test_more_processes_than_gpus_are_one_sentence(monkeypatch):

@@ -394,13 +394,6 @@ def test_synchronised_are_the_student_its_references_and_connectors_that_always_
         assert kinds(model.faculty.teachers[0].network) == {'BatchNorm2d'}
 
 
-def test_the_classifier_uses_a_child_of_its_own_that_has_been_replaced():
-    wrapped = build(dict(type='FragmentedStudent', student=resnet(), fragments=['layer3']))
-    wrapped.backbone = build(resnet()).backbone
-    wrapped.set_grade(1, range(6))
-    assert wrapped.student.backbone is wrapped.backbone
-
-
 def test_a_step_without_lessons_and_without_the_students_own_loss_changes_nothing(experts):
     grades = copy.deepcopy(GRADES)
     grades[1]['teachers'], grades[2]['teachers'] = [], ['high', 'mid']

@@ -266,3 +266,10 @@ def test_a_cut_in_the_middle_of_a_stage_is_possible():
     ran = []
     student.backbone.layer1[1].register_forward_hook(lambda *_: ran.append(1))
     assert student(images(2)).shape == (2, 6) and not ran
+
+
+def test_the_classifier_uses_a_child_of_its_own_that_has_been_replaced():
+    wrapped = build(dict(type='FragmentedStudent', student=resnet(), fragments=['layer3']))
+    wrapped.backbone = build(resnet()).backbone
+    wrapped.set_grade(1, range(6))
+    assert wrapped.student.backbone is wrapped.backbone
