@@ -1,5 +1,6 @@
-"""Data loaders whose mistakes are sentences."""
+"""Data sets whose mistakes are sentences."""
 
+import contextlib
 import functools
 from typing import Any, Iterator
 
@@ -10,52 +11,60 @@ from edudistill_mm.errors import ConfigurationError, reason_of
 
 
 def guard_data(runner: Runner) -> Runner:
-    """Let whatever is wrong with a runner's data sets end in one sentence.
+    """Let a runner's data sets say what is wrong with them.
 
     Args:
         runner (Runner): A runner that has built no data loader yet.
 
     Returns:
-        Runner: The same. A data set that cannot be built, and a sample that cannot be read later,
-        raise a ConfigurationError that names the data set, or the sample and its file.
+        Runner: The same. Annotations without labels or samples, and later a sample that cannot be
+        read, raise a ConfigurationError that names the data set, or the sample's file.
     """
     build = runner.build_dataloader
 
     @functools.wraps(build)
     def build_or_refuse(dataloader: Any, *args: Any, **kwargs: Any) -> Any:
-        try:
+        with clear_annotation_errors(dataloader):
             loader = build(dataloader, *args, **kwargs)
-        except ConfigurationError:
-            raise
-        except Exception as error:
-            raise ConfigurationError(
-                f'the data loader of {_name(dataloader)} cannot be built: {_reason(error)}'
-            ) from error
-        for dataset in _datasets(loader.dataset):
-            if callable(getattr(dataset, 'pipeline', None)):
-                dataset.pipeline = NamingPipeline(dataset.pipeline, type(dataset).__name__)
+        name_samples(loader.dataset)
         return loader
 
     runner.build_dataloader = build_or_refuse
     return runner
 
 
-def _reason(error: Exception) -> str:
-    """What MMEngine and MMPretrain say of data sets, or mean."""
-    reason = reason_of(error)
-    if reason == 'need at least one array to concatenate':
-        return 'it holds no sample'
-    if reason.startswith(('not enough values to unpack', 'invalid literal for int()')):
-        return f'each line of ann_file must hold a path and the number of a class ({reason})'
-    return reason
+@contextlib.contextmanager
+def clear_annotation_errors(loader: Any) -> Iterator[None]:
+    """Say what MMEngine and MMPretrain mean where they fail on annotations without a message.
+
+    Args:
+        loader (dict): Config of the data loader that is built.
+
+    Raises:
+        ConfigurationError: Instead of such an error; others are passed on.
+    """
+    try:
+        yield
+    except ConfigurationError:
+        raise
+    except ValueError as error:
+        reason, where = reason_of(error), f'the data set {_name(loader)} cannot be read'
+        if reason == 'need at least one array to concatenate':
+            raise ConfigurationError(f'{where}: it holds no sample') from error
+        if reason.startswith(('not enough values to unpack', 'invalid literal for int()')):
+            raise ConfigurationError(
+                f'{where}: each line of ann_file must hold a path and the number of a class ({reason})'
+            ) from error
+        raise
 
 
-def _datasets(dataset: Any) -> Iterator[Any]:
-    """A data set and those that it wraps."""
-    yield dataset
+def name_samples(dataset: Any) -> None:
+    """Let a data set, and those that it wraps, name the samples that they cannot read."""
     for inner in [getattr(dataset, 'dataset', None), *getattr(dataset, 'datasets', ())]:
         if inner is not None:
-            yield from _datasets(inner)
+            name_samples(inner)
+    if callable(getattr(dataset, 'pipeline', None)):
+        dataset.pipeline = NamingPipeline(dataset.pipeline, type(dataset).__name__)
 
 
 def _name(dataloader: Any) -> str:

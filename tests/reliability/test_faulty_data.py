@@ -241,6 +241,16 @@ def test_a_class_of_which_no_image_can_be_read_is_named(tmp_path, report):
     )
 
 
+def test_an_image_that_the_test_of_the_teachers_cannot_read_is_named(tmp_path):
+    config = school_config(tmp_path)
+    without_teachers = school(tmp_path)
+    config.val_dataloader.dataset = without_teachers.val_dataloader.dataset
+    image = tmp_path / 'val' / 'class_0' / '1.png'
+    image.write_bytes(image.read_bytes()[:40])
+    with pytest.raises(ConfigurationError, match='class_0/1.png.*failed to load image'):
+        train(config)
+
+
 @pytest.mark.parametrize(
     'what, counts, label, words',
     [
