@@ -20,6 +20,19 @@ class TrainingError(RuntimeError):
     """
 
 
+class DataError(ConfigurationError):
+    """A sample that cannot be read while a run goes on.
+
+    Args:
+        message (str): The sentence, or what torch makes of it: an error of a data loader's worker
+            comes again in the main process with the worker's whole traceback as its message.
+    """
+
+    def __init__(self, message: str) -> None:
+        last = message.strip().splitlines()[-1]
+        super().__init__(last.partition(f'{type(self).__name__}: ')[2] or message)
+
+
 def reason_of(error: BaseException) -> str:
     """The first line of another package's error, on one line and never empty.
 

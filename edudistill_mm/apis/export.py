@@ -15,6 +15,7 @@ from edudistill_mm import registry
 from edudistill_mm.engine.checkpoint import (
     extract_state_dict,
     load_checkpoint_file,
+    misfit,
     not_finite,
 )
 from edudistill_mm.engine.checkpoint_form import check_form
@@ -246,16 +247,12 @@ def misfit_of_load(model: nn.Module, state: Dict[str, Tensor]) -> Optional[str]:
     Returns:
         str | None: The first difference, a part of a sentence; None if all has been loaded.
     """
-    try:
-        found = model.load_state_dict(state, strict=False)
-    except RuntimeError as error:
-        return ' '.join(line.strip() for line in str(error).splitlines()[1:2])
-    # Some networks take tables that they compute themselves out of what they load.
-    missing = [name for name in found.missing_keys if name not in state]
-    for what, names in (('lacks', missing), ('has besides', found.unexpected_keys)):
-        if names:
-            return f'it {what} {len(names)} tensors, the first is "{names[0]}"'
-    return None
+    difference = misfit(model.state_dict(), state)
+    if difference is not None:
+        return difference
+    # Not strict: some networks take tables that they compute themselves out of what they load.
+    more = model.load_state_dict(state, strict=False).unexpected_keys
+    return f'it has {len(more)} tensors more, the first is "{more[0]}"' if more else None
 
 
 def gives_same_scores(

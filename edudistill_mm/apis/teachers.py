@@ -29,6 +29,7 @@ from .config import (
     without_hook,
     without_metric,
 )
+from .data import guard_data
 
 # What the parts of a config define for the student and its teachers.
 NOT_OF_TEACHERS = (
@@ -195,7 +196,7 @@ def _train_teacher(cfg: Config, ckpt: str) -> None:
     barrier()
     cfg.resume, cfg.load_from = same, None
     with errors_name_keys(cfg._cfg_dict, 'teacher_training'):
-        runner = Runner.from_cfg(cfg)
+        runner = guard_data(Runner.from_cfg(cfg))
         runner.train()
     if is_main_process():
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model

@@ -16,6 +16,7 @@ from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.models.network import build_module
 
 from .config import check_data, curriculum_of, is_education, strip_teachers, without_hook
+from .data import guard_data
 from .export import grade_student_config, plain_config, plain_student_state
 
 
@@ -66,7 +67,7 @@ def test(cfg: Config, checkpoint: str) -> Dict[str, float]:
         cfg[key] = None
     cfg.resume, cfg.load_from = False, path
     with errors_name_keys(cfg._cfg_dict):
-        return Runner.from_cfg(cfg).test()
+        return guard_data(Runner.from_cfg(cfg)).test()
 
 
 def _config_of_student(cfg: Config, meta: Any) -> Config:

@@ -17,6 +17,7 @@ from edudistill_mm.models.network import build_module
 from edudistill_mm.models.teachers import Teacher
 
 from .config import build_dataset, check_config, check_data, curriculum_of
+from .data import clear_annotation_errors, name_samples
 from .teachers import missing_teachers
 
 
@@ -107,10 +108,11 @@ def report_teachers(
     loader = cfg.get('val_dataloader') or cfg.get('test_dataloader')
     if loader is None or not algorithm.faculty.teachers:
         return []
-    with errors_name_keys(loader.dataset, 'dataset'):
+    with errors_name_keys(loader.dataset, 'dataset'), clear_annotation_errors(loader):
         dataset = build_dataset(loader.dataset)
         if hasattr(dataset, 'full_init'):
             dataset.full_init()
+    name_samples(dataset)
     labels = labels_of(dataset)
     reports = []
     for teacher in algorithm.faculty.teachers:

@@ -21,6 +21,7 @@ from edudistill_mm.engine.checkpoint import (
 from edudistill_mm.errors import ConfigurationError
 
 from .config import check_config, check_data, is_education
+from .data import guard_data
 from .export import export_student
 from .precision import check_compile, prepare_precision
 from .processes import join_processes, wrap_for_processes
@@ -105,6 +106,7 @@ def train(
     with errors_name_keys(cfg._cfg_dict):
         with mmengine_globals():
             runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+        guard_data(runner)
         if is_education(cfg) and with_teacher_test and resume is None:
             _test_teachers(runner)
         # It builds data loaders, loop, optimizer and schedules.

@@ -42,6 +42,11 @@ def check_form(checkpoint: dict, path: str, resume: bool) -> None:
         ConfigurationError: A part is missing or of another type; it is named.
     """
     mistake = _mistake(checkpoint, _RESUMED if resume else _TESTED, '')
+    schedulers = checkpoint.get('param_schedulers')
+    if (
+        mistake is None and resume and isinstance(schedulers, list)
+    ):  # a dict with several optimizers
+        mistake = _mistake(schedulers, [dict(last_step=int)], 'param_schedulers')
     if mistake is not None:
         hint = ''
         if resume and not any(key in checkpoint for key in ('optimizer', 'message_hub')):

@@ -89,6 +89,11 @@ class GradeAccuracy(BaseMetric):
             if 'pred_score' in sample:
                 score = sample['pred_score'].cpu().float()
                 self._check_topk(len(score))
+                if not 0 <= label < len(score):
+                    raise ConfigurationError(
+                        f'the data to evaluate on hold the label {label}, but there are {len(score)} '
+                        f'classes; labels must run from 0 to {len(score) - 1}'
+                    )
                 values, best = score.topk(deepest)
                 # A class without any score is no prediction, as in MMPretrain's Accuracy.
                 place = ((best == label) & (values > 0)).nonzero().flatten().tolist()

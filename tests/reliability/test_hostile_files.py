@@ -55,6 +55,9 @@ def school(tmp_path_factory):
     config.param_scheduler = dict(type='MultiStepLR', milestones=[2])
     config.default_hooks.checkpoint.save_best = None
     config.experiment_name = 'hostile_files'
+    # Else MMEngine collects garbage whenever it builds a data set.
+    config.train_dataloader.dataset.serialize_data = False
+    config.val_dataloader.dataset.serialize_data = False
     for split in ('dataloader', 'cfg', 'evaluator'):
         config[f'test_{split}'] = copy.deepcopy(config[f'val_{split}'])
         config[f'val_{split}'] = None

@@ -1,5 +1,6 @@
 """Runs that end early, in every grade: what they leave is at once a model of plain MMPretrain."""
 
+import copy
 import json
 import os
 import signal
@@ -15,6 +16,7 @@ from mmengine.registry import HOOKS, MODELS
 from runs import GRADES, school_config, train
 
 from edudistill_mm.apis.config import strip_teachers
+from edudistill_mm.apis.test import test as run_test
 
 AREA = 'Students of unfinished runs'
 NEW_CLASSES = [[0, 1], [2, 3], [4, 5]]
@@ -127,6 +129,20 @@ def test_a_stopped_run_leaves_its_student_to_plain_mmpretrain(tmp_path, report):
             assert [score > 0 for score in row] == [label in seen for label in range(6)]
             assert sum(row) == pytest.approx(1)
     assert grades == {'low', 'mid', 'high'}
+    # The tool for tests knows which grade a student is of.
+    config = configs[stems[0]]
+    for key in ('dataloader', 'cfg', 'evaluator'):
+        config[f'test_{key}'] = config[f'val_{key}']
+    results = []
+    for number, path in enumerate(
+        (f'{stems[0]}.pth', stems[0].parents[1] / f'{stems[0].name}.pth')
+    ):
+        tested = copy.deepcopy(config)
+        tested.work_dir = str(tmp_path / f'test_{number}')
+        tested.experiment_name = f'{tmp_path.name}_test_{number}'
+        results.append(run_test(tested, str(path))['accuracy/top1'])
+    assert torch.load(f'{stems[0]}.pth')['meta']['grade'] == 'low'
+    assert results[0] == results[1] > 0
     report(
         AREA,
         'a run ends early',

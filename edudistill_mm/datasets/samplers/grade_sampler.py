@@ -1,11 +1,13 @@
 """The order in which a curriculum hands out the training data."""
 
 import itertools
+import logging
 import math
-from typing import Iterator, List, Mapping, Optional, Sequence, Sized
+from typing import Any, Iterator, List, Mapping, Optional, Sequence, Sized
 
 import torch
 from mmengine.dist import get_dist_info, sync_random_seed
+from mmengine.logging import print_log
 from torch import Tensor
 from torch.utils.data import Sampler
 
@@ -13,6 +15,7 @@ from ...curriculum import Curriculum, Grade
 from ...errors import ConfigurationError, reason_of
 from ...registry import DATA_SAMPLERS, register
 from ..seeded_fetch import SeededFetch
+from .same_class_refetch import SameClassRefetch
 from .seeded_index import SeededIndex
 
 
@@ -54,6 +57,7 @@ class GradeSampler(Sampler):
         self._skipped = 0
         self._curriculum: Optional[Curriculum] = None
         dataset.__getitems__ = SeededFetch(dataset)
+        _refetch_from_same_class(dataset)
 
     def attach(
         self, curriculum: Curriculum, teacher_classes: Mapping[str, Sequence[int]], batch_size: int
@@ -73,6 +77,7 @@ class GradeSampler(Sampler):
                 classes, or no sample for a grade.
         """
         labels = labels_of(self.dataset)
+        _check_classes(self.dataset, curriculum, labels)
         strange = labels[(labels < 0) | (labels >= curriculum.num_classes)]
         if len(strange):
             raise ConfigurationError(
@@ -201,6 +206,37 @@ class GradeSampler(Sampler):
                 mine = order[first : min(len(order), stop - position) : self.world_size]
                 yield from self._seeded(mine, grade.index, number)
                 position += len(order)
+
+
+def _refetch_from_same_class(dataset: Any) -> None:
+    """See :class:`SameClassRefetch`; here, before a loop can have started workers with copies."""
+    for inner in [getattr(dataset, 'dataset', None), *getattr(dataset, 'datasets', ())]:
+        if inner is not None:
+            _refetch_from_same_class(inner)
+    prepare = getattr(dataset, 'prepare_data', None)
+    if callable(prepare) and not isinstance(prepare, SameClassRefetch):
+        dataset.prepare_data = SameClassRefetch(dataset, labels_of)
+
+
+def _check_classes(dataset: Sized, curriculum: Curriculum, labels: Tensor) -> None:
+    """Refuse a dataset of other classes than the curriculum's; warn of classes without images."""
+    names = getattr(dataset, 'metainfo', {}).get('classes')
+    # A folder that is missing gives all classes after it another number.
+    if names is not None and len(names) != curriculum.num_classes:
+        raise ConfigurationError(
+            f'curriculum.num_classes is {curriculum.num_classes}, but the training data have '
+            f'{len(names)} classes; they must be equal'
+        )
+    taught = {label: grade.name for grade in curriculum.grades for label in grade.classes}
+    empty = sorted(set(taught) - set(labels.tolist()))
+    if empty:
+        some = ', '.join(f'{label} (grade "{taught[label]}")' for label in empty[:5])
+        print_log(
+            f'The training data hold no image of {len(empty)} of {len(taught)} classes, which will not '
+            f'be learnt: {some}{", ..." if len(empty) > 5 else ""}',
+            logger='current',
+            level=logging.WARNING,
+        )
 
 
 def labels_of(dataset: Sized) -> Tensor:

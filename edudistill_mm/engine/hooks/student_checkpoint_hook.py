@@ -4,6 +4,7 @@ import os.path as osp
 from typing import Any, Optional
 
 import torch
+from mmengine.dist import is_main_process
 from mmengine.fileio import exists, join_path
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
@@ -58,9 +59,8 @@ class StudentCheckpointHook(Hook):
         @functools.wraps(save)
         def save_with_student(out_dir: str, filename: str, *args: Any, **kwargs: Any) -> None:
             save(out_dir, filename, *args, **kwargs)
-            # Only the process that writes the checkpoint has it.
             checkpoint, self._checkpoint = self._checkpoint, None
-            if checkpoint is not None:
+            if checkpoint is not None and is_main_process():
                 self._leave_student(runner, checkpoint, filename)
                 self._tidy_up(runner, out_dir, kwargs.get('backend_args'))
 

@@ -1,0 +1,76 @@
+"""Data sets whose mistakes are sentences."""
+
+import contextlib
+import functools
+from typing import Any, Iterator
+
+from mmengine.runner import Runner
+
+from edudistill_mm.datasets.naming_pipeline import NamingPipeline
+from edudistill_mm.errors import ConfigurationError, reason_of
+
+
+def guard_data(runner: Runner) -> Runner:
+    """Let a runner's data sets say what is wrong with them.
+
+    Args:
+        runner (Runner): A runner that has built no data loader yet.
+
+    Returns:
+        Runner: The same. Annotations without labels or samples, and later a sample that cannot be
+        read, raise a ConfigurationError that names the data set, or the sample's file.
+    """
+    build = runner.build_dataloader
+
+    @functools.wraps(build)
+    def build_or_refuse(dataloader: Any, *args: Any, **kwargs: Any) -> Any:
+        with clear_annotation_errors(dataloader):
+            loader = build(dataloader, *args, **kwargs)
+        name_samples(loader.dataset)
+        return loader
+
+    runner.build_dataloader = build_or_refuse
+    return runner
+
+
+@contextlib.contextmanager
+def clear_annotation_errors(loader: Any) -> Iterator[None]:
+    """Say what MMEngine and MMPretrain mean where they fail on annotations without a message.
+
+    Args:
+        loader (dict): Config of the data loader that is built.
+
+    Raises:
+        ConfigurationError: Instead of such an error; others are passed on.
+    """
+    try:
+        yield
+    except ConfigurationError:
+        raise
+    except ValueError as error:
+        reason, where = reason_of(error), f'the data set {_name(loader)} cannot be read'
+        if reason == 'need at least one array to concatenate':
+            raise ConfigurationError(f'{where}: it holds no sample') from error
+        if reason.startswith(('not enough values to unpack', 'invalid literal for int()')):
+            raise ConfigurationError(
+                f'{where}: each line of ann_file must hold a path and the number of a class ({reason})'
+            ) from error
+        raise
+
+
+def name_samples(dataset: Any) -> None:
+    """Let a data set, and those that it wraps, name the samples that they cannot read."""
+    for inner in [getattr(dataset, 'dataset', None), *getattr(dataset, 'datasets', ())]:
+        if inner is not None:
+            name_samples(inner)
+    if callable(getattr(dataset, 'pipeline', None)):
+        dataset.pipeline = NamingPipeline(dataset.pipeline, type(dataset).__name__)
+
+
+def _name(dataloader: Any) -> str:
+    """What a loader's config says of its data set."""
+    dataset = dataloader.get('dataset') if isinstance(dataloader, dict) else None
+    if not isinstance(dataset, dict):
+        return 'a data set'
+    places = [f'{key}="{dataset[key]}"' for key in ('data_root', 'ann_file') if dataset.get(key)]
+    return ' '.join([str(dataset.get('type')), *places])

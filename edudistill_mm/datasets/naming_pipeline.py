@@ -1,0 +1,46 @@
+from typing import Callable, Optional
+
+from mmengine.dataset import Compose
+
+from ..errors import DataError, reason_of
+
+
+class NamingPipeline(Compose):
+    """A data set's pipeline that names the sample it cannot read.
+
+    A transform that fails stops the run, as in MMEngine. To go on with another sample instead, a
+    pipeline returns None, as MMCV's ``LoadImageFromFile(ignore_empty=True)`` does for a file that is
+    not there; MMEngine's data sets then try up to ``max_refetch`` others.
+
+    Args:
+        pipeline (Callable): The pipeline, a function of an annotation.
+        dataset (str): What to call the data set.
+    """
+
+    def __init__(self, pipeline: Callable[[dict], Optional[dict]], dataset: str) -> None:
+        self.transforms = getattr(pipeline, 'transforms', [pipeline])
+        self.dataset = dataset
+
+    def __call__(self, data: dict) -> Optional[dict]:
+        """Transform an annotation.
+
+        Args:
+            data (dict): The annotation of a sample.
+
+        Returns:
+            dict | None: The sample; None if the pipeline gives it up.
+
+        Raises:
+            DataError: If a transform fails.
+        """
+        path, number = data.get('img_path'), data.get('sample_idx')
+        try:
+            return super().__call__(data)
+        except DataError:
+            raise
+        except Exception as error:
+            place = f'"{path}"' if path is not None else f'number {number}'
+            raise DataError(
+                f'the sample {place} of {self.dataset} cannot be used: {reason_of(error)} '
+                f'({type(error).__name__})'
+            ) from error
