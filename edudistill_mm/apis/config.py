@@ -153,7 +153,7 @@ def check_values(cfg: Config) -> None:
             raise ConfigurationError(
                 f'{key} must be a {" or a ".join(kind.__name__ for kind in kinds)}, but got {value!r}'
             )
-    scope = cfg.get('default_scope')
+    scope = cfg.get('default_scope') or 'mmpretrain'
     _check_typed(cfg.model, 'model', MODELS, scope)
     check_arguments(cfg.get('data_preprocessor'), 'data_preprocessor', MODELS, scope)
     for key in DATALOADERS:
