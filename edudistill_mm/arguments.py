@@ -217,7 +217,8 @@ def _checked_scope(cfg: Mapping, key: str, registry: Registry, scope: Optional[s
         return scope
     # MMEngine looks an unknown scope's types up in the default scope.
     known = [registry.root.scope, *registry.root.children]
-    if not isinstance(given, str) or (given not in known and find_spec(given) is None):
+    is_name = isinstance(given, str) and given.isidentifier()
+    if not is_name or (given not in known and find_spec(given) is None):
         raise ConfigurationError(
             f'{key}._scope_ must be the name of a package such as {", ".join(known)}, but got '
             f'{given!r}{did_you_mean(given, known)}'

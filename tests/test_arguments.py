@@ -108,6 +108,7 @@ def test_values_that_a_class_can_take_pass(arguments):
         (dict(width=[dict(type='Toy', on=3)]), 'model.toy.width[0].on must be True or False'),
         (dict(inner=dict(type=3)), 'model.toy.inner.type must be the name of a class, but got 3'),
         (dict(_scope_='mmpertrain'), 'model.toy._scope_ must be the name of a package'),
+        (dict(_scope_=''), 'model.toy._scope_ must be the name of a package'),
     ],
 )
 def test_a_value_that_a_class_cannot_take_is_one_sentence_with_its_key(arguments, sentence):

@@ -33,7 +33,9 @@ def fill_in_classes(cfg: Config, names_of: NamesOf) -> None:
     curriculum = cfg.model.get('curriculum')
     if curriculum is not None:
         _fill(curriculum, count)
-        teachers = [t for t in cfg.model.get('teachers') or [] if isinstance(t, dict)]
+        teachers = cfg.model.get('teachers')
+        teachers = teachers if isinstance(teachers, (list, tuple)) else []
+        teachers = [teacher for teacher in teachers if isinstance(teacher, dict)]
         experts = [teacher for teacher in teachers if any(_places(teacher))]
         if experts:
             names = [teacher.get('name') for teacher in teachers]

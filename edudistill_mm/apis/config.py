@@ -123,9 +123,11 @@ def load_config(
             dataset = innermost(cfg.get(loader))
             if _root_key(dataset) is not None:
                 dataset[_root_key(dataset)] = options['data_root']
-    if isinstance(cfg.model, dict):
-        fill_in_classes(cfg, class_names)
-        name_checkpoints(cfg)
+    _check_forms(cfg)
+    if is_education(cfg):
+        Faculty.names(cfg.model.get('teachers'))
+    fill_in_classes(cfg, class_names)
+    name_checkpoints(cfg)
     check_values(cfg)
     if is_education(cfg) and _name(cfg.get('val_cfg') or {}) in LOOPS_OF_MMRAZOR:
         # They read a teacher that is part of the model, or put 'student.' before all metrics.
@@ -169,13 +171,8 @@ def check_values(cfg: Config) -> None:
         ConfigurationError: For the first value of a wrong type, type that is not registered, or
             number that is not finite.
     """
-    for key, kinds in FORMS.items():
-        value = cfg.get(key)
-        if not isinstance(value, kinds) and not (value is None and key != 'model'):
-            raise ConfigurationError(
-                f'{key} must be a {" or a ".join(kind.__name__ for kind in kinds)}, but got {value!r}'
-            )
-    scope = cfg.get('default_scope')
+    _check_forms(cfg)
+    scope = cfg.get('default_scope') or 'mmpretrain'
     _check_typed(cfg.model, 'model', MODELS, scope)
     check_arguments(cfg.get('data_preprocessor'), 'data_preprocessor', MODELS, scope)
     for key in DATALOADERS:
@@ -199,6 +196,16 @@ def check_values(cfg: Config) -> None:
         _check_repetition(cfg.get(key), key)
     if cfg.get('optim_wrapper') is not None:
         _check_optimizer(cfg.optim_wrapper, scope)
+
+
+def _check_forms(cfg: Config) -> None:
+    """See that each section is a dict, or a list, or is not there."""
+    for key, kinds in FORMS.items():
+        value = cfg.get(key)
+        if not isinstance(value, kinds) and not (value is None and key != 'model'):
+            raise ConfigurationError(
+                f'{key} must be a {" or a ".join(kind.__name__ for kind in kinds)}, but got {value!r}'
+            )
 
 
 def _schedulers(cfg: Config) -> list:

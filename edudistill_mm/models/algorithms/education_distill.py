@@ -514,7 +514,9 @@ class EducationDistill(BaseAlgorithm):
                 # Each teacher's distiller is a copy of the one in the config.
                 reason = re.sub(r'"distillers\.(\w+)\.', r'"distiller.', str(error))
                 raise ConfigurationError(
-                    f'the losses of grade "{grade.name}" cannot be computed: {reason}'
+                    f'the losses of grade "{grade.name}" cannot be computed: {reason}; the images '
+                    f'had the shape {self.student.trace.image_shape} (see architecture.input_shape, '
+                    f'and input_size of a teacher)'
                 ) from error
             if self.faculty.previous_grade is not None:
                 self.faculty.previous_grade.graduate(self.student)
