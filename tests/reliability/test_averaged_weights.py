@@ -155,9 +155,7 @@ def test_averages_are_those_worked_out_by_hand_through_all_promotions(tmp_path, 
     # The reference of the first grade rests when its grade is over; its average follows.
     rest = [step[0][REFERENCE] for step in watch.steps[GRADES.index(1) :]]
     assert all(torch.equal(weight, rest[0]) for weight in rest)
-    gaps = [
-        (watch.steps[at][1][REFERENCE] - rest[0]).abs().max() for at in (GRADES.index(1), -1)
-    ]
+    gaps = [(watch.steps[at][1][REFERENCE] - rest[0]).abs().max() for at in (GRADES.index(1), -1)]
     assert gaps[1] < gaps[0]
     report(
         AREA,
@@ -234,9 +232,7 @@ def test_a_checkpoint_gives_the_metrics_of_its_validation_at_its_grade(averaged,
     )
 
 
-def test_the_exported_student_has_the_averages_and_the_checkpoint_both(
-    averaged, tmp_path, report
-):
+def test_the_exported_student_has_the_averages_and_the_checkpoint_both(averaged, tmp_path, report):
     config, runner, watch = averaged
     last = f'{config.work_dir}/epoch_5.pth'
     out, _ = export_student(config, last, str(tmp_path / 'student.pth'))
