@@ -7,8 +7,8 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from edudistill_mm.datasets import GradeSampler
-from edudistill_mm.datasets.samplers.seeded_index import SeededIndex
 from edudistill_mm.datasets.seeded_fetch import SeededFetch
+from edudistill_mm.datasets.seeded_index import SeededIndex
 
 
 class Noise(Dataset):
