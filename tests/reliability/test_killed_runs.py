@@ -326,7 +326,11 @@ def test_another_curriculum_student_or_faculty_is_refused_with_the_difference(tm
     refusals = {
         'model.curriculum.grades.1.fragments=3': ['another curriculum', '"mid"', 'fragments 3'],
         f'{model}.backbone.dilations=(1,2,1)': ['another student', 'layer2', 'dilation=(2, 2)'],
-        f'{model}.backbone.drop_path_rate=0.1': ['another student', 'drop_prob=0.1'],
+        f'{model}.backbone.drop_path_rate=0.1': [
+            'another student',
+            'drop_prob=0.3',
+            'drop_prob=0.1',
+        ],
         f'{model}.backbone.depth=34': ['another student', 'it has no', 'layer1.2'],
         f'model.teachers.0.ckpt={tmp_path / "other.pth"}': ['teacher "low"', 'sha256', 'low.pth'],
         'model.teachers.0.name=first model.curriculum.grades.0.teachers=[first]': [
