@@ -334,8 +334,8 @@ def test_another_curriculum_student_or_faculty_is_refused_with_the_difference(tm
         f'{model}.backbone.depth=34': ['another student', 'it has no', 'layer1.2'],
         f'model.teachers.0.ckpt={tmp_path / "other.pth"}': ['teacher "low"', 'sha256', 'low.pth'],
         'model.teachers.0.name=first model.curriculum.grades.0.teachers=[first]': [
-            'teachers are low, mid, high',
-            'first',
+            'another curriculum',
+            "teachers ['first'], was ['low']",
         ],
     }
     for option, words in refusals.items():
