@@ -328,8 +328,8 @@ def test_another_curriculum_student_or_faculty_is_refused_with_the_difference(tm
         f'{model}.backbone.dilations=(1,2,1)': ['another student', 'layer2', 'dilation=(2, 2)'],
         f'{model}.backbone.drop_path_rate=0.1': [
             'another student',
-            'drop_prob=0.3',
-            'drop_prob=0.1',
+            'drop_prob=0.04',
+            'drop_prob=0.01',
         ],
         f'{model}.backbone.depth=34': ['another student', 'it has no', 'layer1.2'],
         f'model.teachers.0.ckpt={tmp_path / "other.pth"}': ['teacher "low"', 'sha256', 'low.pth'],
