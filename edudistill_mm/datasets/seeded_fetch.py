@@ -9,6 +9,7 @@ import torch
 from torch.utils.data import Dataset
 
 from ..random_state import random_state_preserved
+from .seeded_index import SeededIndex
 
 
 class SeededFetch:
@@ -33,22 +34,20 @@ class SeededFetch:
         """Load samples.
 
         Args:
-            indices (Sequence[int]): A plain index is loaded as usual, a :class:`SeededIndex` with
-                its own random numbers.
+            indices (Sequence[int]): Plain indices, which are loaded as usual, or
+                :class:`SeededIndex`.
 
         Returns:
             list: The samples.
         """
-        samples = []
-        for index in indices:
-            stream = getattr(index, 'stream', None)
-            if stream is None:
-                samples.append(self.dataset[index])
-                continue
-            with random_state_preserved():
-                _seed(f'{stream}/{int(index)}')
-                samples.append(self.dataset[int(index)])
-        return samples
+        if not any(isinstance(index, SeededIndex) for index in indices):
+            return [self.dataset[index] for index in indices]
+        with random_state_preserved():
+            return [self._load(index) for index in indices]
+
+    def _load(self, index: SeededIndex) -> Any:
+        _seed(f'{index.stream}/{int(index)}')
+        return self.dataset[int(index)]
 
 
 def _seed(name: str) -> None:

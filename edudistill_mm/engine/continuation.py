@@ -92,12 +92,13 @@ class Continuation:
         """
         if len(states) == get_world_size():
             self._pending = states[get_rank()]
-        else:
-            runner.logger.warning(
-                f'The checkpoint holds the random states of {len(states)} processes, but there are '
-                f'{get_world_size()}: dropout and the like draw other numbers from here on'
-                + (', and gradients that were being accumulated are lost' if _any(states) else '')
-            )
+            return
+        lost = any(state['gradients'] for state in states)
+        runner.logger.warning(
+            f'The checkpoint holds the random states of {len(states)} processes, but there are '
+            f'{get_world_size()}: dropout and the like draw other numbers from here on'
+            + (', and the gradients that were being accumulated are lost' if lost else '')
+        )
 
     def put_back_gradients(self, runner: Runner) -> None:
         """Go on with the accumulation that was under way."""
@@ -147,7 +148,3 @@ def optim_wrappers(runner: Runner) -> List[OptimWrapper]:
 def _parameters(runner: Runner) -> Dict[str, torch.nn.Parameter]:
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
     return dict(model.named_parameters())
-
-
-def _any(states: List[dict]) -> bool:
-    return any(state['gradients'] for state in states)

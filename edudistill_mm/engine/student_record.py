@@ -6,11 +6,8 @@ from typing import Any, Dict, Optional
 import torch
 from torch import Tensor
 
-# What depends on the distiller or on the number of processes, not on the student.
-_NOT_THE_STUDENT = (
-    (r'(, )?inplace=(True|False)', ''),
-    (r'\b(Sync)?BatchNorm[123]?d?\b', 'BatchNorm'),
-)
+# What depends on the distiller or the moment, not on the student.
+_NOT_THE_STUDENT = ('inplace', 'training')
 
 
 def describe_student(student: Any) -> dict:
@@ -23,12 +20,23 @@ def describe_student(student: Any) -> dict:
         dict: 'cuts', 'layers' (the settings of each module that has no further ones, by name), and
         the version of 'torch' in whose words they are.
     """
+    # Numbers of classes, which follow the grade.
+    changing = {(id(module), name) for module, name, _ in student._head_settings}
     layers = {}
     for name, module in student.named_modules():
-        if name and not any(True for _ in module.children()):
-            layers[name] = repr(module)
-            for pattern, replacement in _NOT_THE_STUDENT:
-                layers[name] = re.sub(pattern, replacement, layers[name])
+        if not name or any(True for _ in module.children()):
+            continue
+        settings = [
+            f'{key}={value}'
+            for key, value in vars(module).items()
+            if isinstance(value, (bool, int, float, str, tuple))
+            and not key.startswith('_')
+            and key not in _NOT_THE_STUDENT
+            and (id(module), key) not in changing
+        ]
+        # SyncBatchNorm depends on the number of processes.
+        kind = re.sub(r'^(Sync)?BatchNorm([123]d)?$', 'BatchNorm', type(module).__name__)
+        layers[name] = f'{kind}({", ".join(sorted(settings))})'
     return dict(cuts=list(student.cuts), layers=layers, torch=str(torch.__version__))
 
 

@@ -352,3 +352,31 @@ def test_refuses_a_grade_without_samples():
 def test_refuses_labels_that_are_no_class_of_the_curriculum(label):
     with pytest.raises(ConfigurationError, match=f'num_classes is 10, but .* the label {label};'):
         sampler_of([0, label], curriculum_of())
+
+
+@settings(deadline=None)
+@given(
+    st.sampled_from(['epochs', 'iters']),
+    st.integers(1, 3),
+    st.integers(0, 40),
+    st.booleans(),
+    st.booleans(),
+)
+def test_skipping_leaves_out_the_beginning_of_the_next_iteration_only(
+    unit, world_size, skipped, shuffle, by_teacher
+):
+    options = dict(samples='by_teacher', teachers=[]) if by_teacher else {}
+    curriculum = curriculum_of(unit, lengths=(3, 4, 2), counts=(2, 5, 3), **options)
+    for rank in range(world_size):
+        labels = list(range(10)) * 3
+        sampler = sampler_of(labels, curriculum, rank, world_size, 3, shuffle=shuffle)
+
+        def drawn():
+            order = itertools.islice(sampler, 60)
+            return [(int(index), index.stream) for index in order]
+
+        whole = drawn()
+        sampler.skip(skipped)
+        rest = drawn()
+        assert rest[: len(whole) - skipped] == whole[skipped:]
+        assert drawn() == whole

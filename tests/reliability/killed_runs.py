@@ -313,8 +313,8 @@ def last_checkpoint(work_dir):
     return torch.load(Path(work_dir) / path.name, weights_only=True)
 
 
-# What depends on the clock and on the folder.
-DIFFERENT = ('time', 'data_time', 'cfg', 'experiment_name', 'memory')
+# What depends on the clock, the folder and the state of the repository.
+DIFFERENT = ('time', 'data_time', 'cfg', 'experiment_name', 'memory', 'mmengine_version')
 
 
 def differences(one, other, path=''):

@@ -38,10 +38,10 @@ AVERAGES = [
 ]
 LOADERS = [dict(workers=0), dict(workers=2), dict(workers=2, persistent=True)]
 SHORT = [
-    (dict(by_epoch=True, accumulate=1, ema=AVERAGES[0], **LOADERS[0]), (5, 8)),
+    (dict(by_epoch=True, accumulate=1, ema=AVERAGES[0], **LOADERS[1]), (8,)),
     (dict(by_epoch=True, accumulate=2, ema=AVERAGES[2], keep=1, **LOADERS[2]), (7, 12)),
     (dict(by_epoch=False, accumulate=3, ema=AVERAGES[3], **LOADERS[0]), (5, 8)),
-    (dict(by_epoch=False, accumulate=1, ema=AVERAGES[1], interval=2, **LOADERS[1]), (4, 9)),
+    (dict(by_epoch=False, accumulate=1, ema=AVERAGES[1], interval=2, **LOADERS[2]), (9,)),
 ]
 
 
@@ -88,10 +88,15 @@ class School:
 
     def resume(self, work_dir, *options):
         """Resume a run and compare its end with that of the uninterrupted one."""
+        if not any(work_dir.glob('*_*.pth')):
+            # It begins anew.
+            options = SEED
         status, text = run(self.config, work_dir, '--resume', *options, processes=self.processes)
         assert status == 0, text
         assert differences(self.end, last_checkpoint(work_dir)) == []
-        for name in ('student.pth', *[p.name for p in (self.folder / 'whole').glob('best_*')]):
+        best = [path.name for path in (self.folder / 'whole').glob('best_*')]
+        assert [path.name for path in work_dir.glob('best_*')] == best
+        for name in ('student.pth', *best):
             one, other = (
                 load_checkpoint_file(d / name) for d in (self.folder / 'whole', work_dir)
             )
@@ -117,7 +122,7 @@ def test_a_run_killed_at_any_iteration_ends_like_the_uninterrupted_one(tmp_path,
         schools += 1
         for iteration in points or range(school.iterations):
             moment = (before_iteration, after_iteration)[iteration % 2]
-            school.resume(school.kill(moment(iteration)), *(() if iteration else SEED))
+            school.resume(school.kill(moment(iteration)))
             times += 1
         shutil.rmtree(folder)
     report(
@@ -145,6 +150,13 @@ MOMENTS = {
     'in the middle of writing the best checkpoint': at_byte(30_000, 'The previous best'),
     'when all is trained, before the export': at_log_line('Accuracy (%) at the end'),
 }
+SHORT_MOMENTS = (
+    'in a promotion',
+    'before the first checkpoint',
+    'between a checkpoint and its name in last_checkpoint',
+    'in the middle of writing the best checkpoint',
+    'when all is trained, before the export',
+)
 
 
 def test_a_run_killed_at_a_delicate_moment_has_a_whole_checkpoint_and_ends_the_same(
@@ -152,23 +164,28 @@ def test_a_run_killed_at_a_delicate_moment_has_a_whole_checkpoint_and_ends_the_s
 ):
     school = School(tmp_path, keep=1, ema=AVERAGES[1], accumulate=2)
     for name, moment in MOMENTS.items():
+        if not full and name not in SHORT_MOMENTS:
+            continue
         work_dir = school.kill(moment)
         assert len(readable(work_dir)) >= (name != 'before the first checkpoint'), name
-        seed = SEED if name == 'before the first checkpoint' else ()
-        text = school.resume(work_dir, *seed)
-        assert ('begins anew' in text) == (name == 'before the first checkpoint'), name
+        anew = name == 'before the first checkpoint'
+        text = school.resume(work_dir)
+        assert ('begins anew' in text) == anew, name
         report(
             AREA,
             f'killed {name}',
             'the process is ended by a signal at that log line, system call or byte; one '
             'checkpoint is kept besides the best',
             1,
-            'begun anew' if seed else 'a whole checkpoint was there; resumed, the same end',
+            'begun anew, the same end'
+            if anew
+            else 'a whole checkpoint was there; resumed, the same end',
         )
     size = (tmp_path / 'whole' / 'epoch_5.pth').stat().st_size
-    offsets = range(0, size, size // 12) if full else [1, size // 2]
+    # The log, which grows in the same process, has to stay below the limit.
+    offsets = range(30_000, size, size // 12) if full else [size // 2]
     for offset in offsets:
-        work_dir = school.kill(at_byte(max(offset, 20_000) if not offset else offset, times=2))
+        work_dir = school.kill(at_byte(offset, times=2))
         assert readable(work_dir)
         school.resume(work_dir)
     report(
@@ -209,7 +226,7 @@ def test_checkpoints_in_the_middle_of_an_epoch_are_resumed_there(tmp_path, full,
     status, text = run(school.config, tmp_path / 'whole', *options)
     assert status == 0, text
     school.end = last_checkpoint(tmp_path / 'whole')
-    points = range(2, school.iterations) if full else (5, 9)
+    points = range(2, school.iterations) if full else (9,)
     for iteration in points:
         work_dir = school.kill(before_iteration(iteration), *options)
         school.resume(work_dir, *config)
@@ -308,21 +325,21 @@ def test_another_curriculum_student_or_faculty_is_refused_with_the_difference(tm
     torch.save(dict(state_dict=build(resnet(2), 9).state_dict()), tmp_path / 'other.pth')
     refusals = {
         'model.curriculum.grades.1.fragments=3': ['another curriculum', '"mid"', 'fragments 3'],
-        f'{model}.backbone.strides="(1,2,1)"': ['another student', 'layer3', 'stride'],
-        f'{model}.backbone.drop_path_rate=0.1': ['another student', 'drop_prob=0.1'],
+        f'{model}.backbone.dilations=(1,2,1)': ['another student', 'layer2', 'dilation=(2, 2)'],
+        f'{model}.backbone.drop_path_rate=0.1': [
+            'another student',
+            'drop_prob=0.04',
+            'drop_prob=0.01',
+        ],
         f'{model}.backbone.depth=34': ['another student', 'it has no', 'layer1.2'],
-        f'{model}.neck.type=ReversedPooling': None,
         f'model.teachers.0.ckpt={tmp_path / "other.pth"}': ['teacher "low"', 'sha256', 'low.pth'],
-        'model.teachers.0.name=first model.curriculum.grades.0.teachers="[first]"': [
-            'teachers are low, mid, high',
-            'first',
+        'model.teachers.0.name=first model.curriculum.grades.0.teachers=[first]': [
+            'another curriculum',
+            "teachers ['first'], was ['low']",
         ],
     }
-    refusals = {option: words for option, words in refusals.items() if words}
     for option, words in refusals.items():
-        status, text = run(
-            school.config, work_dir, '--resume', '--cfg-options', *option.replace('"', '').split()
-        )
+        status, text = run(school.config, work_dir, '--resume', '--cfg-options', *option.split())
         sentence = text.splitlines()[-1]
         assert status == 2 and sentence.startswith('error: cannot resume'), text[-2000:]
         assert all(word in sentence for word in words), sentence

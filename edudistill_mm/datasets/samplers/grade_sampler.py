@@ -15,8 +15,8 @@ from ...curriculum import Curriculum, Grade
 from ...errors import ConfigurationError, reason_of
 from ...registry import DATA_SAMPLERS, register
 from ..seeded_fetch import SeededFetch
+from ..seeded_index import SeededIndex
 from .same_class_refetch import SameClassRefetch
-from .seeded_index import SeededIndex
 
 
 @register(DATA_SAMPLERS)

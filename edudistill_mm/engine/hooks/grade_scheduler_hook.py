@@ -104,7 +104,7 @@ class GradeSchedulerHook(Hook):
             len(grade.seen) < curriculum.num_classes or grade.samples != 'mixed'
             for grade in curriculum.grades
         ):
-            given = type(getattr(loader.batch_sampler, 'sampler', loader.sampler)).__name__
+            given = type(self._any_sampler(loader)).__name__
             raise ConfigurationError(
                 f'train_dataloader.sampler must be dict(type="GradeSampler"), because the curriculum '
                 f'introduces classes grade by grade, but got "{given}"'
@@ -123,8 +123,12 @@ class GradeSchedulerHook(Hook):
                 self._rebuild_schedules(runner, lengths)
 
     @staticmethod
-    def _sampler(loader: Any) -> Optional[GradeSampler]:
-        sampler = getattr(loader.batch_sampler, 'sampler', loader.sampler)
+    def _any_sampler(loader: Any) -> Any:
+        return getattr(loader.batch_sampler, 'sampler', loader.sampler)
+
+    @classmethod
+    def _sampler(cls, loader: Any) -> Optional[GradeSampler]:
+        sampler = cls._any_sampler(loader)
         return sampler if isinstance(sampler, GradeSampler) else None
 
     @staticmethod
@@ -182,7 +186,13 @@ class GradeSchedulerHook(Hook):
             self._enter(runner, model, model.grade)
         self._continuation.put_back_gradients(runner)
         sampler = self._sampler(runner.train_dataloader)
-        if not model.curriculum.by_epoch and sampler is not None:
+        if sampler is None:
+            if self._continuation.pending:
+                runner.logger.warning(
+                    'train_dataloader.sampler is no GradeSampler: where the data are augmented at '
+                    'random, the resumed run may differ from the uninterrupted one'
+                )
+        elif not model.curriculum.by_epoch:
             self._begin_data(runner.train_loop, sampler)
 
     @staticmethod
@@ -452,7 +462,7 @@ class GradeSchedulerHook(Hook):
             history=copy.deepcopy(self.history),
             validated=self._validated,
             accuracy=[metric.state_dict() for metric in metrics],
-            sampler_seed=getattr(self._sampler(runner.train_dataloader), 'seed', None),
+            sampler_seed=getattr(self._any_sampler(runner.train_dataloader), 'seed', None),
             continuation=self._continuation.state_dict(runner, 'optimizer' in checkpoint),
         )
 
@@ -474,8 +484,9 @@ class GradeSchedulerHook(Hook):
             ):
                 metric.load_state_dict(state)
             self._continuation.load_state_dict(runner, education['continuation'])
-            sampler = self._sampler(runner.train_dataloader)
-            if sampler is not None and education['sampler_seed'] is not None:
+            sampler = self._any_sampler(runner.train_dataloader)
+            if hasattr(sampler, 'seed'):
+                # Without randomness.seed in the config, each process draws one.
                 sampler.seed = education['sampler_seed']
         elif isinstance(runner._train_loop, BaseLoop) or education is None:
             # A new training takes over the weights only; a plain student is complete.

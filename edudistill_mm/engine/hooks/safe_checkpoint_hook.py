@@ -10,7 +10,7 @@ from mmengine.fileio import LocalBackend, get_file_backend
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.logging import HistoryBuffer
 from mmengine.model import is_model_wrapper
-from mmengine.runner import BaseLoop, Runner
+from mmengine.runner import BaseLoop, Runner, find_latest_checkpoint
 
 from ...errors import ConfigurationError, reason_of
 from ...registry import HOOKS, MODELS, register
@@ -171,6 +171,8 @@ class SafeCheckpointHook(Hook):
             if writers[0].out_dir not in (None, runner.work_dir):
                 name = osp.basename(runner.work_dir.rstrip(osp.sep))
                 folder = osp.join(writers[0].out_dir, name)
+        if '://' in folder:
+            return find_latest_checkpoint(runner.work_dir)
         path = find_checkpoint_to_resume(
             runner.work_dir, folder, template, lambda line: runner.logger.warning(line)
         )
@@ -207,6 +209,8 @@ class SafeCheckpointHook(Hook):
         self._allowed.close()
         self._check_weights(runner, checkpoint)
         checkpoint.get('meta', {}).pop('config', None)
+        if runner._resume:
+            _find_best_where_it_is(checkpoint, osp.dirname(runner._load_from))
         scalars = checkpoint.get('message_hub', {}).get('log_scalars', {})
         for name, value in scalars.items():
             if isinstance(value, dict):
@@ -246,6 +250,17 @@ class SafeCheckpointHook(Hook):
         if type(value) in (bool, int, float, str, bytes):
             return value
         raise TypeError(f'a {type(value).__name__} is neither a tensor nor a plain Python value')
+
+
+def _find_best_where_it_is(checkpoint: dict, folder: str) -> None:
+    """Let ``CheckpointHook`` of a run that has been moved replace its best checkpoint, rather than
+    leave it beside the next one."""
+    known = checkpoint.get('message_hub', {}).get('runtime_info', {})
+    for key, path in known.items():
+        if key.startswith('best_ckpt') and isinstance(path, str) and not osp.exists(path):
+            here = osp.join(folder, osp.basename(path))
+            if osp.exists(here):
+                known[key] = here
 
 
 def _history_of(name: str, plain: dict) -> HistoryBuffer:
