@@ -46,7 +46,7 @@ echo "Installing edudistill_mm into $venv"
 
 if [ "$job" = tests ]; then
     "$python" -m ruff check .
-    "$python" -m pytest
+    "$python" -m pytest -n 2
 else
     work=work_dirs/edu_kd_digits
     "$python" tools/train.py configs/edu_kd_digits.py --train-teachers

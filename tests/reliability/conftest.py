@@ -5,6 +5,7 @@ In the default test command each test injects a sample of its faults. All of the
     python -m pytest tests/reliability --full --write-page
 """
 
+from dataclasses import astuple
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,16 @@ def report(request):
     return keep
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node, error):
+    # One of the processes of pytest-xdist has ended.
+    output = getattr(node, 'workeroutput', {})
+    node.config.stash[ROWS] += [Row(*row) for row in output.get('reliability', ())]
+
+
 def pytest_sessionfinish(session, exitstatus):
-    options = session.config.option
-    if options.write_page and options.full and exitstatus == 0:
-        PAGE.write_text(page_of(session.config.stash[ROWS]))
+    config = session.config
+    if hasattr(config, 'workeroutput'):
+        config.workeroutput['reliability'] = [astuple(row) for row in config.stash[ROWS]]
+    elif config.option.write_page and config.option.full and exitstatus == 0:
+        PAGE.write_text(page_of(config.stash[ROWS]))

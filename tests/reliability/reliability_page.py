@@ -44,7 +44,8 @@ def page_of(rows):
     """The page with a table for each area."""
     sections = [INTRODUCTION]
     for area in AREAS:
-        mine = [row for row in rows if row.area == area]
+        # In whichever order the tests have ended.
+        mine = sorted((row for row in rows if row.area == area), key=lambda r: (r.source, r.fault))
         if not mine:
             continue
         lines = [
