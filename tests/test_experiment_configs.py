@@ -35,7 +35,8 @@ NAMES += [
 
 def test_each_data_set_has_a_config_for_each_experiment():
     there = {file.stem for file in CONFIGS.glob('*.py')}
-    assert there == {*NAMES, 'edu_kd_digits', 'edu_dkd_digits'}
+    digits = {f'{name}_digits' for name in ('edu_kd', 'edu_dkd', 'kd', 'student')}
+    assert there == {*NAMES, *digits}
 
 
 @pytest.fixture(scope='session')

@@ -3,7 +3,7 @@
 import json
 import os
 import os.path as osp
-from typing import List, Optional
+from typing import List
 
 import torch
 from mmengine.config import Config
@@ -22,23 +22,27 @@ FILE = 'class_order.json'
 KEYS = ('type', 'teacher', 'hardest_first')
 
 
-def ordering_teacher(cfg: Config, teachers: List[dict]) -> Optional[dict]:
+def is_by_confidence(cfg: Config) -> bool:
+    """Whether a config leaves the order of its classes to a teacher."""
+    curriculum = cfg.model.get('curriculum')
+    order = curriculum.get('class_order') if isinstance(curriculum, dict) else None
+    return isinstance(order, dict) and order.get('type') == CONFIDENCE
+
+
+def ordering_teacher(cfg: Config, teachers: List[dict]) -> dict:
     """The teacher whose confidence orders the classes of a run.
 
     Args:
-        cfg (Config): Config of an :class:`EducationDistill` run.
+        cfg (Config): A config that leaves the order to it.
         teachers (list[dict]): Its teachers.
 
     Returns:
-        dict | None: None if ``curriculum.class_order`` does not ask for one.
+        dict: The teacher's config.
 
     Raises:
         ConfigurationError: If it asks for a teacher that cannot order the classes.
     """
-    order = (cfg.model.get('curriculum') or {}).get('class_order')
-    if not (isinstance(order, dict) and order.get('type') == CONFIDENCE):
-        return None
-    key = 'curriculum.class_order'
+    order, key = cfg.model.curriculum.class_order, 'curriculum.class_order'
     for unknown in set(order) - set(KEYS):
         raise ConfigurationError(
             f'{key} has the unknown key "{unknown}"{did_you_mean(unknown, KEYS)}; possible are '

@@ -39,7 +39,7 @@ from edudistill_mm.models.network import build_module, build_network, read_netwo
 from edudistill_mm.models.teachers import Faculty
 from edudistill_mm.models.teachers.faculty import PREVIOUS_GRADE
 
-from .class_order import ordering_teacher, put_in_order
+from .class_order import is_by_confidence, ordering_teacher, put_in_order
 from .classes import fill_in_classes
 from .processes import check_processes
 
@@ -125,6 +125,7 @@ def load_config(
                 dataset[_root_key(dataset)] = options['data_root']
     _check_forms(cfg)
     if is_education(cfg):
+        EducationDistill.check_keys(cfg.model)
         Faculty.names(cfg.model.get('teachers'))
     fill_in_classes(cfg, class_names)
     name_checkpoints(cfg)
@@ -149,8 +150,10 @@ def load_config(
 def order_classes(cfg: Config) -> None:
     """Replace ``class_order=dict(type='confidence', ...)`` by what its teacher finds, if it has a
     checkpoint; see :mod:`.class_order`."""
+    if not is_by_confidence(cfg):
+        return
     teacher = ordering_teacher(cfg, teachers_of(cfg))
-    if teacher is not None and not is_missing(teacher):
+    if not is_missing(teacher):
         check_data(cfg)
         put_in_order(cfg, teacher)
 

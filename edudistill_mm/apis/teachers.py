@@ -15,7 +15,7 @@ from edudistill_mm.build_errors import errors_name_keys
 from edudistill_mm.engine.checkpoint import write_aside
 from edudistill_mm.errors import ConfigurationError, did_you_mean
 
-from .class_order import ordering_teacher
+from .class_order import is_by_confidence, ordering_teacher
 from .config import (
     check_config,
     check_data,
@@ -168,13 +168,14 @@ def train_ordering_teacher(cfg: Config) -> None:
     Args:
         cfg (Config): Config of an :class:`EducationDistill` run, changed in place.
     """
+    if not is_by_confidence(cfg):
+        return
     teacher = ordering_teacher(cfg, teachers_of(cfg))
-    if teacher is not None:
-        # It knows all classes, in whatever order they are taught.
-        unordered = copy.deepcopy(cfg)
-        unordered.model.curriculum.class_order = None
-        train_teachers(unordered, [teacher['name']])
-        order_classes(cfg)
+    # It knows all classes, in whatever order they are taught.
+    unordered = copy.deepcopy(cfg)
+    unordered.model.curriculum.class_order = None
+    train_teachers(unordered, [teacher['name']])
+    order_classes(cfg)
 
 
 def _is_recipe(path: str, cfg: Config) -> bool:

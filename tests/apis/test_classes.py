@@ -110,7 +110,9 @@ def toy(tmp_path, dataset, classes='all', num_classes='auto'):
                 distiller=kd_distiller(),
                 curriculum=dict(num_classes='auto', grades=[dict(epochs=1, classes='all')]),
             ),
-            train_dataloader=dict(dataset=dataset),
+            train_dataloader=dict(
+                batch_size=2, dataset=dataset, sampler=dict(type='GradeSampler')
+            ),
         ),
     ).dump(file)
     return load_config(str(file))

@@ -40,9 +40,9 @@ def test_a_sound_config_passes():
         ),
         ('connectors.conv', [], 'distiller.connectors.conv must be a dict with a "type"'),
         (
-            'distill_losses.loss_x',
-            dict(type='L2Loss'),
-            'distiller.distill_losses.loss_x would never',
+            'loss_forward_mappings',
+            {},
+            'distiller.distill_losses.loss_kd would never',
         ),
         (
             'loss_forward_mappings.loss_dk',
@@ -96,6 +96,13 @@ def test_a_mistake_is_one_sentence_with_its_key(path, value, sentence):
     with pytest.raises(ConfigurationError) as caught:
         check_distiller_config(config)
     assert str(caught.value).startswith(sentence)
+
+
+def test_a_loss_that_rests_among_others_is_told_in_a_warning():
+    config = distiller()
+    config['distill_losses']['loss_x'] = dict(type='L2Loss')
+    with pytest.warns(UserWarning, match='distill_losses.loss_x would never be computed'):
+        check_distiller_config(config)
 
 
 def test_a_record_without_its_recorder_is_refused():

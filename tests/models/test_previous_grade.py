@@ -112,7 +112,7 @@ def test_features_are_refused():
 
 
 @HOOKS.register_module()
-class StopAfter(Hook):
+class StopBefore(Hook):
     """Ends a run as a kill between two epochs does."""
 
     def __init__(self, epoch):
@@ -137,7 +137,7 @@ def test_a_resumed_run_has_the_same_previous_grade(epoch, tmp_path):
     whole = Runner.from_cfg(run_config(tmp_path, 'whole'))
     whole.train()
     broken = run_config(tmp_path, 'broken')
-    broken.custom_hooks.append(dict(type='StopAfter', epoch=epoch))
+    broken.custom_hooks.append(dict(type='StopBefore', epoch=epoch))
     with pytest.raises(KeyboardInterrupt):
         Runner.from_cfg(broken).train()
     again = run_config(tmp_path, 'broken')

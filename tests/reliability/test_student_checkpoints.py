@@ -48,7 +48,7 @@ class Killed(Exception):
 
 
 @HOOKS.register_module(force=True)
-class StopHook(Hook):
+class StopAtHook(Hook):
     """Ends a run before an epoch, without any of what follows a training."""
 
     def __init__(self, epoch):
@@ -103,7 +103,7 @@ def test_a_stopped_run_leaves_its_student_to_plain_mmpretrain(tmp_path, report):
         folder.mkdir()
         config = school_config(folder)
         config.experiment_name = f'{tmp_path.name}_{epoch}'
-        config.custom_hooks += [*hooks, dict(type='StopHook', epoch=epoch)]
+        config.custom_hooks += [*hooks, dict(type='StopAtHook', epoch=epoch)]
         with pytest.raises(Killed):
             train(config)
         checkpoints = {path.stem for path in (folder / 'run').glob('*.pth')}
@@ -157,7 +157,7 @@ def test_a_stopped_run_leaves_its_student_to_plain_mmpretrain(tmp_path, report):
 def test_students_come_and_go_with_their_checkpoints(tmp_path, report):
     config = school_config(tmp_path)
     config.default_hooks.checkpoint.max_keep_ckpts = 2
-    config.custom_hooks += [dict(type='StopHook', epoch=5)]
+    config.custom_hooks += [dict(type='StopAtHook', epoch=5)]
     with pytest.raises(Killed):
         train(config)
     names = {path.name for path in (tmp_path / 'run' / 'students').iterdir()}

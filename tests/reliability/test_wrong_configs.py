@@ -146,6 +146,16 @@ VALID = [
         ['val_evaluator.*.topk', 'model.distiller.connectors.exit.pool_size'],
     ),
     (
+        'a loss may rest, as in the second stages of MMRazor; a warning says so',
+        ['is missing', 'has an unknown key'],
+        [
+            'model.distiller.loss_forward_mappings.loss_early',
+            'model.distiller.loss_forward_mappings.loss_gap',
+            'model.distiller.loss_forward_mappings.loss_label',
+            'model.distiller.loss_forward_mappings.loss_soft',
+        ],
+    ),
+    (
         'another output of the connector',
         ['is zero'],
         ['model.distiller.loss_forward_mappings.*.connector_idx'],

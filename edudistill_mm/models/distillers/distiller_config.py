@@ -1,6 +1,7 @@
 """Find mistakes in the config of an MMRazor distiller before it is built."""
 
 import inspect
+import warnings
 from typing import Any, Dict, Mapping, Sequence
 
 from mmrazor.models.distillers import ConfigurableDistiller
@@ -50,13 +51,16 @@ def check_distiller_config(cfg: Any) -> None:
                 f'distiller.distill_losses{did_you_mean(name, losses)}; there are '
                 f'{", ".join(losses) or "none"}'
             )
-    for name in losses:
-        if name not in mappings:
-            raise ConfigurationError(
-                f'distiller.distill_losses.{name} would never be computed: '
-                f'distiller.loss_forward_mappings has nothing for it'
-                f'{did_you_mean(name, mappings)}'
-            )
+    resting = [name for name in losses if name not in mappings]
+    for name in resting:
+        sentence = (
+            f'distiller.distill_losses.{name} would never be computed: '
+            f'distiller.loss_forward_mappings has nothing for it{did_you_mean(name, mappings)}'
+        )
+        if len(resting) == len(losses):
+            raise ConfigurationError(sentence)
+        # MMRazor's second stages of factor transfer leave the loss of the first one so.
+        warnings.warn(sentence, stacklevel=2)
     for name, mapping in mappings.items():
         for argument, record in mapping.items():
             _check_record(record, f'distiller.loss_forward_mappings.{name}.{argument}', parts)

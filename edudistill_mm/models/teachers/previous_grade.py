@@ -88,8 +88,9 @@ class PreviousGrade:
         return self.classes.complete
 
     def describe(self) -> dict:
-        """What a checkpoint says of the teacher; its tensors are in a file of their own."""
-        return dict(name=self.name, source='previous_grade', sha256=None, classes=None)
+        """What a checkpoint says of the teacher: the same at all grades. Its tensors, and with
+        them the classes, are in a file of their own."""
+        return dict(name=self.name, source='previous_grade', sha256=None, classes=[])
 
     def teach(self, inputs: torch.Tensor) -> torch.Tensor:
         """Run the student of the previous grade without gradients.
