@@ -112,3 +112,10 @@ def test_exits_are_parameters_in_training():
 def test_a_weight_that_is_none_is_refused(weight):
     with pytest.raises(ConfigurationError, match='architecture.exit_loss_weight must be a'):
         school(weight)
+
+
+def test_a_student_that_is_not_trained_gets_no_gradient_from_its_exits():
+    model = at(school(0.3, student_trainable=False), 2)
+    losses = model.loss(images(3), samples([5, 0, 3]))
+    assert 'student.loss_exit1' in losses
+    assert not any(loss.requires_grad for loss in losses.values())

@@ -671,7 +671,8 @@ class EducationDistill(BaseAlgorithm):
 
         losses: Dict[str, torch.Tensor] = {}
         if self.calculate_student_loss:
-            student_losses.update(self.student.exit_losses(data_samples))
+            with torch.set_grad_enabled(torch.is_grad_enabled() and self.student_trainable):
+                student_losses.update(self.student.exit_losses(data_samples))
             losses.update(add_prefix(_weigh(student_losses, self.task_loss_weight), 'student'))
         losses.update(add_prefix(self._distill_losses(lessons, records, batch_inputs), 'distill'))
         return losses
