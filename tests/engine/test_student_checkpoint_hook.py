@@ -59,6 +59,21 @@ def test_a_student_that_cannot_be_written_is_a_warning_and_the_run_goes_on(
     assert log.count('No plain student beside the checkpoint epoch_1.pth: architecture.ref') == 1
 
 
+def test_a_student_whose_reference_fails_is_a_warning_and_the_run_goes_on(
+    short, tmp_path, monkeypatch
+):
+    def layers(self):
+        raise RuntimeError('no such layer')
+
+    monkeypatch.setattr(TeachingReference, 'layers', layers)
+    runner = Runner.from_cfg(short)
+    runner.train()
+    assert runner.epoch == 3
+    assert files(short.work_dir) == ['epoch_3.pth', 'epoch_3.py']
+    log = next((tmp_path / 'run').glob('*/*.log')).read_text()
+    assert log.count('No plain student beside the checkpoint epoch_1.pth: no such layer') == 1
+
+
 def test_a_full_disk_costs_the_student_and_not_the_run(short, tmp_path):
     (tmp_path / 'run').mkdir()
     (tmp_path / 'run' / 'students').write_text('no folder')

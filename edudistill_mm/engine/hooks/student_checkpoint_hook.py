@@ -12,7 +12,7 @@ from mmengine.runner import BaseLoop, Runner
 from torch import Tensor
 
 from edudistill_mm.engine.checkpoint import write_aside
-from edudistill_mm.errors import ConfigurationError
+from edudistill_mm.errors import ConfigurationError, reason_of
 from edudistill_mm.registry import HOOKS, MODELS, register
 
 FOLDER = 'students'
@@ -107,8 +107,10 @@ class StudentCheckpointHook(Hook):
             write_aside(
                 f'{stem}.pth', lambda file: torch.save(dict(meta=kept, state_dict=state), file)
             )
-        except (ConfigurationError, OSError) as error:
-            runner.logger.warning(f'No plain student beside the checkpoint {filename}: {error}')
+        except Exception as error:  # students, and the parts that users bring, fail in all ways
+            runner.logger.warning(
+                f'No plain student beside the checkpoint {filename}: {reason_of(error)}'
+            )
 
     @staticmethod
     def _check(config: Any, student: Any, state: dict[str, Tensor], saved: dict) -> None:
