@@ -14,13 +14,14 @@ from edudistill_mm.random_state import random_state, set_random_state
 
 
 class Continuation:
-    """Random states and accumulated gradients: read when a checkpoint is written, put back when a
-    run is resumed.
+    """Random states, accumulated gradients and buffers: read when a checkpoint is written, put back
+    when a run is resumed.
 
     MMEngine's checkpoint lacks what dropout, drop-path and Mixup will draw next, and, if it falls
-    into an accumulation of gradients, the gradients so far. Both belong to one process; with
-    several of them the states are gathered where a checkpoint may follow, because only the main
-    process is there when it is written.
+    into an accumulation of gradients, the gradients so far. Of buffers, such as the statistics of
+    BatchNorm, which each process keeps of its own samples, it has those of the main process only.
+    All of these belong to one process; with several of them the states are gathered where a
+    checkpoint may follow, because only the main process is there when it is written.
 
     PyTorch's data loaders take a random number from the process when they start their workers:
     those with persistent workers once in a process. A resumed run starts them before it puts the
@@ -58,8 +59,8 @@ class Continuation:
             with_gradients (bool): Whether gradients are wanted, as they are where the optimizer is.
 
         Returns:
-            list[dict]: 'random' and 'gradients', by rank; shorter than the number of processes if
-            the states of the others are not known.
+            list[dict]: 'random', 'gradients' and, except for the main process, 'buffers', by rank;
+            shorter than the number of processes if the states of the others are not known.
         """
         states = [self._own(runner)]
         if self._gathered_at == (runner.epoch, runner.iter):
@@ -75,7 +76,10 @@ class Continuation:
                 for name, parameter in _parameters(runner).items()
                 if parameter.grad is not None
             }
-        return dict(random=random_state(), gradients=gradients)
+        buffers = {}
+        if get_rank():
+            buffers = {name: value.cpu() for name, value in _model(runner).named_buffers()}
+        return dict(random=random_state(), gradients=gradients, buffers=buffers)
 
     # ---- resuming
     @property
@@ -99,6 +103,14 @@ class Continuation:
             f'{get_world_size()}: dropout and the like draw other numbers from here on'
             + (', and the gradients that were being accumulated are lost' if lost else '')
         )
+
+    def put_back_buffers(self, runner: Runner) -> None:
+        """Give this process its own buffers, after all have loaded those of the main process."""
+        # Checkpoints of earlier versions have none.
+        buffers = (self._pending or {}).get('buffers', {})
+        for name, value in _model(runner).named_buffers():
+            if name in buffers:
+                value.copy_(buffers[name])
 
     def put_back_gradients(self, runner: Runner) -> None:
         """Go on with the accumulation that was under way."""
@@ -146,5 +158,8 @@ def optim_wrappers(runner: Runner) -> List[OptimWrapper]:
 
 
 def _parameters(runner: Runner) -> Dict[str, torch.nn.Parameter]:
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-    return dict(model.named_parameters())
+    return dict(_model(runner).named_parameters())
+
+
+def _model(runner: Runner) -> torch.nn.Module:
+    return runner.model.module if is_model_wrapper(runner.model) else runner.model

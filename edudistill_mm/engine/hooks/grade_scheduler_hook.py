@@ -184,6 +184,7 @@ class GradeSchedulerHook(Hook):
             )
         elif model.curriculum.grade_at(progress).index == model.grade.index:
             self._enter(runner, model, model.grade)
+        self._continuation.put_back_buffers(runner)
         self._continuation.put_back_gradients(runner)
         sampler = self._sampler(runner.train_dataloader)
         if sampler is None:
