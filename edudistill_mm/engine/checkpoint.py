@@ -419,7 +419,14 @@ def _check_archive(path: str) -> None:
             )
         names = {record.filename for record in records}
         total = sum(record.file_size for record in records)
-        if len(names) < len(records) or total > os.path.getsize(path) or archive.testzip():
+        # Of what is marked as a folder, torch reads nothing and returns memory as it finds it.
+        folders = any(record.is_dir() or record.external_attr & 0x10 for record in records)
+        if (
+            len(names) < len(records)
+            or folders
+            or total > os.path.getsize(path)
+            or archive.testzip()
+        ):
             raise ConfigurationError(_unreadable(path))
 
 

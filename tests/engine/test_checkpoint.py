@@ -5,6 +5,7 @@ import os
 import pickle
 import shutil
 import threading
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -396,3 +397,18 @@ def test_without_any_checkpoint_there_is_none_to_resume(tmp_path):
     assert resumable(tmp_path) is None and resumable(tmp_path / 'missing') is None
     save(tmp_path / 'best_epoch_2.pth', {})
     assert resumable(tmp_path) is None
+
+
+def test_a_tensor_that_is_marked_as_a_folder_is_refused(tmp_path):
+    path = tmp_path / 'weights.pth'
+    torch.save(dict(state_dict=dict(weight=torch.ones(4))), path)
+    data = bytearray(path.read_bytes())
+    with zipfile.ZipFile(path) as archive:
+        names = [record.filename for record in archive.infolist()]
+    entry = -1
+    for _ in range(names.index('weights/data/0') + 1):
+        entry = data.index(b'PK\x01\x02', entry + 1)
+    data[entry + 38] ^= 0x10  # the attributes in the archive's directory have no checksum
+    path.write_bytes(data)
+    with pytest.raises(ConfigurationError, match='cannot be read'):
+        load_checkpoint_file(str(path))
