@@ -1,11 +1,12 @@
 from typing import Any, Dict, Optional
 
 import torch
-from mmengine.hooks import CheckpointHook, Hook
+from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 from torch import nn
 
+from edudistill_mm.engine.continuation import Continuation
 from edudistill_mm.errors import TrainingError
 from edudistill_mm.registry import HOOKS, register
 
@@ -48,15 +49,7 @@ class FiniteLossHook(Hook):
                 f'training stopped {self._when(runner, runner.iter + 1)}: the loss {bad}; '
                 f'{self._kept(runner)}'
             )
-        if any(
-            isinstance(hook, CheckpointHook)
-            and not hook.by_epoch
-            and (
-                self.every_n_train_iters(runner, hook.interval, hook.save_begin)
-                or (hook.save_last and self.is_last_train_iter(runner))
-            )
-            for hook in runner.hooks
-        ):
+        if Continuation.saves_after_iteration(runner):
             self._check_weights(runner, runner.iter + 1)
 
     def after_train_epoch(self, runner: Runner) -> None:
