@@ -154,8 +154,17 @@ def test_a_resumed_run_has_the_same_previous_grade(epoch, tmp_path):
 def test_without_the_students_file_a_run_is_not_resumed(tmp_path):
     config = run_config(tmp_path, 'run')
     Runner.from_cfg(config).train()
-    (tmp_path / 'run' / 'graduate_mid.pth').unlink()
+    (tmp_path / 'run' / 'graduate_2.pth').unlink()
     config = run_config(tmp_path, 'run')
     config.resume, config.experiment_name = True, f'{tmp_path.name}_again'
-    with pytest.raises(ConfigurationError, match='the student of grade "mid".*graduate_mid.pth'):
+    with pytest.raises(ConfigurationError, match='the student of grade "mid".*graduate_2.pth'):
         Runner.from_cfg(config).train()
+
+
+def test_a_grade_may_have_a_name_that_no_file_can_have(tmp_path):
+    config = run_config(tmp_path, 'run')
+    config.model.curriculum.grades[0].name = 'classes 0/1'
+    config.model.teachers[0].classes = 'classes 0/1'
+    runner = Runner.from_cfg(config)
+    runner.train()
+    assert runner.epoch == 7

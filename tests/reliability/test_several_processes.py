@@ -443,9 +443,15 @@ def unequal_batches(rank, config):
     build_runner(config).train()
 
 
+def other_order(rank, config):
+    config.model.curriculum.class_order = [5, 4, 3, 2, 1, 0] if rank else [0, 1, 2, 3, 4, 5]
+    build_runner(config).train()
+
+
 @pytest.mark.parametrize(
     'given, message',
     [
+        (other_order, 'another choice of classes in grade "low"'),
         (other_teacher, 'another checkpoint of teacher "low"'),
         (nothing_to_resume, 'another checkpoint to load'),
         (unequal_batches, 'another number of batches in grade "low"'),

@@ -91,6 +91,11 @@ class GradeSchedulerHook(Hook):
                     for teacher in model.faculty.teachers
                 },
                 'number of training images': len(loader.dataset),
+                # Each process may have put the classes in order by a teacher itself.
+                **{
+                    f'choice of classes in grade "{grade.name}"': list(grade.classes)
+                    for grade in curriculum.grades
+                },
             },
             'all must see the same files',
         )
@@ -308,7 +313,8 @@ class GradeSchedulerHook(Hook):
 
     @staticmethod
     def _file_of(runner: Runner, grade: Grade) -> str:
-        return osp.join(runner.work_dir, f'graduate_{grade.name}.pth')
+        # By number: a grade may have any name.
+        return osp.join(runner.work_dir, f'graduate_{grade.index + 1}.pth')
 
     def _graduate(self, runner: Runner, model: Any) -> None:
         """Let the student of the grade that ends teach in the next one, if the faculty wants it.
