@@ -98,6 +98,7 @@ def cure() -> None:
         ImportError: If a package is missing or has a version that is not supported.
     """
     check_versions()
+    check_numpy()
     _guard_imports()
     _import_quantization()
     _replace_placeholders()
@@ -130,6 +131,29 @@ def check_versions() -> None:
             raise ImportError(
                 f'edudistill_mm needs {module}{versions}, but {module} {version} is there: run `{command}`.'
             )
+
+
+def check_numpy() -> None:
+    """Refuse a NumPy that the installed torch was not built for: up to torch 2.2, NumPy 2.
+
+    Installers put them together, because OpenCV 4.12 and later need NumPy 2 and no requirement can
+    depend on torch's version. Everything can then be imported, and the first batch fails.
+
+    Raises:
+        ImportError: One sentence with both versions and the command that helps.
+    """
+    import torch
+
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        try:
+            torch.zeros(1).numpy()
+        except RuntimeError as error:
+            raise ImportError(
+                f'edudistill_mm needs a torch and a numpy that work together, but torch '
+                f'{torch.__version__} cannot use numpy {metadata.version("numpy")} ({error}): run '
+                f'`pip install "numpy<2" "opencv-python<4.12"`, or `pip install "torch>=2.3"`.'
+            ) from error
 
 
 def modernise(cfg: Cfg) -> Cfg:

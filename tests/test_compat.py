@@ -173,6 +173,15 @@ class TestVersions:
         with pytest.raises(ImportError, match=f'needs {module}.*pip install'):
             compat.check_versions()
 
+    def test_a_torch_that_cannot_use_the_numpy_beside_it_is_refused(self, monkeypatch):
+        def numpy(tensor):
+            # As torch 2.1 answers beside NumPy 2.
+            raise RuntimeError('Numpy is not available')
+
+        monkeypatch.setattr(torch.Tensor, 'numpy', numpy)
+        with pytest.raises(ImportError, match=r'torch \d.* cannot use numpy \d.*pip install'):
+            compat.cure()
+
 
 class TestPackageLookUp:
     @pytest.fixture

@@ -7,7 +7,8 @@ import textwrap
 from typing import Any, Dict, Optional, Tuple
 
 import torch
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
+from mmrazor import registry as mmrazor_registry
 from torch import Tensor, nn
 from torch.func import functional_call
 
@@ -47,7 +48,8 @@ def plain_config(cfg: Config) -> Config:
 
     Returns:
         Config: An MMPretrain config. It imports this package only if the student or the data set
-        is one of this package's, and for a data set only where the package is installed.
+        is one of this package's or of MMRazor's, and for a data set only where the package is
+        installed.
     """
     architecture, given = cfg.model.architecture, [cfg.model, cfg]
     if isinstance(architecture, dict) and str(architecture.get('type', '')).endswith(
@@ -55,7 +57,7 @@ def plain_config(cfg: Config) -> Config:
     ):
         given.append(architecture)
         architecture = architecture.student
-    model = network_config(architecture, 'model.architecture')
+    model = _without_scope(network_config(architecture, 'model.architecture'))
     # In the order in which the runner and the algorithm look for it.
     preprocessor = next((c.data_preprocessor for c in given if c.get('data_preprocessor')), None)
     if preprocessor is not None:
@@ -63,17 +65,17 @@ def plain_config(cfg: Config) -> Config:
     plain = Config(
         dict(
             default_scope='mmpretrain',
-            custom_imports=_imports(model, cfg.get('test_dataloader')),
+            custom_imports=_imports(model, _without_scope(cfg.get('test_dataloader'))),
             model=model,
         )
     )
     if preprocessor is not None:
-        plain.data_preprocessor = preprocessor
+        plain.data_preprocessor = _plain_preprocessor(_without_scope(preprocessor))
     for key in ('test_dataloader', 'test_cfg', 'env_cfg', 'visualizer'):
         if cfg.get(key) is not None:
-            plain[key] = cfg[key]
+            plain[key] = _without_scope(cfg[key])
     if cfg.get('test_evaluator') is not None:
-        plain.test_evaluator = without_metric(cfg.test_evaluator, 'GradeAccuracy')
+        plain.test_evaluator = _without_scope(without_metric(cfg.test_evaluator, 'GradeAccuracy'))
     if plain.custom_imports is None:
         plain.pop('custom_imports')
     return plain
@@ -153,13 +155,60 @@ def config_text(config: Config) -> str:
     )
 
 
+def _plain_preprocessor(preprocessor: dict) -> dict:
+    """The preprocessor as MMPretrain's classifiers take it.
+
+    MMRazor's configs name MMEngine's, which MMPretrain's ``ImageClassifier`` refuses to build:
+    it hands on batch augmentations. MMPretrain's own computes the same.
+    """
+    if next(types_in(preprocessor), None) != 'ImgDataPreprocessor':
+        return preprocessor
+    plain = ConfigDict(preprocessor, type='ClsDataPreprocessor')
+    # Both turn the channels around.
+    turns = [plain.pop(key, False) for key in ('bgr_to_rgb', 'rgb_to_bgr')]
+    plain.pop('non_blocking', None)
+    return ConfigDict(plain, to_rgb=any(turns))
+
+
+def _without_scope(node: Any) -> Any:
+    """A copy of a part of a config that names MMRazor only where it means a class of MMRazor.
+
+    What a config inherits from MMRazor's bears its scope, also classes of other packages.
+    """
+    if isinstance(node, (list, tuple)):
+        return type(node)(map(_without_scope, node))
+    if not isinstance(node, dict):
+        return node
+    bare = type(node)((key, _without_scope(value)) for key, value in node.items())
+    if bare.get('_scope_') == 'mmrazor' and not _is_of_mmrazor(bare.get('type')):
+        del bare['_scope_']
+    return bare
+
+
+def _is_of_mmrazor(kind: Any) -> bool:
+    """Whether a ``type`` in MMRazor's scope is a class of MMRazor."""
+    own = (mmrazor_registry.MODELS, mmrazor_registry.DATASETS, mmrazor_registry.TRANSFORMS)
+    return isinstance(kind, str) and any(kind in registry.module_dict for registry in own)
+
+
+def _names_mmrazor(node: Any) -> bool:
+    if isinstance(node, dict):
+        kind = node.get('type')
+        if node.get('_scope_') == 'mmrazor' or str(kind).startswith('mmrazor.'):
+            return True
+        return any(map(_names_mmrazor, node.values()))
+    return isinstance(node, (list, tuple)) and any(map(_names_mmrazor, node))
+
+
 def _imports(model: dict, loader: Any) -> Optional[dict]:
     ours = {*registry.MODELS.module_dict}
-    if ours.intersection(types_in(model)):
+    # MMRazor's models cannot be imported on today's torch without this package.
+    if ours.intersection(types_in(model)) or _names_mmrazor(model):
         return dict(
             imports=['edudistill_mm.models', 'edudistill_mm.datasets'], allow_failed_imports=False
         )
-    if {*registry.DATASETS.module_dict}.intersection(types_in(loader)):
+    data = {*registry.DATASETS.module_dict}
+    if data.intersection(types_in(loader)) or _names_mmrazor(loader):
         return dict(imports=['edudistill_mm.datasets'], allow_failed_imports=True)
     return None
 
@@ -215,7 +264,7 @@ def _check(
 ) -> None:
     """Compare the plain model with exported tensors to the run's student with the original
     ones."""
-    model = build_network(plain.model.to_dict(), 'model.architecture')
+    model = build_plain(plain)
     difference = misfit_of_load(model, exported)
     if difference is not None:
         raise ConfigurationError(
@@ -235,6 +284,15 @@ def _check(
         raise ConfigurationError(
             f'the plain student of "{source}" gives other class scores than the student of the run'
         )
+
+
+def build_plain(plain: Config) -> nn.Module:
+    """Build the model of a plain student's config as ``mmpretrain.get_model`` does, with its
+    preprocessor."""
+    model = plain.model.to_dict()
+    if plain.get('data_preprocessor') is not None:
+        model['data_preprocessor'] = plain.data_preprocessor.to_dict()
+    return build_network(model, 'model.architecture')
 
 
 def misfit_of_load(model: nn.Module, state: Dict[str, Tensor]) -> Optional[str]:

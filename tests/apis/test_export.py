@@ -1,9 +1,12 @@
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.registry import MODELS
 from mmpretrain import get_model
+from mmpretrain.structures import DataSample
 from networks import build, classifier, images, resnet
 
+from edudistill_mm.apis.config import load_config
 from edudistill_mm.apis.export import (
     config_text,
     gives_same_scores,
@@ -133,6 +136,57 @@ def test_the_plain_student_normalises_as_the_run_does(place):
     )
     plain = plain_config(run)
     assert plain.get('data_preprocessor', plain.model.get('data_preprocessor')) == own
+
+
+@pytest.mark.parametrize(
+    'given',
+    [
+        dict(mean=[1.0, 2.0, 3.0], std=[4.0, 5.0, 6.0], bgr_to_rgb=True),
+        dict(mean=[1.0, 2.0, 3.0], std=[4.0, 5.0, 6.0], rgb_to_bgr=True, pad_size_divisor=16),
+        dict(mean=[7.0], std=[3.0], pad_size_divisor=16, pad_value=9, non_blocking=True),
+        dict(bgr_to_rgb=False),
+    ],
+)
+@pytest.mark.parametrize('kind', ['ImgDataPreprocessor', 'mmengine.ImgDataPreprocessor'])
+def test_the_preprocessor_of_mmengine_becomes_mmpretrains_with_the_same_values(
+    kind, given, tmp_path
+):
+    given = dict(type=kind, **given)
+    run = Config(dict(model=dict(architecture=resnet()), data_preprocessor=dict(given)))
+    model = written_and_read(plain_config(run), tmp_path)
+    pictures = [
+        torch.randint(256, (3, 20, 24), generator=torch.Generator().manual_seed(i))
+        for i in range(2)
+    ]
+    for inputs in (pictures, torch.stack(pictures)):
+        ours = model.data_preprocessor(dict(inputs=inputs))['inputs']
+        assert torch.equal(ours, MODELS.build(given)(dict(inputs=inputs))['inputs'])
+
+
+@pytest.mark.parametrize(
+    ('name', 'of_mmrazor'),
+    [
+        ('kd/kd_logits_resnet34_resnet18_8xb32_in1k.py', False),
+        ('byot/byot_resnet18_8xb16_cifar100.py', False),
+        ('crd/crd_neck_r50_r18_8xb16_cifar10.py', False),
+        ('ofd/ofd_backbone_resnet50_resnet18_8xb16_cifar10.py', True),
+        ('deit/deit-base_regnety160_pt-16xb64_in1k.py', True),
+    ],
+)
+def test_the_student_of_a_config_of_mmrazor_is_plain(name, of_mmrazor, tmp_path):
+    file = tmp_path / 'school.py'
+    file.write_text(f"_base_ = 'mmrazor::distill/mmcls/{name}'\n")
+    small = {'backbone.arch': 'deit-tiny', 'head.in_channels': 192} if 'deit' in name else {}
+    cfg = load_config(str(file), {f'model.architecture.{key}': small[key] for key in small})
+    plain = plain_config(cfg)
+    # A backbone or a head of MMRazor needs this package, which makes MMRazor importable.
+    assert ('edudistill_mm' in plain.pretty_text) == of_mmrazor
+    assert ('mmrazor' in plain.pretty_text) == of_mmrazor
+    model = written_and_read(plain, tmp_path).eval()
+    side = 224 if 'deit' in name else 32
+    picture = torch.zeros(3, side, side, dtype=torch.uint8)
+    data = dict(inputs=[picture], data_samples=[DataSample().set_gt_label(0)])
+    assert model.test_step(data)[0].pred_score.sum().isclose(torch.tensor(1.0))
 
 
 def test_a_reference_without_plain_layers_is_named():

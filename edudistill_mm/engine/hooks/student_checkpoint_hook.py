@@ -115,11 +115,15 @@ class StudentCheckpointHook(Hook):
     @staticmethod
     def _check(config: Any, student: Any, state: dict[str, Tensor], saved: dict) -> None:
         """See that a model of the config loads the state and gives the student's scores."""
-        from edudistill_mm.apis.export import STUDENT, gives_same_scores, misfit_of_load
-        from edudistill_mm.models.network import build_network
+        from edudistill_mm.apis.export import (
+            STUDENT,
+            build_plain,
+            gives_same_scores,
+            misfit_of_load,
+        )
 
         with torch.random.fork_rng():
-            model = build_network(config.model.to_dict(), 'model.architecture')
+            model = build_plain(config)
         difference = misfit_of_load(model, state)
         if difference is not None:
             raise ConfigurationError(difference)
