@@ -58,7 +58,8 @@ def load_checkpoint_file(path: str) -> dict:
         refused = _REFUSED_GLOBAL.search(str(error))
         if refused is None:
             raise ConfigurationError(_unreadable(path)) from error
-        name = refused[1] or refused[2]
+        # Pickles of the second protocol, which torch writes, name it as Python 2 did.
+        name = (refused[1] or refused[2]).replace('__builtin__.', 'builtins.')
         name = name if '.' in name else f'builtins.{name}'
         raise ConfigurationError(
             f'checkpoint "{path}" was refused because reading it would run "{name}"; '
@@ -406,10 +407,14 @@ def _download(url: str, path: str, hash_prefix: str | None) -> None:
 
 def _check_archive(path: str) -> None:
     """Check the archive that ``torch.save`` makes, before torch unpacks it; files in torch's form
-    before 1.6 are none."""
+    before 1.6 are none, but bare pickles."""
     with open(path, 'rb') as file:
-        if file.read(4) != b'PK\x03\x04':
-            return
+        start = file.read(4)
+    if start.startswith(pickle.PROTO):
+        return
+    if start != b'PK\x03\x04':
+        # Before torch 2.4 its unpickler would take the words of a text for commands.
+        raise ConfigurationError(_unreadable(path))
     with zipfile.ZipFile(path) as archive:
         records = archive.infolist()
         if any(record.compress_type != zipfile.ZIP_STORED for record in records):

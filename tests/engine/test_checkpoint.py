@@ -165,6 +165,7 @@ def test_a_file_that_runs_code_is_refused_and_names_the_global(tmp_path, name, f
     assert marker.exists(), 'the file is not hostile at all'
 
 
+@needs_allow_list
 def test_code_beside_a_real_history_is_refused(tmp_path):
     marker = tmp_path / 'marker'
     hub = dict(
@@ -190,6 +191,7 @@ def test_getattr_reaches_nothing_but_statistics_methods(tmp_path, owner, name):
     assert 'builtins.getattr' in refusal(path)
 
 
+@needs_allow_list
 def test_a_file_cannot_replace_the_statistics_of_other_buffers(tmp_path):
     buffer = HistoryBuffer([1.0, 3.0], [1, 1])
     buffer._statistics_methods = dict(mean=HistoryBuffer.max)
@@ -197,6 +199,7 @@ def test_a_file_cannot_replace_the_statistics_of_other_buffers(tmp_path):
     assert HistoryBuffer([1.0, 3.0], [1, 1]).statistics('mean') == 2.0
 
 
+@needs_allow_list
 def test_an_array_of_objects_is_refused(tmp_path):
     assert 'numpy.dtype' in refusal(
         save(tmp_path / 'objects.pth', dict(a=np.array([1, None], dtype=object)))
