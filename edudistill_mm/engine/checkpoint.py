@@ -8,6 +8,7 @@ import os
 import pickle
 import re
 import stat
+import tarfile
 import zipfile
 from collections.abc import Callable, Mapping
 from typing import BinaryIO
@@ -26,6 +27,20 @@ from ..errors import ConfigurationError, reason_of
 _HASH_IN_NAME = re.compile(r'-([0-9a-f]{8,64})\.[^.]+$')
 # How torch's messages spell a global that its unpickler refuses (torch >= 2.4, torch < 2.4).
 _REFUSED_GLOBAL = re.compile(r'GLOBAL ([\w.]+) w(?:as|hose)|Unsupported class ([\w.]+)')
+
+
+# Bytes of an element of the storages that torch's pickles name.
+_ITEMSIZES = {
+    f'{kind}Storage': size
+    for size, kinds in {
+        1: 'Untyped Byte Char Bool QInt8 QUInt8 QUInt4x2 QUInt2x4',
+        2: 'Half BFloat16 Short',
+        4: 'Float Int QInt32',
+        8: 'Double Long ComplexFloat',
+        16: 'ComplexDouble',
+    }.items()
+    for kind in kinds.split()
+}
 
 
 def load_checkpoint_file(path: str) -> dict:
@@ -410,10 +425,11 @@ def _check_archive(path: str) -> None:
     before 1.6 are none, but bare pickles."""
     with open(path, 'rb') as file:
         start = file.read(4)
-    if start.startswith(pickle.PROTO):
+    if start.startswith(pickle.PROTO) and not tarfile.is_tarfile(path):
         return
     if start != b'PK\x03\x04':
-        # Before torch 2.4 its unpickler would take the words of a text for commands.
+        # Before torch 2.4 its unpickler takes the words of a text for commands, and before torch 2.6
+        # it unpacks the tar files of its very first releases.
         raise ConfigurationError(_unreadable(path))
     with zipfile.ZipFile(path) as archive:
         records = archive.infolist()
@@ -431,8 +447,57 @@ def _check_archive(path: str) -> None:
             or folders
             or total > os.path.getsize(path)
             or archive.testzip()
+            or _declares_too_much(archive)
         ):
             raise ConfigurationError(_unreadable(path))
+
+
+def _declares_too_much(archive: zipfile.ZipFile) -> bool:
+    """Whether a tensor of the archive has more bytes than its record: older releases of torch
+    (2.1 does) give it the memory behind the record."""
+    records = {record.filename: record.file_size for record in archive.infolist()}
+    folder = next(iter(records)).partition('/')[0]
+    if f'{folder}/data.pkl' not in records:
+        return True
+    with archive.open(f'{folder}/data.pkl') as file:
+        reader = _StorageReader(file)
+        reader.load()
+    return any(size > records.get(f'{folder}/data/{key}', 0) for key, size in reader.sizes.items())
+
+
+class _StorageReader(pickle._Unpickler):
+    """Goes through a pickle of torch and notes its storages; of what the pickle names, nothing is
+    imported and nothing is called."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        super().__init__(file)
+        self.sizes: dict[str, int] = {}
+
+    def find_class(self, module: str, name: str) -> type:
+        return type(name, (_Nothing,), {})
+
+    def get_extension(self, code: int) -> None:
+        raise pickle.UnpicklingError('torch writes no extension codes')
+
+    def persistent_load(self, pid: tuple) -> None:
+        _, kind, key, _, count = pid
+        itemsize = _ITEMSIZES[kind.__name__]
+        self.sizes[key] = max(self.sizes.get(key, 0), count * itemsize)
+
+
+class _Nothing:
+    """Stands for whatever a pickle makes."""
+
+    def __new__(cls, *args: object, **kwargs: object) -> '_Nothing':
+        return super().__new__(cls)
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        pass
+
+    def _ignore(self, *args: object, **kwargs: object) -> '_Nothing':
+        return self
+
+    __call__ = __setitem__ = __setstate__ = append = extend = add = _ignore
 
 
 def _read(path: str) -> object:

@@ -1,9 +1,11 @@
 import functools
 import http.server
+import io
 import multiprocessing
 import os
 import pickle
 import shutil
+import tarfile
 import threading
 import zipfile
 from pathlib import Path
@@ -221,6 +223,58 @@ def test_a_truncated_file_is_refused(mmengine_checkpoint, tmp_path, kept):
     path = tmp_path / 'truncated.pth'
     path.write_bytes(data[: int(len(data) * kept)])
     assert 'truncated' in refusal(path)
+
+
+@pytest.mark.parametrize('claimed', [10, 200, 255])
+def test_a_tensor_that_claims_more_than_its_record_is_refused(tmp_path, claimed):
+    # A record of 255 numbers beside it belongs to nobody.
+    save(tmp_path / 'plain.pth', dict(w=torch.zeros(9), other=torch.ones(255)))
+    with (
+        zipfile.ZipFile(tmp_path / 'plain.pth') as plain,
+        zipfile.ZipFile(tmp_path / 'claims.pth', 'w') as claims,
+    ):
+        for name in plain.namelist():
+            content = plain.read(name)
+            if name.endswith('data.pkl'):
+                assert content.count(b'K\x09') == 2, 'the size of the storage and of the tensor'
+                content = content.replace(b'K\x09', b'K' + bytes([claimed]))
+            claims.writestr(name, content)
+    assert 'damaged' in refusal(tmp_path / 'claims.pth')
+
+
+def test_tensors_of_all_types_are_read(tmp_path):
+    types = [
+        torch.float64, torch.float32, torch.float16, torch.bfloat16,
+        torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool,
+        torch.complex64, torch.complex128,
+    ]  # fmt: skip
+    # torch.save learned the types of 8 bits together with uint16.
+    types += [torch.float8_e5m2] if hasattr(torch, 'uint16') else []
+    tensors = {str(kind): torch.arange(6).to(kind)[1:4] for kind in types}
+    tensors['quantised'] = torch.quantize_per_tensor(torch.ones(3), 0.5, 1, torch.qint8)
+    tensors['sparse'] = torch.eye(3).to_sparse()
+    tensors['parameter'] = torch.nn.Parameter(torch.ones(2))
+    loaded = load_checkpoint_file(save(tmp_path / 'types.pth', tensors))
+    for name, tensor in tensors.items():
+        assert loaded[name].dtype == tensor.dtype
+        if name != 'quantised':
+            tensor, back = (
+                x.detach().to_dense().to(torch.complex128) for x in (tensor, loaded[name])
+            )
+            assert torch.equal(tensor, back), name
+
+
+@pytest.mark.parametrize('first', ['storages', '\x80\x02'])
+def test_a_tar_file_is_refused(tmp_path, first):
+    marker = tmp_path / 'marker'
+    hostile = pickle.dumps(Call(os.system, f'touch {marker}'), protocol=2)
+    with tarfile.open(tmp_path / 'old.pth', 'w', encoding='latin-1') as file:
+        for name in (first, 'storages', 'tensors', 'pickle'):
+            member = tarfile.TarInfo(name)
+            member.size = len(hostile)
+            file.addfile(member, io.BytesIO(hostile))
+    assert 'not a file of torch.save' in refusal(tmp_path / 'old.pth')
+    assert not marker.exists()
 
 
 def test_files_that_are_no_checkpoints_are_refused(tmp_path):

@@ -178,6 +178,9 @@ def scaler_on_cpu(monkeypatch):
     )
 
 
+@pytest.mark.skipif(
+    not hasattr(torch.amp, 'GradScaler'), reason='before torch 2.3 a loss scale needs a GPU'
+)
 def test_infinite_gradients_under_a_dynamic_loss_scale_do_not_stop_a_run(
     config, scaler_on_cpu, report
 ):
