@@ -336,6 +336,9 @@ def test_a_loss_that_is_nan_in_one_of_two_processes_stops_both(config, tmp_path,
     )
 
 
+@pytest.mark.skipif(
+    torch.__version__.startswith('2.1.'), reason="torch 2.1's Dynamo fails in its own code"
+)
 def test_compiled_steps_give_the_losses_of_eager_ones_through_all_promotions(config, full, report):
     config.val_cfg = config.val_dataloader = config.val_evaluator = None
     config.default_hooks.checkpoint = None
