@@ -156,6 +156,15 @@ def check_numpy() -> None:
             ) from error
 
 
+def compiles_students() -> bool:
+    """Whether ``torch.compile`` can translate a student that is left at a cut; that of torch 2.1
+    fails in itself."""
+    import torch
+    from packaging.version import Version
+
+    return Version(torch.__version__) >= Version('2.2')
+
+
 def modernise(cfg: Cfg) -> Cfg:
     """Rewrite a config written for the scope ``mmcls`` so that it means MMPretrain.
 

@@ -6,6 +6,7 @@ import torch
 from mmengine.config import Config
 from mmengine.device import get_device
 
+from edudistill_mm.compat import compiles_students
 from edudistill_mm.errors import ConfigurationError, did_you_mean
 
 DTYPES = ('float16', 'bfloat16')
@@ -84,6 +85,10 @@ def check_compile(cfg: Config) -> None:
         ConfigurationError: If it is not.
     """
     value = cfg.get('compile')
+    if value and not compiles_students():
+        raise ConfigurationError(
+            f'compile needs torch 2.2 or later, but torch {torch.__version__} is there; leave it out'
+        )
     if value is None or isinstance(value, bool):
         return
     if not isinstance(value, dict):

@@ -4,7 +4,12 @@ from mmengine.config import Config
 
 from edudistill_mm.apis import precision
 from edudistill_mm.apis.precision import check_compile, prepare_precision
+from edudistill_mm.compat import compiles_students
 from edudistill_mm.errors import ConfigurationError
+
+needs_compiler = pytest.mark.skipif(
+    not compiles_students(), reason='torch.compile of torch 2.1 is refused altogether'
+)
 
 
 def config(**wrapper):
@@ -90,11 +95,13 @@ def test_amp_without_an_optimizer_is_refused():
         prepare_precision(Config(dict(model=dict())), amp=True)
 
 
+@needs_compiler
 @pytest.mark.parametrize('value', [None, True, False, dict(backend='eager', dynamic=True)])
 def test_compile_takes_what_torch_takes(value):
     check_compile(Config(dict(compile=value)))
 
 
+@needs_compiler
 @pytest.mark.parametrize(
     ('value', 'message'),
     [
@@ -107,3 +114,12 @@ def test_compile_takes_what_torch_takes(value):
 def test_a_wrong_compile_is_refused(value, message):
     with pytest.raises(ConfigurationError, match=message):
         check_compile(Config(dict(compile=value)))
+
+
+def test_compile_is_refused_on_a_torch_that_cannot(monkeypatch):
+    monkeypatch.setattr(torch, '__version__', '2.1.2')
+    with pytest.raises(
+        ConfigurationError, match='compile needs torch 2.2 or later, but torch 2.1.2'
+    ):
+        check_compile(Config(dict(compile=True)))
+    check_compile(Config(dict(compile=False)))
