@@ -1,5 +1,5 @@
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Callable, Optional
 
 import numpy as np
 from mmengine.dataset import BaseDataset, force_full_init
@@ -17,25 +17,39 @@ class ClassSubset:
     changed.
 
     Args:
-        dataset (BaseDataset | dict): The dataset, or the config of it.
+        dataset (BaseDataset | ClassSubset | dict): The dataset, or the config of it.
         classes (Sequence[int]): Class indices of ``dataset``, each once.
+        samples_per_class (int, optional): Keep only so many samples of each class, the first ones
+            of ``dataset``; a class that has fewer keeps all. Defaults to None: all.
         lazy_init (bool): Leave out reading the samples until they are asked for. Defaults to
             False.
 
     Raises:
         ConfigurationError: ``classes`` is empty, names a class twice or one that the dataset does
-            not have, or no sample is left.
+            not have, ``samples_per_class`` is no positive integer, or no sample is left.
     """
 
     def __init__(
-        self, dataset: BaseDataset | dict, classes: Sequence[int], lazy_init: bool = False
+        self,
+        dataset: 'BaseDataset | ClassSubset | dict',
+        classes: Sequence[int],
+        samples_per_class: Optional[int] = None,
+        lazy_init: bool = False,
     ) -> None:
         self.dataset = DATASETS.build(dataset) if isinstance(dataset, dict) else dataset
-        if not isinstance(self.dataset, BaseDataset):
+        if not isinstance(self.dataset, (BaseDataset, ClassSubset)):
             raise ConfigurationError(
-                'dataset of ClassSubset must be a BaseDataset or the config of one, '
+                'dataset of ClassSubset must be a BaseDataset, a ClassSubset or the config of one, '
                 f'but got "{type(self.dataset).__name__}"'
             )
+        if samples_per_class is not None and (
+            type(samples_per_class) is not int or samples_per_class < 1
+        ):
+            raise ConfigurationError(
+                'samples_per_class of ClassSubset must be a positive integer or None, but got '
+                f'{samples_per_class!r}'
+            )
+        self.samples_per_class = samples_per_class
         self.classes = tuple(classes)
         if not self.classes or len(set(self.classes)) < len(self.classes):
             raise ConfigurationError(
@@ -62,7 +76,8 @@ class ClassSubset:
                 f'classes of ClassSubset must be class indices of {type(self.dataset).__name__}, which has '
                 f'{len(known)} classes, but got {unknown}'
             )
-        self._indices = np.flatnonzero(np.isin(labels, self.classes))
+        chosen = [np.flatnonzero(labels == label)[: self.samples_per_class] for label in self.classes]
+        self._indices = np.sort(np.concatenate(chosen))
         if not len(self._indices):
             raise ConfigurationError(
                 f'classes of ClassSubset leave no sample of {type(self.dataset).__name__}, '
@@ -72,6 +87,25 @@ class ClassSubset:
             [self.classes.index(label) for label in labels[self._indices].tolist()]
         )
         self._fully_initialized = True
+
+    @property
+    def pipeline(self) -> Callable:
+        """Callable: The wrapped dataset's."""
+        return self.dataset.pipeline
+
+    @pipeline.setter
+    def pipeline(self, pipeline: Callable) -> None:
+        self.dataset.pipeline = pipeline
+
+    @property
+    def test_mode(self) -> bool:
+        """bool: The wrapped dataset's."""
+        return self.dataset.test_mode
+
+    @property
+    def max_refetch(self) -> int:
+        """int: The wrapped dataset's."""
+        return self.dataset.max_refetch
 
     @property
     def metainfo(self) -> dict:
@@ -105,13 +139,13 @@ class ClassSubset:
     def __getitem__(self, idx: int) -> Any:
         # As in MMEngine's datasets, a training pipeline that gives up on a sample gets another
         # one.
-        for _ in range(self.dataset.max_refetch + 1):
-            sample = self.dataset.pipeline(self.get_data_info(idx))
+        for _ in range(self.max_refetch + 1):
+            sample = self.pipeline(self.get_data_info(idx))
             if sample is not None:
                 return sample
-            if self.dataset.test_mode:
+            if self.test_mode:
                 raise RuntimeError(f'the test pipeline returned nothing for sample {idx}')
             idx = np.random.randint(len(self))
         raise RuntimeError(
-            f'the training pipeline returned nothing {self.dataset.max_refetch + 1} times'
+            f'the training pipeline returned nothing {self.max_refetch + 1} times'
         )

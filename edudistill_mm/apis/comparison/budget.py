@@ -11,7 +11,7 @@ from edudistill_mm.errors import ConfigurationError
 from ..config import is_education
 from ..training_cost import TrainingCost
 
-MEASURES = dict(student_flops='student FLOPs', image_passes='image passes')
+MEASURES = dict(student_flops='student FLOPs', image_passes='image passes', epochs='epochs')
 # Where hooks name a time of the run, in epochs: EMAHook, MMRazor's StopDistillHook.
 HOOK_TIMES = ('begin_epoch', 'stop_epoch')
 # MMEngine's mark for a schedule that never ends.

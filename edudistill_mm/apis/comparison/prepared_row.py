@@ -1,5 +1,6 @@
 from dataclasses import dataclass
-from typing import Any, Dict, List, Sequence
+from operator import mul
+from typing import Any, Dict, List, Sequence, Tuple
 
 from mmengine.config import Config
 
@@ -7,7 +8,7 @@ from edudistill_mm.errors import ConfigurationError
 
 from ..config import check_config, check_data
 from ..training_cost import TrainingCost, training_cost
-from .budget import fit_lengths, stretched_options
+from .budget import MEASURES, fit_lengths, stretched_options
 from .plan import Plan
 from .row import Row
 
@@ -59,7 +60,7 @@ def prepare_rows(plan: Plan) -> List[PreparedRow]:
     prepared = []
     for row in plan.rows:
         cfg, cost = originals[row.name], costs[row.name]
-        lengths = _fitted(row, cost, costs)
+        lengths = _fitted(row, plan, costs)
         more = stretched_options(cfg, cost, lengths)
         prepared.append(
             PreparedRow(
@@ -74,16 +75,36 @@ def prepare_rows(plan: Plan) -> List[PreparedRow]:
     return prepared
 
 
-def _fitted(row: Row, cost: TrainingCost, costs: Dict[str, TrainingCost]) -> List[int]:
+def _fitted(
+    row: Row, plan: Plan, costs: Dict[str, TrainingCost], asking: Tuple[str, ...] = ()
+) -> List[int]:
+    cost = costs[row.name]
     if row.budget is None:
         return cost.lengths
     ((measure, budget),) = row.budget.items()
-    if isinstance(budget, str):
-        budget = getattr(costs[budget], measure)()
-    of_stage = dict(student_flops='student_flops', image_passes='images')[measure]
-    try:
-        return fit_lengths(
-            cost.lengths, [getattr(stage, of_stage) for stage in cost.stages], budget
+    if measure == 'epochs' and not cost.by_epoch:
+        raise ConfigurationError(
+            f'row "{row.name}": its config counts iterations, so its budget cannot be "epochs", but '
+            f'{" or ".join(name for name in MEASURES if name != "epochs")}'
         )
+    if isinstance(budget, str):
+        asking = (*asking, row.name)
+        if budget in asking:
+            raise ConfigurationError(
+                f'row "{row.name}": its budget is that of "{budget}", whose own depends on it'
+            )
+        # What the other row costs by its own budget.
+        lengths = _fitted(plan.row(budget), plan, costs, asking)
+        budget = sum(map(mul, lengths, _stage_costs(costs[budget], measure)))
+    try:
+        return fit_lengths(cost.lengths, _stage_costs(cost, measure), budget)
     except ConfigurationError as error:
         raise ConfigurationError(f'row "{row.name}": {measure}: {error}') from error
+
+
+def _stage_costs(cost: TrainingCost, measure: str) -> List[int]:
+    """What an epoch (or iteration) of each stage costs."""
+    if measure == 'epochs':
+        return [1] * len(cost.stages)
+    of_stage = dict(student_flops='student_flops', image_passes='images')[measure]
+    return [getattr(stage, of_stage) for stage in cost.stages]

@@ -49,7 +49,19 @@ def settings(cfg: Config, training_only: bool = False) -> Dict[str, Any]:
     chosen['randomness'] = {
         key: value for key, value in (chosen.get('randomness') or {}).items() if key != 'seed'
     }
-    return json.loads(json.dumps(chosen, default=str, sort_keys=True))
+    # A scope that is the default one changes nothing.
+    plain = json.loads(json.dumps(chosen, default=str, sort_keys=True))
+    return _without_scope(plain, cfg.get('default_scope'))
+
+
+def _without_scope(node: Any, scope: Optional[str]) -> Any:
+    if isinstance(node, dict):
+        return {
+            key: _without_scope(value, scope)
+            for key, value in node.items()
+            if (key, value) != ('_scope_', scope)
+        }
+    return [_without_scope(value, scope) for value in node] if isinstance(node, list) else node
 
 
 def difference(new: Any, old: Any, key: str = '') -> Optional[str]:
