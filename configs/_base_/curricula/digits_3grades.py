@@ -4,7 +4,6 @@ epochs = [6, 6, 18]
 
 curriculum = dict(
     num_classes=10,
-    class_order=None,
     grades=[
         dict(name='primary', epochs=epochs[0], fragments=1, classes=4, teachers=['primary']),
         dict(name='middle', epochs=epochs[1], fragments=2, classes=3, teachers=['middle']),

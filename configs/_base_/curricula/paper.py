@@ -4,7 +4,6 @@
 # the other curricula do better by it.
 curriculum = dict(
     num_classes='auto',
-    class_order=None,
     grades=[
         dict(name='primary', epochs=150, fragments=1, classes=1 / 3, teachers=['primary'],
              samples='by_teacher'),

@@ -5,7 +5,6 @@ epochs = [60, 60, 120]
 
 curriculum = dict(
     num_classes='auto',
-    class_order=None,
     grades=[
         dict(name='primary', epochs=epochs[0], fragments=1, classes=1 / 3),
         dict(name='middle', epochs=epochs[1], fragments=2, classes=1 / 3),
