@@ -5,6 +5,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import torch
 from mmengine.config import Config
+from mmpretrain.structures import DataSample
 from torch.utils.flop_counter import FlopCounterMode
 
 from edudistill_mm.datasets import GradeSampler
@@ -159,7 +160,7 @@ def network_flops(network: torch.nn.Module, shape: Optional[Tuple[int, ...]] = N
 
     Args:
         network (nn.Module): A classifier; of a :class:`FragmentedStudent` what its current grade
-            runs.
+            runs in training.
         shape (tuple[int, int, int], optional): (C, H, W). Defaults to None; see :func:`dry_run`.
 
     Raises:
@@ -169,7 +170,13 @@ def network_flops(network: torch.nn.Module, shape: Optional[Tuple[int, ...]] = N
 
     def forward(image: torch.Tensor) -> int:
         with counter:
-            network(image, mode='tensor')
+            if getattr(network, 'exit_loss_weight', 0):
+                # Only losses run the auxiliary exits.
+                label = DataSample().set_gt_label(network.seen.classes[0])
+                network(image, [label] * len(image), mode='loss')
+                network.exit_losses([label] * len(image))
+            else:
+                network(image, mode='tensor')
         return counter.get_total_flops() // len(image)
 
     try:

@@ -21,8 +21,8 @@ class ClassSubset:
         classes (Sequence[int]): Class indices of ``dataset``, each once.
         samples_per_class (int, optional): Keep only so many samples of each class, the first ones
             of ``dataset``; a class that has fewer keeps all. Defaults to None: all.
-        lazy_init (bool): Leave out reading the samples until they are asked for. Defaults to
-            False.
+        lazy_init (bool): Leave out reading the samples until they are asked for, those of a
+            ``dataset`` given as config as well. Defaults to False.
 
     Raises:
         ConfigurationError: ``classes`` is empty, names a class twice or one that the dataset does
@@ -36,7 +36,9 @@ class ClassSubset:
         samples_per_class: Optional[int] = None,
         lazy_init: bool = False,
     ) -> None:
-        self.dataset = DATASETS.build(dataset) if isinstance(dataset, dict) else dataset
+        if isinstance(dataset, dict):
+            dataset = DATASETS.build(dict(dataset, lazy_init=True) if lazy_init else dataset)
+        self.dataset = dataset
         if not isinstance(self.dataset, (BaseDataset, ClassSubset)):
             raise ConfigurationError(
                 'dataset of ClassSubset must be a BaseDataset, a ClassSubset or the config of one, '
@@ -76,7 +78,9 @@ class ClassSubset:
                 f'classes of ClassSubset must be class indices of {type(self.dataset).__name__}, which has '
                 f'{len(known)} classes, but got {unknown}'
             )
-        chosen = [np.flatnonzero(labels == label)[: self.samples_per_class] for label in self.classes]
+        chosen = [
+            np.flatnonzero(labels == label)[: self.samples_per_class] for label in self.classes
+        ]
         self._indices = np.sort(np.concatenate(chosen))
         if not len(self._indices):
             raise ConfigurationError(
@@ -146,6 +150,4 @@ class ClassSubset:
             if self.test_mode:
                 raise RuntimeError(f'the test pipeline returned nothing for sample {idx}')
             idx = np.random.randint(len(self))
-        raise RuntimeError(
-            f'the training pipeline returned nothing {self.max_refetch + 1} times'
-        )
+        raise RuntimeError(f'the training pipeline returned nothing {self.max_refetch + 1} times')

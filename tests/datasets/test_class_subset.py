@@ -28,6 +28,46 @@ def test_it_holds_the_samples_of_its_classes_under_new_labels(classes):
     assert subset.metainfo['classes'] == tuple(str(label) for label in classes)
 
 
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.integers(0, 9), min_size=1, unique=True), st.integers(1, 40))
+def test_it_keeps_the_first_samples_of_each_class(classes, count):
+    subset = ClassSubset(DIGITS, classes, samples_per_class=count)
+    labels = DIGITS.get_gt_labels().tolist()
+    kept = [
+        index
+        for index, label in enumerate(labels)
+        if label in classes and labels[:index].count(label) < count
+    ]
+    assert len(subset) == len(kept)
+    for position, index in enumerate(kept):
+        info, original = subset.get_data_info(position), DIGITS.get_data_info(index)
+        assert np.array_equal(info['img'], original['img'])
+        assert classes[info['gt_label']] == original['gt_label']
+
+
+def test_a_subset_of_a_subset_counts_in_the_numbering_of_the_inner_one():
+    inner = dict(type='ClassSubset', classes=[9, 4, 7], samples_per_class=2, dataset=DIGITS)
+    subset = ClassSubset(inner, [2, 0])
+    assert subset.metainfo['classes'] == ('7', '9')
+    assert sorted(subset.get_gt_labels()) == [0, 0, 1, 1]
+    for info in map(subset.get_data_info, range(4)):
+        digit = (7, 9)[info['gt_label']]
+        images = [
+            DIGITS.get_data_info(index)['img']
+            for index in np.flatnonzero(DIGITS.get_gt_labels() == digit)
+        ]
+        assert any(np.array_equal(info['img'], image) for image in images[:2])
+
+
+def test_the_pipeline_of_a_subset_is_that_of_the_innermost_dataset():
+    digits = Digits(split='test', test_mode=True, pipeline=[lambda info: info['gt_label']])
+    subset = ClassSubset(ClassSubset(digits, [3, 5]), [1])
+    assert {subset[index] for index in range(len(subset))} == {0}
+    subset.pipeline = lambda info: 'other'
+    assert subset[0] == digits[0] == 'other'
+    assert subset.test_mode
+
+
 def test_the_wrapped_dataset_stays_as_it_was():
     subset = ClassSubset(DIGITS, [7, 3])
     subset.get_gt_labels()[:] = -1
@@ -69,6 +109,10 @@ def test_it_can_wait_with_reading():
     assert not inner._fully_initialized
     subset.full_init()
     assert len(subset) == 36
+    nested = dict(type='ClassSubset', classes=[2, 1], dataset=dict(type='Digits', split='test'))
+    outer = ClassSubset(nested, [1], lazy_init=True)
+    assert not outer.dataset.dataset._fully_initialized
+    assert len(outer) == 36
 
 
 @pytest.mark.parametrize(
@@ -84,6 +128,12 @@ def test_it_can_wait_with_reading():
 def test_wrong_classes_are_an_error(classes, reason):
     with pytest.raises(ConfigurationError, match=reason):
         ClassSubset(DIGITS, classes)
+
+
+@pytest.mark.parametrize('count', [0, -1, 2.0, '3', True])
+def test_samples_per_class_must_be_a_positive_integer(count):
+    with pytest.raises(ConfigurationError, match=f'samples_per_class.*{count!r}'):
+        ClassSubset(DIGITS, [0], samples_per_class=count)
 
 
 def test_a_class_without_a_sample_leaves_nothing():
