@@ -2,7 +2,10 @@
 _base_ = './experts.py'
 
 model = dict(curriculum=dict(grades=[
-    dict(name='primary', epochs=60, fragments=1, classes=1 / 3, teachers=['primary'], samples='by_teacher'),
-    dict(name='middle', epochs=60, fragments=2, classes=1 / 3, teachers=['middle'], samples='by_teacher'),
-    dict(name='university', epochs=120, fragments=3, classes='all', teachers=['university'], samples='by_teacher'),
+    dict(name='primary', epochs=60, fragments=1, classes=1 / 3, teachers=['primary'],
+         samples='by_teacher'),
+    dict(name='middle', epochs=60, fragments=2, classes=1 / 3, teachers=['middle'],
+         samples='by_teacher'),
+    dict(name='university', epochs=120, fragments=3, classes='all', teachers=['university'],
+         samples='by_teacher'),
 ]))
