@@ -71,8 +71,8 @@ def put_in_order(cfg: Config, teacher: dict) -> None:
 
     Classes come from easy to hard: by falling mean probability that the teacher gives the true
     class of the training images, without augmentation (the pipeline of the validation). The order
-    is kept in ``work_dir/class_order.json`` and taken from there as long as the teacher is the
-    same.
+    is kept in ``work_dir/class_order.json`` and taken from there as long as the teacher and the
+    data set's config are the same.
 
     Args:
         cfg (Config): The config, changed in place.
@@ -83,11 +83,14 @@ def put_in_order(cfg: Config, teacher: dict) -> None:
         ConfigurationError: If the checkpoint or the data cannot be used.
     """
     path = osp.join(cfg.work_dir, FILE)
-    sha256 = file_sha256(resolve_checkpoint(teacher['ckpt']))
+    source = dict(
+        sha256=file_sha256(resolve_checkpoint(teacher['ckpt'])),
+        data=json.dumps(_judged_data(cfg), sort_keys=True, default=str),
+    )
     kept = _read(path)
-    if kept.get('sha256') != sha256:
+    if any(kept.get(key) != value for key, value in source.items()):
         confidence = class_confidence(cfg, teacher)
-        kept = dict(teacher=teacher['name'], sha256=sha256, confidence=confidence.tolist())
+        kept = dict(teacher=teacher['name'], **source, confidence=confidence.tolist())
         os.makedirs(cfg.work_dir, exist_ok=True)
         write_aside(path, lambda file: file.write(json.dumps(kept).encode()))
     order = torch.tensor(kept['confidence']).argsort(stable=True, descending=True).tolist()
@@ -106,15 +109,11 @@ def class_confidence(cfg: Config, teacher: dict) -> torch.Tensor:
     Returns:
         torch.Tensor: Probabilities, [num_classes]; 0 for a class without an image.
     """
-    # They read configs, and so need this module.
-    from .config import build_dataset, innermost
+    # It reads configs, and so needs this module.
+    from .config import build_dataset
     from .export import plain_config
 
-    dataset = dict(innermost(cfg.train_dataloader))
-    evaluation = innermost(cfg.get('val_dataloader') or cfg.get('test_dataloader')) or {}
-    if 'pipeline' in evaluation:
-        dataset['pipeline'] = evaluation['pipeline']
-    dataset = build_dataset(dataset)
+    dataset = build_dataset(_judged_data(cfg))
     labels = labels_of(dataset)
     count = int(cfg.model.curriculum.num_classes)
     student = plain_config(cfg)
@@ -140,6 +139,30 @@ def class_confidence(cfg: Config, teacher: dict) -> torch.Tensor:
     own_class = scores.softmax(1).gather(1, labels[:, None]).flatten()
     total = torch.zeros(count).index_add_(0, labels, own_class)
     return total / labels.bincount(minlength=count).clamp_min(1)
+
+
+def _judged_data(cfg: Config) -> dict:
+    """Config of the training images without augmentation.
+
+    Of the wrappers of a data set only those that choose and renumber classes stay; the others
+    change how often an image comes, or what comes with it.
+    """
+    from .config import innermost
+
+    evaluation = innermost(cfg.get('val_dataloader') or cfg.get('test_dataloader')) or {}
+
+    def judged(dataset: dict) -> dict:
+        if not isinstance(dataset.get('dataset'), dict):
+            given = {'pipeline': evaluation['pipeline']} if 'pipeline' in evaluation else {}
+            return {**dataset, **given}
+        inner = judged(dataset['dataset'])
+        return (
+            {**dataset, 'dataset': inner}
+            if str(dataset['type']).endswith('ClassSubset')
+            else inner
+        )
+
+    return judged(cfg.train_dataloader.dataset)
 
 
 def _read(path: str) -> dict:

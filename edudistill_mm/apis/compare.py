@@ -66,14 +66,25 @@ def compare(
     """
     rows = prepare_rows(plan)
     with _locked(plan.work_dir) as lock:
-        jobs = _jobs(plan, rows, rerun_changed) if train else []
-        if jobs:
-            say(
-                f'{len(jobs)} trainings to do, {len(places)} at a time; logs are in {plan.work_dir}'
-            )
-            with _ended_by_sigterm():
-                JobQueue(places, say, lock).run(jobs)
-        failed = [job for job in jobs if job.error]
+
+        def run(jobs: List[Job]) -> List[Job]:
+            if jobs:
+                say(
+                    f'{len(jobs)} trainings to do, {len(places)} at a time; logs are in {plan.work_dir}'
+                )
+                with _ended_by_sigterm():
+                    JobQueue(places, say, lock).run(jobs)
+            return [job for job in jobs if job.error]
+
+        failed: List[Job] = []
+        ordering = _teacher_jobs(plan, rows, ordering=True) if train else {}
+        if ordering:
+            failed = run(list(ordering.values()))
+            # Now the classes have their order, but for rows whose teacher has failed.
+            rows = prepare_rows(plan)
+        if train:
+            ready = [prepared for prepared in rows if prepared.ordered_by is None]
+            failed += run(_jobs(plan, ready, rerun_changed))
         results = [_result(plan, row) for row in rows]
         about = [
             f'Seeds: {", ".join(map(str, plan.seeds))}. '
@@ -94,7 +105,10 @@ def describe_plan(plan: Plan) -> str:
         costs and state of its runs, and one with its first command.
     """
     rows = prepare_rows(plan)
-    lines = [f'{job.name}: to do' for job in _teacher_jobs(plan, rows).values()]
+    # Which classes experts have is open as long as a teacher is to order them.
+    ordered = [prepared for prepared in rows if prepared.ordered_by is None]
+    teachers = {**_teacher_jobs(plan, rows, ordering=True), **_teacher_jobs(plan, ordered)}
+    lines = [f'{job.name}: to do' for job in teachers.values()]
     for prepared in rows:
         cost = costs_of(prepared.cost, prepared.lengths)
         states = [
@@ -128,12 +142,18 @@ def _jobs(plan: Plan, rows: Sequence[PreparedRow], rerun_changed: bool) -> List[
     return [*needed, *jobs]
 
 
-def _teacher_jobs(plan: Plan, rows: Sequence[PreparedRow]) -> Dict[str, Job]:
-    """A job for each teacher that has to be trained, by the path of its checkpoint."""
+def _teacher_jobs(
+    plan: Plan, rows: Sequence[PreparedRow], ordering: bool = False
+) -> Dict[str, Job]:
+    """A job for each teacher that has to be trained, by the path of its checkpoint; with
+    ``ordering`` only for those that order the classes of a row."""
     jobs: Dict[str, Job] = {}
     recipes: Dict[str, Tuple[str, dict]] = {}
     for prepared in rows:
-        for teacher in teachers_of(prepared.original):
+        teachers = teachers_of(prepared.original)
+        if ordering:
+            teachers = [prepared.ordered_by] if prepared.ordered_by else []
+        for teacher in teachers:
             ckpt = teacher.get('ckpt')
             if not ckpt or '://' in ckpt:
                 continue

@@ -50,6 +50,33 @@ def test_a_class_is_as_easy_as_the_teacher_is_sure_of_it(tmp_path):
     assert torch.allclose(confidence, torch.tensor(BIASES).softmax(0), atol=1e-5)
 
 
+def test_only_the_classes_of_a_subset_are_judged_under_their_new_numbers(tmp_path):
+    cfg = Config.fromfile(run_file(tmp_path))
+    model = build(resnet(2))
+    with torch.no_grad():
+        model.head.fc.weight.zero_()
+        model.head.fc.bias.copy_(torch.tensor([1.0, 0.0]))
+    torch.save(dict(state_dict=model.state_dict()), tmp_path / 'generalist.pth')
+    cfg.model.curriculum.num_classes = 2
+    cfg.model.teachers[0].architecture = resnet(2)
+    whole = cfg.train_dataloader.dataset
+    subset = dict(type='ClassSubset', classes=[5, 3], dataset=whole)
+    cfg.train_dataloader.dataset = dict(type='RepeatDataset', times=2, dataset=subset)
+    confidence = class_confidence(cfg, cfg.model.teachers[0])
+    assert torch.allclose(confidence, torch.tensor([1.0, 0.0]).softmax(0), atol=1e-5)
+
+
+def test_the_order_is_made_anew_for_other_data(tmp_path):
+    file = run_file(tmp_path)
+    kept = tmp_path / 'run' / 'class_order.json'
+    load_config(file)
+    order = json.loads(kept.read_text())
+    order['confidence'].reverse()
+    kept.write_text(json.dumps(order))
+    other = {'train_dataloader.dataset.counts': [4] * 6}
+    assert load_config(file, other).model.curriculum.class_order == EASY_TO_HARD
+
+
 @pytest.mark.parametrize('hardest_first', [False, True])
 def test_easy_classes_are_taught_first_or_last(hardest_first, tmp_path):
     cfg = load_config(run_file(tmp_path, hardest_first=hardest_first))

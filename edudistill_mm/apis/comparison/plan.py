@@ -44,7 +44,8 @@ class Plan:
                 - ``seeds``: a list of integers, default ``[0]``;
                 - ``work_dir``: default ``work_dirs/compare_<name of the file>``;
                 - ``cfg_options``: a dict that overrides values of all rows' configs;
-                - ``budget``: that of all rows that give none; None for a config's own epochs;
+                - ``budget``: that of all rows that give none, see :class:`Row`; None for a
+                  config's own epochs;
                 - ``title``: default the name of the file.
 
                 Other names may stand there if they begin with an underscore.

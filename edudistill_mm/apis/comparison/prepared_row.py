@@ -1,12 +1,13 @@
 from dataclasses import dataclass
 from operator import mul
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from mmengine.config import Config
 
 from edudistill_mm.errors import ConfigurationError
 
-from ..config import check_config, check_data
+from ..class_order import is_by_confidence, ordering_teacher
+from ..config import check_config, check_data, teachers_of
 from ..training_cost import TrainingCost, training_cost
 from .budget import MEASURES, fit_lengths, stretched_options
 from .plan import Plan
@@ -24,6 +25,8 @@ class PreparedRow:
         cost (TrainingCost): Cost of the original.
         lengths (Sequence[int]): Epochs (or iterations) of each grade.
         options (Dict[str, Any]): Values by dotted key that turn the config file into the config.
+        ordered_by (dict, optional): The teacher that is to order the classes and has no checkpoint
+            yet. Until then the configs have the data set's order.
     """
 
     row: Row
@@ -32,6 +35,7 @@ class PreparedRow:
     cost: TrainingCost
     lengths: Sequence[int]
     options: Dict[str, Any]
+    ordered_by: Optional[dict] = None
 
     @property
     def length(self) -> int:
@@ -48,10 +52,11 @@ def prepare_rows(plan: Plan) -> List[PreparedRow]:
     Raises:
         ConfigurationError: For the first mistake, before anything is trained; it names the row.
     """
-    originals, costs = {}, {}
+    originals, costs, ordered_by = {}, {}, {}
     for row in plan.rows:
         originals[row.name] = cfg = row.load()
         try:
+            ordered_by[row.name] = _leave_unordered(cfg)
             check_config(cfg)
             check_data(cfg)
             costs[row.name] = training_cost(cfg)
@@ -62,17 +67,30 @@ def prepare_rows(plan: Plan) -> List[PreparedRow]:
         cfg, cost = originals[row.name], costs[row.name]
         lengths = _fitted(row, plan, costs)
         more = stretched_options(cfg, cost, lengths)
+        fitted = row.load(more) if more else cfg
+        _leave_unordered(fitted)
         prepared.append(
             PreparedRow(
                 row=row,
                 original=cfg,
-                cfg=row.load(more) if more else cfg,
+                cfg=fitted,
                 cost=cost,
                 lengths=lengths,
                 options={**row.options, **more},
+                ordered_by=ordered_by[row.name],
             )
         )
     return prepared
+
+
+def _leave_unordered(cfg: Config) -> Optional[dict]:
+    """Give a config the data set's order of classes, if a teacher without checkpoint is to order
+    them; returns the teacher."""
+    if not is_by_confidence(cfg):
+        return None
+    teacher = ordering_teacher(cfg, teachers_of(cfg))
+    cfg.model.curriculum.class_order = None
+    return teacher
 
 
 def _fitted(
@@ -87,6 +105,9 @@ def _fitted(
             f'row "{row.name}": its config counts iterations, so its budget cannot be "epochs", but '
             f'{" or ".join(name for name in MEASURES if name != "epochs")}'
         )
+    if budget == row.name:
+        # A plan may measure all rows by one of them.
+        return cost.lengths
     if isinstance(budget, str):
         asking = (*asking, row.name)
         if budget in asking:

@@ -17,8 +17,9 @@ class Row:
         name (str): Its name in the report.
         config (str): The config file.
         options (Mapping[str, Any]): Values by dotted key that override the file's.
-        budget (Mapping[str, Any], optional): ``student_flops`` or ``image_passes``, with the cost
-            that the training should have, or with the name of the row whose cost it should have.
+        budget (Mapping[str, Any], optional): ``student_flops``, ``image_passes`` or ``epochs``,
+            with what the training should take of it, or with the name of the row that takes as
+            much.
     """
 
     name: str

@@ -37,3 +37,11 @@ def test_the_first_value_that_differs_is_named_with_both_values():
 def test_how_a_teacher_is_measured_is_no_part_of_its_recipe():
     other = settings(config(**{'val_evaluator.topk': (5,)}), training_only=True)
     assert difference(other, settings(config(), training_only=True)) is None
+
+
+def test_the_default_scope_is_no_setting():
+    scoped = {'default_scope': 'mmpretrain', 'model._scope_': 'mmpretrain'}
+    plain = settings(config(default_scope='mmpretrain'))
+    assert difference(settings(config(**scoped)), plain) is None
+    other = settings(config(**{**scoped, 'model._scope_': 'mmrazor'}))
+    assert difference(other, plain) == "model._scope_ is 'mmrazor', was None"

@@ -1,0 +1,71 @@
+from pathlib import Path
+
+import pytest
+
+from edudistill_mm.apis.comparison.plan import Plan
+from edudistill_mm.apis.comparison.prepared_row import prepare_rows
+from edudistill_mm.errors import ConfigurationError
+
+CONFIGS = Path(__file__).resolve().parents[3] / 'configs'
+KD, EDU = str(CONFIGS / 'kd_digits.py'), str(CONFIGS / 'edu_kd_digits.py')
+
+
+@pytest.fixture
+def prepared(tmp_path, monkeypatch):
+    """Prepares rows, given as name=(config, budget) or name=(config, budget, options)."""
+    monkeypatch.chdir(tmp_path)
+
+    def prepare(**rows):
+        text = [
+            dict(name=name, config=config, budget=budget, cfg_options=dict(*options))
+            for name, (config, budget, *options) in rows.items()
+        ]
+        Path('plan.py').write_text(f'rows = {text!r}')
+        return {made.row.name: made for made in prepare_rows(Plan.from_file('plan.py'))}
+
+    return prepare
+
+
+def test_a_budget_of_epochs_keeps_the_proportion_of_the_grades(prepared):
+    # 6 + 6 + 18 of 30 epochs.
+    made = prepared(edu=(EDU, dict(epochs=15)), kd=(KD, dict(epochs=12)))
+    assert made['edu'].lengths == [3, 3, 9]
+    assert made['edu'].cfg.param_scheduler.periods == [3, 3, 9]
+    assert made['kd'].cfg.train_cfg.max_epochs == 12
+
+
+def test_the_cost_of_a_row_is_that_by_its_own_budget(prepared):
+    made = prepared(
+        edu=(EDU, dict(student_flops='kd')),
+        kd=(KD, dict(epochs='short')),
+        short=(EDU, dict(epochs=10)),
+    )
+    assert made['short'].lengths == [2, 2, 6]
+    assert made['kd'].lengths == [10]
+    edu, kd = made['edu'], made['kd']
+    dearest = edu.cost.stages[-1].student_flops
+    assert abs(edu.cost.student_flops(edu.lengths) - kd.cost.student_flops([10])) <= dearest / 2
+
+
+def test_a_row_that_all_are_measured_by_keeps_its_length(prepared):
+    made = prepared(kd=(KD, dict(epochs='kd')), edu=(EDU, dict(epochs='kd')))
+    assert [made[name].length for name in ('kd', 'edu')] == [30, 30]
+
+
+def test_rows_that_are_measured_by_each_other_are_refused(prepared):
+    with pytest.raises(ConfigurationError, match='row "b".*that of "a", whose own depends on it'):
+        prepared(a=(KD, dict(epochs='b')), b=(EDU, dict(image_passes='a')))
+
+
+def test_iterations_are_not_measured_in_epochs(prepared):
+    # A config of MMEngine's loop that counts iterations.
+    Path('iterations.py').write_text(
+        f'_base_ = {KD!r}\n'
+        'train_cfg = dict(_delete_=True, by_epoch=False, max_iters=40)\n'
+        'param_scheduler = dict(_delete_=True, type="ConstantLR", by_epoch=False)\n'
+    )
+    with pytest.raises(
+        ConfigurationError, match='counts iterations.*student_flops or image_passes'
+    ):
+        prepared(kd=('iterations.py', dict(epochs=5)))
+    assert prepared(kd=('iterations.py', dict(image_passes=640)))['kd'].lengths == [20]
