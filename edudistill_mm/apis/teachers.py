@@ -17,6 +17,7 @@ from edudistill_mm.errors import ConfigurationError, did_you_mean
 
 from .class_order import is_by_confidence, ordering_teacher
 from .config import (
+    DATALOADERS,
     check_config,
     check_data,
     curriculum_of,
@@ -88,8 +89,6 @@ def teacher_config(cfg: Config, teacher: dict) -> Config:
     for split in ('train', 'val', 'test'):
         loader = new.get(f'{split}_dataloader')
         if loader is not None:
-            if classes is not None:
-                loader.dataset = dict(type='ClassSubset', dataset=loader.dataset, classes=classes)
             loader.sampler = dict(type='DefaultSampler', shuffle=split == 'train')
         evaluator = new.get(f'{split}_evaluator')
         if evaluator is not None:
@@ -101,6 +100,9 @@ def teacher_config(cfg: Config, teacher: dict) -> Config:
     if 'param_scheduler' in changes:
         new.param_scheduler = changes.pop('param_scheduler')
     new.merge_from_dict(dict(changes))
+    for loader in map(new.get, DATALOADERS if classes is not None else ()):
+        if loader is not None:
+            loader.dataset = dict(type='ClassSubset', dataset=loader.dataset, classes=classes)
     new.work_dir = osp.splitext(teacher['ckpt'])[0]
     # Runs of one process share MMEngine's logger and visualizer if they have one name.
     new.experiment_name = f'teacher_{osp.basename(new.work_dir)}'

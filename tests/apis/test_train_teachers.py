@@ -6,7 +6,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
 from edudistill_mm.apis.config import load_config
-from edudistill_mm.apis.teachers import train_teachers
+from edudistill_mm.apis.teachers import teacher_config, train_teachers
 from edudistill_mm.errors import ConfigurationError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -97,6 +97,14 @@ def test_the_generalist_of_a_config_of_mmrazor_is_trained_by_the_runs_recipe(tmp
     state = torch.load(tmp_path / 'wide.pth', weights_only=True)['state_dict']
     assert state['head.fc.weight'].shape == (10, 128)
     assert train_teachers(cfg) == []
+
+
+def test_data_of_teacher_training_are_those_that_an_expert_gets_its_classes_of(digits):
+    cfg = digits(**{'teacher_training.train_dataloader.dataset.indices': 200})
+    dataset = teacher_config(cfg, cfg.model.teachers[1]).train_dataloader.dataset
+    assert dataset.type == 'ClassSubset' and list(dataset.classes) == [4, 5, 6]
+    assert dataset.dataset.type == 'Digits' and dataset.dataset.indices == 200
+    assert 'indices' not in dataset
 
 
 def test_teachers_can_be_trained_one_by_one(digits, tmp_path):
