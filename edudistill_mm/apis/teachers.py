@@ -8,6 +8,7 @@ from typing import List, Optional, Sequence
 import torch
 from mmengine.config import Config
 from mmengine.dist import barrier, is_main_process
+from mmengine.hooks import EMAHook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
@@ -203,6 +204,10 @@ def _train_teacher(cfg: Config, ckpt: str) -> None:
         runner.train()
     if is_main_process():
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        for hook in runner.hooks:
+            if isinstance(hook, EMAHook):
+                # The averaged weights are those that were validated.
+                model = hook.ema_model.module
         state = {name: tensor.cpu() for name, tensor in model.state_dict().items()}
         # Written aside first: a file of this name is taken for a finished teacher.
         meta = dict(dataset_meta=dict(runner.train_dataloader.dataset.metainfo))

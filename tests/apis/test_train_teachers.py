@@ -99,6 +99,20 @@ def test_the_generalist_of_a_config_of_mmrazor_is_trained_by_the_runs_recipe(tmp
     assert train_teachers(cfg) == []
 
 
+def test_averaged_weights_are_those_of_the_teacher(digits, tmp_path):
+    cfg = digits(**{'teacher_training.train_cfg.max_epochs': 1})
+    cfg.custom_hooks.append(dict(type='EMAHook', ema_type='ExponentialMovingAverage'))
+    train_teachers(cfg, ['primary'])
+    # MMEngine's checkpoints hold the averaged weights, which were validated, as state_dict.
+    checkpoint = torch.load(tmp_path / 'teacher' / 'epoch_1.pth', weights_only=False)
+    teacher = torch.load(tmp_path / 'teacher.pth', weights_only=True)['state_dict']
+    assert set(teacher) == set(checkpoint['state_dict'])
+    for name, tensor in checkpoint['state_dict'].items():
+        assert torch.equal(teacher[name], tensor), name
+    raw = checkpoint['ema_state_dict']['module.head.fc.weight']
+    assert not torch.equal(teacher['head.fc.weight'], raw)
+
+
 def test_data_of_teacher_training_are_those_that_an_expert_gets_its_classes_of(digits):
     cfg = digits(**{'teacher_training.train_dataloader.dataset.indices': 200})
     dataset = teacher_config(cfg, cfg.model.teachers[1]).train_dataloader.dataset
