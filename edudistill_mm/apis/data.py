@@ -1,4 +1,4 @@
-"""Data sets whose mistakes are sentences."""
+"""Data sets whose mistakes are sentences, and loaders that end."""
 
 import contextlib
 import functools
@@ -31,6 +31,23 @@ def guard_data(runner: Runner) -> Runner:
 
     runner.build_dataloader = build_or_refuse
     return runner
+
+
+def end_workers(runner: Runner) -> None:
+    """End the worker processes that the data loaders of a finished runner keep.
+
+    Once the garbage collection finds them, PyTorch waits five seconds in vain for each.
+
+    Args:
+        runner (Runner): A runner that has trained.
+    """
+    for loop in (runner._train_loop, runner._val_loop):
+        loader = getattr(loop, 'dataloader', None)
+        for owner in (loader, getattr(loop, 'dataloader_iterator', None)):
+            iterator = getattr(owner, '_iterator', None)
+            if hasattr(iterator, '_shutdown_workers'):
+                iterator._shutdown_workers()
+                owner._iterator = None
 
 
 @contextlib.contextmanager

@@ -31,7 +31,7 @@ from .config import (
     without_hook,
     without_metric,
 )
-from .data import guard_data
+from .data import end_workers, guard_data
 
 # What the parts of a config define for the student and its teachers.
 NOT_OF_TEACHERS = (
@@ -202,6 +202,7 @@ def _train_teacher(cfg: Config, ckpt: str) -> None:
     with errors_name_keys(cfg._cfg_dict, 'teacher_training'):
         runner = guard_data(Runner.from_cfg(cfg))
         runner.train()
+    end_workers(runner)
     if is_main_process():
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         for hook in runner.hooks:

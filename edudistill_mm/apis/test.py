@@ -21,7 +21,7 @@ from .export import grade_student_config, plain_config, plain_student_state
 
 
 def test(cfg: Config, checkpoint: str) -> Dict[str, float]:
-    """Evaluate on the test data. No teacher is built or read.
+    """Evaluate on the test data. No teacher's checkpoint is read.
 
     Args:
         cfg (Config): What :func:`load_config` returned, and :func:`prepare_runtime` completed.
@@ -54,6 +54,9 @@ def test(cfg: Config, checkpoint: str) -> Dict[str, float]:
             cfg.model, cfg.test_evaluator = plain.model, plain.test_evaluator
             cfg.custom_hooks = without_hook(cfg, 'GradeSchedulerHook')
             cfg.data_preprocessor = plain.get('data_preprocessor')
+    elif cfg.model.get('teacher_ckpt'):
+        # MMRazor would read it, although its run's checkpoint holds the teacher.
+        cfg.model.teacher_ckpt = None
     # A runner for testing alone: nothing of training is built.
     for key in (
         'train_dataloader',

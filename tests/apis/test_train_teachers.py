@@ -1,3 +1,4 @@
+import multiprocessing
 from pathlib import Path
 
 import pytest
@@ -129,3 +130,17 @@ def test_teachers_can_be_trained_one_by_one(digits, tmp_path):
     assert not Path(cfg.model.teachers[2].ckpt).exists()
     with pytest.raises(ConfigurationError, match='no teacher "midle" .did you mean "middle"'):
         train_teachers(cfg, ['midle'])
+
+
+@pytest.mark.parametrize(
+    'train_cfg', [dict(by_epoch=True, max_epochs=1), dict(by_epoch=False, max_iters=1)]
+)
+@pytest.mark.parametrize('persistent', [True, False])
+def test_no_worker_process_of_a_teachers_training_is_left(digits, train_cfg, persistent):
+    cfg = digits(**{'train_dataloader.dataset.indices': 64})
+    cfg.teacher_training.train_cfg = dict(train_cfg, _delete_=True)
+    for loader in (cfg.train_dataloader, cfg.val_dataloader):
+        loader.update(num_workers=1, persistent_workers=persistent)
+    before = set(multiprocessing.active_children())
+    train_teachers(cfg)
+    assert set(multiprocessing.active_children()) <= before

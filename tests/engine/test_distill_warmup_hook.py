@@ -1,6 +1,7 @@
 import copy
 
 import pytest
+from mmengine.runner import Runner
 from networks import dkd_distiller, resnet
 from runs import scalars, train
 
@@ -85,6 +86,21 @@ def test_mmrazors_own_algorithm_warms_up_too(config):
     assert runner.message_hub.get_scalar('train/distill_warmup').data[0].tolist() == (
         [0.5] * 6 + [1.0] * 12
     )
+
+
+@pytest.mark.parametrize('model', ['school', 'plain student'])
+def test_a_run_that_only_tests_has_nothing_to_warm_up(config, model):
+    config = warmed_up(config, epochs=2)
+    if model == 'plain student':
+        config.model = resnet()
+        config.custom_hooks = [hook for hook in config.custom_hooks if 'Grade' not in hook['type']]
+        config.val_evaluator = config.val_evaluator[:1]
+    config.test_dataloader, config.test_evaluator = config.val_dataloader, config.val_evaluator
+    config.test_cfg = dict()
+    training = ('train_dataloader', 'train_cfg', 'optim_wrapper')
+    for key in (*training, 'val_dataloader', 'val_cfg', 'val_evaluator'):
+        config[key] = None
+    assert 'accuracy/top1' in Runner.from_cfg(config).test()
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ from typing import Any, Dict, Iterable, Optional, Sequence, Union
 import torch
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
-from mmengine.runner import EpochBasedTrainLoop, Runner
+from mmengine.runner import BaseLoop, EpochBasedTrainLoop, Runner
 from torch import nn
 
 from edudistill_mm.errors import ConfigurationError, did_you_mean
@@ -66,9 +66,13 @@ class DistillWarmupHook(Hook):
     def before_run(self, runner: Runner) -> None:
         """Find the losses; refuse what does not fit the run.
 
+        A run that only validates or tests has none, and its model may be the student alone.
+
         Raises:
             ConfigurationError: If the algorithm has no such losses, or the units do not fit.
         """
+        if not isinstance(runner._train_loop, BaseLoop):
+            return
         model = _unwrapped(runner)
         if self.by_epoch and not isinstance(runner.train_loop, EpochBasedTrainLoop):
             raise ConfigurationError(
