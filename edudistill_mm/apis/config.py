@@ -71,6 +71,7 @@ LOADER_PARTS = dict(
     num_batch_per_epoch=None,
 )
 LOOPS_OF_MMRAZOR = ('SingleTeacherDistillValLoop', 'SelfDistillValLoop')
+DISTILLATIONS = ('SingleTeacherDistill', 'OverhaulFeatureDistillation')
 DATALOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
@@ -334,6 +335,12 @@ def _name_scope(node: Any, registry: Registry) -> None:
 def is_education(cfg: Config) -> bool:
     """Whether a config trains by :class:`EducationDistill`."""
     return _name(cfg.model) == 'EducationDistill'
+
+
+def has_student(cfg: Config) -> bool:
+    """Whether a config trains a student, ``model.architecture``, by :class:`EducationDistill` or
+    by a teacher as MMRazor does."""
+    return is_education(cfg) or _name(cfg.model) in DISTILLATIONS
 
 
 def curriculum_of(cfg: Config) -> Curriculum:

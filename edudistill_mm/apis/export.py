@@ -24,7 +24,15 @@ from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.models.network import build_module, build_network, dry_run
 from edudistill_mm.models.students import FragmentedStudent, GradeStudent
 
-from .config import curriculum_of, network_config, strip_teachers, types_in, without_metric
+from .config import (
+    curriculum_of,
+    has_student,
+    is_education,
+    network_config,
+    strip_teachers,
+    types_in,
+    without_metric,
+)
 
 STUDENT, REFERENCES = 'architecture.', 'architecture.references.'
 
@@ -216,11 +224,12 @@ def _imports(model: dict, loader: Any) -> Optional[dict]:
 def export_student(cfg: Config, checkpoint: str, out: str) -> Tuple[str, str]:
     """Write the student of a checkpoint as a plain MMPretrain checkpoint with its config.
 
-    What was written is read back: the plain model must take all of its tensors and give the very
-    class scores of the run's student.
+    What was written is read back: the plain model must take all of its tensors and, after a run of
+    :class:`EducationDistill`, give the very class scores of the run's student.
 
     Args:
-        cfg (Config): Config of the :class:`EducationDistill` run.
+        cfg (Config): Config of the :class:`EducationDistill` run, or of one of MMRazor's
+            ``SingleTeacherDistill``.
         checkpoint (str): A checkpoint of it, of any grade.
         out (str): The file to write, ``<name>.pth``; its config becomes ``<name>.py``.
 
@@ -230,7 +239,13 @@ def export_student(cfg: Config, checkpoint: str, out: str) -> Tuple[str, str]:
     Raises:
         ConfigurationError: If the checkpoint is unreadable or does not belong to the config.
     """
-    curriculum_of(cfg)
+    if is_education(cfg):
+        curriculum_of(cfg)
+    elif not has_student(cfg):
+        raise ConfigurationError(
+            'model.type must be EducationDistill or SingleTeacherDistill here, but is '
+            f'"{cfg.model.get("type")}"'
+        )
     config_out = f'{osp.splitext(out)[0]}.py'
     if config_out == out or osp.isdir(out):
         raise ConfigurationError(f'OUT must be a file such as "student.pth", not "{out}"')
@@ -239,8 +254,8 @@ def export_student(cfg: Config, checkpoint: str, out: str) -> Tuple[str, str]:
     state = plain_student_state(extract_state_dict(loaded, f'checkpoint "{checkpoint}"'))
     if not state:
         raise ConfigurationError(
-            f'checkpoint "{checkpoint}" holds no student (no tensor "{STUDENT}..."): give a checkpoint of an '
-            'EducationDistill run'
+            f'checkpoint "{checkpoint}" holds no student (no tensor "{STUDENT}..."): give a '
+            'checkpoint of the run'
         )
     plain = plain_config(cfg)
     meta = loaded.get('meta') or {}
@@ -276,6 +291,9 @@ def _check(
             f'checkpoint "{source}" holds weights that are no numbers (NaN or infinite), the first in '
             f'"{STUDENT}{broken}"'
         )
+    if not is_education(cfg):
+        # The student of MMRazor's algorithms is that very model.
+        return
     algorithm = build_module(strip_teachers(cfg).model.to_dict(), 'model', 'mmpretrain')
     student = algorithm.architecture
     student.load_state_dict(state, strict=False)

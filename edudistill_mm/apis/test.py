@@ -15,7 +15,14 @@ from edudistill_mm.engine.checkpoint_form import check_form
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.models.network import build_module
 
-from .config import check_data, curriculum_of, is_education, strip_teachers, without_hook
+from .config import (
+    check_data,
+    curriculum_of,
+    has_student,
+    is_education,
+    strip_teachers,
+    without_hook,
+)
 from .data import guard_data
 from .export import grade_student_config, plain_config, plain_student_state
 
@@ -42,18 +49,18 @@ def test(cfg: Config, checkpoint: str) -> Dict[str, float]:
     check_data(cfg)
     if is_education(cfg):
         curriculum_of(cfg)
-        if plain_student_state(state):
-            cfg = strip_teachers(cfg)
-        else:
-            plain = _config_of_student(cfg, loaded.get('meta'))
-            if not any(name.startswith('head.') or name.startswith('backbone.') for name in state):
-                raise ConfigurationError(
-                    f'checkpoint "{checkpoint}" is neither of an EducationDistill run nor of its plain '
-                    f'student: its first tensor is "{next(iter(state))}"'
-                )
-            cfg.model, cfg.test_evaluator = plain.model, plain.test_evaluator
-            cfg.custom_hooks = without_hook(cfg, 'GradeSchedulerHook')
-            cfg.data_preprocessor = plain.get('data_preprocessor')
+    if has_student(cfg) and not plain_student_state(state):
+        if not any(name.startswith(('head.', 'backbone.')) for name in state):
+            raise ConfigurationError(
+                f'checkpoint "{checkpoint}" is neither of a run of this config nor of its plain '
+                f'student: its first tensor is "{next(iter(state))}"'
+            )
+        plain = _config_of_student(cfg, loaded.get('meta'))
+        cfg.model, cfg.test_evaluator = plain.model, plain.test_evaluator
+        cfg.custom_hooks = without_hook(cfg, 'GradeSchedulerHook')
+        cfg.data_preprocessor = plain.get('data_preprocessor')
+    elif is_education(cfg):
+        cfg = strip_teachers(cfg)
     elif cfg.model.get('teacher_ckpt'):
         # MMRazor would read it, although its run's checkpoint holds the teacher.
         cfg.model.teacher_ckpt = None
@@ -76,7 +83,7 @@ def test(cfg: Config, checkpoint: str) -> Dict[str, float]:
 def _config_of_student(cfg: Config, meta: Any) -> Config:
     """The config of a plain student: the complete one, unless its ``meta`` names another grade."""
     name = meta.get('grade') if isinstance(meta, dict) else None
-    if name is None:
+    if name is None or not is_education(cfg):
         return plain_config(cfg)
     algorithm = build_module(strip_teachers(cfg).model.to_dict(), 'model', 'mmpretrain')
     for grade in algorithm.curriculum.grades:

@@ -20,7 +20,7 @@ from edudistill_mm.engine.checkpoint import (
 )
 from edudistill_mm.errors import ConfigurationError
 
-from .config import check_config, check_data, is_education
+from .config import check_config, check_data, has_student, is_education
 from .data import guard_data
 from .export import export_student
 from .precision import check_compile, prepare_precision
@@ -64,7 +64,7 @@ def train(
     with_teachers: bool = False,
     with_teacher_test: bool = True,
 ) -> Runner:
-    """Check a config, train by it, and export the student if it is an education run.
+    """Check a config, train by it, and export the student if it has learned from a teacher.
 
     Args:
         cfg (Config): What :func:`load_config` returned, and :func:`prepare_runtime` completed.
@@ -112,7 +112,7 @@ def train(
         # It builds data loaders, loop, optimizer and schedules.
         runner.train()
     last = find_latest_checkpoint(cfg.work_dir)
-    if is_education(cfg) and is_main_process() and last is not None:
+    if has_student(cfg) and is_main_process() and last is not None:
         checkpoint, config = export_student(cfg, last, osp.join(cfg.work_dir, 'student.pth'))
         print_log(
             f'The plain MMPretrain student: {checkpoint}, its config: {config}', logger='current'
