@@ -1,0 +1,19 @@
+# Few images: 50 of each class for the students (the teacher has learned from all 500):
+#     python tools/compare.py configs/compare/small_few_images.py --jobs 2
+title = '20 classes of CIFAR-100 (16x16 pixels, 50 images each), ResNet-8, cost of 64 epochs of KD'
+_configs = dict(
+    student='student alone',
+    dkd='DKD',
+    edu_kd='edu KD, three grades',
+    edu_dkd='edu DKD, three grades',
+    depth_only='depth only',
+    depth_only_dkd='depth only, DKD',
+)
+rows = [
+    dict(name='KD', config='../small/kd.py', budget=dict(epochs=64)),
+    *[dict(name=name, config=f'../small/{config}.py') for config, name in _configs.items()],
+]
+cfg_options = {'train_dataloader.dataset.samples_per_class': 50, 'train_cfg.val_interval': 2}
+seeds = [0, 1, 2]
+budget = dict(student_flops='KD')
+work_dir = 'work_dirs/compare_small_few_images'
