@@ -43,6 +43,10 @@ def settings(cfg: Config, training_only: bool = False) -> Dict[str, Any]:
     chosen = {
         key: value for key, value in cfg.to_dict().items() if key in keys and value is not None
     }
+    if training_only and isinstance(chosen.get('train_cfg'), dict):
+        chosen['train_cfg'] = {
+            key: value for key, value in chosen['train_cfg'].items() if not key.startswith('val_')
+        }
     for loader in [value for key, value in chosen.items() if key.endswith('_dataloader')]:
         for key in _OF_MACHINE:
             loader.pop(key, None)

@@ -35,6 +35,11 @@ def test_the_first_value_that_differs_is_named_with_both_values():
 
 
 def test_how_a_teacher_is_measured_is_no_part_of_its_recipe():
+    measured = {'val_evaluator.topk': (5,), 'train_cfg.val_interval': 2, 'train_cfg.max_epochs': 3}
+    other = settings(config(**measured), training_only=True)
+    assert difference(other, settings(config(), training_only=True)) == (
+        "train_cfg is {'max_epochs': 3}, was None"
+    )
     other = settings(config(**{'val_evaluator.topk': (5,)}), training_only=True)
     assert difference(other, settings(config(), training_only=True)) is None
 
