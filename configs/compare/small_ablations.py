@@ -1,6 +1,6 @@
 # Ablations of the small configs, each with the student FLOPs of 18 epochs of KD:
 #     python tools/compare.py configs/compare/small_ablations.py --jobs 2
-title = '20 classes of CIFAR-100 (16x16 pixels, 500 images each), ResNet-8, cost of 18 epochs of KD: ablations'
+title = 'Ablations: 20 classes of CIFAR-100 (16x16 pixels), ResNet-8, cost of 18 epochs of KD'
 _configs = dict(
     edu_kd='edu KD, three grades',
     depth_only='depth only',
