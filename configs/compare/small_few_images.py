@@ -4,9 +4,7 @@ title = '20 classes of CIFAR-100 (16x16 pixels, 50 images each), ResNet-8, cost 
 _configs = dict(
     student='student alone',
     dkd='DKD',
-    edu_kd='edu KD, three grades',
     edu_dkd='edu DKD, three grades',
-    depth_only='depth only',
     depth_only_dkd='depth only, DKD',
 )
 rows = [
