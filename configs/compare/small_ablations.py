@@ -37,6 +37,6 @@ rows = [
     *[dict(name=name, config=f'../small/{config}.py') for config, name in _configs.items()],
 ]
 cfg_options = {'train_dataloader.dataset.samples_per_class': 50, 'train_cfg.val_interval': 2}
-seeds = [0]
+seeds = [0, 1, 2]
 budget = dict(student_flops='KD')
 work_dir = 'work_dirs/compare_small_ablations'

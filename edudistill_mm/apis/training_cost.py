@@ -66,12 +66,14 @@ class TrainingCost:
         )
 
 
-def training_cost(cfg: Config) -> TrainingCost:
+def training_cost(cfg: Config, dataset: Any = None) -> TrainingCost:
     """Count what a training by a config costs. No weights are read, nothing is trained.
 
     Args:
         cfg (Config): An :class:`EducationDistill` config, a distillation config of MMRazor with at
             most one teacher, or a plain one of MMPretrain, with its training data at hand.
+        dataset (Dataset, optional): The training data, where they have been read. Defaults to None:
+            they are read.
 
     Returns:
         TrainingCost: Its cost on one process, on images of the size that the training pipeline
@@ -80,7 +82,8 @@ def training_cost(cfg: Config) -> TrainingCost:
     Raises:
         ConfigurationError: If the length of the training is not given, or a network cannot be run.
     """
-    dataset = build_dataset(cfg.train_dataloader.dataset)
+    if dataset is None:
+        dataset = build_dataset(cfg.train_dataloader.dataset)
     shape = image_shape(dataset)
     flops = {
         teacher['name']: _teacher_flops(teacher, index, shape)

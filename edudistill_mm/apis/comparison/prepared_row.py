@@ -1,3 +1,4 @@
+import copy
 from dataclasses import dataclass
 from operator import mul
 from typing import Any, Dict, List, Optional, Sequence, Tuple
@@ -7,7 +8,7 @@ from mmengine.config import Config
 from edudistill_mm.errors import ConfigurationError
 
 from ..class_order import is_by_confidence, ordering_teacher
-from ..config import check_config, check_data, teachers_of
+from ..config import build_dataset, check_config, check_data, teachers_of
 from ..training_cost import TrainingCost, training_cost
 from .budget import MEASURES, fit_lengths, stretched_options
 from .plan import Plan
@@ -53,13 +54,18 @@ def prepare_rows(plan: Plan) -> List[PreparedRow]:
         ConfigurationError: For the first mistake, before anything is trained; it names the row.
     """
     originals, costs, ordered_by = {}, {}, {}
+    # Most rows have the data of the one before; one data set at a time stays in memory.
+    read = dataset = None
     for row in plan.rows:
         originals[row.name] = cfg = row.load()
         try:
             ordered_by[row.name] = _leave_unordered(cfg)
             check_config(cfg)
             check_data(cfg)
-            costs[row.name] = training_cost(cfg)
+            if cfg.train_dataloader.dataset != read:
+                read, dataset = copy.deepcopy(cfg.train_dataloader.dataset), None
+                dataset = build_dataset(read)
+            costs[row.name] = training_cost(cfg, dataset)
         except ConfigurationError as error:
             raise ConfigurationError(f'row "{row.name}": {error}') from error
     prepared = []

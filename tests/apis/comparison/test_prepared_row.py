@@ -4,10 +4,26 @@ import pytest
 
 from edudistill_mm.apis.comparison.plan import Plan
 from edudistill_mm.apis.comparison.prepared_row import prepare_rows
+from edudistill_mm.datasets import Digits
 from edudistill_mm.errors import ConfigurationError
+from edudistill_mm.registry import DATASETS, register
 
 CONFIGS = Path(__file__).resolve().parents[3] / 'configs'
 KD, EDU = str(CONFIGS / 'kd_digits.py'), str(CONFIGS / 'edu_kd_digits.py')
+
+
+@register(DATASETS)
+class ListedDigits(Digits):
+    """Lists in a file how often it has been read."""
+
+    def __init__(self, kept=None, **kwargs):
+        self.kept = kept
+        super().__init__(**kwargs)
+
+    def load_data_list(self):
+        with open('read.txt', 'a') as file:
+            print(self.split, self.kept, file=file)
+        return super().load_data_list()[: self.kept]
 
 
 @pytest.fixture
@@ -69,3 +85,18 @@ def test_iterations_are_not_measured_in_epochs(prepared):
     ):
         prepared(kd=('iterations.py', dict(epochs=5)))
     assert prepared(kd=('iterations.py', dict(image_passes=640)))['kd'].lengths == [20]
+
+
+def test_rows_with_the_same_training_data_read_them_once(prepared):
+    Path('listed.py').write_text(
+        f'_base_ = {KD!r}\ntrain_dataloader = dict(dataset=dict(type="ListedDigits"))\n'
+    )
+    few = {'train_dataloader.dataset.kept': 100}
+    made = prepared(
+        kd=('listed.py', dict(epochs=5)),
+        long=('listed.py', dict(epochs=7)),
+        few=('listed.py', dict(epochs=5), few),
+        again=('listed.py', dict(epochs=5)),
+    )
+    assert Path('read.txt').read_text().splitlines() == ['train None', 'train 100', 'train None']
+    assert [made[name].cost.stages[0].images for name in made] == [1442, 1442, 100, 1442]
