@@ -11,17 +11,16 @@ class Digits(BaseDataset):
 
     They are the test set of `Optical Recognition of Handwritten Digits
     <https://archive.ics.uci.edu/dataset/80>`__ (UCI) and need no download. An image is a ``uint8``
-    array of
-    shape (8, 8, 3): the 17 grey levels are spread over 0..255 and the three channels are equal, so
-        that transforms and networks for colour images work as they are.
+    array of shape (8, 8, 3): the 17 grey levels are spread over 0..255 and the three channels are
+    equal, so that transforms and networks for colour images work as they are.
 
     The split is fixed: of each class, in scikit-learn's order, every fifth image is for testing.
     That leaves 1442 images for training (140 to 147 of a class) and 355 for testing (34 to 36 of a
     class).
 
     Args:
-        split (str): ``'train'`` or ``'test'``. Defaults to ``'train'``. **kwargs: Arguments of
-            MMPretrain's ``BaseDataset``, such as ``pipeline`` and ``test_mode``.
+        split (str): ``'train'`` or ``'test'``. Defaults to ``'train'``.
+        **kwargs: Arguments of MMPretrain's ``BaseDataset``, such as ``pipeline`` and ``test_mode``.
 
     Raises:
         ConfigurationError: There is no such split.

@@ -23,9 +23,9 @@ from edudistill_mm.registry import DATA_SAMPLERS
 class Labels(BaseDataset):
     """A dataset of nothing but labels."""
 
-    def __init__(self, labels):
+    def __init__(self, labels, classes=None):
         self.labels = [int(label) for label in labels]
-        super().__init__(serialize_data=False)
+        super().__init__(metainfo=dict(classes=classes) if classes else None, serialize_data=False)
 
     def load_data_list(self):
         return [dict(gt_label=label) for label in self.labels]
@@ -343,9 +343,16 @@ def test_refuses_a_dataset_without_labels():
 
 def test_refuses_a_grade_without_samples():
     with pytest.raises(
-        ConfigurationError, match=r'no sample for the grade "grade1".* \[0, 1, 2\]'
+        ConfigurationError, match='no sample for the grade "grade1".* classes are 0, 1, 2'
     ):
         sampler_of([3, 4, 5], curriculum_of())
+
+
+def test_names_the_classes_of_a_grade_without_samples():
+    letters = Labels([6], classes='abcdefg')
+    sampler = GradeSampler(letters, seed=0)
+    with pytest.raises(ConfigurationError, match='are 0 "a", 1 "b", 2 "c", 3 "d", 4 "e", ...'):
+        sampler.attach(curriculum_of(counts=(6, 1)), {}, 1)
 
 
 @pytest.mark.parametrize('label', [10, -1])

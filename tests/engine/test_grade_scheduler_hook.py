@@ -165,7 +165,7 @@ def test_the_log_says_at_each_promotion_what_changes(config):
         'classes: 4 of 6 (2 new)',
         'fragments: 2 of 3, up to backbone.layer2',
         'teachers: low, mid',
-        'losses awake: loss_kd',
+        'losses awake: loss_kd; asleep: none',
         'learning rate: 0.05',
         'optimizer state: reset',
     ):
@@ -196,6 +196,17 @@ def test_the_log_says_at_each_promotion_what_changes(config):
         'forgetting',
     ]
     assert table[2].split('|')[5].strip() == '-' and float(table[4].split('|')[6]) >= 0
+
+
+def test_the_log_of_a_curriculum_without_teachers_does_not_speak_of_their_losses(config):
+    for key in ('teachers', 'distiller'):
+        config.model.pop(key)
+    for grade in config.model.curriculum.grades:
+        grade.pop('teachers')
+    runner = train(config)
+    log = Path(runner.log_dir, f'{runner.timestamp}.log').read_text()
+    block = log[log.index('Grade 2 of 3: mid') :].split('mmengine - INFO')[0]
+    assert 'teachers: none' in block and 'losses' not in block
 
 
 # ---- C8, C9
@@ -384,7 +395,10 @@ def set_key(path, value):
             set_key('train_dataloader.sampler', dict(type='DefaultSampler', shuffle=True)),
             ['GradeSampler', 'DefaultSampler'],
         ),
-        (set_key('train_dataloader.dataset.counts', (0, 0, 8, 8, 8, 8)), ['"low"', '[0, 1]']),
+        (
+            set_key('train_dataloader.dataset.counts', (0, 0, 8, 8, 8, 8)),
+            ['"low"', '0 "class 0", 1 "class 1".'],
+        ),
         (set_key('train_dataloader.dataset.counts', (2, 2, 8, 8, 8, 8)), ['']),
     ],
 )

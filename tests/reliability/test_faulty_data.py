@@ -129,7 +129,9 @@ def test_a_class_of_hardly_any_images_is_no_obstacle(tmp_path, report, what, cou
     runner = train(config)
     values, log = losses(tmp_path)
     assert runner.epoch == 3 and np.isfinite(values).all()
-    warned = 'no image of 1 of 6 classes, which will not be learnt: 1 (grade "low")' in log
+    warned = (
+        'no image of 1 of 6 classes, which will not be learnt: 1 "class_1" (grade "low")' in log
+    )
     assert warned == (what == 'no image')
     report(
         AREA,

@@ -91,9 +91,11 @@ class GradeSampler(Sampler):
         for grade in curriculum.grades:
             indices = torch.isin(labels, torch.tensor(grade.seen)).nonzero().flatten()
             if not len(indices):
+                names = getattr(self.dataset, 'metainfo', {}).get('classes')
+                classes = ', '.join(_class(label, names) for label in grade.seen[:5])
                 raise ConfigurationError(
                     f'the training data hold no sample for the grade "{grade.name}" of the curriculum, whose '
-                    f'classes are {list(grade.seen)}.'
+                    f'classes are {classes}{", ..." if len(grade.seen) > 5 else ""}.'
                 )
             self._indices.append(indices)
             turns = None
@@ -230,13 +232,20 @@ def _check_classes(dataset: Sized, curriculum: Curriculum, labels: Tensor) -> No
     taught = {label: grade.name for grade in curriculum.grades for label in grade.classes}
     empty = sorted(set(taught) - set(labels.tolist()))
     if empty:
-        some = ', '.join(f'{label} (grade "{taught[label]}")' for label in empty[:5])
+        some = ', '.join(
+            f'{_class(label, names)} (grade "{taught[label]}")' for label in empty[:5]
+        )
         print_log(
             f'The training data hold no image of {len(empty)} of {len(taught)} classes, which will not '
             f'be learnt: {some}{", ..." if len(empty) > 5 else ""}',
             logger='current',
             level=logging.WARNING,
         )
+
+
+def _class(label: int, names: Optional[Sequence[str]]) -> str:
+    """A class as a user knows it: by its name, if it has one."""
+    return f'{label}' if names is None else f'{label} "{names[label]}"'
 
 
 def labels_of(dataset: Sized) -> Tensor:

@@ -359,6 +359,12 @@ class GradeSchedulerHook(Hook):
         unit = 'epochs' if model.curriculum.by_epoch else 'iterations'
         student = model.student
         running = student.parameters_in_training()
+        awake, asleep = model.losses_awake, model.losses_asleep
+        losses = []
+        if awake or asleep:
+            losses = [
+                f'  losses awake: {", ".join(awake) or "none"}; asleep: {", ".join(asleep) or "none"}'
+            ]
         runner.logger.info(
             '\n'.join(
                 [
@@ -370,8 +376,7 @@ class GradeSchedulerHook(Hook):
                     f'up to {student.cuts[grade.fragments - 1]}',
                     f'  parameters in training: {running:,}',
                     f'  teachers: {", ".join(teacher.name for teacher in model.active_teachers) or "none"}',
-                    f'  losses awake: {", ".join(model.losses_awake) or "none"}; '
-                    f'asleep: {", ".join(model.losses_asleep) or "none"}',
+                    *losses,
                     f'  learning rate: {", ".join(f"{rate:.4g}" for rate in rates)}; '
                     f'optimizer state: {"reset" if grade.optimizer == "reset" and grade.index else "kept"}',
                 ]
