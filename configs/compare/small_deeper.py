@@ -8,6 +8,6 @@ rows = [
     dict(name='edu DKD, three grades', config='../small/edu_dkd.py', cfg_options=_fragmented),
     dict(name='depth only, DKD', config='../small/depth_only_dkd.py', cfg_options=_fragmented),
 ]
-seeds = [0, 1, 2]
+seeds = [0, 1, 2, 3, 4]
 budget = dict(student_flops='DKD')
 work_dir = 'work_dirs/compare_small_deeper'

@@ -6,12 +6,15 @@ _configs = dict(
     dkd='DKD',
     edu_dkd='edu DKD, three grades',
     depth_only_dkd='depth only, DKD',
+    dkd_generalists='three generalists, DKD',
+    teachers_only_dkd='teachers only, DKD',
+    depth_and_teachers_dkd='depth and teachers, DKD',
 )
 rows = [
     dict(name='KD', config='../small/kd.py', budget=dict(epochs=64)),
     *[dict(name=name, config=f'../small/{config}.py') for config, name in _configs.items()],
 ]
 cfg_options = {'train_dataloader.dataset.samples_per_class': 50, 'train_cfg.val_interval': 2}
-seeds = [0, 1, 2]
+seeds = [0, 1, 2, 3, 4]
 budget = dict(student_flops='KD')
 work_dir = 'work_dirs/compare_small_few_images'
