@@ -114,7 +114,11 @@ def load_config(
         _name_scope(cfg.get(f'{kind}_evaluator'), METRICS)
     options = dict(options or {})
     try:
-        cfg.merge_from_dict(options)
+        # First the lists and dicts that other options change in part.
+        wholes = [key for key in options if any(o.startswith(f'{key}.') for o in options)]
+        for key in sorted(wholes, key=len):
+            cfg.merge_from_dict({key: options[key]})
+        cfg.merge_from_dict({key: options[key] for key in options if key not in wholes})
     except (KeyError, TypeError, IndexError, AssertionError) as error:
         raise ConfigurationError(
             f'--cfg-options do not fit the config: {reason_of(error)}'

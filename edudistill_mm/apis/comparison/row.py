@@ -7,6 +7,7 @@ from mmengine.config import Config
 from edudistill_mm.errors import ConfigurationError
 
 from ..config import load_config
+from .options import as_arguments
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,8 @@ class Row:
             ConfigurationError: If it cannot be read; the message names the row.
         """
         try:
+            # Each run is a command, which has to be able to say them.
+            as_arguments(self.options)
             return load_config(self.config, {**self.options, **(options or {})}, work_dir)
         except ConfigurationError as error:
             raise ConfigurationError(f'row "{self.name}": {error}') from error

@@ -100,3 +100,9 @@ def test_rows_with_the_same_training_data_read_them_once(prepared):
     )
     assert Path('read.txt').read_text().splitlines() == ['train None', 'train 100', 'train None']
     assert [made[name].cost.stages[0].images for name in made] == [1442, 1442, 100, 1442]
+
+
+def test_a_value_that_no_command_can_give_is_refused_with_its_row(prepared):
+    grades = [dict(epochs=10, fragments=1, classes=4), dict(epochs=20, fragments=3, classes=6)]
+    with pytest.raises(ConfigurationError, match='row "edu": cfg_options .*file of its own'):
+        prepared(edu=(EDU, dict(epochs=15), {'model.curriculum.grades': grades}))
