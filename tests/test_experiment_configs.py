@@ -9,6 +9,7 @@ from mmengine.dataset import pseudo_collate
 from mmengine.optim import build_optim_wrapper
 
 from edudistill_mm.apis import check_config, load_config, train
+from edudistill_mm.apis.comparison.plan import Plan
 from edudistill_mm.apis.config import (
     build_dataset,
     curriculum_of,
@@ -43,6 +44,17 @@ def test_each_data_set_has_a_config_for_each_experiment():
     digits = {f'{name}_digits' for name in ('edu_kd', 'edu_dkd', 'kd', 'student')}
     assert there == {*digits, *(name for name in NAMES if not name.startswith('small/'))}
     assert {f'small/{experiment}' for experiment in EXPERIMENTS} <= set(NAMES)
+
+
+@pytest.mark.parametrize('file', sorted((CONFIGS / 'compare').glob('*.py')), ids=lambda f: f.stem)
+def test_each_plan_gives_its_rows_configs_what_they_take(file):
+    for row in Plan.from_file(str(file)).rows:
+        cfg = row.load()
+        for option, value in row.options.items():
+            given = cfg
+            for key in option.split('.'):
+                given = given[int(key) if isinstance(given, list) else key]
+            assert given == value, (row.name, option)
 
 
 @pytest.fixture(scope='session')
