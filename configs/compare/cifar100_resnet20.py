@@ -11,6 +11,7 @@ rows = [
     dict(name='edu DKD, three grades', config='../edu_dkd_resnet20_cifar100.py'),
     dict(name='depth only', config='../edu_kd_resnet20_cifar100.py', cfg_options=_depth_only),
     dict(name='depth only, DKD', config='../edu_dkd_resnet20_cifar100.py', cfg_options=_depth_only),
+    dict(name='depth and teachers, DKD', config='../edu_dkd_generalists_resnet20_cifar100.py'),
     dict(name='experts without curriculum', config='../kd_experts_cifar100.py'),
     dict(name="experts, the paper's curriculum", config='../edu_kd_experts_cifar100.py'),
 ]

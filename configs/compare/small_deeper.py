@@ -3,10 +3,18 @@
 title = '20 classes of CIFAR-100 (16x16 pixels, 500 images each), ResNet-14, cost of 18 epochs of DKD'
 _plain = {'model.architecture.backbone.depth': 14}
 _fragmented = {'model.architecture.student.backbone.depth': 14}
+_configs = dict(
+    edu_dkd='edu DKD, three grades',
+    depth_only_dkd='depth only, DKD',
+    dkd_generalists='three generalists, DKD',
+    depth_and_teachers_dkd='depth and teachers, DKD',
+)
 rows = [
     dict(name='DKD', config='../small/dkd.py', cfg_options=_plain, budget=dict(epochs=18)),
-    dict(name='edu DKD, three grades', config='../small/edu_dkd.py', cfg_options=_fragmented),
-    dict(name='depth only, DKD', config='../small/depth_only_dkd.py', cfg_options=_fragmented),
+    *[
+        dict(name=name, config=f'../small/{config}.py', cfg_options=_fragmented)
+        for config, name in _configs.items()
+    ],
 ]
 seeds = [0, 1, 2, 3, 4]
 budget = dict(student_flops='DKD')

@@ -8,6 +8,8 @@ _configs = dict(
     edu_dkd='edu DKD, three grades',
     depth_only='depth only',
     depth_only_dkd='depth only, DKD',
+    dkd_generalists='three generalists, DKD',
+    depth_and_teachers_dkd='depth and teachers, DKD',
 )
 rows = [
     dict(name='KD', config='../small/kd.py', budget=dict(epochs=18)),
