@@ -17,4 +17,5 @@ _configs = dict(
 rows = [dict(name=name, config=f'../small/{config}.py') for config, name in _configs.items()]
 seeds = [0, 1, 2]
 budget = dict(epochs=32)  # the configs say 240
+baselines = ['KD', 'DKD']
 work_dir = 'work_dirs/compare_small'

@@ -17,4 +17,5 @@ rows = [
 ]
 seeds = [0, 1, 2]
 budget = dict(student_flops='KD')
+baselines = ['KD', 'DKD']
 work_dir = 'work_dirs/compare_small_equal_cost'

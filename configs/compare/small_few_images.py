@@ -17,4 +17,5 @@ rows = [
 cfg_options = {'train_dataloader.dataset.samples_per_class': 50, 'train_cfg.val_interval': 2}
 seeds = [0, 1, 2, 3, 4]
 budget = dict(student_flops='KD')
+baselines = ['DKD', 'three generalists, DKD']
 work_dir = 'work_dirs/compare_small_few_images'

@@ -90,7 +90,7 @@ def compare(
             f'Seeds: {", ".join(map(str, plan.seeds))}. '
             f'Command: `python tools/compare.py {shlex.quote(plan.file)}`.'
         ]
-        report = write_report(results, plan.work_dir, plan.title, about)
+        report = write_report(results, plan.work_dir, plan.title, about, plan.baselines)
     return report, failed
 
 

@@ -10,7 +10,7 @@ from .budget import MEASURES
 from .options import flatten
 from .row import Row
 
-PLAN_KEYS = ('title', 'rows', 'seeds', 'work_dir', 'cfg_options', 'budget')
+PLAN_KEYS = ('title', 'rows', 'seeds', 'work_dir', 'cfg_options', 'budget', 'baselines')
 ROW_KEYS = ('name', 'config', 'cfg_options', 'budget')
 
 
@@ -24,6 +24,7 @@ class Plan:
         rows (Tuple[Row, ...]): The trainings.
         seeds (Tuple[int, ...]): Each row is trained once with each.
         work_dir (str): Folder of the runs and the report.
+        baselines (Tuple[str, ...]): Names of the rows that the others are compared with.
     """
 
     file: str
@@ -31,6 +32,7 @@ class Plan:
     rows: Tuple[Row, ...]
     seeds: Tuple[int, ...]
     work_dir: str
+    baselines: Tuple[str, ...]
 
     @classmethod
     def from_file(cls, path: str, options: Optional[Mapping[str, Any]] = None) -> 'Plan':
@@ -46,6 +48,8 @@ class Plan:
                 - ``cfg_options``: a dict that overrides values of all rows' configs;
                 - ``budget``: that of all rows that give none, see :class:`Row`; None for a
                   config's own epochs;
+                - ``baselines``: names of the rows to which the report gives the difference of the
+                  others, default that of the first row;
                 - ``title``: default the name of the file.
 
                 Other names may stand there if they begin with an underscore.
@@ -74,12 +78,12 @@ class Plan:
                 f'rows of the plan must be a list of at least one dict, not {rows!r}'
             )
         common = _options('cfg_options', content.get('cfg_options'))
+        made = _rows(rows, osp.dirname(path), common, dict(options or {}), content.get('budget'))
         return cls(
             file=path,
             title=str(content.get('title', name)),
-            rows=_rows(
-                rows, osp.dirname(path), common, dict(options or {}), content.get('budget')
-            ),
+            rows=made,
+            baselines=_baselines(content.get('baselines'), [row.name for row in made]),
             seeds=_seeds(content.get('seeds', [0])),
             work_dir=content.get('work_dir', osp.join('work_dirs', f'compare_{name}')),
         )
@@ -123,6 +127,22 @@ def _rows(
     for index, row in enumerate(made):
         _check_budget(f'rows[{index}].budget', row.budget, names)
     return tuple(made)
+
+
+def _baselines(given: Any, names: list) -> Tuple[str, ...]:
+    if given is None:
+        return (names[0],)
+    if not isinstance(given, (list, tuple)):
+        raise ConfigurationError(
+            f'baselines of the plan must be a list of names of rows, not {given!r}'
+        )
+    for name in given:
+        if name not in names:
+            raise ConfigurationError(
+                f'baselines names the row "{name}"{did_you_mean(name, names)}, but the rows are '
+                f'{", ".join(names)}'
+            )
+    return tuple(given)
 
 
 def _check_budget(key: str, budget: Any, names: list) -> None:

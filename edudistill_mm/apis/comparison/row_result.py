@@ -87,6 +87,21 @@ class RowResult:
         """Statistic | None: Wall-clock time of a run."""
         return Statistic.of(run.seconds for run in self.runs.values())
 
+    def difference(self, other: 'RowResult') -> Optional[Statistic]:
+        """By how much the last accuracies are above another row's with the same seeds.
+
+        Args:
+            other (RowResult): The other row.
+
+        Returns:
+            Statistic | None: Of the differences; None if the rows share no seed.
+        """
+        return Statistic.of(
+            _last(run.accuracy) - _last(other.runs[seed].accuracy)
+            for seed, run in self.runs.items()
+            if seed in other.runs and run.accuracy and other.runs[seed].accuracy
+        )
+
     def at_end_of(self, grade: int, key: str) -> Optional[Statistic]:
         """A result in the last validation of a grade.
 

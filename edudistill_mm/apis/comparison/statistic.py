@@ -1,6 +1,7 @@
+import math
 import statistics
 from dataclasses import dataclass
-from typing import Iterable, Optional
+from typing import Iterable, Optional, Tuple
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,18 @@ class Statistic:
             return None
         std = statistics.stdev(values) if len(values) > 1 else None
         return cls(statistics.fmean(values), std, len(values))
+
+    @property
+    def interval(self) -> Optional[Tuple[float, float]]:
+        """tuple[float, float] | None: Where the mean of all seeds is with 95 % confidence, by
+        Student's t distribution; None for a single value."""
+        if self.std is None:
+            return None
+        # It takes half a second to import, which only a report should wait for.
+        from scipy.stats import t
+
+        half = float(t.ppf(0.975, self.count - 1)) * self.std / math.sqrt(self.count)
+        return self.mean - half, self.mean + half
 
     def __str__(self) -> str:
         return f'{self.mean:.2f}' if self.std is None else f'{self.mean:.2f} ± {self.std:.2f}'

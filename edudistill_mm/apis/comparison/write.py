@@ -3,12 +3,13 @@
 import json
 import os
 import os.path as osp
-from typing import List, Optional, Sequence
+from typing import Dict, List, Mapping, Optional, Sequence
 
 from .job_queue import duration
 from .plots import draw_plots
 from .row_result import FORGETTING, SEEN, RowResult
 from .run_record import GROUP
+from .statistic import Statistic
 
 MISSING = '-'
 LEGEND = (
@@ -22,7 +23,11 @@ LEGEND = (
 
 
 def write_report(
-    results: Sequence[RowResult], folder: str, title: str, about: Sequence[str] = ()
+    results: Sequence[RowResult],
+    folder: str,
+    title: str,
+    about: Sequence[str] = (),
+    baselines: Sequence[str] = (),
 ) -> str:
     """Write ``report.md``, ``report.json`` and the plots.
 
@@ -31,6 +36,8 @@ def write_report(
         folder (str): Where to write; the plots go into its folder ``plots`` as PDF and PNG.
         title (str): Heading.
         about (Sequence[str]): Paragraphs below it. Defaults to ().
+        baselines (Sequence[str]): Names of the rows that the others are compared with. Defaults to
+            ().
 
     Returns:
         str: Path of ``report.md``.
@@ -48,6 +55,15 @@ def write_report(
             for path, caption in plots
         ],
     ]
+    differences = _differences(results, baselines)
+    if any(differences.values()):
+        paragraphs += [
+            '## Differences',
+            _difference_table(differences, baselines),
+            'By how much the accuracy of the last epoch is above that of another row with the same '
+            "seeds: mean and its 95 % confidence interval (Student's t distribution). An interval that "
+            'holds 0 proves no difference; among many rows some intervals miss it by chance.',
+        ]
     tables = [(result.name, _grade_table(result)) for result in results if result.groups]
     if tables:
         paragraphs += [
@@ -60,7 +76,17 @@ def write_report(
     paragraphs += ['## Commands', '\n'.join(_commands(results))]
     path = osp.join(folder, 'report.md')
     _write(path, '\n\n'.join(paragraphs) + '\n')
-    content = dict(title=title, rows=[result.to_dict() for result in results])
+    rows = [
+        dict(
+            result.to_dict(),
+            differences={
+                baseline: dict(vars(difference), interval=difference.interval)
+                for baseline, difference in differences[result.name].items()
+            },
+        )
+        for result in results
+    ]
+    content = dict(title=title, rows=rows)
     _write(osp.join(folder, 'report.json'), json.dumps(content, indent=1) + '\n')
     return path
 
@@ -102,6 +128,45 @@ def _main_table(results: Sequence[RowResult]) -> str:
                 duration(result.seconds.mean) if result.seconds else MISSING,
             ]
         )
+    return markdown(rows)
+
+
+def _differences(
+    results: Sequence[RowResult], baselines: Sequence[str]
+) -> Dict[str, Dict[str, Statistic]]:
+    """How far each row is from each baseline, by their names; rows without a common seed, and
+    baselines from themselves, are left out."""
+    named = {result.name: result for result in results}
+    found = {
+        name: {
+            baseline: result.difference(named[baseline])
+            for baseline in baselines
+            if baseline != name
+        }
+        for name, result in named.items()
+    }
+    return {
+        name: {baseline: difference for baseline, difference in own.items() if difference}
+        for name, own in found.items()
+    }
+
+
+def _difference_table(
+    differences: Mapping[str, Mapping[str, Statistic]], baselines: Sequence[str]
+) -> str:
+    def text(difference: Optional[Statistic]) -> str:
+        if difference is None:
+            return MISSING
+        if difference.interval is None:
+            return f'{difference.mean:+.2f}'
+        low, high = difference.interval
+        return f'{difference.mean:+.2f} ({low:+.2f} to {high:+.2f})'
+
+    rows = [['difference to', *baselines]]
+    rows += [
+        [name, *(text(own.get(baseline)) for baseline in baselines)]
+        for name, own in differences.items()
+    ]
     return markdown(rows)
 
 

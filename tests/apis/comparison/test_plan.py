@@ -66,6 +66,12 @@ budget = dict(student_flops='A')
     ]
 
 
+def test_the_first_row_is_the_baseline_unless_the_plan_names_others(plan):
+    rows = "rows = [dict(name='A', config='a.py'), dict(name='B', config='b.py')]"
+    assert plan(rows).baselines == ('A',)
+    assert plan(f"{rows}\nbaselines = ['B', 'A']").baselines == ('B', 'A')
+
+
 ROW = "dict(name='A', config='a.py')"
 
 
@@ -85,6 +91,8 @@ ROW = "dict(name='A', config='a.py')"
             'positive number or the name of a row',
         ),
         (f'rows = [{ROW}]\nbudget = dict()', 'must give one of student_flops, image_passes'),
+        (f"rows = [{ROW}]\nbaselines = ['a']", 'baselines names the row "a"'),
+        (f"rows = [{ROW}]\nbaselines = 'A'", "must be a list of names of rows, not 'A'"),
         ('rows = nothing', "name 'nothing' is not defined"),
     ],
 )

@@ -1,0 +1,69 @@
+"""Reports of figures that are given here."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from edudistill_mm.apis.comparison.row_result import RowResult
+from edudistill_mm.apis.comparison.run_record import RunRecord
+from edudistill_mm.apis.comparison.write import write_report
+
+
+def row(name, **accuracies):
+    """A row of two epochs with the accuracy of the last one for each seed."""
+    record = {
+        int(seed[1:]): RunRecord.from_dict(
+            dict(
+                validations={1: {'accuracy/top1': 10.0}, 2: {'accuracy/top1': accuracy}},
+                progress=2,
+                seconds=1,
+            )
+        )
+        for seed, accuracy in accuracies.items()
+    }
+    return RowResult(name, 'epoch', [('', 2)], {}, {0: 'train'}, runs=record)
+
+
+@pytest.fixture
+def report(tmp_path):
+    def write(rows, baselines):
+        path = Path(write_report(rows, str(tmp_path), 'A study', baselines=baselines))
+        return path.read_text(), json.loads(path.with_suffix('.json').read_text())['rows']
+
+    return write
+
+
+def cells(text, heading):
+    """Rows of the table that begins with a heading, by their first cell."""
+    lines = text[text.index(f'| {heading}') :].split('\n\n')[0].splitlines()
+    table = [[cell.strip() for cell in line.split('|')[1:-1]] for line in lines]
+    return {line[0]: line[1:] for line in table}
+
+
+def test_differences_are_of_the_same_seeds(report):
+    # Without the pairs the difference of 2 would drown in a deviation of 10.
+    kd = row('KD', s0=50, s1=60, s2=70)
+    edu = row('edu', s0=51, s1=62, s2=73, s3=99)
+    text, rows = report([kd, edu], ['KD'])
+    table = cells(text, 'difference to')
+    # 2 ± 4.303 / sqrt(3)
+    assert table['edu'] == ['+2.00 (-0.48 to +4.48)']
+    assert table['KD'] == ['-']
+    difference = rows[1]['differences']['KD']
+    assert (difference['mean'], difference['std'], difference['count']) == (2, 1, 3)
+    assert rows[0]['differences'] == {}
+
+
+def test_one_seed_gives_a_difference_without_an_interval(report):
+    text, _ = report([row('KD', s0=50), row('edu', s0=49.5), row('other', s1=60)], ['KD', 'edu'])
+    table = cells(text, 'difference to')
+    assert table['difference to'] == ['KD', 'edu']
+    assert table['KD'] == ['-', '+0.50']
+    assert table['edu'] == ['-0.50', '-']
+    assert table['other'] == ['-', '-']
+
+
+def test_a_report_of_one_row_has_no_differences(report):
+    text, _ = report([row('KD', s0=50)], ['KD'])
+    assert 'difference' not in text.lower()
