@@ -35,7 +35,7 @@ NAMES += [
     for dataset in ('cifar100', 'tiny_imagenet')
     for experiment in SMALL
 ]
-NAMES.append('edu_dkd_generalists_resnet20_cifar100')
+NAMES += [f'{name}_generalists_resnet20_cifar100' for name in ('dkd', 'edu_dkd')]
 # Baselines and ablations on a part of CIFAR-100.
 NAMES += [f'small/{file.stem}' for file in sorted((CONFIGS / 'small').glob('*.py'))]
 

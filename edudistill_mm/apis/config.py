@@ -114,15 +114,17 @@ def load_config(
         _name_scope(cfg.get(f'{kind}_evaluator'), METRICS)
     options = dict(options or {})
     try:
-        # First the lists and dicts that other options change in part.
-        wholes = [key for key in options if any(o.startswith(f'{key}.') for o in options)]
-        for key in sorted(wholes, key=len):
-            cfg.merge_from_dict({key: options[key]})
-        cfg.merge_from_dict({key: options[key] for key in options if key not in wholes})
-    except (KeyError, TypeError, IndexError, AssertionError) as error:
-        raise ConfigurationError(
-            f'--cfg-options do not fit the config: {reason_of(error)}'
-        ) from error
+        cfg.merge_from_dict(options)
+    except (KeyError, TypeError, IndexError, AssertionError, AttributeError) as error:
+        reason = reason_of(error)
+        inside = [key for key in options if any(part.isdigit() for part in key.split('.'))]
+        if inside and isinstance(error, (TypeError, AttributeError)):
+            # MMEngine goes into the dicts of a config's lists only.
+            reason = (
+                f'{" or ".join(inside)} changes an item of a list that holds plain values or is given by '
+                'another option; give the whole list instead'
+            )
+        raise ConfigurationError(f'--cfg-options do not fit the config: {reason}') from error
     if 'data_root' in options:
         for loader in DATALOADERS:
             dataset = innermost(cfg.get(loader))

@@ -72,8 +72,8 @@ def training_cost(cfg: Config, dataset: Any = None) -> TrainingCost:
     Args:
         cfg (Config): An :class:`EducationDistill` config, a distillation config of MMRazor with at
             most one teacher, or a plain one of MMPretrain, with its training data at hand.
-        dataset (Dataset, optional): The training data, where they have been read. Defaults to None:
-            they are read.
+        dataset (Dataset, optional): The training data, where they have been read; a curriculum's
+            :class:`GradeSampler` takes it over. Defaults to None: they are read.
 
     Returns:
         TrainingCost: Its cost on one process, on images of the size that the training pipeline

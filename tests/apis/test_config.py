@@ -5,6 +5,7 @@ from mmengine.registry import DATASETS, METRICS
 
 from edudistill_mm.apis.config import load_config
 from edudistill_mm.apis.distillers_table import shipped_configs
+from edudistill_mm.errors import ConfigurationError
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 WITH_DATA = [n for n in shipped_configs() if not n.startswith(('dafl', 'dfad', 'zskt'))]
@@ -28,21 +29,20 @@ def test_data_sets_and_metrics_of_a_config_of_mmrazor_are_found(name, tmp_path):
                     assert registry.get(node.type) is not None, (split, node)
 
 
-def test_an_option_for_an_item_of_a_list_applies_to_the_list_of_another_option():
-    two = [
-        dict(epochs=6, fragments=1, classes=4, teachers=['primary']),
-        dict(epochs=20, fragments=3, classes=6, teachers=['middle', 'university']),
-    ]
-    options = {
-        'model.curriculum.grades.1.epochs': 24,
-        'model.curriculum.grades': two,
-        'model.teachers.1.classes': [4, 5, 6],
-        'model.teachers.2.classes': [7, 8, 9],
-        'model.teachers.0.classes': [0, 1, 2, 3],
-    }
-    cfg = load_config(str(CONFIGS / 'edu_kd_digits.py'), options)
-    assert [grade.epochs for grade in cfg.model.curriculum.grades] == [6, 24]
-    assert cfg.model.curriculum.grades[1].teachers == ['middle', 'university']
+@pytest.mark.parametrize(
+    'options',
+    [
+        {'param_scheduler.periods.0': 4},
+        {'model.teachers.0.classes': [0, 1], 'model.teachers.0.classes.0': 5},
+        {'model.curriculum.grades': [dict(epochs=3)], 'model.curriculum.grades.0.epochs': 4},
+    ],
+)
+def test_an_option_that_cannot_reach_into_a_list_is_refused_in_one_sentence(options):
+    with pytest.raises(ConfigurationError) as error:
+        load_config(str(CONFIGS / 'edu_kd_digits.py'), options)
+    message = str(error.value)
+    assert 'give the whole list' in message and '\n' not in message
+    assert any(key in message for key in options)
 
 
 def test_options_replace_a_dict_wherever_delete_stands_among_them():

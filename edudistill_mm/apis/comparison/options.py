@@ -37,10 +37,10 @@ def as_arguments(options: Mapping[str, Any]) -> List[str]:
     for key, value in options.items():
         argument = f'{key}={_text(value)}'
         try:
-            read = parser.parse_args(['--cfg-options', argument]).cfg_options[key]
+            read = parser.parse_args(['--cfg-options', argument]).cfg_options
         except AssertionError:  # brackets that do not match
-            read = None
-        if read != value:
+            read = {}
+        if read != {key: value}:
             raise ConfigurationError(
                 f'cfg_options "{key}" is {value!r}, which --cfg-options cannot express; write it '
                 'into a config file of its own'

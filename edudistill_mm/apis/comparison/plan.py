@@ -49,7 +49,7 @@ class Plan:
                 - ``budget``: that of all rows that give none, see :class:`Row`; None for a
                   config's own epochs;
                 - ``baselines``: names of the rows to which the report gives the difference of the
-                  others, default that of the first row;
+                  others, default that of the first row; an empty list for none;
                 - ``title``: default the name of the file.
 
                 Other names may stand there if they begin with an underscore.
@@ -142,6 +142,8 @@ def _baselines(given: Any, names: list) -> Tuple[str, ...]:
                 f'baselines names the row "{name}"{did_you_mean(name, names)}, but the rows are '
                 f'{", ".join(names)}'
             )
+        if given.count(name) > 1:
+            raise ConfigurationError(f'baselines names the row "{name}" twice')
     return tuple(given)
 
 

@@ -1,4 +1,3 @@
-import copy
 from dataclasses import dataclass
 from operator import mul
 from typing import Any, Dict, List, Optional, Sequence, Tuple
@@ -54,7 +53,7 @@ def prepare_rows(plan: Plan) -> List[PreparedRow]:
         ConfigurationError: For the first mistake, before anything is trained; it names the row.
     """
     originals, costs, ordered_by = {}, {}, {}
-    # Most rows have the data of the one before; one data set at a time stays in memory.
+    # Most rows have the data of the one before. All are not kept: they may not fit the memory.
     read = dataset = None
     for row in plan.rows:
         originals[row.name] = cfg = row.load()
@@ -63,7 +62,7 @@ def prepare_rows(plan: Plan) -> List[PreparedRow]:
             check_config(cfg)
             check_data(cfg)
             if cfg.train_dataloader.dataset != read:
-                read, dataset = copy.deepcopy(cfg.train_dataloader.dataset), None
+                read = cfg.train_dataloader.dataset
                 dataset = build_dataset(read)
             costs[row.name] = training_cost(cfg, dataset)
         except ConfigurationError as error:

@@ -42,8 +42,12 @@ class Row:
             options (dict, optional): More values, over the row's own. Defaults to None.
             work_dir (str, optional): Defaults to None; see :func:`load_config`.
 
+        Returns:
+            Config: What :func:`load_config` makes of it.
+
         Raises:
-            ConfigurationError: If it cannot be read; the message names the row.
+            ConfigurationError: If it cannot be read, or if ``--cfg-options`` cannot express one of
+                the row's own values; the message names the row.
         """
         try:
             # Each run is a command, which has to be able to say them.

@@ -56,13 +56,15 @@ def write_report(
         ],
     ]
     differences = _differences(results, baselines)
+    seeds = {result.name: len(result.runs) for result in results}
     if any(differences.values()):
         paragraphs += [
             '## Differences',
-            _difference_table(differences, baselines),
-            'By how much the accuracy of the last epoch is above that of another row with the same '
-            "seeds: mean and its 95 % confidence interval (Student's t distribution). An interval that "
-            'holds 0 proves no difference; among many rows some intervals miss it by chance.',
+            _difference_table(differences, baselines, seeds),
+            'By how many percentage points the accuracy of the last epoch is above that of another row '
+            "with the same seeds: mean and, from two seeds on, its 95 % confidence interval (Student's t "
+            'distribution). Where it holds 0, these seeds show neither a difference nor that there is '
+            'none; among many rows some intervals miss 0 by chance.',
         ]
     tables = [(result.name, _grade_table(result)) for result in results if result.groups]
     if tables:
@@ -137,36 +139,36 @@ def _differences(
     """How far each row is from each baseline, by their names; rows without a common seed, and
     baselines from themselves, are left out."""
     named = {result.name: result for result in results}
-    found = {
+    return {
         name: {
-            baseline: result.difference(named[baseline])
+            baseline: difference
             for baseline in baselines
-            if baseline != name
+            if baseline != name and (difference := result.difference(named[baseline]))
         }
         for name, result in named.items()
-    }
-    return {
-        name: {baseline: difference for baseline, difference in own.items() if difference}
-        for name, own in found.items()
     }
 
 
 def _difference_table(
-    differences: Mapping[str, Mapping[str, Statistic]], baselines: Sequence[str]
+    differences: Mapping[str, Mapping[str, Statistic]],
+    baselines: Sequence[str],
+    seeds: Mapping[str, int],
 ) -> str:
-    def text(difference: Optional[Statistic]) -> str:
+    def text(name: str, baseline: str) -> str:
+        difference = differences[name].get(baseline)
         if difference is None:
             return MISSING
-        if difference.interval is None:
-            return f'{difference.mean:+.2f}'
-        low, high = difference.interval
-        return f'{difference.mean:+.2f} ({low:+.2f} to {high:+.2f})'
+        interval = ''
+        if difference.interval is not None:
+            low, high = difference.interval
+            interval = f' ({low:+.2f} to {high:+.2f})'
+        fewer = difference.count < max(seeds[name], seeds[baseline])
+        return f'{difference.mean:+.2f}{interval}' + (
+            f', {difference.count} common seeds' if fewer else ''
+        )
 
     rows = [['difference to', *baselines]]
-    rows += [
-        [name, *(text(own.get(baseline)) for baseline in baselines)]
-        for name, own in differences.items()
-    ]
+    rows += [[name, *(text(name, baseline) for baseline in baselines)] for name in differences]
     return markdown(rows)
 
 

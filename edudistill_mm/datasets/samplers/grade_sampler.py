@@ -77,7 +77,8 @@ class GradeSampler(Sampler):
                 classes, or no sample for a grade.
         """
         labels = labels_of(self.dataset)
-        _check_classes(self.dataset, curriculum, labels)
+        names = getattr(self.dataset, 'metainfo', {}).get('classes')
+        _check_classes(names, curriculum, labels)
         strange = labels[(labels < 0) | (labels >= curriculum.num_classes)]
         if len(strange):
             raise ConfigurationError(
@@ -91,7 +92,6 @@ class GradeSampler(Sampler):
         for grade in curriculum.grades:
             indices = torch.isin(labels, torch.tensor(grade.seen)).nonzero().flatten()
             if not len(indices):
-                names = getattr(self.dataset, 'metainfo', {}).get('classes')
                 classes = ', '.join(_class(label, names) for label in grade.seen[:5])
                 raise ConfigurationError(
                     f'the training data hold no sample for the grade "{grade.name}" of the curriculum, whose '
@@ -220,9 +220,8 @@ def _refetch_from_same_class(dataset: Any) -> None:
         dataset.prepare_data = SameClassRefetch(dataset, labels_of)
 
 
-def _check_classes(dataset: Sized, curriculum: Curriculum, labels: Tensor) -> None:
-    """Refuse a dataset of other classes than the curriculum's; warn of classes without images."""
-    names = getattr(dataset, 'metainfo', {}).get('classes')
+def _check_classes(names: Optional[Sequence[str]], curriculum: Curriculum, labels: Tensor) -> None:
+    """Refuse data of other classes than the curriculum's; warn of classes without images."""
     # A folder that is missing gives all classes after it another number.
     if names is not None and len(names) != curriculum.num_classes:
         raise ConfigurationError(

@@ -31,6 +31,11 @@ def test_a_value_that_the_command_line_would_change_is_refused(value):
         as_arguments({'key': value})
 
 
+def test_a_key_that_the_command_line_would_cut_is_refused():
+    with pytest.raises(ConfigurationError, match='"a=b" is 1'):
+        as_arguments({'a=b': 1})
+
+
 def test_nested_options_replace_the_same_values_as_dotted_ones():
     options = dict(model=dict(head=dict(_delete_=True, type='B'), neck=None))
     cfg = Config(dict(model=dict(head=dict(type='A', classes=3), neck=dict(type='N'))))

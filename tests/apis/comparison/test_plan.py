@@ -92,6 +92,7 @@ ROW = "dict(name='A', config='a.py')"
         ),
         (f'rows = [{ROW}]\nbudget = dict()', 'must give one of student_flops, image_passes'),
         (f"rows = [{ROW}]\nbaselines = ['a']", 'baselines names the row "a"'),
+        (f"rows = [{ROW}]\nbaselines = ['A', 'A']", 'baselines names the row "A" twice'),
         (f"rows = [{ROW}]\nbaselines = 'A'", "must be a list of names of rows, not 'A'"),
         ('rows = nothing', "name 'nothing' is not defined"),
     ],

@@ -48,7 +48,7 @@ def test_differences_are_of_the_same_seeds(report):
     text, rows = report([kd, edu], ['KD'])
     table = cells(text, 'difference to')
     # 2 ± 4.303 / sqrt(3)
-    assert table['edu'] == ['+2.00 (-0.48 to +4.48)']
+    assert table['edu'] == ['+2.00 (-0.48 to +4.48), 3 common seeds']
     assert table['KD'] == ['-']
     difference = rows[1]['differences']['KD']
     assert (difference['mean'], difference['std'], difference['count']) == (2, 1, 3)
