@@ -117,9 +117,8 @@ def load_config(
         cfg.merge_from_dict(options)
     except (KeyError, TypeError, IndexError, AssertionError, AttributeError) as error:
         reason = reason_of(error)
-        inside = [key for key in options if any(part.isdigit() for part in key.split('.'))]
-        if inside and isinstance(error, (TypeError, AttributeError)):
-            # MMEngine goes into the dicts of a config's lists only.
+        inside = [key for key in options if _is_inside_list(key, cfg, options)]
+        if inside:
             reason = (
                 f'{" or ".join(inside)} changes an item of a list that holds plain values or is given by '
                 'another option; give the whole list instead'
@@ -152,6 +151,25 @@ def load_config(
     if is_education(cfg):
         order_classes(cfg)
     return cfg
+
+
+def _is_inside_list(key: str, cfg: Config, options: dict) -> bool:
+    """Whether an option is for what MMEngine cannot reach: an item of a list of plain values, or of
+    a list that another option gives."""
+    if any(
+        key.startswith(f'{other}.') and isinstance(value, (list, tuple))
+        for other, value in options.items()
+    ):
+        return True
+    node = cfg._cfg_dict
+    for part in key.split('.'):
+        if isinstance(node, dict):
+            node = node.get(part)
+        elif isinstance(node, (list, tuple)) and part.isdigit() and int(part) < len(node):
+            node = node[int(part)]
+            if not isinstance(node, dict):
+                return True
+    return False
 
 
 def order_classes(cfg: Config) -> None:

@@ -30,19 +30,30 @@ def test_data_sets_and_metrics_of_a_config_of_mmrazor_are_found(name, tmp_path):
 
 
 @pytest.mark.parametrize(
-    'options',
+    'key, options',
     [
-        {'param_scheduler.periods.0': 4},
-        {'model.teachers.0.classes': [0, 1], 'model.teachers.0.classes.0': 5},
-        {'model.curriculum.grades': [dict(epochs=3)], 'model.curriculum.grades.0.epochs': 4},
+        ('param_scheduler.periods.0', {'param_scheduler.periods.0': 4}),
+        ('model.teachers.0.classes.0', {'model.teachers.0.classes': [0, 1]}),
+        ('model.curriculum.grades.0.epochs', {'model.curriculum.grades': [dict(epochs=3)]}),
     ],
 )
-def test_an_option_that_cannot_reach_into_a_list_is_refused_in_one_sentence(options):
+def test_an_option_that_cannot_reach_into_a_list_is_refused_in_one_sentence(key, options):
+    others = {'model.teachers.1.ckpt': 'middle.pth', **options}
     with pytest.raises(ConfigurationError) as error:
-        load_config(str(CONFIGS / 'edu_kd_digits.py'), options)
+        load_config(str(CONFIGS / 'edu_kd_digits.py'), {**others, key: 5})
     message = str(error.value)
-    assert 'give the whole list' in message and '\n' not in message
-    assert any(key in message for key in options)
+    assert f'fit the config: {key} changes an item' in message and 'the whole list' in message
+    assert 'ckpt' not in message and '\n' not in message
+
+
+@pytest.mark.parametrize(
+    'key, word', [('train_cfg.max_epochs.first', 'max_epochs'), ('model.teachers.9.ckpt', '9')]
+)
+def test_another_mistake_is_not_taken_for_an_option_inside_a_list(key, word):
+    options = {'model.teachers.1.ckpt': 'middle.pth', key: 3}
+    with pytest.raises(ConfigurationError, match='fit the config') as error:
+        load_config(str(CONFIGS / 'edu_kd_digits.py'), options)
+    assert word in str(error.value) and 'the whole list' not in str(error.value)
 
 
 def test_options_replace_a_dict_wherever_delete_stands_among_them():
