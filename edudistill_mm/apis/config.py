@@ -21,6 +21,8 @@ from mmengine.registry import (
     Registry,
 )
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
+from mmpretrain.datasets import CustomDataset
+from mmpretrain.datasets.custom import find_folders
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -601,7 +603,10 @@ def class_names(dataset: dict) -> Optional[Sequence[str]]:
     try:
         built = build_dataset({**dataset, 'lazy_init': True} if lazy else dataset)
         names = getattr(built, 'metainfo', {}).get('classes')
-        if names is None and hasattr(built, 'full_init'):
+        if names is None and isinstance(built, CustomDataset) and not built.ann_file:
+            # Its folders are its classes: there is no need to look for the files in them.
+            names = find_folders(built.img_prefix)[0] if built.with_label else None
+        elif names is None and hasattr(built, 'full_init'):
             built.full_init()
             names = getattr(built, 'metainfo', {}).get('classes')
     except ConfigurationError:

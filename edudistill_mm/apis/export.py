@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from edudistill_mm import registry
+from edudistill_mm.datasets.class_lists import class_names_of
 from edudistill_mm.engine.checkpoint import (
     extract_state_dict,
     load_checkpoint_file,
@@ -33,6 +34,7 @@ from .config import (
     types_in,
     without_metric,
 )
+from .data import check_classes
 
 STUDENT, REFERENCES = 'architecture.', 'architecture.references.'
 
@@ -257,6 +259,7 @@ def export_student(cfg: Config, checkpoint: str, out: str) -> Tuple[str, str]:
             f'checkpoint "{checkpoint}" holds no student (no tensor "{STUDENT}..."): give a '
             'checkpoint of the run'
         )
+    check_classes(cfg, class_names_of(loaded), f'"{checkpoint}"', ('test_dataloader',))
     plain = plain_config(cfg)
     meta = loaded.get('meta') or {}
     os.makedirs(osp.dirname(out) or '.', exist_ok=True)

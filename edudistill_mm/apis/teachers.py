@@ -31,7 +31,7 @@ from .config import (
     without_hook,
     without_metric,
 )
-from .data import end_workers, guard_data
+from .data import check_classes, end_workers, guard_data
 
 # What the parts of a config define for the student and its teachers.
 NOT_OF_TEACHERS = (
@@ -157,6 +157,7 @@ def train_teachers(cfg: Config, names: Optional[Sequence[str]] = None) -> List[s
     if missing:
         check_config(cfg)
         check_data(cfg)
+        check_classes(cfg)
     for number, teacher in enumerate(missing, 1):
         if is_main_process():
             print(f'Training teacher {number} of {len(missing)}: {teacher["name"]}')

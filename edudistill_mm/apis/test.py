@@ -6,6 +6,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from edudistill_mm.build_errors import errors_name_keys
+from edudistill_mm.datasets.class_lists import class_names_of
 from edudistill_mm.engine.checkpoint import (
     extract_state_dict,
     load_checkpoint_file,
@@ -23,7 +24,7 @@ from .config import (
     strip_teachers,
     without_hook,
 )
-from .data import guard_data
+from .data import check_classes, guard_data
 from .export import grade_student_config, plain_config, plain_student_state
 
 
@@ -47,6 +48,9 @@ def test(cfg: Config, checkpoint: str) -> Dict[str, float]:
     check_form(loaded, path, resume=False)
     state = extract_state_dict(loaded, f'checkpoint "{checkpoint}"')
     check_data(cfg)
+    names = class_names_of(loaded)
+    loaders = ('test_dataloader',) if names else ('train_dataloader', 'test_dataloader')
+    check_classes(cfg, names, f'"{checkpoint}"', loaders)
     if is_education(cfg):
         curriculum_of(cfg)
     if has_student(cfg) and not plain_student_state(state):

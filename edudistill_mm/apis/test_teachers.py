@@ -17,7 +17,7 @@ from edudistill_mm.models.network import build_module
 from edudistill_mm.models.teachers import Teacher
 
 from .config import build_dataset, check_config, check_data, curriculum_of
-from .data import clear_annotation_errors, name_samples
+from .data import check_classes, clear_annotation_errors, name_samples
 from .teachers import missing_teachers
 
 
@@ -76,6 +76,7 @@ def test_teachers(cfg: Config, max_samples: Optional[int] = None) -> List[Teache
     curriculum_of(cfg)
     check_config(cfg)
     check_data(cfg)
+    check_classes(cfg)
     for teacher in missing_teachers(cfg):
         raise ConfigurationError(
             f'the checkpoint "{teacher["ckpt"]}" of teacher "{teacher["name"]}" does not exist'

@@ -21,7 +21,7 @@ from edudistill_mm.engine.checkpoint import (
 from edudistill_mm.errors import ConfigurationError
 
 from .config import check_config, check_data, has_student, is_education
-from .data import guard_data
+from .data import check_classes, guard_data
 from .export import export_student
 from .precision import check_compile, prepare_precision
 from .processes import join_processes, wrap_for_processes
@@ -86,6 +86,7 @@ def train(
         train_ordering_teacher(cfg)
     check_config(cfg)
     check_data(cfg)
+    check_classes(cfg)
     if with_teachers:
         train_teachers(cfg)
     for teacher in missing_teachers(cfg):

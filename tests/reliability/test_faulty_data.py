@@ -7,10 +7,13 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from mmengine.runner import Runner
 from PIL import Image
 from runs import school_config
 
 from edudistill_mm.apis import cli
+from edudistill_mm.apis.export import export_student
+from edudistill_mm.apis.test import test as run_test
 from edudistill_mm.apis.train import train
 from edudistill_mm.errors import ConfigurationError
 
@@ -109,6 +112,10 @@ def test_wrong_annotations_are_refused_with_their_place(tmp_path, report):
 def test_a_folder_less_is_no_silent_renumbering(tmp_path, report):
     config = school(tmp_path)
     shutil.rmtree(tmp_path / 'train' / 'class_2')
+    with pytest.raises(ConfigurationError, match=r'has the class "class_2", .*\(6 and 5\)'):
+        train(config)
+    # Without other data to compare with, the curriculum tells.
+    config.val_dataloader = config.val_cfg = config.val_evaluator = None
     with pytest.raises(ConfigurationError, match='num_classes is 6.* have 5 classes'):
         train(config)
     report(
@@ -118,6 +125,56 @@ def test_a_folder_less_is_no_silent_renumbering(tmp_path, report):
         1,
         'refused in one sentence before the training',
     )
+
+
+def test_a_validation_without_a_class_counts_the_others_right_or_not_at_all(tmp_path, report):
+    config = school(tmp_path)
+    shutil.rmtree(tmp_path / 'val' / 'class_2')
+    refusal = 'val_dataloader.dataset lacks the class "class_2" of train_dataloader.dataset'
+    with pytest.raises(ConfigurationError, match=refusal):
+        train(copy.deepcopy(config))
+    with pytest.raises(ConfigurationError, match=refusal):
+        Runner.from_cfg(copy.deepcopy(config)).train()
+    config.test_dataloader = copy.deepcopy(config.val_dataloader)
+    config.test_evaluator, config.test_cfg = config.val_evaluator, dict()
+    (tmp_path / 'val' / 'class_2').mkdir()
+    config.model.curriculum.grades[-1].epochs, config.train_cfg.max_epochs = 12, 14
+    config.train_cfg.val_begin = 14
+    config.experiment_name = f'{tmp_path.name}_mended'
+    runner = train(copy.deepcopy(config))
+    accuracy = runner.message_hub.get_scalar('val/accuracy/top1').current()
+    assert accuracy > 90
+    student = str(tmp_path / 'run' / 'student.pth')
+    config.experiment_name = f'{tmp_path.name}_test'
+    assert run_test(copy.deepcopy(config), student)['accuracy/top1'] == accuracy
+    (tmp_path / 'val' / 'class_2').rmdir()
+    for use in (
+        lambda: run_test(copy.deepcopy(config), student),
+        lambda: export_student(
+            copy.deepcopy(config),
+            str(tmp_path / 'run' / 'epoch_14.pth'),
+            str(tmp_path / 'again.pth'),
+        ),
+    ):
+        with pytest.raises(ConfigurationError, match='test_dataloader.dataset lacks .*"class_2"'):
+            use()
+    report(
+        AREA,
+        'the folder of a class is missing in the validation and test data',
+        'in training, with and without the tools, in testing and in exporting the student',
+        4,
+        'refused in one sentence that names the class; with an empty folder the accuracy is right',
+    )
+
+
+def test_a_class_renamed_since_is_found_when_a_run_is_resumed(tmp_path):
+    config = school(tmp_path)
+    train(copy.deepcopy(config))
+    for split in ('train', 'val'):
+        (tmp_path / split / 'class_2').rename(tmp_path / split / 'last')
+    config.experiment_name = f'{tmp_path.name}_again'
+    with pytest.raises(ConfigurationError, match='lacks the class "class_2" of ".*epoch_3.pth"'):
+        train(config, resume='auto')
 
 
 @pytest.mark.parametrize(

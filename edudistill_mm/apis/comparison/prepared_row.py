@@ -8,6 +8,7 @@ from edudistill_mm.errors import ConfigurationError
 
 from ..class_order import is_by_confidence, ordering_teacher
 from ..config import build_dataset, check_config, check_data, teachers_of
+from ..data import check_classes
 from ..training_cost import TrainingCost, training_cost
 from .budget import MEASURES, fit_lengths, stretched_options
 from .plan import Plan
@@ -61,6 +62,7 @@ def prepare_rows(plan: Plan) -> List[PreparedRow]:
             ordered_by[row.name] = _leave_unordered(cfg)
             check_config(cfg)
             check_data(cfg)
+            check_classes(cfg)
             if cfg.train_dataloader.dataset != read:
                 read = cfg.train_dataloader.dataset
                 dataset = build_dataset(read)

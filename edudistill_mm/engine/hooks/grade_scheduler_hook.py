@@ -13,6 +13,7 @@ from mmengine.runner.loops import _InfiniteDataloaderIterator
 
 from edudistill_mm.curriculum import Curriculum, Grade
 from edudistill_mm.datasets import GradeSampler
+from edudistill_mm.datasets.class_lists import check_class_lists, class_names_of
 from edudistill_mm.engine.agreement import check_agreement
 from edudistill_mm.engine.checkpoint import (
     extract_state_dict,
@@ -84,6 +85,12 @@ class GradeSchedulerHook(Hook):
         curriculum.check_length(by_epoch, loop.max_epochs if by_epoch else loop.max_iters)
         loader = loop.dataloader
         sampler = self._sampler(loader)
+        check_class_lists(
+            _class_names(loader),
+            'train_dataloader.dataset',
+            _class_names(getattr(runner._val_loop, 'dataloader', None)),
+            'val_dataloader.dataset',
+        )
         check_agreement(
             {
                 **{
@@ -525,6 +532,12 @@ class GradeSchedulerHook(Hook):
         where = f'cannot resume from "{runner._load_from or "the last checkpoint"}"'
         if education is None:
             raise ConfigurationError(f'{where}: it is not a checkpoint of an EducationDistill run')
+        check_class_lists(
+            class_names_of(checkpoint),
+            f'"{runner._load_from}"',
+            _class_names(runner.train_dataloader),
+            'train_dataloader.dataset',
+        )
         difference = model.curriculum.difference(education['curriculum'])
         if difference is not None:
             raise ConfigurationError(f'{where}: it belongs to another curriculum: {difference}')
@@ -545,3 +558,8 @@ class GradeSchedulerHook(Hook):
                         f'{where}: teacher "{name}" has {key} {teacher[key]}, the run began with '
                         f'{saved[name][key]} (from "{saved[name]["source"]}")'
                     )
+
+
+def _class_names(loader: Any) -> Optional[Sequence[str]]:
+    """The names of the classes of a data loader's data set, if it has any."""
+    return getattr(getattr(loader, 'dataset', None), 'metainfo', {}).get('classes')

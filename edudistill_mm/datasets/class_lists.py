@@ -1,0 +1,87 @@
+"""Lists of class names: the numbers of classes mean the same in two data sets only if the names at
+these numbers do."""
+
+import warnings
+from typing import Any, Optional, Sequence
+
+from ..errors import ConfigurationError
+
+MANY = 3
+
+
+def class_names_of(checkpoint: Any) -> Optional[Sequence[str]]:
+    """The names of the classes that a checkpoint was trained on.
+
+    Args:
+        checkpoint (dict): What is in the file.
+
+    Returns:
+        Sequence[str] | None: By number of the class, from ``meta['dataset_meta']['classes']``, as
+        MMEngine writes them, or from ``meta['CLASSES']``, as its predecessors did; None if there
+        are none.
+    """
+    meta = checkpoint.get('meta') if isinstance(checkpoint, dict) else None
+    meta = meta if isinstance(meta, dict) else {}
+    described = meta.get('dataset_meta')
+    described = described if isinstance(described, dict) else {}
+    for names in (described.get('classes'), described.get('CLASSES'), meta.get('CLASSES')):
+        if isinstance(names, (list, tuple)) and names and all(isinstance(n, str) for n in names):
+            return names
+    return None
+
+
+def check_class_lists(
+    trained: Optional[Sequence[str]], where: str, names: Optional[Sequence[str]], key: str
+) -> None:
+    """See that the classes of a data set have the numbers by which a network knows them.
+
+    A data set may lack classes at the end of the list, which changes no number. Lists that share
+    no name, words and identifiers of one data set for instance, cannot be compared: if they are
+    of one length, that is a warning.
+
+    Args:
+        trained (Sequence[str], optional): The names by number that the network learns. Nothing is
+            compared to None.
+        where (str): What has these names, for the error message.
+        names (Sequence[str], optional): The data set's names by number, or None.
+        key (str): What has those, for the error message.
+
+    Raises:
+        ConfigurationError: If a class has another number, or is one that the network does not
+            learn; it is named.
+    """
+    if trained is None or names is None or list(names) == list(trained)[: len(names)]:
+        return
+    missing = [name for name in trained if name not in names]
+    more = [name for name in names if name not in trained]
+    if len(missing) == len(trained) and len(names) == len(trained):
+        warnings.warn(
+            f'{key} and {where} name their {len(names)} classes differently, the first '
+            f'{names[0]!r} and {trained[0]!r}: nobody can see whether their numbers mean the same',
+            stacklevel=2,
+        )
+        return
+    parts = []
+    if missing:
+        parts.append(f'lacks {_listed(missing)} of {where}')
+    if more:
+        parts.append(f'has {_listed(more)}, which {where} does not have')
+    if parts:
+        raise ConfigurationError(
+            f'{key} {" and ".join(parts)}, so that the numbers of their classes ({len(names)} and '
+            f'{len(trained)}) do not mean the same; give both the same classes (of a folder a class, an '
+            'empty one will do)'
+        )
+    for number, (name, other) in enumerate(zip(names, trained)):
+        if name != other:
+            raise ConfigurationError(
+                f'{key} has its classes in another order than {where}: class {number} is "{name}" in '
+                f'it, and "{other}" in {where}'
+            )
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ', '.join(f'"{name}"' for name in names[:MANY])
+    if len(names) == 1:
+        return f'the class {shown}'
+    return f'{len(names)} classes ({shown}{", ..." if len(names) > MANY else ""})'
