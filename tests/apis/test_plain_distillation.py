@@ -164,6 +164,10 @@ def test_the_table_of_grades_has_one_row(plain, tmp_path):
         ({'model.teacher.head.num_classes': 5}, r'\(5, 16\)|covers 6 classes'),
         ({'model.teacher.backbone.depth': 34}, 'does not fit the architecture'),
         ({'model.teacher_ckpt': None}, 'has no checkpoint'),
+        (
+            {'model.architecture.head.num_classes': 7, 'model.teacher.head.num_classes': 7},
+            'num_classes is 7, but the training data have 6 classes; .*num_classes="auto"',
+        ),
         ({'val_evaluator': None}, 'val_evaluator is missing'),
     ],
 )
