@@ -39,8 +39,20 @@ def benchmark(cfg: Config, batch_size: int = 128, repeats: int = 10) -> List[Tup
 
     Returns:
         list[tuple[str, float]]: What was compared, and the ratio.
+
+    Raises:
+        ConfigurationError: If the config has none.
     """
     curriculum = curriculum_of(cfg)
+    if (
+        len(curriculum.grades) < 2
+        or not cfg.model.get('teachers')
+        or 'student' not in cfg.model.architecture
+    ):
+        raise ConfigurationError(
+            'the benchmark needs a FragmentedStudent, at least two grades and an expert for each, as in '
+            'configs/edu_kd_experts_cifar100.py'
+        )
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(batch_size, 3, 32, 32, generator=generator)
     labels = torch.arange(batch_size) % curriculum.num_classes

@@ -19,6 +19,7 @@ from mmengine.runner import find_latest_checkpoint
 from edudistill_mm.engine.checkpoint import file_sha256
 from edudistill_mm.errors import ConfigurationError
 
+from .comparison.beginning import check_beginning
 from .comparison.budget import MEASURES
 from .comparison.job import Job
 from .comparison.job_queue import JobQueue
@@ -30,10 +31,11 @@ from .comparison.run_record import RunRecord
 from .comparison.settings import difference, settings
 from .comparison.write import write_report
 from .config import is_education, teachers_of
+from .plain_distillation import MARK, as_written
 from .teachers import missing_teachers, teacher_config
 from .training_cost import training_cost
 
-STARTED, RESULT = 'run.json', 'result.json'
+STARTED, RESULT, FAILURE = 'run.json', 'result.json', 'failure.json'
 Say = Callable[[str], None]
 
 
@@ -84,6 +86,7 @@ def compare(
             rows = prepare_rows(plan)
         if train:
             ready = [prepared for prepared in rows if prepared.ordered_by is None]
+            _note_unordered(plan, rows, ordering)
             failed += run(_jobs(plan, ready, rerun_changed))
         results = [_result(plan, row) for row in rows]
         about = [
@@ -103,8 +106,18 @@ def describe_plan(plan: Plan) -> str:
     Returns:
         str: A line for each teacher that is to be trained first, and for each row one with epochs,
         costs and state of its runs, and one with its first command.
+
+    Raises:
+        ConfigurationError: For any mistake in the plan or a config, or at which a run that is to
+            be trained would end before its first step; it names the row.
     """
     rows = prepare_rows(plan)
+    for prepared in rows:
+        if not all((_folder(plan, prepared, seed) / RESULT).exists() for seed in plan.seeds):
+            try:
+                check_beginning(prepared.cfg)
+            except ConfigurationError as error:
+                raise ConfigurationError(f'row "{prepared.row.name}": {error}') from error
     # Which classes experts have is open as long as a teacher is to order them.
     ordered = [prepared for prepared in rows if prepared.ordered_by is None]
     teachers = {**_teacher_jobs(plan, rows, ordering=True), **_teacher_jobs(plan, ordered)}
@@ -123,6 +136,20 @@ def describe_plan(plan: Plan) -> str:
             f'    {_shown(_command(plan, prepared, plan.seeds[0]))}',
         ]
     return '\n'.join(lines)
+
+
+def _note_unordered(
+    plan: Plan, rows: Sequence[PreparedRow], ordering: Mapping[str, Job]
+) -> None:
+    """Leave the reason with the runs that wait for a teacher whose training has failed."""
+    for prepared in rows:
+        if prepared.ordered_by is not None:
+            job = ordering[osp.abspath(prepared.ordered_by['ckpt'])]
+            for seed in plan.seeds:
+                folder = _folder(plan, prepared, seed)
+                folder.mkdir(parents=True, exist_ok=True)
+                reason = f'it needs "{job.name}", which failed: {job.error}'
+                _write_json(folder / FAILURE, dict(reason=reason))
 
 
 def _jobs(plan: Plan, rows: Sequence[PreparedRow], rerun_changed: bool) -> List[Job]:
@@ -210,8 +237,12 @@ def _run_job(
     begun = (folder / RESULT).exists() or (folder / 'last_checkpoint').exists()
     if begun and (folder / STARTED).exists():
         started = json.loads((folder / STARTED).read_text())
-        change = difference(settings(prepared.cfg), started['settings']) or _changed_teacher(
-            started['teachers'], prepared.cfg
+        cfg, kind = prepared.cfg, started['settings']['model'].get('type')
+        if (folder / RESULT).exists() and kind == cfg.get(MARK):
+            # MMRazor's own class has trained it, as earlier versions did, to the same result.
+            cfg = as_written(cfg)
+        change = difference(settings(cfg), started['settings']) or _changed_teacher(
+            started['teachers'], cfg
         )
         if change is not None:
             if not rerun_changed:
@@ -226,6 +257,7 @@ def _run_job(
 
     def prepare() -> None:
         folder.mkdir(parents=True, exist_ok=True)
+        (folder / FAILURE).unlink(missing_ok=True)
         _write_json(
             folder / STARTED,
             dict(
@@ -250,6 +282,10 @@ def _run_job(
         _write_json(folder / RESULT, asdict(record))
         return None
 
+    def fail(reason: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        _write_json(folder / FAILURE, dict(reason=reason))
+
     command = _command(plan, prepared, seed)
     if _can_resume(folder, prepared):
         command = [*command, '--resume']
@@ -263,6 +299,7 @@ def _run_job(
         after=after,
         prepare=prepare,
         finish=finish,
+        fail=fail,
     )
 
 
@@ -319,10 +356,18 @@ def _result(plan: Plan, prepared: PreparedRow) -> RowResult:
         file = _folder(plan, prepared, seed) / RESULT
         if file.exists():
             result.runs[seed] = RunRecord.from_dict(json.loads(file.read_text()))
-    missing = [str(seed) for seed in plan.seeds if seed not in result.runs]
-    if missing:
-        result.finished = False
-        result.remarks.append(f'not finished: seed {", ".join(missing)}')
+    unfinished: Dict[Optional[str], List[str]] = {}
+    for seed in plan.seeds:
+        if seed not in result.runs:
+            failure = _folder(plan, prepared, seed) / FAILURE
+            reason = json.loads(failure.read_text())['reason'] if failure.exists() else None
+            unfinished.setdefault(reason, []).append(str(seed))
+    result.finished = not unfinished
+    for reason, seeds in unfinished.items():
+        names = f'seed {", ".join(seeds)}'
+        result.remarks.append(
+            f'not finished: {names}' if reason is None else f'{names} failed: {reason}'
+        )
     return result
 
 

@@ -43,6 +43,7 @@ from edudistill_mm.models.teachers.faculty import PREVIOUS_GRADE
 
 from .class_order import is_by_confidence, ordering_teacher, put_in_order
 from .classes import fill_in_classes
+from .plain_distillation import PLAIN_DISTILLATIONS, follow_loop, run_as_one_grade
 from .processes import check_processes
 
 # What the sections of a config are.
@@ -73,7 +74,6 @@ LOADER_PARTS = dict(
     num_batch_per_epoch=None,
 )
 LOOPS_OF_MMRAZOR = ('SingleTeacherDistillValLoop', 'SelfDistillValLoop')
-DISTILLATIONS = ('SingleTeacherDistill', 'OverhaulFeatureDistillation')
 DATALOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
@@ -91,10 +91,10 @@ def load_config(
 
     Returns:
         Config: With ``work_dir``, the hooks that keep checkpoints free of code and of numbers that
-        are not finite and leave plain students beside them, the number of classes of the data in
-        the place of each ``num_classes='auto'``, the order of the classes in the place of one by
-        confidence, and ``dataset_name`` in the place of each ``{dataset}`` in the path of a
-        teacher's checkpoint.
+        are not finite and leave plain students beside them, a curriculum of one grade in the place
+        of MMRazor's plain distillation, the number of classes of the data in the place of each
+        ``num_classes='auto'``, the order of the classes in the place of one by confidence, and
+        ``dataset_name`` in the place of each ``{dataset}`` in the path of a teacher's checkpoint.
 
     Raises:
         ConfigurationError: If the file or an option cannot be used.
@@ -132,6 +132,9 @@ def load_config(
             if _root_key(dataset) is not None:
                 dataset[_root_key(dataset)] = options['data_root']
     _check_forms(cfg)
+    if _name(cfg.model) in PLAIN_DISTILLATIONS:
+        run_as_one_grade(cfg, _name(cfg.model), network_config)
+    follow_loop(cfg)
     if is_education(cfg):
         EducationDistill.check_keys(cfg.model)
         Faculty.names(cfg.model.get('teachers'))
@@ -359,14 +362,9 @@ def _name_scope(node: Any, registry: Registry) -> None:
 
 
 def is_education(cfg: Config) -> bool:
-    """Whether a config trains by :class:`EducationDistill`."""
+    """Whether a config trains by :class:`EducationDistill`, as those of plain distillation do once
+    they are loaded."""
     return _name(cfg.model) == 'EducationDistill'
-
-
-def has_student(cfg: Config) -> bool:
-    """Whether a config trains a student, ``model.architecture``, by :class:`EducationDistill` or
-    by a teacher as MMRazor does."""
-    return is_education(cfg) or _name(cfg.model) in DISTILLATIONS
 
 
 def curriculum_of(cfg: Config) -> Curriculum:

@@ -9,9 +9,10 @@ from mmengine.runner import Runner
 
 from edudistill_mm.datasets.class_lists import check_class_lists
 from edudistill_mm.datasets.naming_pipeline import NamingPipeline
+from edudistill_mm.datasets.samplers.grade_sampler import check_number_of_classes
 from edudistill_mm.errors import ConfigurationError, reason_of
 
-from .config import DATALOADERS, class_names
+from .config import DATALOADERS, class_names, curriculum_of, is_education
 
 
 def check_classes(
@@ -33,7 +34,8 @@ def check_classes(
             validation and testing.
 
     Raises:
-        ConfigurationError: If a class has another number in one of them; it is named.
+        ConfigurationError: If a class has another number in one of them; it is named. If the
+            curriculum has another number of classes than the training data.
     """
     read: Dict[str, Optional[Sequence[str]]] = {}
     for loader in loaders:
@@ -48,6 +50,8 @@ def check_classes(
             except Exception:  # data sets fail in all ways
                 read[text] = None
         names = read[text]
+        if loader == 'train_dataloader' and is_education(cfg):
+            check_number_of_classes(names, curriculum_of(cfg))
         check_class_lists(trained, where, names, f'{loader}.dataset')
         if trained is None:
             trained, where = names, f'{loader}.dataset'

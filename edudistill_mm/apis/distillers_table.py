@@ -21,6 +21,7 @@ from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.models.network import build_module, build_network
 
 from .config import check_config, load_config, network_config
+from .plain_distillation import as_written
 
 FOLDER = Path(mmrazor.__file__).parent / '.mim' / 'configs' / 'distill' / 'mmcls'
 BATCH, STEPS = 4, 2
@@ -280,7 +281,7 @@ def _equals_mmrazor(name: str, folder: str, options: Optional[dict]) -> bool:
     """Whether a curriculum of one grade gives the losses and the weights of MMRazor's
     algorithm."""
     ours = _algorithm(_school_config(name, folder, 1, options))
-    cfg = _mmrazor_config(name, folder, options)
+    cfg = as_written(_mmrazor_config(name, folder, options))
     # MMRazor looks for the networks, and for the defaults in them, in its own scope.
     for key in ('architecture', 'teacher'):
         if key in cfg.model:

@@ -27,7 +27,6 @@ from edudistill_mm.models.students import FragmentedStudent, GradeStudent
 
 from .config import (
     curriculum_of,
-    has_student,
     is_education,
     network_config,
     strip_teachers,
@@ -226,13 +225,14 @@ def _imports(model: dict, loader: Any) -> Optional[dict]:
 def export_student(cfg: Config, checkpoint: str, out: str) -> Tuple[str, str]:
     """Write the student of a checkpoint as a plain MMPretrain checkpoint with its config.
 
-    What was written is read back: the plain model must take all of its tensors and, after a run of
-    :class:`EducationDistill`, give the very class scores of the run's student.
+    What was written is read back: the plain model must take all of its tensors and give the very
+    class scores of the run's student.
 
     Args:
-        cfg (Config): Config of the :class:`EducationDistill` run, or of one of MMRazor's
-            ``SingleTeacherDistill``.
-        checkpoint (str): A checkpoint of it, of any grade.
+        cfg (Config): What :func:`load_config` returned for an :class:`EducationDistill` run or
+            plain distillation.
+        checkpoint (str): A checkpoint of it, of any grade; also one that MMRazor's own
+            ``SingleTeacherDistill`` has written.
         out (str): The file to write, ``<name>.pth``; its config becomes ``<name>.py``.
 
     Returns:
@@ -241,13 +241,12 @@ def export_student(cfg: Config, checkpoint: str, out: str) -> Tuple[str, str]:
     Raises:
         ConfigurationError: If the checkpoint is unreadable or does not belong to the config.
     """
-    if is_education(cfg):
-        curriculum_of(cfg)
-    elif not has_student(cfg):
+    if not is_education(cfg):
         raise ConfigurationError(
             'model.type must be EducationDistill or SingleTeacherDistill here, but is '
             f'"{cfg.model.get("type")}"'
         )
+    curriculum_of(cfg)
     config_out = f'{osp.splitext(out)[0]}.py'
     if config_out == out or osp.isdir(out):
         raise ConfigurationError(f'OUT must be a file such as "student.pth", not "{out}"')
@@ -294,9 +293,6 @@ def _check(
             f'checkpoint "{source}" holds weights that are no numbers (NaN or infinite), the first in '
             f'"{STUDENT}{broken}"'
         )
-    if not is_education(cfg):
-        # The student of MMRazor's algorithms is that very model.
-        return
     algorithm = build_module(strip_teachers(cfg).model.to_dict(), 'model', 'mmpretrain')
     student = algorithm.architecture
     student.load_state_dict(state, strict=False)

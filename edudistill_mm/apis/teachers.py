@@ -44,6 +44,7 @@ NOT_OF_TEACHERS = (
     'teachers',
     'shares',
     'task_loss_weight',
+    'plain_distillation',
 )
 HOOKS_OF_DISTILLATION = ('GradeSchedulerHook', 'DistillWarmupHook', 'StopDistillHook')
 

@@ -19,7 +19,6 @@ from edudistill_mm.models.network import build_module
 from .config import (
     check_data,
     curriculum_of,
-    has_student,
     is_education,
     strip_teachers,
     without_hook,
@@ -53,7 +52,7 @@ def test(cfg: Config, checkpoint: str) -> Dict[str, float]:
     check_classes(cfg, names, f'"{checkpoint}"', loaders)
     if is_education(cfg):
         curriculum_of(cfg)
-    if has_student(cfg) and not plain_student_state(state):
+    if is_education(cfg) and not plain_student_state(state):
         if not any(name.startswith(('head.', 'backbone.')) for name in state):
             raise ConfigurationError(
                 f'checkpoint "{checkpoint}" is neither of a run of this config nor of its plain '
@@ -65,9 +64,6 @@ def test(cfg: Config, checkpoint: str) -> Dict[str, float]:
         cfg.data_preprocessor = plain.get('data_preprocessor')
     elif is_education(cfg):
         cfg = strip_teachers(cfg)
-    elif cfg.model.get('teacher_ckpt'):
-        # MMRazor would read it, although its run's checkpoint holds the teacher.
-        cfg.model.teacher_ckpt = None
     # A runner for testing alone: nothing of training is built.
     for key in (
         'train_dataloader',
@@ -87,7 +83,7 @@ def test(cfg: Config, checkpoint: str) -> Dict[str, float]:
 def _config_of_student(cfg: Config, meta: Any) -> Config:
     """The config of a plain student: the complete one, unless its ``meta`` names another grade."""
     name = meta.get('grade') if isinstance(meta, dict) else None
-    if name is None or not is_education(cfg):
+    if name is None:
         return plain_config(cfg)
     algorithm = build_module(strip_teachers(cfg).model.to_dict(), 'model', 'mmpretrain')
     for grade in algorithm.curriculum.grades:

@@ -12,17 +12,13 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner, find_latest_checkpoint
 
 from edudistill_mm.build_errors import errors_name_keys
-from edudistill_mm.engine.checkpoint import (
-    extract_state_dict,
-    load_checkpoint_file,
-    mmengine_globals,
-    resolve_checkpoint,
-)
+from edudistill_mm.engine.checkpoint import mmengine_globals
 from edudistill_mm.errors import ConfigurationError
 
-from .config import check_config, check_data, has_student, is_education
+from .config import check_config, check_data, is_education
 from .data import check_classes, guard_data
 from .export import export_student
+from .plain_distillation import follow_loop
 from .precision import check_compile, prepare_precision
 from .processes import join_processes, wrap_for_processes
 from .teachers import missing_teachers, train_ordering_teacher, train_teachers
@@ -63,8 +59,9 @@ def train(
     resume: Optional[str] = None,
     with_teachers: bool = False,
     with_teacher_test: bool = True,
+    only_begin: bool = False,
 ) -> Runner:
-    """Check a config, train by it, and export the student if it has learned from a teacher.
+    """Check a config, train by it, and export the student if it has a curriculum.
 
     Args:
         cfg (Config): What :func:`load_config` returned, and :func:`prepare_runtime` completed.
@@ -74,6 +71,7 @@ def train(
             False.
         with_teacher_test (bool): Whether to test each teacher on up to 2000 images first, and to
             stop if one is near chance. Not done when a run is resumed. Defaults to True.
+        only_begin (bool): Whether to stop before the first step. Defaults to False.
 
     Returns:
         Runner: The runner, after training.
@@ -82,6 +80,7 @@ def train(
         ConfigurationError: For any mistake of the user, before the training.
     """
     _check_complete(cfg)
+    follow_loop(cfg)
     if with_teachers and is_education(cfg):
         train_ordering_teacher(cfg)
     check_config(cfg)
@@ -97,23 +96,20 @@ def train(
         )
     if resume is not None:
         cfg.resume, cfg.load_from = True, None if resume == 'auto' else resume
-    if not is_education(cfg) and cfg.model.get('teacher_ckpt'):
-        # MMRazor reads it by MMEngine, which lets a download run code.
-        cfg.model.teacher_ckpt = resolve_checkpoint(cfg.model.teacher_ckpt)
-        extract_state_dict(
-            load_checkpoint_file(cfg.model.teacher_ckpt),
-            f'model.teacher_ckpt: "{cfg.model.teacher_ckpt}"',
-        )
     with errors_name_keys(cfg._cfg_dict):
         with mmengine_globals():
             runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
         guard_data(runner)
         if is_education(cfg) and with_teacher_test and resume is None:
             _test_teachers(runner)
+        if only_begin:
+            runner.train_loop.run = lambda: runner.call_hook('before_train')
         # It builds data loaders, loop, optimizer and schedules.
         runner.train()
+    if only_begin:
+        return runner
     last = find_latest_checkpoint(cfg.work_dir)
-    if has_student(cfg) and is_main_process() and last is not None:
+    if is_education(cfg) and is_main_process() and last is not None:
         checkpoint, config = export_student(cfg, last, osp.join(cfg.work_dir, 'student.pth'))
         print_log(
             f'The plain MMPretrain student: {checkpoint}, its config: {config}', logger='current'

@@ -70,8 +70,8 @@ def training_cost(cfg: Config, dataset: Any = None) -> TrainingCost:
     """Count what a training by a config costs. No weights are read, nothing is trained.
 
     Args:
-        cfg (Config): An :class:`EducationDistill` config, a distillation config of MMRazor with at
-            most one teacher, or a plain one of MMPretrain, with its training data at hand.
+        cfg (Config): What :func:`load_config` returned for education, plain distillation or a
+            training of MMPretrain, with its training data at hand.
         dataset (Dataset, optional): The training data, where they have been read; a curriculum's
             :class:`GradeSampler` takes it over. Defaults to None: they are read.
 
@@ -85,34 +85,31 @@ def training_cost(cfg: Config, dataset: Any = None) -> TrainingCost:
     if dataset is None:
         dataset = build_dataset(cfg.train_dataloader.dataset)
     shape = image_shape(dataset)
-    flops = {
-        teacher['name']: _teacher_flops(teacher, index, shape)
-        for index, teacher in enumerate(teachers_of(cfg))
-        if teacher['architecture'] != PREVIOUS_GRADE
-    }
-    loader = cfg.train_dataloader
     if is_education(cfg):
-        return _education_cost(cfg, dataset, shape, flops)
+        return _education_cost(cfg, dataset, shape)
     loop = cfg.get('train_cfg') or {}
     by_epoch = 'max_epochs' in loop
     length = loop.get('max_epochs', loop.get('max_iters'))
     if length is None:
         raise ConfigurationError('train_cfg has neither "max_epochs" nor "max_iters"')
-    images, batches = _epoch(loader, len(dataset), by_epoch)
+    images, batches = _epoch(cfg.train_dataloader, len(dataset), by_epoch)
     network = untrained_network(cfg.model.get('architecture') or cfg.model, 'model')
     stage = StageCost(
         length=length,
         images=images,
         batches=batches,
         flops_per_image=network_flops(network, shape),
-        teachers={name: (images, cost) for name, cost in flops.items()},
+        teachers={},
     )
     return TrainingCost((stage,), by_epoch)
 
 
-def _education_cost(
-    cfg: Config, dataset: Any, shape: Tuple[int, ...], flops: Dict[str, int]
-) -> TrainingCost:
+def _education_cost(cfg: Config, dataset: Any, shape: Optional[Tuple[int, ...]]) -> TrainingCost:
+    flops: Dict[str, int] = {
+        teacher['name']: _teacher_flops(teacher, index, shape)
+        for index, teacher in enumerate(teachers_of(cfg))
+        if teacher['architecture'] != PREVIOUS_GRADE
+    }
     curriculum = curriculum_of(cfg)
     algorithm = build_module(strip_teachers(cfg).model.to_dict(), 'model', 'mmpretrain')
     labels = labels_of(dataset)

@@ -36,8 +36,8 @@ class GradeAccuracy(BaseMetric):
         prefix (str, optional): What precedes the names of the results. Defaults to None, which
             means 'seen'.
         groups (Mapping[str, Sequence[int]], optional): Class groups by name, for a training
-            without a curriculum that is to be compared with one. A curriculum's own take their
-            place. Defaults to None.
+            without a curriculum, or with a single grade, that is to be compared with one of several
+            grades. The grades of those take their place. Defaults to None.
 
     Raises:
         ConfigurationError: If a k is no positive integer, or exceeds the number of classes, or the
@@ -70,6 +70,8 @@ class GradeAccuracy(BaseMetric):
             grade (Grade): Its current grade.
         """
         self._check_topk(curriculum.num_classes)
+        if self._groups and len(curriculum.grades) == 1:
+            return
         self._groups = {
             g.name: g.classes for g in curriculum.grades[: grade.index + 1] if g.classes
         }

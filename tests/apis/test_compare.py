@@ -16,6 +16,8 @@ import torch
 from edudistill_mm.apis import cli
 from edudistill_mm.apis.compare import compare, describe_plan
 from edudistill_mm.apis.comparison.plan import Plan
+from edudistill_mm.apis.comparison.settings import settings
+from edudistill_mm.apis.plain_distillation import as_written
 from edudistill_mm.errors import ConfigurationError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,6 +30,7 @@ cfg_options = {{
     'train_dataloader.dataset.indices': 160,
     'val_dataloader.dataset.indices': 100,
     'teacher_training.train_cfg.max_epochs': 1,
+    'teacher_training.train_dataloader.dataset.indices': 1400,
     'train_cfg.max_epochs': 2,
 }}
 rows = [
@@ -86,7 +89,18 @@ def test_a_failing_row_is_named_with_its_log_and_the_others_are_trained(compared
     assert str(Path('study/broken/seed_3/train.log')) in failed[0].error
     found = rows(folder / 'study')
     assert [row['finished'] for row in found.values()] == [True, True, True, False]
-    assert found['broken']['remarks'] == ['not finished: seed 3']
+    (remark,) = found['broken']['remarks']
+    assert remark.startswith('seed 3 failed: it ended with status 1 (ValueError: ')
+    assert f'broken: {remark}.' in (folder / 'study' / 'report.md').read_text()
+
+
+def test_a_later_report_knows_why_a_row_has_failed(study):
+    compare(study(), train=False)
+    assert 'seed 3 failed: it ended' in rows('study')['broken']['remarks'][0]
+    # Once it has begun anew, it is not known how it will end.
+    Path('study/broken/seed_3/failure.json').unlink()
+    compare(study(), train=False)
+    assert rows('study')['broken']['remarks'] == ['not finished: seed 3']
 
 
 def test_two_rows_share_a_teacher_that_is_trained_once(compared):
@@ -139,6 +153,21 @@ def test_finished_runs_are_not_trained_again(study):
     lines = []
     _, failed = compare(plan, say=lines.append)
     assert lines == [] and failed == []
+
+
+def test_a_run_that_mmrazors_own_class_has_finished_is_not_trained_again(study):
+    plan = study(rows=slice(0, 3))
+    started = Path('study/kd/seed_3/run.json')
+    content = json.loads(started.read_text())
+    assert content['settings']['model']['type'] == 'EducationDistill'
+    content['settings'] = settings(as_written(plan.row('KD').load()))
+    assert content['settings']['model']['type'] == 'SingleTeacherDistill'
+    started.write_text(json.dumps(content))
+    lines = []
+    assert compare(plan, say=lines.append)[1] == [] and lines == []
+    (started.parent / 'result.json').unlink()
+    with pytest.raises(ConfigurationError, match='by another config: .*--rerun-changed'):
+        compare(plan)
 
 
 def test_an_interrupted_run_goes_on_from_its_last_checkpoint(study):

@@ -7,6 +7,7 @@ from mmpretrain import get_model
 
 from edudistill_mm.apis.config import load_config
 from edudistill_mm.apis.export import export_student
+from edudistill_mm.apis.plain_distillation import as_written
 from edudistill_mm.apis.test import test as evaluate
 from edudistill_mm.errors import ConfigurationError
 
@@ -22,7 +23,7 @@ def test_a_run_of_mmrazor_is_tested_without_its_teachers_checkpoint(tmp_path, ck
         {'model.teacher_ckpt': ckpt, 'test_dataloader.dataset.indices': 20},
         str(tmp_path / 'run'),
     )
-    model = cfg.model.to_dict()
+    model = as_written(cfg).model.to_dict()
     model.pop('teacher_ckpt')
     path = tmp_path / 'epoch_1.pth'
     torch.save(dict(meta={}, state_dict=MODELS.build(model).state_dict()), path)
@@ -32,7 +33,7 @@ def test_a_run_of_mmrazor_is_tested_without_its_teachers_checkpoint(tmp_path, ck
 def test_the_student_of_a_run_of_mmrazor_is_exported_and_tested_alone(tmp_path):
     name, options = str(ROOT / 'configs' / 'kd_digits.py'), {'model.teacher_ckpt': None}
     cfg = load_config(name, options, str(tmp_path / 'run'))
-    algorithm = MODELS.build(cfg.model.to_dict())
+    algorithm = MODELS.build(as_written(cfg).model.to_dict())
     state = algorithm.state_dict()
     torch.save(dict(meta={}, state_dict=state), tmp_path / 'epoch_1.pth')
     out, _ = export_student(cfg, str(tmp_path / 'epoch_1.pth'), str(tmp_path / 'student.pth'))

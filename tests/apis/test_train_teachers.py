@@ -93,7 +93,7 @@ def test_the_generalist_of_a_config_of_mmrazor_is_trained_by_the_runs_recipe(tmp
         str(tmp_path / 'run'),
     )
     # What belongs to the distillation is none of the teacher's business.
-    cfg.custom_hooks = [dict(type='DistillWarmupHook', epochs=1)]
+    cfg.custom_hooks.append(dict(type='DistillWarmupHook', epochs=1))
     assert train_teachers(cfg) == [str(tmp_path / 'wide.pth')]
     state = torch.load(tmp_path / 'wide.pth', weights_only=True)['state_dict']
     assert state['head.fc.weight'].shape == (10, 128)

@@ -265,6 +265,16 @@ def test_groups_of_a_training_without_curriculum_are_those_that_a_curriculum_wou
     assert evaluate(metric, samples) == evaluate(taught, samples)
 
 
+def test_groups_that_are_given_stay_where_a_single_grade_has_all_classes():
+    samples = [by_score(label, *((1, 0) * 3)) for label in (0, 0, 1, 2, 3, 4, 5)]
+    groups = {grade.name: grade.classes for grade in CURRICULUM.grades}
+    alone, single = GradeAccuracy(groups=groups), GradeAccuracy(groups=groups)
+    grades = [dict(epochs=1, fragments=1, classes='all')]
+    one = Curriculum.from_cfg(dict(num_classes=CURRICULUM.num_classes, grades=grades))
+    single.set_grade(one, one.grades[0])
+    assert evaluate(single, samples) == evaluate(alone, samples)
+
+
 @pytest.mark.parametrize('groups', [[0, 1], {'a': 3}, {'a': [0, '1']}, {1: [0]}, {'a': [-1]}])
 def test_refuses_groups_that_are_no_lists_of_classes(groups):
     with pytest.raises(ConfigurationError, match='must be a dict of names with lists of class'):

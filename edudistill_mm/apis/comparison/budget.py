@@ -9,6 +9,7 @@ from edudistill_mm.engine.schedule import move_schedule
 from edudistill_mm.errors import ConfigurationError
 
 from ..config import is_education
+from ..plain_distillation import is_plain
 from ..training_cost import TrainingCost
 
 MEASURES = dict(student_flops='student FLOPs', image_passes='image passes', epochs='epochs')
@@ -99,7 +100,8 @@ def stretched_options(cfg: Config, cost: TrainingCost, lengths: Sequence[int]) -
         f'train_cfg.max_{"epochs" if cost.by_epoch else "iters"}': sum(lengths)
     }
     unit = 'epochs' if cost.by_epoch else 'iters'
-    if is_education(cfg):
+    # The one grade of plain distillation, which its file does not have, follows the loop.
+    if is_education(cfg) and not is_plain(cfg):
         for index, length in enumerate(lengths):
             options[f'model.curriculum.grades.{index}.{unit}'] = length
     clock = time_map(cost.lengths, lengths)

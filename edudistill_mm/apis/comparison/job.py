@@ -17,6 +17,7 @@ class Job:
         prepare (Callable[[], None]): Called before the process starts.
         finish (Callable[[], str | None]): Called after it has ended well; returns a sentence if
             its results are not as they should be.
+        fail (Callable[[str], None]): Called with the reason once it has failed.
         error (str, optional): One sentence once it has failed.
         done (bool): Whether it has ended, well or not.
     """
@@ -29,5 +30,6 @@ class Job:
     after: List['Job'] = field(default_factory=list)
     prepare: Callable[[], None] = lambda: None
     finish: Callable[[], Optional[str]] = lambda: None
+    fail: Callable[[str], None] = lambda reason: None
     error: Optional[str] = None
     done: bool = False

@@ -35,6 +35,7 @@ class JobQueue:
         self.places, self.say, self.lock = list(places), say, lock
         self._running: Dict[Job, subprocess.Popen] = {}
         self._places: Dict[Job, Mapping[str, str]] = {}
+        self._log_begins: Dict[Job, int] = {}
 
     def run(self, jobs: Sequence[Job]) -> None:
         """Run jobs, in their order as far as they need not wait for another.
@@ -49,8 +50,9 @@ class JobQueue:
             while waiting or self._running:
                 for job in [job for job in waiting if any(other.error for other in job.after)]:
                     waiting.remove(job)
-                    missing = next(other.name for other in job.after if other.error)
-                    self._end(job, f'it needs "{missing}", which failed')
+                    missing = next(other for other in job.after if other.error)
+                    error = f'it needs "{missing.name}", which failed'
+                    self._end(job, error, f'{error}: {missing.error}')
                 ready = [job for job in waiting if all(other.done for other in job.after)]
                 for job in ready[: len(free)]:
                     waiting.remove(job)
@@ -61,10 +63,11 @@ class JobQueue:
                 ]:
                     process = self._running.pop(job)
                     free.append(self._places.pop(job))
-                    self._end(
-                        job,
-                        _reason(process.returncode, job) if process.returncode else job.finish(),
-                    )
+                    if process.returncode:
+                        reason = _reason(process.returncode, job, self._log_begins[job])
+                        self._end(job, f'{reason}; its log is {job.log}', reason)
+                    else:
+                        self._end(job, job.finish())
                     said = time.monotonic()
                 if time.monotonic() - said > REPORT and (waiting or self._running):
                     said = time.monotonic()
@@ -80,6 +83,7 @@ class JobQueue:
         paths = [root, *filter(None, [os.environ.get('PYTHONPATH')])]
         environment = {**os.environ, **place, 'PYTHONPATH': os.pathsep.join(paths)}
         with open(job.log, 'a') as log:
+            self._log_begins[job] = log.tell()
             self._running[job] = subprocess.Popen(
                 job.command,
                 stdout=log,
@@ -93,11 +97,12 @@ class JobQueue:
         self._places[job] = place
         self.say(f'started: {job.name}')
 
-    def _end(self, job: Job, error: Optional[str]) -> None:
+    def _end(self, job: Job, error: Optional[str], reason: Optional[str] = None) -> None:
         job.done, job.error = True, error
         if error is None:
             self.say(f'finished: {job.name}; {self._status()}')
         else:
+            job.fail(reason or error)
             self.say(f'failed: {job.name}: {error}')
 
     def _status(self) -> str:
@@ -138,13 +143,17 @@ def _kill(process: subprocess.Popen, number: int) -> None:
         pass
 
 
-def _reason(code: int, job: Job) -> str:
+def _reason(code: int, job: Job, begin: int) -> str:
+    """How a process ended, with the error that its part of the log tells, or else its last line,
+    which is also that of a traceback."""
     lines: List[str] = []
     if job.log.exists():
-        lines = [line.strip() for line in job.log.read_text(errors='replace').splitlines()]
-    said = [line for line in lines[-50:] if line][-1:]
+        text = job.log.read_bytes()[begin:].decode(errors='replace')
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+    errors = [line for line in lines[-50:] if line.startswith('error: ')]
+    said = (errors or lines)[-1:]
     how = f'signal {-code}' if code < 0 else f'status {code}'
-    return f'it ended with {how} ({said[0] if said else "no output"}); its log is {job.log}'
+    return f'it ended with {how} ({said[0] if said else "no output"})'
 
 
 def duration(seconds: float) -> str:

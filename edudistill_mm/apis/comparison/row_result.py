@@ -55,7 +55,7 @@ class RowResult:
     @property
     def has_grades(self) -> bool:
         """bool: Whether the row was trained grade by grade."""
-        return len(self.grades) > 1 or self.grades[0][0] != ''
+        return len(self.grades) > 1
 
     @property
     def groups(self) -> List[str]:

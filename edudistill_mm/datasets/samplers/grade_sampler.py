@@ -220,14 +220,28 @@ def _refetch_from_same_class(dataset: Any) -> None:
         dataset.prepare_data = SameClassRefetch(dataset, labels_of)
 
 
-def _check_classes(names: Optional[Sequence[str]], curriculum: Curriculum, labels: Tensor) -> None:
-    """Refuse data of other classes than the curriculum's; warn of classes without images."""
+def check_number_of_classes(names: Optional[Sequence[str]], curriculum: Curriculum) -> None:
+    """Refuse data of another number of classes than the curriculum's.
+
+    Args:
+        names (Sequence[str], optional): Names of the data set's classes. None: they are not known.
+        curriculum (Curriculum): The curriculum.
+
+    Raises:
+        ConfigurationError: If the numbers differ.
+    """
     # A folder that is missing gives all classes after it another number.
     if names is not None and len(names) != curriculum.num_classes:
         raise ConfigurationError(
             f'curriculum.num_classes is {curriculum.num_classes}, but the training data have '
-            f'{len(names)} classes; they must be equal'
+            f'{len(names)} classes; they must be equal, as num_classes="auto" makes them and the outputs '
+            'of the student'
         )
+
+
+def _check_classes(names: Optional[Sequence[str]], curriculum: Curriculum, labels: Tensor) -> None:
+    """Refuse data of other classes than the curriculum's; warn of classes without images."""
+    check_number_of_classes(names, curriculum)
     taught = {label: grade.name for grade in curriculum.grades for label in grade.classes}
     empty = sorted(set(taught) - set(labels.tolist()))
     if empty:

@@ -531,6 +531,12 @@ class GradeSchedulerHook(Hook):
         education = checkpoint.get('meta', {}).get('education')
         where = f'cannot resume from "{runner._load_from or "the last checkpoint"}"'
         if education is None:
+            if any(name.startswith('teacher.') for name in checkpoint['state_dict']):
+                raise ConfigurationError(
+                    f'{where}: it was written by a distillation class of MMRazor, and the tools run plain '
+                    'distillation as a curriculum of one grade; load_from=FILE begins a new run with its '
+                    'student'
+                )
             raise ConfigurationError(f'{where}: it is not a checkpoint of an EducationDistill run')
         check_class_lists(
             class_names_of(checkpoint),

@@ -35,6 +35,24 @@ def test_a_failing_job_stops_no_other_but_those_that_need_it(job):
     assert heir.error == 'it needs "bad", which failed' and not heir.log.exists()
 
 
+def test_the_reason_of_a_failure_is_the_error_that_this_session_tells(job):
+    reasons = []
+    bad = job(
+        'bad',
+        'print("error: no teacher"); print("a worker says good-bye"); raise SystemExit(2)',
+        fail=reasons.append,
+    )
+    bad.log.write_text('error: of the session before\n')
+    heir = job('heir', 'print(1)', after=[bad], fail=reasons.append)
+    JobQueue([{}], lambda line: None).run([bad, heir])
+    assert reasons[0] == 'it ended with status 2 (error: no teacher)'
+    assert reasons[1] == f'it needs "bad", which failed: {reasons[0]}; its log is {bad.log}'
+    crash = job('crash', 'int("x")', fail=reasons.append)
+    crash.log.write_text('error: of the session before\n')
+    JobQueue([{}], lambda line: None).run([crash])
+    assert reasons[2].startswith('it ended with status 1 (ValueError: invalid literal')
+
+
 def test_each_place_runs_one_job_at_a_time_in_its_own_environment(job, tmp_path):
     code = (
         'import os, time\n'

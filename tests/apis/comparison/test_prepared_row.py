@@ -48,6 +48,9 @@ def test_a_budget_of_epochs_keeps_the_proportion_of_the_grades(prepared):
     assert made['edu'].lengths == [3, 3, 9]
     assert made['edu'].cfg.param_scheduler.periods == [3, 3, 9]
     assert made['kd'].cfg.train_cfg.max_epochs == 12
+    assert made['kd'].cfg.model.curriculum.grades[0].epochs == 12
+    # Its file has no curriculum that an option could change.
+    assert list(made['kd'].options) == ['train_cfg.max_epochs', 'param_scheduler.T_max']
 
 
 def test_the_cost_of_a_row_is_that_by_its_own_budget(prepared):
