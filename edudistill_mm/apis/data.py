@@ -9,6 +9,7 @@ from mmengine.runner import Runner
 
 from edudistill_mm.datasets.class_lists import check_class_lists
 from edudistill_mm.datasets.naming_pipeline import NamingPipeline
+from edudistill_mm.engine.preemption import shield_workers
 from edudistill_mm.errors import ConfigurationError, reason_of
 
 from .config import DATALOADERS, class_names
@@ -61,7 +62,8 @@ def guard_data(runner: Runner) -> Runner:
 
     Returns:
         Runner: The same. Annotations without labels or samples, and later a sample that cannot be
-        read, raise a ConfigurationError that names the data set, or the sample's file.
+        read, raise a ConfigurationError that names the data set, or the sample's file. Workers leave
+        a scheduler's signals to the run.
     """
     build = runner.build_dataloader
 
@@ -70,6 +72,7 @@ def guard_data(runner: Runner) -> Runner:
         with clear_annotation_errors(dataloader):
             loader = build(dataloader, *args, **kwargs)
         name_samples(loader.dataset)
+        shield_workers(loader)
         return loader
 
     runner.build_dataloader = build_or_refuse

@@ -18,6 +18,7 @@ from edudistill_mm.engine.checkpoint import (
     mmengine_globals,
     resolve_checkpoint,
 )
+from edudistill_mm.engine.disk_space import guard_log
 from edudistill_mm.errors import ConfigurationError
 
 from .config import check_config, check_data, has_student, is_education
@@ -25,6 +26,7 @@ from .data import check_classes, guard_data
 from .export import export_student
 from .precision import check_compile, prepare_precision
 from .processes import join_processes, wrap_for_processes
+from .run_folder import in_its_folder
 from .teachers import missing_teachers, train_ordering_teacher, train_teachers
 from .test_teachers import TeacherReport, refuse_near_chance, report_teachers
 
@@ -58,6 +60,7 @@ def prepare_runtime(cfg: Config, launcher: str = 'none', amp: bool = False) -> N
             loader.setdefault('pin_memory', torch.cuda.is_available())
 
 
+@in_its_folder
 def train(
     cfg: Config,
     resume: Optional[str] = None,
@@ -79,7 +82,11 @@ def train(
         Runner: The runner, after training.
 
     Raises:
-        ConfigurationError: For any mistake of the user, before the training.
+        ConfigurationError: For any mistake of the user, before the training; or another run is at
+            work in ``work_dir``.
+        TrainingError: The training cannot go on, as on a full disk.
+        Preempted: SIGTERM or SIGUSR1 has asked the run to end; what ``resume='auto'`` goes on from
+            is saved.
     """
     _check_complete(cfg)
     if with_teachers and is_education(cfg):
@@ -107,7 +114,7 @@ def train(
     with errors_name_keys(cfg._cfg_dict):
         with mmengine_globals():
             runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
-        guard_data(runner)
+        guard_log(guard_data(runner))
         if is_education(cfg) and with_teacher_test and resume is None:
             _test_teachers(runner)
         # It builds data loaders, loop, optimizer and schedules.
