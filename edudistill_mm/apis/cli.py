@@ -10,6 +10,7 @@ from mmengine.config import DictAction
 from mmengine.dist import is_main_process
 
 from edudistill_mm.datasets import SOURCES
+from edudistill_mm.engine.disk_space import full_disk_told
 from edudistill_mm.errors import ConfigurationError, Preempted, TrainingError
 
 from .benchmark import benchmark as run_benchmark
@@ -213,7 +214,8 @@ def export(argv: Optional[List[str]] = None) -> None:
 
     def command() -> None:
         cfg = load_config(args.config, args.cfg_options)
-        checkpoint, config = export_student(cfg, args.checkpoint, args.out)
+        with full_disk_told(os.path.dirname(args.out) or '.'):
+            checkpoint, config = export_student(cfg, args.checkpoint, args.out)
         print(f'Wrote {checkpoint} and its config {config}.')
 
     _run(command)

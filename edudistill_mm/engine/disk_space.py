@@ -38,11 +38,11 @@ def full_disk_told(folder: str) -> Iterator[None]:
         full = full_disk_error(error)
         if full is None:
             raise
-        what = f'"{full.filename}"' if full.filename else f'a file of the run in "{folder}"'
+        what = f'"{full.filename}"' if full.filename else f'a file in "{folder}"'
         where = osp.dirname(full.filename) if full.filename else folder
         raise TrainingError(
             f'{what} cannot be written: {full.strerror}, {_amount(_free(where))} are free in '
-            f'"{where}"; the checkpoints before are whole, make room and go on from the last'
+            f'"{where}"; what was written before is whole: make room and go on from there'
         ) from error
 
 
