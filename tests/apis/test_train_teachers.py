@@ -1,6 +1,8 @@
 import multiprocessing
 import threading
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -96,7 +98,8 @@ def test_a_teacher_that_another_run_is_training_is_waited_for(digits, tmp_path, 
     threading.Thread(target=another_run, daemon=True).start()
     begun.wait()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr('time.sleep', lambda seconds: told.set())
+        clock = SimpleNamespace(sleep=lambda seconds: told.set(), strftime=time.strftime)
+        patch.setattr('edudistill_mm.apis.folder_lock.time', clock)
         train_teachers(cfg)
     assert PowerCut.begun == [] and (tmp_path / 'teacher.pth').exists()
     assert 'Another run is at it; waiting for its end (process ' in capsys.readouterr().out
