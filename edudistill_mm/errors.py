@@ -1,7 +1,11 @@
 """Errors that end a command with one sentence."""
 
 import difflib
-from typing import Any, Iterable
+import errno
+from typing import Any, Iterable, Optional
+
+# No room on the disk, or in the user's share of it, or no file may be as long.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class ConfigurationError(ValueError):
@@ -18,6 +22,28 @@ class TrainingError(RuntimeError):
     The message is one sentence that says what happened, and when. The tools print it without a
     traceback and exit with status 1.
     """
+
+
+class Preempted(BaseException):
+    """A training that was asked by SIGTERM or SIGUSR1 to end, and can go on from where it was.
+
+    As ``KeyboardInterrupt``, it is not an ``Exception``: nothing has failed. The tools print its
+    message and how to go on, and exit with status 75, which ``sysexits.h`` calls ``EX_TEMPFAIL``.
+
+    Args:
+        message (str): One sentence: the signal, and what was saved.
+        work_dir (str, optional): Work dir of the training that was under way, that of a teacher
+            maybe. Defaults to None: none had begun.
+
+    Attributes:
+        to_resume (bool): Whether the run goes on by ``--resume``; otherwise by the same command.
+    """
+
+    to_resume = False
+
+    def __init__(self, message: str, work_dir: Optional[str] = None) -> None:
+        super().__init__(message)
+        self.work_dir = work_dir
 
 
 class DataError(ConfigurationError):
@@ -44,6 +70,23 @@ def reason_of(error: BaseException) -> str:
     """
     message = str(error.args[0] if isinstance(error, KeyError) and error.args else error).strip()
     return ' '.join(message.splitlines()[0].split()) if message else type(error).__name__
+
+
+def full_disk_error(error: Optional[BaseException]) -> Optional[OSError]:
+    """Find what the system said, if it has refused a write for lack of room.
+
+    Args:
+        error (BaseException, optional): What a write has raised; torch raises a ``RuntimeError`` of
+            its own after the system's error.
+
+    Returns:
+        OSError | None: The system's error; None if the error is of another kind.
+    """
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _FULL:
+            return error
+        error = error.__cause__ or error.__context__ if isinstance(error, RuntimeError) else None
+    return None
 
 
 def did_you_mean(name: str, candidates: Iterable[str]) -> str:

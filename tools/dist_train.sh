@@ -12,7 +12,10 @@ config="$1" gpus="$2"
 shift 2
 tools="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 
-PYTHONPATH="$tools/..${PYTHONPATH:+:$PYTHONPATH}" exec "${PYTHON:-python}" -m torch.distributed.run \
+# torchrun hands on SIGUSR1 only if it is told to; by which of the two depends on its version.
+signals=SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1
+TORCHELASTIC_SIGNALS_TO_HANDLE=$signals PET_SIGNALS_TO_HANDLE=$signals \
+    PYTHONPATH="$tools/..${PYTHONPATH:+:$PYTHONPATH}" exec "${PYTHON:-python}" -m torch.distributed.run \
     --nnodes "${NNODES:-1}" --node_rank "${NODE_RANK:-0}" --nproc_per_node "$gpus" \
     --master_addr "${MASTER_ADDR:-127.0.0.1}" --master_port "${PORT:-29500}" \
     "$tools/train.py" "$config" --launcher pytorch "$@"

@@ -21,7 +21,9 @@ default_hooks = dict(
     # Leaves a plain MMPretrain student beside each checkpoint, in students/.
     student_checkpoint=dict(type='StudentCheckpointHook'),
     # Stops the run before a loss or weights that are not finite reach a checkpoint.
-    finite_loss=dict(type='FiniteLossHook'))
+    finite_loss=dict(type='FiniteLossHook'),
+    # Saves and ends a run that is asked to by SIGTERM or SIGUSR1.
+    preemption=dict(type='PreemptionHook'))
 
 env_cfg = dict(
     cudnn_benchmark=False,

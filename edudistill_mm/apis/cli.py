@@ -10,7 +10,8 @@ from mmengine.config import DictAction
 from mmengine.dist import is_main_process
 
 from edudistill_mm.datasets import SOURCES
-from edudistill_mm.errors import ConfigurationError, TrainingError
+from edudistill_mm.engine.disk_space import full_disk_told
+from edudistill_mm.errors import ConfigurationError, Preempted, TrainingError
 
 from .benchmark import benchmark as run_benchmark
 from .benchmark import load_benchmark
@@ -31,6 +32,9 @@ from .test_teachers import teachers_table
 from .test_teachers import test_teachers as run_test_teachers
 from .train import prepare_runtime
 from .train import train as run_train
+
+# EX_TEMPFAIL of sysexits.h: to be tried again. 143 would be that of a run that SIGTERM has killed.
+PREEMPTED = 75
 
 
 def _parser(description: str, launcher: bool = False) -> argparse.ArgumentParser:
@@ -57,9 +61,12 @@ def _parser(description: str, launcher: bool = False) -> argparse.ArgumentParser
 
 def _run(command: Callable[[], None]) -> None:
     """Run a command; a user's mistake ends it with one sentence and status 2, a training that
-    cannot go on with status 1."""
+    cannot go on with status 1, one that has made room for another with status 75."""
     try:
         command()
+    except Preempted as stop:
+        again = 'the same command with --resume' if stop.to_resume else 'the same command'
+        _end(f'{stop}; {again} goes on from there', PREEMPTED, 'stopped')
     except TrainingError as error:
         _end(str(error), 1)
     except ConfigurationError as error:
@@ -75,9 +82,9 @@ def _run(command: Callable[[], None]) -> None:
         raise
 
 
-def _end(message: str, status: int = 2) -> None:
+def _end(message: str, status: int = 2, kind: str = 'error') -> None:
     """End with one sentence, which one of several processes prints."""
-    tell(message)
+    tell(message, kind)
     sys.exit(status)
 
 
@@ -207,7 +214,8 @@ def export(argv: Optional[List[str]] = None) -> None:
 
     def command() -> None:
         cfg = load_config(args.config, args.cfg_options)
-        checkpoint, config = export_student(cfg, args.checkpoint, args.out)
+        with full_disk_told(os.path.dirname(args.out) or '.'):
+            checkpoint, config = export_student(cfg, args.checkpoint, args.out)
         print(f'Wrote {checkpoint} and its config {config}.')
 
     _run(command)

@@ -1,6 +1,5 @@
 """Train the rows of a comparison, as far as they are not trained yet, and report."""
 
-import fcntl
 import json
 import os
 import os.path as osp
@@ -17,6 +16,8 @@ from mmengine.config import Config
 from mmengine.runner import find_latest_checkpoint
 
 from edudistill_mm.engine.checkpoint import file_sha256
+from edudistill_mm.engine.disk_space import full_disk_told
+from edudistill_mm.engine.preemption import SIGNALS
 from edudistill_mm.errors import ConfigurationError
 
 from .comparison.beginning import check_beginning
@@ -31,6 +32,7 @@ from .comparison.run_record import RunRecord
 from .comparison.settings import difference, settings
 from .comparison.write import write_report
 from .config import is_education, teachers_of
+from .folder_lock import hold_folder
 from .plain_distillation import MARK, as_written
 from .teachers import missing_teachers, teacher_config
 from .training_cost import training_cost
@@ -67,14 +69,17 @@ def compare(
         ConfigurationError: For any mistake in the plan or a config, before anything is trained.
     """
     rows = prepare_rows(plan)
-    with _locked(plan.work_dir) as lock:
+    with (
+        full_disk_told(plan.work_dir),
+        hold_folder(plan.work_dir, 'comparison, or a run that it has left behind,') as lock,
+    ):
 
         def run(jobs: List[Job]) -> List[Job]:
             if jobs:
                 say(
                     f'{len(jobs)} trainings to do, {len(places)} at a time; logs are in {plan.work_dir}'
                 )
-                with _ended_by_sigterm():
+                with _ended_by_signals():
                     JobQueue(places, say, lock).run(jobs)
             return [job for job in jobs if job.error]
 
@@ -422,23 +427,8 @@ def _write_json(file: Path, content: Any) -> None:
 
 
 @contextmanager
-def _locked(work_dir: str) -> Iterator[int]:
-    """Hold a work dir for one comparison at a time."""
-    os.makedirs(work_dir, exist_ok=True)
-    with open(osp.join(work_dir, '.lock'), 'w') as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ConfigurationError(
-                f'another comparison, or a run that it has left behind, is at work in "{work_dir}"; '
-                'wait for its end'
-            ) from error
-        yield file.fileno()
-
-
-@contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
-    """Let SIGTERM end this process as Ctrl-C does: with its runs."""
+def _ended_by_signals() -> Iterator[None]:
+    """Let SIGTERM and SIGUSR1 end this process as Ctrl-C does: with its runs."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -446,8 +436,9 @@ def _ended_by_sigterm() -> Iterator[None]:
     def end(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, end)
+    before = {number: signal.signal(number, end) for number in SIGNALS}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -147,7 +147,7 @@ def load_config(
     name = osp.splitext(osp.basename(path))[0]
     cfg.work_dir = work_dir or cfg.get('work_dir') or osp.join('work_dirs', name)
     # The default hooks of the bases that users bring (MMPretrain's, MMRazor's) do not have them.
-    kinds = ['SafeCheckpointHook', 'FiniteLossHook']
+    kinds = ['SafeCheckpointHook', 'FiniteLossHook', 'PreemptionHook']
     if is_education(cfg):
         kinds.append('StudentCheckpointHook')
     for kind in kinds:

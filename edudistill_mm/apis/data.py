@@ -10,6 +10,7 @@ from mmengine.runner import Runner
 from edudistill_mm.datasets.class_lists import check_class_lists
 from edudistill_mm.datasets.naming_pipeline import NamingPipeline
 from edudistill_mm.datasets.samplers.grade_sampler import check_number_of_classes
+from edudistill_mm.engine.preemption import shield_workers
 from edudistill_mm.errors import ConfigurationError, reason_of
 
 from .config import DATALOADERS, class_names, curriculum_of, is_education
@@ -65,7 +66,8 @@ def guard_data(runner: Runner) -> Runner:
 
     Returns:
         Runner: The same. Annotations without labels or samples, and later a sample that cannot be
-        read, raise a ConfigurationError that names the data set, or the sample's file.
+        read, raise a ConfigurationError that names the data set, or the sample's file. Workers leave
+        a scheduler's signals to the run.
     """
     build = runner.build_dataloader
 
@@ -74,6 +76,7 @@ def guard_data(runner: Runner) -> Runner:
         with clear_annotation_errors(dataloader):
             loader = build(dataloader, *args, **kwargs)
         name_samples(loader.dataset)
+        shield_workers(loader)
         return loader
 
     runner.build_dataloader = build_or_refuse

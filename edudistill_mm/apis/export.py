@@ -266,7 +266,8 @@ def export_student(cfg: Config, checkpoint: str, out: str) -> Tuple[str, str]:
     part = f'{out}.part'
     try:
         meta = {key: meta[key] for key in ('dataset_meta', 'education') if key in meta}
-        torch.save(dict(meta=meta, state_dict=state), part)
+        with open(part, 'wb') as file:
+            torch.save(dict(meta=meta, state_dict=state), file)
         _check(cfg, plain, state, load_checkpoint_file(part)['state_dict'], checkpoint)
         os.replace(part, out)
     finally:

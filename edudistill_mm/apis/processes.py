@@ -192,14 +192,15 @@ def _why_use_changes(algorithm: nn.Module) -> Any:
     return None
 
 
-def tell(message: str) -> None:
-    """Print an error that ends the run, once in all.
+def tell(message: str, kind: str = 'error') -> None:
+    """Print a sentence that ends the run, once in all.
 
     Before the processes know each other, the first one of each machine prints it; afterwards, the
     first one that meets this very error.
 
     Args:
-        message (str): The error's message.
+        message (str): The sentence.
+        kind (str): What it is, the word before it. Defaults to 'error'.
     """
     if not is_distributed():
         places = [variables['LOCAL_RANK'] for variables in VARIABLES.values()]
@@ -207,7 +208,7 @@ def tell(message: str) -> None:
     else:
         first = _is_first(message)
     if first:
-        print(f'error: {message}', file=sys.stderr, flush=True)
+        print(f'{kind}: {message}', file=sys.stderr, flush=True)
     if is_distributed():
         _wait_for_others()
 

@@ -14,6 +14,8 @@ from mmengine.runner import Runner
 
 from edudistill_mm.build_errors import errors_name_keys
 from edudistill_mm.engine.checkpoint import write_aside
+from edudistill_mm.engine.disk_space import full_disk_told, guard_log
+from edudistill_mm.engine.preemption import preemption
 from edudistill_mm.errors import ConfigurationError, did_you_mean
 
 from .class_order import is_by_confidence, ordering_teacher
@@ -32,6 +34,7 @@ from .config import (
     without_metric,
 )
 from .data import check_classes, end_workers, guard_data
+from .folder_lock import hold_folder
 
 # What the parts of a config define for the student and its teachers.
 NOT_OF_TEACHERS = (
@@ -123,7 +126,8 @@ def _part_of_classes(cfg: Config, teacher: dict) -> Optional[List[int]]:
 def train_teachers(cfg: Config, names: Optional[Sequence[str]] = None) -> List[str]:
     """Train each teacher whose checkpoint is missing.
 
-    An interrupted training goes on where it was, unless its config has changed since.
+    An interrupted training goes on where it was, unless its config has changed since. A teacher that
+    another run is training is waited for.
 
     Args:
         cfg (Config): Config of an :class:`EducationDistill` run, or of MMRazor's
@@ -162,7 +166,7 @@ def train_teachers(cfg: Config, names: Optional[Sequence[str]] = None) -> List[s
     for number, teacher in enumerate(missing, 1):
         if is_main_process():
             print(f'Training teacher {number} of {len(missing)}: {teacher["name"]}')
-        _train_teacher(teacher_config(cfg, teacher), teacher['ckpt'])
+        _train_unless_another_does(teacher_config(cfg, teacher), teacher)
     return [teacher['ckpt'] for teacher in missing]
 
 
@@ -191,6 +195,22 @@ def _is_recipe(path: str, cfg: Config) -> bool:
         return False
 
 
+def _train_unless_another_does(cfg: Config, teacher: dict) -> None:
+    """Train a teacher; if another run is at it, wait for that one's end and see what it has left."""
+
+    def wait(other: str) -> None:
+        if is_main_process():
+            print(f'Another run is at it; waiting for its end{other}', flush=True)
+
+    folder = cfg.work_dir
+    with full_disk_told(folder), preemption.heeded(), hold_folder(folder, wait=wait):
+        if main_says(is_missing(teacher)):
+            _train_teacher(cfg, teacher['ckpt'])
+        number = preemption.asked()
+        if number:
+            raise preemption.stop(number, f'the teacher "{teacher["ckpt"]}" is trained')
+
+
 def _train_teacher(cfg: Config, ckpt: str) -> None:
     recipe = osp.join(cfg.work_dir, 'config.py')
     # The main process decides, before it writes what the others would read.
@@ -202,7 +222,7 @@ def _train_teacher(cfg: Config, ckpt: str) -> None:
     barrier()
     cfg.resume, cfg.load_from = same, None
     with errors_name_keys(cfg._cfg_dict, 'teacher_training'):
-        runner = guard_data(Runner.from_cfg(cfg))
+        runner = guard_log(guard_data(Runner.from_cfg(cfg)))
         runner.train()
     end_workers(runner)
     if is_main_process():

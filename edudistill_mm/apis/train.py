@@ -13,6 +13,7 @@ from mmengine.runner import Runner, find_latest_checkpoint
 
 from edudistill_mm.build_errors import errors_name_keys
 from edudistill_mm.engine.checkpoint import mmengine_globals
+from edudistill_mm.engine.disk_space import guard_log
 from edudistill_mm.errors import ConfigurationError
 
 from .config import check_config, check_data, is_education
@@ -21,6 +22,7 @@ from .export import export_student
 from .plain_distillation import follow_loop
 from .precision import check_compile, prepare_precision
 from .processes import join_processes, wrap_for_processes
+from .run_folder import in_its_folder
 from .teachers import missing_teachers, train_ordering_teacher, train_teachers
 from .test_teachers import TeacherReport, refuse_near_chance, report_teachers
 
@@ -54,6 +56,7 @@ def prepare_runtime(cfg: Config, launcher: str = 'none', amp: bool = False) -> N
             loader.setdefault('pin_memory', torch.cuda.is_available())
 
 
+@in_its_folder
 def train(
     cfg: Config,
     resume: Optional[str] = None,
@@ -77,7 +80,11 @@ def train(
         Runner: The runner, after training.
 
     Raises:
-        ConfigurationError: For any mistake of the user, before the training.
+        ConfigurationError: For any mistake of the user, before the training; or another run is at
+            work in ``work_dir``.
+        TrainingError: The training cannot go on, as on a full disk.
+        Preempted: SIGTERM or SIGUSR1 has asked the run to end; what ``resume='auto'`` goes on from
+            is saved.
     """
     _check_complete(cfg)
     follow_loop(cfg)
@@ -99,7 +106,7 @@ def train(
     with errors_name_keys(cfg._cfg_dict):
         with mmengine_globals():
             runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
-        guard_data(runner)
+        guard_log(guard_data(runner))
         if is_education(cfg) and with_teacher_test and resume is None:
             _test_teachers(runner)
         if only_begin:

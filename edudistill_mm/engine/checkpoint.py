@@ -20,7 +20,7 @@ from filelock import FileLock
 from mmengine.logging import HistoryBuffer
 from torch import Tensor, nn
 
-from ..errors import ConfigurationError, reason_of
+from ..errors import ConfigurationError, full_disk_error, reason_of
 
 # The hash that MM projects and torch put into the names of published files, as in
 # "resnet50-67b58a1b.pth".
@@ -158,7 +158,7 @@ def find_checkpoint_to_resume(
             named = file.read().strip()
         here = os.path.join(folder, os.path.basename(named))
         # Also under the path that it has now.
-        last = here if here in steps else named
+        last = here if os.path.isfile(here) else named
         if os.path.isfile(last):
             written = os.stat(pointer).st_mtime_ns
             later = [
@@ -248,6 +248,9 @@ def write_aside(path: str, write: Callable[[BinaryIO], object]) -> None:
     Args:
         path (str): The file to write or to replace.
         write (Callable): Gets a binary file, opened beside the final one, to write to.
+
+    Raises:
+        OSError: It cannot be written; for lack of room, with the path as its ``filename``.
     """
     part = f'{path}.part'
     try:
@@ -256,6 +259,11 @@ def write_aside(path: str, write: Callable[[BinaryIO], object]) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, path)
+    except (OSError, RuntimeError) as error:
+        full = full_disk_error(error)
+        if full is None:
+            raise
+        raise OSError(full.errno, full.strerror, path) from error
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.remove(part)

@@ -31,15 +31,22 @@ class Continuation:
     def __init__(self) -> None:
         self._gathered: List[dict] = []
         self._gathered_at: Any = None
+        self._held: List[dict] = []
         self._pending: Optional[dict] = None
 
     # ---- writing
     def gather(self, runner: Runner) -> None:
         """Let the main process know the states of all. To be called by all, before a checkpoint is
         written."""
+        self._held = []
         if get_world_size() > 1:
             self._gathered = all_gather_object(self._own(runner))
             self._gathered_at = (runner.epoch, runner.iter)
+
+    def hold(self, runner: Runner) -> None:
+        """Let a checkpoint that is written before the next :meth:`gather` hold the states of now.
+        To be called by all, before a validation: a run that is resumed will draw for it again."""
+        self._held = all_gather_object(self._own(runner))
 
     @staticmethod
     def saves_after_iteration(runner: Runner) -> bool:
@@ -62,8 +69,8 @@ class Continuation:
             list[dict]: 'random', 'gradients' and, except for the main process, 'buffers', by rank;
             shorter than the number of processes if the states of the others are not known.
         """
-        states = [self._own(runner)]
-        if self._gathered_at == (runner.epoch, runner.iter):
+        states = self._held or [self._own(runner)]
+        if not self._held and self._gathered_at == (runner.epoch, runner.iter):
             states += self._gathered[1:]
         return states if with_gradients else [dict(state, gradients={}) for state in states]
 

@@ -257,6 +257,25 @@ def test_sigterm_ends_a_comparison_as_ctrl_c_does_and_says_how_to_go_on(study, c
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+def test_a_run_of_an_interrupted_comparison_saves_where_it_is(study):
+    plan = study("'train_cfg.max_epochs': 2", "'train_cfg.max_epochs': 500", rows=slice(0, 1))
+    shutil.rmtree('study')
+    run = Path('study/student/seed_3')
+
+    def stop():
+        while not (run / 'last_checkpoint').exists():
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+    threading.Thread(target=stop, daemon=True).start()
+    with pytest.raises(KeyboardInterrupt):
+        compare(plan)
+    last = (run / 'train.log').read_text().splitlines()[-1]
+    assert last.startswith('stopped: by SIGTERM: after iteration '), last
+    step = torch.load(Path((run / 'last_checkpoint').read_text()), weights_only=True)['meta']
+    assert f'after iteration {step["iter"]} ' in last
+
+
 def test_a_dry_run_tells_epochs_costs_and_what_is_to_do(study):
     lines = describe_plan(study()).splitlines()
     assert lines[0].startswith('student: 2 epochs, 320 image passes')

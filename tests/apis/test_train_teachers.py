@@ -1,5 +1,8 @@
 import multiprocessing
+import threading
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -7,6 +10,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
 from edudistill_mm.apis.config import load_config
+from edudistill_mm.apis.folder_lock import hold_folder
 from edudistill_mm.apis.teachers import teacher_config, train_teachers
 from edudistill_mm.errors import ConfigurationError
 
@@ -79,6 +83,26 @@ def test_a_training_whose_config_has_changed_begins_anew(digits, tmp_path):
     PowerCut.epochs_left = None
     train_teachers(digits(**{'optim_wrapper.optimizer.lr': 0.01}))
     assert PowerCut.begun == [0, 1, 2]
+
+
+def test_a_teacher_that_another_run_is_training_is_waited_for(digits, tmp_path, capsys):
+    cfg = digits()
+    begun, told = threading.Event(), threading.Event()
+
+    def another_run():
+        with hold_folder(str(tmp_path / 'teacher')):
+            begun.set()
+            told.wait()
+            (tmp_path / 'teacher.pth').touch()
+
+    threading.Thread(target=another_run, daemon=True).start()
+    begun.wait()
+    with pytest.MonkeyPatch.context() as patch:
+        clock = SimpleNamespace(sleep=lambda seconds: told.set(), strftime=time.strftime)
+        patch.setattr('edudistill_mm.apis.folder_lock.time', clock)
+        train_teachers(cfg)
+    assert PowerCut.begun == [] and (tmp_path / 'teacher.pth').exists()
+    assert 'Another run is at it; waiting for its end (process ' in capsys.readouterr().out
 
 
 def test_the_generalist_of_a_config_of_mmrazor_is_trained_by_the_runs_recipe(tmp_path):

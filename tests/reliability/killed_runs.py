@@ -62,22 +62,22 @@ class JitteredImages(ToyImages):
 
 @HOOKS.register_module(force=True)
 class Witness(Hook):
-    """Leaves a checksum of each batch in the log history, and kills the process where it is told
-    to."""
+    """Leaves a checksum of each batch in the log history, and kills the process, or does something
+    else, where it is told to."""
 
     priority = 'HIGHEST'
-    kill_before = kill_after = None
+    kill_before = kill_after = then = None
 
     def before_train_iter(self, runner, batch_idx, data_batch=None):
         images = data_batch['inputs']
         images = images if isinstance(images, torch.Tensor) else torch.stack(images)
         runner.message_hub.update_scalar('train/batch', zlib.crc32(images.numpy().tobytes()))
         if runner.iter == Witness.kill_before:
-            kill()
+            Witness.then()
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
         if runner.iter == Witness.kill_after:
-            kill()
+            Witness.then()
 
 
 def write_config(
@@ -175,20 +175,20 @@ def kill(*_):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def before_iteration(number):
+def before_iteration(number, then=kill):
     """Kill before the step of an iteration, with its batch loaded."""
 
     def arm():
-        Witness.kill_before = number
+        Witness.kill_before, Witness.then = number, staticmethod(then)
 
     return arm
 
 
-def after_iteration(number):
+def after_iteration(number, then=kill):
     """Kill after the step of an iteration, before what follows it."""
 
     def arm():
-        Witness.kill_after = number
+        Witness.kill_after, Witness.then = number, staticmethod(then)
 
     return arm
 
@@ -257,10 +257,12 @@ def run(config, work_dir, *options, moment=None, processes=1):
 
     Returns:
         tuple[int, str]: The exit status of the first process (minus the signal that ended it) and
-        what it printed.
+        what it printed; after that, the same of the others.
     """
     Path(work_dir).mkdir(parents=True, exist_ok=True)
-    output = Path(work_dir).parent / f'{Path(work_dir).name}.txt'
+    outputs = [
+        Path(work_dir).parent / f'{Path(work_dir).name}_{rank}.txt' for rank in range(processes)
+    ]
     argv = [str(config), '--work-dir', str(work_dir), '--no-teacher-test', *options]
     if processes > 1:
         argv += ['--launcher', 'pytorch']
@@ -279,11 +281,13 @@ def run(config, work_dir, *options, moment=None, processes=1):
                     MASTER_ADDR='127.0.0.1',
                     MASTER_PORT=str(port),
                 )
-            _train(argv, output if rank == 0 else os.devnull, moment)
+            _train(argv, outputs[rank], moment)
     statuses = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
-    text = output.read_text()
-    output.unlink()
-    return statuses[0], text
+    texts = [output.read_text() for output in outputs]
+    for output in outputs:
+        output.unlink()
+    others = zip(statuses[1:], texts[1:])
+    return statuses[0], ''.join([texts[0], *(f'\n{text}status {code}' for code, text in others)])
 
 
 def _train(argv, output, moment):

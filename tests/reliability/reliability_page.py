@@ -6,6 +6,7 @@ from pathlib import Path
 PAGE = Path(__file__).parents[2] / 'docs' / 'reliability.md'
 AREAS = (
     'Killed and resumed',
+    'The folder of a run',
     'Several processes',
     'Mixed precision and compilation',
     'Averaged weights',

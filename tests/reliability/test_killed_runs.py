@@ -88,7 +88,7 @@ class School:
 
     def resume(self, work_dir, *options):
         """Resume a run and compare its end with that of the uninterrupted one."""
-        if not any(work_dir.glob('*_*.pth')):
+        if not any(work_dir.glob('*.pth')):
             # It begins anew.
             options = SEED
         status, text = run(self.config, work_dir, '--resume', *options, processes=self.processes)

@@ -1,3 +1,4 @@
+import contextlib
 import os
 import signal
 import subprocess
@@ -9,14 +10,15 @@ import edudistill_mm
 
 from .job import Job
 
-POLL, REPORT = 0.2, 30.0  # seconds
+POLL, REPORT, PATIENCE = 0.2, 30.0, 60.0  # seconds
 
 
 class JobQueue:
     """Runs jobs, each in a process of its own, on a number of places at once.
 
     A job that fails stops no other, except those that need it. If the queue is left early (Ctrl-C,
-    an error), the processes that still run are ended with their workers.
+    an error), the processes that still run are asked to end, which lets a training save its state,
+    and are ended with their workers after a minute at most.
 
     Args:
         places (Sequence[Mapping[str, str]]): Environment variables of each place; as many jobs as
@@ -124,16 +126,20 @@ class JobQueue:
         return text
 
     def _stop(self) -> None:
-        for process in self._running.values():
-            _kill(process, signal.SIGTERM)
-        for process in self._running.values():
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                pass
-            _kill(process, signal.SIGKILL)
-            process.wait()
-        self._running.clear()
+        """End what still runs; a training finishes its step and saves."""
+        end = time.monotonic() + PATIENCE
+        try:
+            for process in self._running.values():
+                _kill(process, signal.SIGTERM)
+            for process in self._running.values():
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(max(end - time.monotonic(), 0))
+        finally:
+            # Also where a second Ctrl-C has cut the patience short.
+            for process in self._running.values():
+                _kill(process, signal.SIGKILL)
+                process.wait()
+            self._running.clear()
 
 
 def _kill(process: subprocess.Popen, number: int) -> None:

@@ -398,6 +398,8 @@ class GradeSchedulerHook(Hook):
     def before_val_epoch(self, runner: Runner) -> None:
         """Tell the metrics which classes have been taught."""
         model = self._algorithm(runner)
+        if isinstance(runner._train_loop, BaseLoop):
+            self._continuation.hold(runner)
         for metric in self._metrics(runner.val_loop):
             metric.set_grade(model.curriculum, model.grade)
 

@@ -24,6 +24,7 @@ from ..checkpoint import (
     resolve_checkpoint,
 )
 from ..checkpoint_form import check_form, check_optimizer, check_weights
+from ..disk_space import check_space
 from ..safe_local_backend import SafeLocalBackend  # noqa: F401  registers "safe_local"
 
 
@@ -78,6 +79,8 @@ class SafeCheckpointHook(Hook):
                     hook.backend_args = dict(backend='safe_local')
         if runner._has_loaded:
             return
+        if isinstance(runner._train_loop, BaseLoop):
+            check_space(runner)
         if runner._load_from is not None:
             runner._load_from = resolve_checkpoint(runner._load_from)
         elif runner._resume:
@@ -192,7 +195,10 @@ class SafeCheckpointHook(Hook):
         self._allowed.close()
         if runner._resume:
             for hook in runner.hooks:
-                if isinstance(hook, CheckpointHook):
+                # A run that was preempted before its first regular checkpoint has no last one.
+                if isinstance(hook, CheckpointHook) and runner.message_hub.runtime_info.get(
+                    'last_ckpt'
+                ):
                     hook.last_ckpt = hook.last_ckpt or runner._load_from
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:

@@ -12,7 +12,7 @@ from mmengine.runner import BaseLoop, Runner
 from torch import Tensor
 
 from edudistill_mm.engine.checkpoint import write_aside
-from edudistill_mm.errors import ConfigurationError, reason_of
+from edudistill_mm.errors import ConfigurationError, full_disk_error, reason_of
 from edudistill_mm.registry import HOOKS, MODELS, register
 
 FOLDER = 'students'
@@ -36,8 +36,8 @@ class StudentCheckpointHook(Hook):
     the checkpoint's ``state_dict``.
 
     The first student of each grade is read back and compared with the run's. Whatever prevents one
-    from being written is a warning: the run and its checkpoints do not depend on it. Other models
-    than :class:`EducationDistill` are left alone.
+    from being written, but a full disk, is a warning: the run and its checkpoints do not depend on
+    it. Other models than :class:`EducationDistill` are left alone.
     """
 
     priority = 'LOWEST'
@@ -108,6 +108,8 @@ class StudentCheckpointHook(Hook):
                 f'{stem}.pth', lambda file: torch.save(dict(meta=kept, state_dict=state), file)
             )
         except Exception as error:  # students, and the parts that users bring, fail in all ways
+            if full_disk_error(error):
+                raise
             runner.logger.warning(
                 f'No plain student beside the checkpoint {filename}: {reason_of(error)}'
             )

@@ -1,0 +1,38 @@
+"""What surrounds a training: its folder is its own, and signals and a full disk end it well."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from mmengine.config import Config
+
+from edudistill_mm.engine.disk_space import full_disk_told
+from edudistill_mm.engine.preemption import preemption
+from edudistill_mm.errors import Preempted
+
+from .folder_lock import hold_folder
+
+
+def in_its_folder(train: Callable) -> Callable:
+    """Let a function that trains hold its work dir, heed SIGTERM and SIGUSR1, and tell of a full disk
+    in one sentence.
+
+    Args:
+        train (Callable): Its first argument is a config with ``work_dir``.
+
+    Returns:
+        Callable: A function that raises a ConfigurationError if another run is at work in the folder,
+        a TrainingError if the disk gets full, and :class:`Preempted` with an attribute
+        ``to_resume``: whether the run itself goes on by ``resume``, or by the same call.
+    """
+
+    @functools.wraps(train)
+    def train_in_folder(cfg: Config, *args: Any, **kwargs: Any) -> Any:
+        with full_disk_told(cfg.work_dir), preemption.heeded(), hold_folder(cfg.work_dir):
+            try:
+                return train(cfg, *args, **kwargs)
+            except Preempted as stop:
+                stop.to_resume = stop.work_dir == cfg.work_dir
+                raise
+
+    return train_in_folder

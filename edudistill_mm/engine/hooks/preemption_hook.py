@@ -1,0 +1,168 @@
+import os.path as osp
+from typing import Any, Dict, Optional, Tuple
+
+from mmengine.dist import all_gather_object, barrier, broadcast_object_list, is_main_process
+from mmengine.fileio import join_path
+from mmengine.hooks import CheckpointHook, EMAHook, Hook
+from mmengine.runner import Runner
+
+from edudistill_mm.engine.checkpoint import write_aside
+from edudistill_mm.engine.preemption import preemption
+from edudistill_mm.engine.rest_of_epoch import leave_out_seen
+from edudistill_mm.engine.safe_local_backend import SafeLocalBackend
+from edudistill_mm.registry import HOOKS, register
+
+from .finite_loss_hook import FiniteLossHook
+from .grade_scheduler_hook import GradeSchedulerHook
+
+
+@register(HOOKS)
+class PreemptionHook(Hook):
+    """Saves and ends a run that is asked by SIGTERM or SIGUSR1 to make room for another.
+
+    The step under way is finished; then ``<work_dir>/preempted.pth`` is written, unless a checkpoint
+    of this very state is there, and :class:`~edudistill_mm.errors.Preempted` ends the run. A run with
+    a curriculum ends within a validation as well, which its resumption makes up for. Resumed, it goes
+    on in the middle of the epoch, one with a curriculum bit for bit as if it had never stopped; the
+    file goes when the next checkpoint is there, and counts for none of ``CheckpointHook``.
+
+    Of several processes it is enough if one gets the signal: they all look after each step whether
+    one of them has, which costs a reduction of one number. Signals are heeded in
+    :func:`edudistill_mm.apis.train.train` alone, not by ``Runner.train``.
+    """
+
+    # After all that changes or looks at the state of a step.
+    priority = 'LOWEST'
+    FILE = 'preempted.pth'
+
+    def __init__(self) -> None:
+        self._saved_at: Optional[Tuple[int, int]] = None
+        self._saving = False
+        self._validates_in_step = False
+
+    # ---- the loop
+    def before_train(self, runner: Runner) -> None:
+        """Keep signals for the loop from here on, and find the place where a run is resumed."""
+        if preemption.heeding:
+            preemption.in_loop, preemption.work_dir = True, runner.work_dir
+        if runner._resume and self._school(runner) is None:
+            leave_out_seen(runner)
+
+    def after_train(self, runner: Runner) -> None:
+        """Leave signals to what comes after the loop."""
+        preemption.in_loop = False
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
+    ) -> None:
+        """Save and end, if the run has been asked to.
+
+        Raises:
+            Preempted: It has.
+        """
+        if not preemption.in_loop:
+            return
+        number = preemption.asked()
+        if not number:
+            return
+        for hook in runner.hooks:
+            if isinstance(hook, FiniteLossHook):
+                hook._check_weights(runner, runner.iter + 1)
+        school = self._school(runner)
+        if school is not None:
+            school._continuation.gather(runner)
+        self._stop(runner, number, runner.iter + 1)
+
+    # ---- validations
+    def before_val_epoch(self, runner: Runner) -> None:
+        """See whether all processes have as many batches, and may agree after each."""
+        if preemption.in_loop and self._school(runner) is not None:
+            lengths = all_gather_object(len(runner.val_dataloader))
+            self._validates_in_step = len(set(lengths)) == 1
+
+    def after_val_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
+    ) -> None:
+        """Save and end, if the run has been asked to and will make up for the validation.
+
+        Raises:
+            Preempted: It has.
+        """
+        if not preemption.in_loop or not self._validates_in_step:
+            return
+        number = preemption.asked()
+        if number:
+            for hook in runner.hooks:
+                if isinstance(hook, EMAHook):
+                    # As at the end of a validation: the averaged weights are in the model.
+                    hook._swap_ema_parameters()
+            self._stop(runner, number, runner.iter)
+
+    def after_val_epoch(self, runner: Runner, metrics: Optional[Dict[str, float]] = None) -> None:
+        """Another run's validation is none of this one's."""
+        self._validates_in_step = False
+
+    # ---- checkpoints
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Note what can be resumed; let a regular checkpoint take the place of this hook's."""
+        if 'optimizer' not in checkpoint:
+            return
+        self._saved_at = self._place(checkpoint)
+        folder, backend_args = self._target(runner)
+        if not self._saving and (backend_args or {}).get('backend') == 'safe_local':
+            path = osp.join(folder, self.FILE)
+            if osp.exists(path):
+                SafeLocalBackend().remove(path)
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Note that the state of a resumed run is saved already, if it is in its own work dir."""
+        source = runner._load_from
+        if runner._resume and source is not None:
+            if osp.abspath(osp.dirname(source)) == osp.abspath(runner.work_dir):
+                self._saved_at = self._place(checkpoint)
+
+    @staticmethod
+    def _place(checkpoint: dict) -> Tuple[int, int]:
+        return checkpoint['meta'].get('epoch', 0), checkpoint['meta'].get('iter', 0)
+
+    @staticmethod
+    def _target(runner: Runner) -> Tuple[str, Optional[dict]]:
+        """Where checkpoints go, and by which backend."""
+        for hook in runner.hooks:
+            if isinstance(hook, CheckpointHook):
+                return hook.out_dir, hook.backend_args
+        return runner.work_dir, dict(backend='safe_local')
+
+    @staticmethod
+    def _school(runner: Runner) -> Optional[GradeSchedulerHook]:
+        return next((h for h in runner.hooks if isinstance(h, GradeSchedulerHook)), None)
+
+    def _stop(self, runner: Runner, number: int, iteration: int) -> None:
+        how = ['']
+        if is_main_process():
+            how = [self._save(runner, iteration)]
+        # Also lets the others wait for the file: where one process ends, launchers end all.
+        broadcast_object_list(how)
+        barrier()
+        stop = preemption.stop(number, how[0])
+        runner.logger.info(f'The run ends {stop}.')
+        raise stop
+
+    def _save(self, runner: Runner, iteration: int) -> str:
+        """Write the state, unless it is in a file; say where the run was."""
+        where = f'after iteration {iteration} '
+        if self._saved_at == (runner.epoch, iteration):
+            return f'{where}of which there is a checkpoint in "{runner.work_dir}"'
+        folder, backend_args = self._target(runner)
+        path = join_path(folder, self.FILE, backend_args=backend_args)
+        self._saving = True
+        runner.save_checkpoint(
+            folder,
+            self.FILE,
+            meta=dict(epoch=runner.epoch, iter=iteration),
+            by_epoch=False,
+            backend_args=backend_args,
+        )
+        pointer = osp.join(runner.work_dir, 'last_checkpoint')
+        write_aside(pointer, lambda file: file.write(path.encode()))
+        return f'{where}"{path}" was written'

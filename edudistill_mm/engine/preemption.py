@@ -1,0 +1,128 @@
+"""Signals by which a scheduler asks a run to make room for another."""
+
+import contextlib
+import functools
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any, Optional
+
+import torch
+from mmengine.dist import all_reduce, get_world_size
+from torch.utils.data import DataLoader
+
+from ..errors import Preempted
+
+SIGNALS = tuple(
+    getattr(signal, name) for name in ('SIGTERM', 'SIGUSR1') if hasattr(signal, name)
+)
+# Schedulers and launchers send a signal more than once: to each process, and again through its parent.
+SAME_REQUEST = 10.0  # seconds
+
+
+class Preemption:
+    """Notes SIGTERM and SIGUSR1 while this process trains.
+
+    Within a training loop the request is kept for
+    :class:`~edudistill_mm.engine.hooks.PreemptionHook`, which saves and ends the run; outside of it
+    there is nothing to save, and :class:`Preempted` is raised at once. A further signal more than
+    ten seconds later acts as it would without this package.
+
+    Attributes:
+        heeding (bool): Whether signals are heeded.
+        in_loop (bool): Whether a training loop is running.
+        work_dir (str, optional): That of the last training that has begun.
+    """
+
+    def __init__(self) -> None:
+        self.heeding = self.in_loop = False
+        self.work_dir: Optional[str] = None
+        self._asked, self._asked_at = 0, 0.0
+        self._before: dict[int, Any] = {}
+
+    @contextlib.contextmanager
+    def heeded(self) -> Iterator[None]:
+        """A context in which signals are heeded; before and after it, they act as they did.
+
+        Python lets the main thread alone have a say in signals: in others nothing is noted.
+        """
+        if self.heeding:
+            yield
+            return
+        self.__init__()
+        self.heeding, self._pid = True, os.getpid()
+        try:
+            if threading.current_thread() is threading.main_thread():
+                for number in SIGNALS:
+                    self._before[number] = signal.signal(number, self._note)
+            yield
+        finally:
+            self.heeding = self.in_loop = False
+            # Not what someone else has set meanwhile.
+            for number, before in self._before.items():
+                if signal.getsignal(number) == self._note:
+                    signal.signal(number, before or signal.SIG_DFL)
+
+    def _note(self, number: int, frame: Optional[FrameType]) -> None:
+        again = self._asked and time.monotonic() - self._asked_at > SAME_REQUEST
+        if again or os.getpid() != self._pid:
+            # A process that has been forked inherits the handlers, but is not meant.
+            signal.signal(number, self._before[number] or signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        elif not self._asked:
+            self._asked, self._asked_at = number, time.monotonic()
+            if not self.in_loop:
+                raise self.stop(number, 'outside of the training loop, nothing had to be saved')
+
+    def asked(self) -> int:
+        """Whether any process of the run has been asked to end. To be called by all.
+
+        Returns:
+            int: The signal, 0 for none.
+        """
+        if not self.heeding or get_world_size() == 1:
+            return self._asked
+        asked = torch.tensor(self._asked)
+        all_reduce(asked, 'max')
+        return int(asked)
+
+    def stop(self, number: int, how: str) -> Preempted:
+        """The exception that ends the run.
+
+        Args:
+            number (int): The signal.
+            how (str): What became of the training, the end of the sentence.
+        """
+        return Preempted(f'by {signal.Signals(number).name}: {how}', self.work_dir)
+
+
+preemption = Preemption()
+
+
+def shield_workers(loader: DataLoader) -> None:
+    """Let a data loader's workers outlive the signals that a scheduler sends to all processes of a
+    run: without them, the step under way could not be finished.
+
+    Args:
+        loader (DataLoader): A loader that has no workers yet.
+    """
+    if loader.num_workers and hasattr(signal, 'sigwaitinfo'):
+        loader.worker_init_fn = functools.partial(_shielded, loader.worker_init_fn)
+
+
+def _shielded(init: Optional[Callable[[int], None]], worker: int) -> None:
+    parent = os.getppid()
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+
+    def wait() -> None:
+        # The run itself ends its workers by SIGTERM, where it ends by an error.
+        while signal.sigwaitinfo(SIGNALS).si_pid != parent:
+            pass
+        os._exit(0)
+
+    threading.Thread(target=wait, daemon=True).start()
+    if init is not None:
+        init(worker)

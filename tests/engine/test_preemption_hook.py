@@ -1,0 +1,65 @@
+"""Runs without a curriculum; those with one are stopped in tests/reliability/test_preemption.py."""
+
+import os
+import signal
+
+import pytest
+import torch
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+from mmengine.runner import Runner
+from networks import resnet
+
+from edudistill_mm.engine.preemption import preemption
+from edudistill_mm.errors import Preempted
+
+
+@HOOKS.register_module(force=True)
+class Asker(Hook):
+    """Keeps the samples of each step, and asks the run to end before one of them."""
+
+    at, seen = None, []
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        Asker.seen.append([sample.sample_idx for sample in data_batch['data_samples']])
+        if runner.iter == Asker.at:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def train(config, folder, at=None, resume=False):
+    Asker.at = at
+    config = config.copy()
+    config.update(work_dir=str(folder), resume=resume, experiment_name=f'{folder}{at}')
+    runner = Runner.from_cfg(config)
+    with preemption.heeded():
+        runner.train()
+    return runner
+
+
+@pytest.mark.parametrize('at', [3, 7])
+def test_a_plain_run_goes_on_in_the_middle_of_its_epoch(config, tmp_path, at):
+    """Six batches an epoch; a checkpoint after each second epoch."""
+    config.model = dict(resnet(), data_preprocessor=config.model.data_preprocessor)
+    config.train_dataloader.sampler = dict(type='DefaultSampler', shuffle=True)
+    config.val_evaluator = [dict(type='Accuracy', topk=1)]
+    config.train_cfg = dict(by_epoch=True, max_epochs=3)
+    config.param_scheduler = dict(type='PolyLR', eta_min=0, by_epoch=False, end=18)
+    config.custom_hooks = [
+        dict(type=kind) for kind in ('SafeCheckpointHook', 'PreemptionHook', 'Asker')
+    ]
+    config.default_hooks.checkpoint.interval = 2
+    Asker.seen.clear()
+    whole = train(config, tmp_path / 'whole')
+    seen = list(Asker.seen)
+
+    Asker.seen.clear()
+    with pytest.raises(Preempted, match=rf'SIGTERM: after iteration {at + 1} ".*" was written'):
+        train(config, tmp_path / 'run', at)
+    assert (tmp_path / 'run' / 'preempted.pth').exists()
+    again = train(config, tmp_path / 'run', resume=True)
+    assert Asker.seen == seen
+    for name, value in whole.model.state_dict().items():
+        assert torch.equal(value, again.model.state_dict()[name]), name
+    assert not (tmp_path / 'run' / 'preempted.pth').exists()
+    files = [sorted(path.name for path in (tmp_path / d).glob('*.pth')) for d in ('whole', 'run')]
+    assert files[0] == files[1]
