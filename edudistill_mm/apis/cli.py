@@ -25,6 +25,7 @@ from .export import export_student
 from .prepare_data import prepare_data as run_prepare_data
 from .processes import another_has_failed, tell
 from .report import report as run_report
+from .stretch import stretch
 from .teachers import train_teachers as run_train_teachers
 from .test import test as run_test
 from .test_teachers import teachers_table
@@ -32,8 +33,15 @@ from .test_teachers import test_teachers as run_test_teachers
 from .train import prepare_runtime
 from .train import train as run_train
 
+EPOCHS_OF_RUN = (
+    'length of the run; grades, schedules, warm-ups and times of hooks keep their proportions, '
+    'teachers their own length'
+)
 
-def _parser(description: str, launcher: bool = False) -> argparse.ArgumentParser:
+
+def _parser(
+    description: str, launcher: bool = False, epochs: str = ''
+) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument('config', help='config file')
     parser.add_argument(
@@ -43,6 +51,8 @@ def _parser(description: str, launcher: bool = False) -> argparse.ArgumentParser
         metavar='KEY=VALUE',
         help='override values of the config, lists as key="[a,b]"; data_root=FOLDER applies to all data sets',
     )
+    if epochs:
+        parser.add_argument('--epochs', type=int, metavar='N', help=epochs)
     if launcher:
         parser.add_argument('--work-dir', help='folder for logs and results')
         parser.add_argument(
@@ -83,7 +93,7 @@ def _end(message: str, status: int = 2) -> None:
 
 def train(argv: Optional[List[str]] = None) -> None:
     """``tools/train.py``."""
-    parser = _parser('Train by a config', launcher=True)
+    parser = _parser('Train by a config', launcher=True, epochs=EPOCHS_OF_RUN)
     parser.add_argument(
         '--resume',
         nargs='?',
@@ -118,6 +128,8 @@ def train(argv: Optional[List[str]] = None) -> None:
 
     def command() -> None:
         cfg = load_config(args.config, args.cfg_options, args.work_dir)
+        if args.epochs is not None:
+            stretch(cfg, args.epochs)
         prepare_runtime(cfg, args.launcher, args.amp)
         if args.no_validate:
             cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
@@ -153,7 +165,11 @@ def test(argv: Optional[List[str]] = None) -> None:
 
 def train_teachers(argv: Optional[List[str]] = None) -> None:
     """``tools/train_teachers.py``."""
-    parser = _parser('Train the teachers of a config that have no checkpoint yet', launcher=True)
+    parser = _parser(
+        'Train the teachers of a config that have no checkpoint yet',
+        launcher=True,
+        epochs='train each for N epochs; its schedule is stretched or cut to them',
+    )
     parser.add_argument(
         '--only', nargs='+', metavar='NAME', help='the teachers to train (default: all)'
     )
@@ -163,7 +179,7 @@ def train_teachers(argv: Optional[List[str]] = None) -> None:
     def command() -> None:
         cfg = load_config(args.config, args.cfg_options, args.work_dir)
         prepare_runtime(cfg, args.launcher)
-        written = run_train_teachers(cfg, args.only)
+        written = run_train_teachers(cfg, args.only, args.epochs)
         if is_main_process():
             print(
                 '\n'.join(['Trained:', *written])
@@ -215,8 +231,16 @@ def export(argv: Optional[List[str]] = None) -> None:
 
 def print_curriculum(argv: Optional[List[str]] = None) -> None:
     """``tools/print_curriculum.py``."""
-    args = _parser('Print the table of the grades of a config').parse_args(argv)
-    _run(lambda: print(curriculum_table(load_config(args.config, args.cfg_options))))
+    parser = _parser('Print the table of the grades of a config', epochs=EPOCHS_OF_RUN)
+    args = parser.parse_args(argv)
+
+    def command() -> None:
+        cfg = load_config(args.config, args.cfg_options)
+        if args.epochs is not None:
+            stretch(cfg, args.epochs)
+        print(curriculum_table(cfg))
+
+    _run(command)
 
 
 def benchmark(argv: Optional[List[str]] = None) -> None:

@@ -19,11 +19,10 @@ from mmengine.runner import find_latest_checkpoint
 from edudistill_mm.engine.checkpoint import file_sha256
 from edudistill_mm.errors import ConfigurationError
 
-from .comparison.budget import MEASURES
 from .comparison.job import Job
 from .comparison.job_queue import JobQueue
 from .comparison.options import as_arguments
-from .comparison.plan import Plan
+from .comparison.plan import MEASURES, Plan
 from .comparison.prepared_row import PreparedRow, prepare_rows
 from .comparison.row_result import RowResult, costs_of, grades_of
 from .comparison.run_record import RunRecord

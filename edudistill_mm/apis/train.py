@@ -25,6 +25,7 @@ from .data import guard_data
 from .export import export_student
 from .precision import check_compile, prepare_precision
 from .processes import join_processes, wrap_for_processes
+from .teacher_recipe import check_teacher_training
 from .teachers import missing_teachers, train_ordering_teacher, train_teachers
 from .test_teachers import TeacherReport, refuse_near_chance, report_teachers
 
@@ -82,6 +83,7 @@ def train(
         ConfigurationError: For any mistake of the user, before the training.
     """
     _check_complete(cfg)
+    check_teacher_training(cfg)
     if with_teachers and is_education(cfg):
         train_ordering_teacher(cfg)
     check_config(cfg)
