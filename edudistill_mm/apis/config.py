@@ -43,6 +43,7 @@ from .class_order import is_by_confidence, ordering_teacher, put_in_order
 from .classes import fill_in_classes
 from .config_parts import schedulers_of
 from .config_parts import type_name as _name
+from .overtaken import check_overtaken
 from .processes import check_processes
 
 # What the sections of a config are.
@@ -115,6 +116,7 @@ def load_config(
         _name_scope(cfg.get(f'{kind}_dataloader'), DATASETS)
         _name_scope(cfg.get(f'{kind}_evaluator'), METRICS)
     options = dict(options or {})
+    check_overtaken(path, cfg, options)
     try:
         cfg.merge_from_dict(options)
     except (KeyError, TypeError, IndexError, AssertionError, AttributeError) as error:

@@ -1,7 +1,7 @@
 """A training stretched or cut to another length, with everything in it that happens at a time."""
 
 from itertools import accumulate
-from typing import Any, Callable, Dict, Iterator, List, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from mmengine.config import Config
 
@@ -191,6 +191,33 @@ def stretch(cfg: Config, epochs: int) -> None:
         _keep_length_of_teachers(cfg)
     wanted = fit_lengths(lengths, [1] * len(lengths), epochs)
     cfg.merge_from_dict(stretched_options(cfg, lengths, wanted, lambda: batches_of_grades(cfg)))
+
+
+def unfinished_schedule(cfg: Config) -> Optional[str]:
+    """Say which schedule of a training goes on after its end, as where ``max_epochs`` alone has
+    been changed.
+
+    Args:
+        cfg (Config): The config of a training.
+
+    Returns:
+        str, optional: The sentence; None if all schedules end with it or before.
+    """
+    loop = cfg.train_cfg
+    unit = 'epochs' if 'max_epochs' in loop else 'iters'
+    length = loop.get(f'max_{unit}')
+    for key, schedule in _schedules(cfg.get('param_scheduler')):
+        in_units = schedule.get('by_epoch', True) or schedule.get('convert_to_iter_based', False)
+        times: List[int] = []
+        move_schedule(dict(schedule), lambda time: times.append(time) or time)  # noqa: B023
+        last = max((time for time in times if time < ENDLESS), default=0)
+        if length is not None and in_units == (unit == 'epochs') and last > length:
+            return (
+                f'{key} ({type_name(schedule)}) goes on until {last} {unit}, but the training ends at '
+                f'{length}, before the learning rate is where the schedule would bring it'
+                + ('; --epochs N of the tools changes both' if unit == 'epochs' else '')
+            )
+    return None
 
 
 def _keep_length_of_teachers(cfg: Config) -> None:

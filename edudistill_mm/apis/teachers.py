@@ -31,7 +31,7 @@ from .config import (
     without_metric,
 )
 from .data import end_workers, guard_data
-from .stretch import stretch
+from .stretch import stretch, unfinished_schedule
 from .teacher_recipe import describe_recipe, give_recipe
 
 # What the parts of a config define for the student and its teachers.
@@ -211,6 +211,9 @@ def _train_teacher(cfg: Config, ckpt: str) -> None:
     cfg.resume, cfg.load_from = same, None
     with errors_name_keys(cfg._cfg_dict, 'teacher_training'):
         runner = guard_data(Runner.from_cfg(cfg))
+        remark = unfinished_schedule(cfg)
+        if remark is not None:
+            runner.logger.warning(remark)
         runner.train()
     end_workers(runner)
     if is_main_process():

@@ -25,6 +25,7 @@ from .data import guard_data
 from .export import export_student
 from .precision import check_compile, prepare_precision
 from .processes import join_processes, wrap_for_processes
+from .stretch import unfinished_schedule
 from .teacher_recipe import check_teacher_training
 from .teachers import missing_teachers, train_ordering_teacher, train_teachers
 from .test_teachers import TeacherReport, refuse_near_chance, report_teachers
@@ -96,6 +97,7 @@ def train(
             f'the checkpoint "{teacher["ckpt"]}" of teacher "{teacher["name"]}" does not exist; '
             f'train it by --train-teachers, or name another by --cfg-options {key}=FILE'
         )
+    remark = unfinished_schedule(cfg)
     if resume is not None:
         cfg.resume, cfg.load_from = True, None if resume == 'auto' else resume
     if not is_education(cfg) and cfg.model.get('teacher_ckpt'):
@@ -109,6 +111,8 @@ def train(
         with mmengine_globals():
             runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
         guard_data(runner)
+        if remark is not None:
+            runner.logger.warning(remark)
         if is_education(cfg) and with_teacher_test and resume is None:
             _test_teachers(runner)
         # It builds data loaders, loop, optimizer and schedules.

@@ -8,7 +8,13 @@ from mmengine.config import Config
 
 from edudistill_mm.apis import cli
 from edudistill_mm.apis.config import check_config, load_config, teachers_of
-from edudistill_mm.apis.stretch import fit_lengths, stretch, stretched_options, time_map
+from edudistill_mm.apis.stretch import (
+    fit_lengths,
+    stretch,
+    stretched_options,
+    time_map,
+    unfinished_schedule,
+)
 from edudistill_mm.apis.teachers import teacher_config
 from edudistill_mm.errors import ConfigurationError
 
@@ -234,3 +240,22 @@ def test_the_tools_take_the_number_of_epochs(tmp_path, monkeypatch, capsys):
     cli.train_teachers([str(CONFIGS / 'kd_digits.py'), '--epochs', '1', *few])
     written = (tmp_path / 'work_dirs/teachers/digits_generalist/config.py').read_text()
     assert 'T_max=1' in written and 'max_epochs=1' in written
+
+
+def test_a_schedule_that_the_training_does_not_finish_is_named():
+    options = {'train_cfg.max_epochs': 3}
+    cfg = load_config(str(CONFIGS / 'student_digits.py'), options)
+    assert unfinished_schedule(cfg) == (
+        'param_scheduler (CosineAnnealingLR) goes on until 30 epochs, but the training ends at 3, '
+        'before the learning rate is where the schedule would bring it; --epochs N of the tools '
+        'changes both'
+    )
+    cfg = load_config(str(CONFIGS / 'student_digits.py'))
+    assert unfinished_schedule(cfg) is None
+    stretch(cfg, 3)
+    assert unfinished_schedule(cfg) is None
+    cfg.param_scheduler = [
+        dict(type='LinearLR', by_epoch=False, end=500),
+        dict(type='ConstantLR', factor=1.0),
+    ]
+    assert unfinished_schedule(cfg) is None
