@@ -149,13 +149,19 @@ def test(argv: Optional[List[str]] = None) -> None:
     parser = _parser('Test a checkpoint of any grade, or a plain student', launcher=True)
     parser.add_argument('checkpoint', help='checkpoint file or URL')
     parser.add_argument('--out', help='JSON file for the metrics')
+    parser.add_argument(
+        '--tta',
+        action='store_true',
+        help='test-time augmentation: by tta_pipeline and tta_model of the config, or else the mean of '
+        'the scores of an image and its mirror image',
+    )
     args = parser.parse_args(argv)
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
 
     def command() -> None:
         cfg = load_config(args.config, args.cfg_options, args.work_dir)
         prepare_runtime(cfg, args.launcher)
-        metrics = run_test(cfg, args.checkpoint)
+        metrics = run_test(cfg, args.checkpoint, args.tta)
         if args.out and is_main_process():
             with open(args.out, 'w') as file:
                 json.dump(metrics, file, indent=2)

@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Optional, Sequence
 import torch
 from mmengine.dist import barrier, is_main_process, master_only
 from mmengine.hooks import EMAHook, Hook
-from mmengine.model import is_model_wrapper
+from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import BaseLoop, EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 from mmengine.runner.loops import _InfiniteDataloaderIterator
 
@@ -64,7 +64,9 @@ class GradeSchedulerHook(Hook):
     # ---- set-up
     @staticmethod
     def _algorithm(runner: Runner) -> Any:
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = runner.model
+        while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+            model = model.module
         if not isinstance(model, MODELS.get('EducationDistill')):
             raise ConfigurationError(
                 f'GradeSchedulerHook needs model.type="EducationDistill", but got "{type(model).__name__}"'
