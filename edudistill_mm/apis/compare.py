@@ -18,6 +18,7 @@ from mmengine.runner import find_latest_checkpoint
 
 from edudistill_mm.engine.checkpoint import file_sha256
 from edudistill_mm.errors import ConfigurationError
+from edudistill_mm.settings import difference, settings
 
 from .comparison.job import Job
 from .comparison.job_queue import JobQueue
@@ -26,7 +27,6 @@ from .comparison.plan import MEASURES, Plan
 from .comparison.prepared_row import PreparedRow, prepare_rows
 from .comparison.row_result import RowResult, costs_of, grades_of
 from .comparison.run_record import RunRecord
-from .comparison.settings import difference, settings
 from .comparison.write import write_report
 from .config import is_education, teachers_of
 from .teachers import missing_teachers, teacher_config

@@ -21,6 +21,7 @@ from edudistill_mm.engine.checkpoint import (
     write_aside,
 )
 from edudistill_mm.engine.continuation import Continuation, optim_wrappers
+from edudistill_mm.engine.resumed_config import start_from_student
 from edudistill_mm.engine.schedule import epochs_to_iters
 from edudistill_mm.engine.student_record import describe_student, student_difference
 from edudistill_mm.errors import ConfigurationError
@@ -529,7 +530,10 @@ class GradeSchedulerHook(Hook):
             raise ConfigurationError(f'{where}: it is not a checkpoint of an EducationDistill run')
         difference = model.curriculum.difference(education['curriculum'])
         if difference is not None:
-            raise ConfigurationError(f'{where}: it belongs to another curriculum: {difference}')
+            raise ConfigurationError(
+                f'{where}: it belongs to another curriculum: {difference}; to train longer or '
+                f'otherwise, {start_from_student(runner._load_from)}'
+            )
         difference = student_difference(model, checkpoint['state_dict'], education['student'])
         if difference is not None:
             raise ConfigurationError(f'{where}: it belongs to another student: {difference}')
