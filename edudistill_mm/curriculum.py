@@ -250,7 +250,7 @@ class Curriculum:
             total = terms if len(self.grades) == 1 else f'{terms} = {self.length}'
             raise ConfigurationError(
                 f'train_cfg.max_{loop_unit} is {length}, but the {loop_unit} of the curriculum add up to '
-                f'{total}; both must be the same.'
+                f'{total}; both must be the same{" (--epochs N of the tools sets both)" if by_epoch else ""}.'
             )
 
     def to_dict(self) -> dict:

@@ -26,6 +26,7 @@ from .export import export_student
 from .prepare_data import prepare_data as run_prepare_data
 from .processes import another_has_failed, tell
 from .report import report as run_report
+from .stretch import stretch
 from .teachers import train_teachers as run_train_teachers
 from .test import test as run_test
 from .test_teachers import teachers_table
@@ -35,9 +36,15 @@ from .train import train as run_train
 
 # EX_TEMPFAIL of sysexits.h: to be tried again. 143 would be that of a run that SIGTERM has killed.
 PREEMPTED = 75
+EPOCHS_OF_RUN = (
+    'length of the run; grades, schedules, warm-ups and times of hooks keep their proportions, '
+    'teachers their own length'
+)
 
 
-def _parser(description: str, launcher: bool = False) -> argparse.ArgumentParser:
+def _parser(
+    description: str, launcher: bool = False, epochs: str = ''
+) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument('config', help='config file')
     parser.add_argument(
@@ -47,6 +54,8 @@ def _parser(description: str, launcher: bool = False) -> argparse.ArgumentParser
         metavar='KEY=VALUE',
         help='override values of the config, lists as key="[a,b]"; data_root=FOLDER applies to all data sets',
     )
+    if epochs:
+        parser.add_argument('--epochs', type=int, metavar='N', help=epochs)
     if launcher:
         parser.add_argument('--work-dir', help='folder for logs and results')
         parser.add_argument(
@@ -90,7 +99,7 @@ def _end(message: str, status: int = 2, kind: str = 'error') -> None:
 
 def train(argv: Optional[List[str]] = None) -> None:
     """``tools/train.py``."""
-    parser = _parser('Train by a config', launcher=True)
+    parser = _parser('Train by a config', launcher=True, epochs=EPOCHS_OF_RUN)
     parser.add_argument(
         '--resume',
         nargs='?',
@@ -125,6 +134,8 @@ def train(argv: Optional[List[str]] = None) -> None:
 
     def command() -> None:
         cfg = load_config(args.config, args.cfg_options, args.work_dir)
+        if args.epochs is not None:
+            stretch(cfg, args.epochs)
         prepare_runtime(cfg, args.launcher, args.amp)
         if args.no_validate:
             cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
@@ -144,13 +155,19 @@ def test(argv: Optional[List[str]] = None) -> None:
     parser = _parser('Test a checkpoint of any grade, or a plain student', launcher=True)
     parser.add_argument('checkpoint', help='checkpoint file or URL')
     parser.add_argument('--out', help='JSON file for the metrics')
+    parser.add_argument(
+        '--tta',
+        action='store_true',
+        help='test-time augmentation: by tta_pipeline and tta_model of the config, or else the mean of '
+        'the scores of an image and its mirror image',
+    )
     args = parser.parse_args(argv)
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
 
     def command() -> None:
         cfg = load_config(args.config, args.cfg_options, args.work_dir)
         prepare_runtime(cfg, args.launcher)
-        metrics = run_test(cfg, args.checkpoint)
+        metrics = run_test(cfg, args.checkpoint, args.tta)
         if args.out and is_main_process():
             with open(args.out, 'w') as file:
                 json.dump(metrics, file, indent=2)
@@ -160,7 +177,11 @@ def test(argv: Optional[List[str]] = None) -> None:
 
 def train_teachers(argv: Optional[List[str]] = None) -> None:
     """``tools/train_teachers.py``."""
-    parser = _parser('Train the teachers of a config that have no checkpoint yet', launcher=True)
+    parser = _parser(
+        'Train the teachers of a config that have no checkpoint yet',
+        launcher=True,
+        epochs='train each for N epochs; its schedule is stretched or cut to them',
+    )
     parser.add_argument(
         '--only', nargs='+', metavar='NAME', help='the teachers to train (default: all)'
     )
@@ -170,7 +191,7 @@ def train_teachers(argv: Optional[List[str]] = None) -> None:
     def command() -> None:
         cfg = load_config(args.config, args.cfg_options, args.work_dir)
         prepare_runtime(cfg, args.launcher)
-        written = run_train_teachers(cfg, args.only)
+        written = run_train_teachers(cfg, args.only, args.epochs)
         if is_main_process():
             print(
                 '\n'.join(['Trained:', *written])
@@ -223,8 +244,16 @@ def export(argv: Optional[List[str]] = None) -> None:
 
 def print_curriculum(argv: Optional[List[str]] = None) -> None:
     """``tools/print_curriculum.py``."""
-    args = _parser('Print the table of the grades of a config').parse_args(argv)
-    _run(lambda: print(curriculum_table(load_config(args.config, args.cfg_options))))
+    parser = _parser('Print the table of the grades of a config', epochs=EPOCHS_OF_RUN)
+    args = parser.parse_args(argv)
+
+    def command() -> None:
+        cfg = load_config(args.config, args.cfg_options)
+        if args.epochs is not None:
+            stretch(cfg, args.epochs)
+        print(curriculum_table(cfg))
+
+    _run(command)
 
 
 def benchmark(argv: Optional[List[str]] = None) -> None:

@@ -19,17 +19,16 @@ from edudistill_mm.engine.checkpoint import file_sha256
 from edudistill_mm.engine.disk_space import full_disk_told
 from edudistill_mm.engine.preemption import SIGNALS
 from edudistill_mm.errors import ConfigurationError
+from edudistill_mm.settings import difference, settings
 
 from .comparison.beginning import check_beginning
-from .comparison.budget import MEASURES
 from .comparison.job import Job
 from .comparison.job_queue import JobQueue
 from .comparison.options import as_arguments
-from .comparison.plan import Plan
+from .comparison.plan import MEASURES, Plan
 from .comparison.prepared_row import PreparedRow, prepare_rows
 from .comparison.row_result import RowResult, costs_of, grades_of
 from .comparison.run_record import RunRecord
-from .comparison.settings import difference, settings
 from .comparison.write import write_report
 from .config import is_education, teachers_of
 from .folder_lock import hold_folder

@@ -43,6 +43,9 @@ from edudistill_mm.models.teachers.faculty import PREVIOUS_GRADE
 
 from .class_order import is_by_confidence, ordering_teacher, put_in_order
 from .classes import fill_in_classes
+from .config_parts import schedulers_of
+from .config_parts import type_name as _name
+from .overtaken import check_overtaken
 from .plain_distillation import PLAIN_DISTILLATIONS, follow_loop, run_as_one_grade
 from .processes import check_processes
 
@@ -115,6 +118,7 @@ def load_config(
         _name_scope(cfg.get(f'{kind}_dataloader'), DATASETS)
         _name_scope(cfg.get(f'{kind}_evaluator'), METRICS)
     options = dict(options or {})
+    check_overtaken(path, cfg, options)
     try:
         cfg.merge_from_dict(options)
     except (KeyError, TypeError, IndexError, AssertionError, AttributeError) as error:
@@ -223,7 +227,7 @@ def check_values(cfg: Config) -> None:
             metrics = metrics.get('metrics', [metrics])
         for index, metric in enumerate([metrics] if isinstance(metrics, dict) else metrics):
             _check_typed(metric, f'{key}[{index}]', METRICS, scope)
-    for index, scheduler in enumerate(_schedulers(cfg)):
+    for index, scheduler in enumerate(schedulers_of(cfg)):
         _check_typed(scheduler, f'param_scheduler[{index}]', PARAM_SCHEDULERS, scope)
     for key in ('custom_hooks', 'param_scheduler', 'val_evaluator', 'test_evaluator'):
         _check_repetition(cfg.get(key), key)
@@ -239,17 +243,6 @@ def _check_forms(cfg: Config) -> None:
             raise ConfigurationError(
                 f'{key} must be a {" or a ".join(kind.__name__ for kind in kinds)}, but got {value!r}'
             )
-
-
-def _schedulers(cfg: Config) -> list:
-    """The schedulers of the one optimizer; those of several are given as a dict by name."""
-    schedulers = cfg.get('param_scheduler')
-    if isinstance(schedulers, dict):
-        several = len(schedulers) > 0 and all(
-            isinstance(value, (list, tuple, dict)) for value in schedulers.values()
-        )
-        return [] if several else [schedulers]
-    return list(schedulers or [])
 
 
 def _check_repetition(items: Any, key: str) -> None:
@@ -448,7 +441,7 @@ def check_config(cfg: Config) -> None:
     by_epoch = 'max_epochs' in loop
     if by_epoch or 'max_iters' in loop:
         curriculum.check_length(by_epoch, loop['max_epochs' if by_epoch else 'max_iters'])
-    for index, scheduler in enumerate(_schedulers(cfg)):
+    for index, scheduler in enumerate(schedulers_of(cfg)):
         if not by_epoch and 'max_iters' in loop and scheduler.get('by_epoch', True):
             raise ConfigurationError(
                 f'param_scheduler[{index}] counts epochs (by_epoch=True, its default), but train_cfg '
@@ -649,12 +642,6 @@ def innermost(loader: Optional[dict]) -> Optional[ConfigDict]:
     while isinstance(dataset, dict) and isinstance(dataset.get('dataset'), dict):
         dataset = dataset['dataset']
     return dataset
-
-
-def _name(cfg: Any) -> str:
-    """Class name in a config, without a scope."""
-    kind = cfg.get('type', '') if isinstance(cfg, dict) else cfg
-    return (kind if isinstance(kind, str) else getattr(kind, '__name__', str(kind))).split('.')[-1]
 
 
 def without_metric(evaluator: Any, name: str) -> List[dict]:

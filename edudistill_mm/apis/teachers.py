@@ -30,11 +30,12 @@ from .config import (
     network_config,
     order_classes,
     teachers_of,
-    without_hook,
     without_metric,
 )
 from .data import check_classes, end_workers, guard_data
 from .folder_lock import hold_folder
+from .stretch import stretch, unfinished_schedule
+from .teacher_recipe import describe_recipe, give_recipe
 
 # What the parts of a config define for the student and its teachers.
 NOT_OF_TEACHERS = (
@@ -49,7 +50,6 @@ NOT_OF_TEACHERS = (
     'task_loss_weight',
     'plain_distillation',
 )
-HOOKS_OF_DISTILLATION = ('GradeSchedulerHook', 'DistillWarmupHook', 'StopDistillHook')
 
 
 def missing_teachers(cfg: Config) -> List[dict]:
@@ -57,24 +57,28 @@ def missing_teachers(cfg: Config) -> List[dict]:
     return [teacher for teacher in teachers_of(cfg) if is_missing(teacher)]
 
 
-def teacher_config(cfg: Config, teacher: dict) -> Config:
+def teacher_config(cfg: Config, teacher: dict, epochs: Optional[int] = None) -> Config:
     """Derive the config that trains one teacher.
 
     It is the run's own config with the teacher's network and the teacher's classes (an expert's
-    are numbered from 0) in the place of student and curriculum. What ``teacher_training`` of the
-    config names is different: its ``param_scheduler`` replaces the run's, everything else is
-    merged into it.
+    are numbered from 0) in the place of student and curriculum, and the length, the schedule and
+    the hooks that :func:`~edudistill_mm.apis.teacher_recipe.give_recipe` gives it. What
+    ``teacher_training`` of the config names is different: its ``param_scheduler`` replaces the
+    schedule, everything else is merged into it.
 
     Args:
         cfg (Config): Config of an :class:`EducationDistill` run, or of MMRazor's
             ``SingleTeacherDistill``.
         teacher (dict): One of its teachers.
+        epochs (int, optional): Its length instead; the schedule is stretched or cut to it.
+            Defaults to None.
 
     Returns:
         Config: A plain MMPretrain training config.
 
     Raises:
-        ConfigurationError: If the teacher's classes are none of the curriculum.
+        ConfigurationError: If the teacher's classes are none of the curriculum, or something in
+            ``teacher_training`` cannot be used.
     """
     classes = _part_of_classes(cfg, teacher)
     new = copy.deepcopy(cfg)
@@ -86,8 +90,6 @@ def teacher_config(cfg: Config, teacher: dict) -> Config:
         new.model.pop('data_preprocessor', None)
         if classes is not None and 'num_classes' in new.data_preprocessor:
             new.data_preprocessor.num_classes = len(classes)
-    for hook in HOOKS_OF_DISTILLATION:
-        new.custom_hooks = without_hook(new, hook)
     if new.get('val_cfg') is not None:
         # MMRazor's validation loops want the student in a distillation algorithm.
         new.val_cfg = {k: v for k, v in new.val_cfg.items() if k not in ('type', '_scope_')}
@@ -101,10 +103,9 @@ def teacher_config(cfg: Config, teacher: dict) -> Config:
             for metric in metrics:
                 if classes is not None and isinstance(metric.get('topk'), (list, tuple)):
                     metric.topk = tuple(k for k in metric.topk if k <= len(classes))
-    changes = copy.deepcopy(cfg.get('teacher_training') or {})
-    if 'param_scheduler' in changes:
-        new.param_scheduler = changes.pop('param_scheduler')
-    new.merge_from_dict(dict(changes))
+    give_recipe(new, cfg)
+    if epochs is not None:
+        stretch(new, epochs)
     for loader in map(new.get, DATALOADERS if classes is not None else ()):
         if loader is not None:
             loader.dataset = dict(type='ClassSubset', dataset=loader.dataset, classes=classes)
@@ -123,7 +124,9 @@ def _part_of_classes(cfg: Config, teacher: dict) -> Optional[List[int]]:
     return None if classes == list(range(curriculum.num_classes)) else classes
 
 
-def train_teachers(cfg: Config, names: Optional[Sequence[str]] = None) -> List[str]:
+def train_teachers(
+    cfg: Config, names: Optional[Sequence[str]] = None, epochs: Optional[int] = None
+) -> List[str]:
     """Train each teacher whose checkpoint is missing.
 
     An interrupted training goes on where it was, unless its config has changed since. A teacher that
@@ -134,6 +137,7 @@ def train_teachers(cfg: Config, names: Optional[Sequence[str]] = None) -> List[s
             ``SingleTeacherDistill``.
         names (Sequence[str], optional): The teachers to train; that of ``SingleTeacherDistill`` is
             called 'teacher'. Defaults to None: all.
+        epochs (int, optional): How long each is trained. Defaults to None: as the config says.
 
     Returns:
         list[str]: The checkpoints that were written.
@@ -142,7 +146,7 @@ def train_teachers(cfg: Config, names: Optional[Sequence[str]] = None) -> List[s
         ConfigurationError: If something is wrong with the config or the data, before any training.
     """
     if is_education(cfg):
-        train_ordering_teacher(cfg)
+        train_ordering_teacher(cfg, epochs)
         curriculum_of(cfg)
     known = [teacher['name'] for teacher in teachers_of(cfg)]
     if not known and not is_education(cfg):
@@ -163,19 +167,25 @@ def train_teachers(cfg: Config, names: Optional[Sequence[str]] = None) -> List[s
         check_config(cfg)
         check_data(cfg)
         check_classes(cfg)
-    for number, teacher in enumerate(missing, 1):
+    # All before the first is trained: a mistake must not wait for the last.
+    recipes = [teacher_config(cfg, teacher, epochs) for teacher in missing]
+    for number, (teacher, recipe) in enumerate(zip(missing, recipes), 1):
         if is_main_process():
-            print(f'Training teacher {number} of {len(missing)}: {teacher["name"]}')
-        _train_unless_another_does(teacher_config(cfg, teacher), teacher)
+            print(
+                f'Training teacher {number} of {len(missing)}: {teacher["name"]}, '
+                f'{describe_recipe(recipe)}'
+            )
+        _train_unless_another_does(recipe, teacher)
     return [teacher['ckpt'] for teacher in missing]
 
 
-def train_ordering_teacher(cfg: Config) -> None:
+def train_ordering_teacher(cfg: Config, epochs: Optional[int] = None) -> None:
     """Train the teacher by which a config orders its classes, if it has no checkpoint yet, and put
     them in order: before that there is no curriculum.
 
     Args:
         cfg (Config): Config of an :class:`EducationDistill` run, changed in place.
+        epochs (int, optional): See :func:`train_teachers`. Defaults to None.
     """
     if not is_by_confidence(cfg):
         return
@@ -183,7 +193,7 @@ def train_ordering_teacher(cfg: Config) -> None:
     # It knows all classes, in whatever order they are taught.
     unordered = copy.deepcopy(cfg)
     unordered.model.curriculum.class_order = None
-    train_teachers(unordered, [teacher['name']])
+    train_teachers(unordered, [teacher['name']], epochs)
     order_classes(cfg)
 
 
@@ -223,6 +233,9 @@ def _train_teacher(cfg: Config, ckpt: str) -> None:
     cfg.resume, cfg.load_from = same, None
     with errors_name_keys(cfg._cfg_dict, 'teacher_training'):
         runner = guard_log(guard_data(Runner.from_cfg(cfg)))
+        remark = unfinished_schedule(cfg)
+        if remark is not None:
+            runner.logger.warning(remark)
         runner.train()
     end_workers(runner)
     if is_main_process():

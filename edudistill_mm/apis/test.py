@@ -25,14 +25,17 @@ from .config import (
 )
 from .data import check_classes, guard_data
 from .export import grade_student_config, plain_config, plain_student_state
+from .tta import prepare_tta
 
 
-def test(cfg: Config, checkpoint: str) -> Dict[str, float]:
+def test(cfg: Config, checkpoint: str, tta: bool = False) -> Dict[str, float]:
     """Evaluate on the test data. No teacher's checkpoint is read.
 
     Args:
         cfg (Config): What :func:`load_config` returned, and :func:`prepare_runtime` completed.
         checkpoint (str): Path or URL of a checkpoint of the run, or of a plain student.
+        tta (bool): Whether to merge the predictions of several views of an image; see
+            :func:`~edudistill_mm.apis.tta.prepare_tta`. Defaults to False.
 
     Returns:
         dict[str, float]: The metrics.
@@ -76,8 +79,12 @@ def test(cfg: Config, checkpoint: str) -> Dict[str, float]:
     ):
         cfg[key] = None
     cfg.resume, cfg.load_from = False, path
+    merging = prepare_tta(cfg) if tta else None
     with errors_name_keys(cfg._cfg_dict):
-        return guard_data(Runner.from_cfg(cfg)).test()
+        runner = guard_data(Runner.from_cfg(cfg))
+        if merging is not None:
+            runner.register_hook(merging)
+        return runner.test()
 
 
 def _config_of_student(cfg: Config, meta: Any) -> Config:

@@ -23,6 +23,8 @@ from .plain_distillation import follow_loop
 from .precision import check_compile, prepare_precision
 from .processes import join_processes, wrap_for_processes
 from .run_folder import in_its_folder
+from .stretch import unfinished_schedule
+from .teacher_recipe import check_teacher_training
 from .teachers import missing_teachers, train_ordering_teacher, train_teachers
 from .test_teachers import TeacherReport, refuse_near_chance, report_teachers
 
@@ -88,6 +90,7 @@ def train(
     """
     _check_complete(cfg)
     follow_loop(cfg)
+    check_teacher_training(cfg)
     if with_teachers and is_education(cfg):
         train_ordering_teacher(cfg)
     check_config(cfg)
@@ -101,12 +104,15 @@ def train(
             f'the checkpoint "{teacher["ckpt"]}" of teacher "{teacher["name"]}" does not exist; '
             f'train it by --train-teachers, or name another by --cfg-options {key}=FILE'
         )
+    remark = unfinished_schedule(cfg)
     if resume is not None:
         cfg.resume, cfg.load_from = True, None if resume == 'auto' else resume
     with errors_name_keys(cfg._cfg_dict):
         with mmengine_globals():
             runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
         guard_log(guard_data(runner))
+        if remark is not None:
+            runner.logger.warning(remark)
         if is_education(cfg) and with_teacher_test and resume is None:
             _test_teachers(runner)
         if only_begin:

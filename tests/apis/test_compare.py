@@ -219,6 +219,19 @@ def test_a_teacher_that_was_trained_by_another_recipe_is_refused(study):
         compare(plan)
 
 
+def test_a_teacher_does_not_depend_on_the_schedule_of_its_students(study):
+    plan = study(
+        'cfg_options=dict(model=_teacher)),',
+        "cfg_options=dict(model=_teacher, train_cfg=dict(max_epochs=5), param_scheduler=dict(T_max=5))),",
+        rows=slice(1, 3),
+    )
+    assert describe_plan(plan).startswith('KD: 5 epochs')
+    # Nor does one that is still to be trained.
+    Path('teachers/wide.pth').unlink()
+    shutil.rmtree('teachers/wide')
+    assert describe_plan(plan).startswith('teacher wide: to do\nKD: 5 epochs')
+
+
 def test_rows_that_want_different_teachers_under_one_name_are_refused(study):
     other = "model=_teacher | {'teacher.backbone.depth': 34}),\n         budget"
     plan = study('model=_teacher),\n         budget', other, rows=slice(1, 3))

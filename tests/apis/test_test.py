@@ -2,14 +2,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.evaluator import BaseMetric
 from mmengine.registry import MODELS
 from mmpretrain import get_model
+from mmpretrain.structures import DataSample
 
-from edudistill_mm.apis.config import load_config
+from edudistill_mm.apis.config import build_dataset, load_config, strip_teachers
 from edudistill_mm.apis.export import export_student
 from edudistill_mm.apis.plain_distillation import as_written
 from edudistill_mm.apis.test import test as evaluate
 from edudistill_mm.errors import ConfigurationError
+from edudistill_mm.registry import METRICS, register
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -55,3 +58,72 @@ def test_a_plain_training_has_no_student_to_export(tmp_path):
     message = 'EducationDistill or SingleTeacherDistill here, but is "ImageClassifier"'
     with pytest.raises(ConfigurationError, match=message):
         export_student(cfg, 'epoch_1.pth', 'student.pth')
+
+
+@pytest.fixture
+def lower_grade(tmp_path):
+    """A run that is in its first grade, with the digits 0 to 3: its config and a checkpoint."""
+    options = {'test_dataloader.dataset.indices': 40}
+    options.update({f'model.teachers.{index}.ckpt': None for index in range(3)})
+
+    def load(**more):
+        name = str(ROOT / 'configs' / 'edu_kd_digits.py')
+        return load_config(name, {**options, **more}, str(tmp_path / 'run'))
+
+    cfg = strip_teachers(load())
+    algorithm = MODELS.build(dict(cfg.model.to_dict(), data_preprocessor=cfg.data_preprocessor))
+    grade = algorithm.curriculum.grades[0]
+    algorithm.set_grade(grade)
+    meta = dict(education=dict(grade=grade.name, seen=list(grade.seen)))
+    path = tmp_path / 'epoch_1.pth'
+    torch.save(dict(meta=meta, state_dict=algorithm.state_dict()), path)
+    algorithm.eval()
+    return load, str(path), algorithm
+
+
+@register(METRICS)
+class KeptScores(BaseMetric):
+    """Gives the scores of all samples."""
+
+    scores = None
+
+    def process(self, data_batch, data_samples):
+        self.results += [sample['pred_score'] for sample in data_samples]
+
+    def compute_metrics(self, results):
+        KeptScores.scores = torch.stack(results)
+        return dict(count=len(results))
+
+
+def test_tta_averages_the_scores_of_an_image_and_its_mirror_image_in_a_lower_grade(lower_grade):
+    load, path, algorithm = lower_grade
+    cfg = load(test_evaluator=[dict(type='KeptScores'), dict(type='GradeAccuracy')])
+    assert 'seen/top1' in evaluate(cfg, path, tta=True)
+    images = torch.stack([sample['inputs'] for sample in build_dataset(load().test_dataloader.dataset)])
+    with torch.no_grad():
+        plain, mirrored = (
+            torch.stack(
+                [
+                    sample.pred_score
+                    for sample in algorithm.test_step(
+                        dict(inputs=views, data_samples=[DataSample() for _ in views])
+                    )
+                ]
+            )
+            for views in (images, images.flip(-1))
+        )
+    assert torch.allclose(KeptScores.scores, (plain + mirrored) / 2, atol=1e-6)
+    assert (KeptScores.scores[:, 4:] == 0).all() and not torch.equal(KeptScores.scores, plain)
+
+
+def test_views_and_merging_of_the_config_are_those_of_tta(lower_grade):
+    load, path, _ = lower_grade
+    once = [dict(type='TestTimeAug', transforms=[[dict(type='PackInputs')]])]
+    cfg = load(tta_model=dict(type='mmpretrain.AverageClsScoreTTA'), tta_pipeline=once)
+    assert evaluate(cfg, path, tta=True) == pytest.approx(evaluate(load(), path))
+    with pytest.raises(ConfigurationError, match='tta_pipeline must have a dict.type="TestTimeAug"'):
+        evaluate(load(tta_pipeline=[dict(type='PackInputs')]), path, tta=True)
+    cfg = load()
+    cfg.test_dataloader.dataset.pipeline = []
+    with pytest.raises(ConfigurationError, match='--tta adds a flip .*give tta_pipeline'):
+        evaluate(cfg, path, tta=True)

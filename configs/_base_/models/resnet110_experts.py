@@ -1,4 +1,4 @@
-# Three ResNet-110, one for the classes of each grade, trained by the run's own recipe.
+# Three ResNet-110, one for the classes of each grade, trained by the paper's recipe.
 teachers = [
     dict(
         name=name,
@@ -12,3 +12,7 @@ teachers = [
         ckpt='work_dirs/teachers/{dataset}_resnet110_' + name + '.pth',
         classes=name) for name in ('primary', 'middle', 'university')
 ]
+# The paper's recipe, whatever the run's: an expert would have one cosine else.
+teacher_training = dict(
+    train_cfg=dict(max_epochs=240),
+    param_scheduler=dict(type='MultiStepLR', by_epoch=True, milestones=[150, 180, 210], gamma=0.1))

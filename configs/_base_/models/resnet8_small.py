@@ -30,5 +30,4 @@ experts = [
 teacher_training = dict(
     train_cfg=dict(max_epochs=30),
     train_dataloader=dict(dataset=dict(samples_per_class=None)),
-    optim_wrapper=dict(clip_grad=None),
-    param_scheduler=dict(type='CosineAnnealingLR', by_epoch=True, T_max=30, eta_min=0))
+    optim_wrapper=dict(clip_grad=None))

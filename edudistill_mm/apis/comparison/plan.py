@@ -6,10 +6,10 @@ from mmengine.config import Config
 
 from edudistill_mm.errors import ConfigurationError, did_you_mean, reason_of
 
-from .budget import MEASURES
 from .options import flatten
 from .row import Row
 
+MEASURES = dict(student_flops='student FLOPs', image_passes='image passes', epochs='epochs')
 PLAN_KEYS = ('title', 'rows', 'seeds', 'work_dir', 'cfg_options', 'budget', 'baselines')
 ROW_KEYS = ('name', 'config', 'cfg_options', 'budget')
 

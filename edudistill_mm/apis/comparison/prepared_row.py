@@ -1,4 +1,5 @@
 from dataclasses import dataclass
+from functools import partial
 from operator import mul
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
@@ -9,9 +10,9 @@ from edudistill_mm.errors import ConfigurationError
 from ..class_order import is_by_confidence, ordering_teacher
 from ..config import build_dataset, check_config, check_data, teachers_of
 from ..data import check_classes
+from ..stretch import fit_lengths, stretched_options
 from ..training_cost import TrainingCost, training_cost
-from .budget import MEASURES, fit_lengths, stretched_options
-from .plan import Plan
+from .plan import MEASURES, Plan
 from .row import Row
 
 
@@ -73,7 +74,8 @@ def prepare_rows(plan: Plan) -> List[PreparedRow]:
     for row in plan.rows:
         cfg, cost = originals[row.name], costs[row.name]
         lengths = _fitted(row, plan, costs)
-        more = stretched_options(cfg, cost, lengths)
+        batches = [stage.batches for stage in cost.stages]
+        more = stretched_options(cfg, cost.lengths, lengths, partial(list, batches))
         fitted = row.load(more) if more else cfg
         _leave_unordered(fitted)
         prepared.append(

@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Optional, Sequence
 import torch
 from mmengine.dist import barrier, is_main_process, master_only
 from mmengine.hooks import EMAHook, Hook
-from mmengine.model import is_model_wrapper
+from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import BaseLoop, EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 from mmengine.runner.loops import _InfiniteDataloaderIterator
 
@@ -22,6 +22,7 @@ from edudistill_mm.engine.checkpoint import (
     write_aside,
 )
 from edudistill_mm.engine.continuation import Continuation, optim_wrappers
+from edudistill_mm.engine.resumed_config import start_from_student
 from edudistill_mm.engine.schedule import epochs_to_iters
 from edudistill_mm.engine.student_record import describe_student, student_difference
 from edudistill_mm.errors import ConfigurationError
@@ -65,7 +66,9 @@ class GradeSchedulerHook(Hook):
     # ---- set-up
     @staticmethod
     def _algorithm(runner: Runner) -> Any:
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = runner.model
+        while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+            model = model.module
         if not isinstance(model, MODELS.get('EducationDistill')):
             raise ConfigurationError(
                 f'GradeSchedulerHook needs model.type="EducationDistill", but got "{type(model).__name__}"'
@@ -548,7 +551,10 @@ class GradeSchedulerHook(Hook):
         )
         difference = model.curriculum.difference(education['curriculum'])
         if difference is not None:
-            raise ConfigurationError(f'{where}: it belongs to another curriculum: {difference}')
+            raise ConfigurationError(
+                f'{where}: it belongs to another curriculum: {difference}; to train longer or '
+                f'otherwise, {start_from_student(runner._load_from)}'
+            )
         difference = student_difference(model, checkpoint['state_dict'], education['student'])
         if difference is not None:
             raise ConfigurationError(f'{where}: it belongs to another student: {difference}')

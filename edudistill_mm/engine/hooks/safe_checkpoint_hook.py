@@ -25,13 +25,14 @@ from ..checkpoint import (
 )
 from ..checkpoint_form import check_form, check_optimizer, check_weights
 from ..disk_space import check_space
+from ..resumed_config import check_resumed_config
 from ..safe_local_backend import SafeLocalBackend  # noqa: F401  registers "safe_local"
 
 
 @register(HOOKS)
 class SafeCheckpointHook(Hook):
     """Write checkpoints of tensors and plain Python values, never half of one, and check a
-    checkpoint before it is loaded.
+    checkpoint before it is loaded; say what of a changed config a resumed run does not follow.
 
     MMEngine's training checkpoints hold pickled ``HistoryBuffer`` objects and numpy numbers, which
     ``torch.load(weights_only=True)``, the default since torch 2.6, refuses. With this hook the log
@@ -216,6 +217,11 @@ class SafeCheckpointHook(Hook):
         self._check_weights(runner, checkpoint)
         checkpoint.get('meta', {}).pop('config', None)
         if runner._resume:
+            changed = check_resumed_config(
+                checkpoint.get('meta', {}).get('cfg'), runner.cfg.pretty_text, runner._load_from
+            )
+            if changed is not None:
+                runner.logger.warning(changed)
             _find_best_where_it_is(checkpoint, osp.dirname(runner._load_from))
         scalars = checkpoint.get('message_hub', {}).get('log_scalars', {})
         for name, value in scalars.items():

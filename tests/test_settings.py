@@ -1,6 +1,6 @@
 from mmengine.config import Config
 
-from edudistill_mm.apis.comparison.settings import difference, settings
+from edudistill_mm.settings import difference, settings
 
 
 def config(**changes):

@@ -2,7 +2,7 @@
 
 import inspect
 import json
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Iterator, Optional, Tuple
 
 from mmengine.config import Config
 from mmengine.runner import Runner
@@ -68,19 +68,36 @@ def _without_scope(node: Any, scope: Optional[str]) -> Any:
     return [_without_scope(value, scope) for value in node] if isinstance(node, list) else node
 
 
-def difference(new: Any, old: Any, key: str = '') -> Optional[str]:
-    """Name the first value in which two settings differ, as 'a.b is X, was Y'; None if none does."""
+def differences(new: Any, old: Any, key: str = '') -> Iterator[Tuple[str, Any, Any]]:
+    """Find the values in which two settings differ.
+
+    Args:
+        new (Any): The one.
+        old (Any): The other.
+        key (str): Where they stand. Defaults to ''.
+
+    Yields:
+        tuple[str, Any, Any]: The dotted key, the new value and the old one; None where there is
+        none.
+    """
     if isinstance(new, dict) and isinstance(old, dict):
         for name in sorted({*new, *old}):
-            if new.get(name) != old.get(name):
-                return difference(new.get(name), old.get(name), f'{key}.{name}' if key else name)
-        return None
-    if isinstance(new, list) and isinstance(old, list) and len(new) == len(old):
+            yield from differences(new.get(name), old.get(name), f'{key}.{name}' if key else name)
+    elif isinstance(new, list) and isinstance(old, list) and len(new) == len(old):
         for index, (one, other) in enumerate(zip(new, old)):
-            if one != other:
-                return difference(one, other, f'{key}.{index}')
-        return None
-    return None if new == old else f'{key} is {_short(new)}, was {_short(old)}'
+            yield from differences(one, other, f'{key}.{index}')
+    elif new != old:
+        yield key, new, old
+
+
+def difference(new: Any, old: Any) -> Optional[str]:
+    """Name the first value in which two settings differ, as 'a.b is X, was Y'; None if none does."""
+    return next((change(*found) for found in differences(new, old)), None)
+
+
+def change(key: str, new: Any, old: Any) -> str:
+    """Say what has changed, as 'a.b is X, was Y'."""
+    return f'{key} is {_short(new)}, was {_short(old)}'
 
 
 def _short(value: Any) -> str:

@@ -1,0 +1,47 @@
+"""Test-time augmentation as MMPretrain's ``tools/test.py`` does it."""
+
+import copy
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.hooks import PrepareTTAHook
+
+from edudistill_mm.errors import ConfigurationError
+
+from .config import innermost, types_in
+
+
+def prepare_tta(cfg: Config) -> PrepareTTAHook:
+    """Let the test data come in several views, whose predictions are to be merged.
+
+    Args:
+        cfg (Config): The config, whose test pipeline is changed in place. Its ``tta_pipeline`` and
+            ``tta_model`` are taken; by default an image comes flipped horizontally and as it is,
+            and the class scores are averaged (``AverageClsScoreTTA``).
+
+    Returns:
+        PrepareTTAHook: For the runner that tests: it puts the merging model around the tested one
+        when that has its weights.
+
+    Raises:
+        ConfigurationError: If the test data have no pipeline, or ``tta_pipeline`` no views.
+    """
+    dataset = innermost(cfg.test_dataloader)
+    pipeline: Any = cfg.get('tta_pipeline')
+    if pipeline is None:
+        given = (dataset or {}).get('pipeline')
+        if not given:
+            raise ConfigurationError(
+                '--tta adds a flip to the pipeline of the test data, but '
+                f'test_dataloader.dataset has {given!r} as its pipeline; give tta_pipeline'
+            )
+        *before, packing = copy.deepcopy(list(given))
+        flips = [dict(type='RandomFlip', prob=1.0), dict(type='RandomFlip', prob=0.0)]
+        pipeline = [*before, dict(type='TestTimeAug', transforms=[flips, [packing]])]
+    elif 'TestTimeAug' not in types_in(pipeline):
+        raise ConfigurationError(
+            f'tta_pipeline must have a dict(type="TestTimeAug", transforms=...), but is {pipeline!r}'
+        )
+    dataset['pipeline'] = pipeline
+    model = cfg.get('tta_model') or dict(type='mmpretrain.AverageClsScoreTTA')
+    return PrepareTTAHook(dict(model))

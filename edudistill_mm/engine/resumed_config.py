@@ -1,0 +1,112 @@
+"""What becomes of a config that is not the one by which a run began."""
+
+import ast
+import os.path as osp
+from typing import Any, List, Optional, Tuple
+
+from mmengine.config import Config
+
+from edudistill_mm.errors import ConfigurationError
+from edudistill_mm.settings import change, differences, settings
+
+# Optimizer and schedules go on from their states in the checkpoint, with the values there.
+STATEFUL = ('optim_wrapper.optimizer.', 'optim_wrapper.paramwise_cfg', 'param_scheduler', 'auto_scale_lr')
+
+
+def check_resumed_config(saved: Any, current: str, path: str) -> Optional[str]:
+    """Compare the config of a run that is resumed with that by which its checkpoint was written.
+
+    MMEngine takes over what belongs to the model, the data and the loop, and keeps what is part of
+    the states of optimizer and schedules, such as learning rates, both without a word.
+
+    Args:
+        saved (Any): ``meta['cfg']`` of the checkpoint: the text of its config, which is read and
+            not executed.
+        current (str): The text of the config with which it is resumed.
+        path (str): The checkpoint.
+
+    Returns:
+        str, optional: What of the new config is followed from here on, and what is not; None if
+        both train alike.
+
+    Raises:
+        ConfigurationError: If optimizer or schedules are of another kind than the states.
+    """
+    new = settings_of(current)
+    if new is None:
+        return None  # made of more than values, which nobody can compare
+    old = settings_of(saved)
+    if old is None:
+        return (
+            f'"{path}" does not say by which config it was written; if that was another one, learning '
+            'rates and their schedules are still those of the checkpoint'
+        )
+    kept, followed = [], []
+    for key, value, former in differences(new, old):
+        stateful = key.startswith(STATEFUL)
+        if key == 'param_scheduler' or (stateful and key.endswith('.type')):
+            raise ConfigurationError(
+                f'cannot resume from "{path}" with an optimizer or schedules of another kind: '
+                f'{change(key, value, former)}; {start_from_student(path)}'
+            )
+        (kept if stateful else followed).append(change(key, value, former))
+    parts = []
+    if kept:
+        parts.append(
+            f'Not followed, because optimizer and schedules go on as they are in the checkpoint: '
+            f'{"; ".join(kept)}. For a run by these values {start_from_student(path)}.'
+        )
+    if followed:
+        parts.append(f'Followed from here on: {"; ".join(followed)}.')
+    return ' '.join(['The config has changed since the run began.', *parts]) if parts else None
+
+
+def start_from_student(path: Optional[str]) -> str:
+    """How a new run starts from the student of a checkpoint.
+
+    Args:
+        path (str, optional): The checkpoint; None if it is not known.
+
+    Returns:
+        str: A part of a sentence.
+    """
+    folder, name = osp.split(path or 'FILE')
+    student = osp.join(folder, 'students', name)
+    file = student if osp.exists(student) else osp.join(folder, name)
+    return f'begin a new run from its student by --cfg-options load_from={file}'
+
+
+def settings_of(text: Any) -> Optional[dict]:
+    """Read the text of a config, as MMEngine writes it, without executing it.
+
+    Args:
+        text (Any): Assignments of plain values, lists, tuples and dicts.
+
+    Returns:
+        dict, optional: What of it decides about a training; None if it is something else.
+    """
+    try:
+        values = dict(map(_assigned, ast.parse(text).body))
+        # Where the weights come from is the business of resuming.
+        values.pop('load_from', None)
+        return settings(Config(values), training_only=True)
+    except (SyntaxError, ValueError, TypeError, AttributeError, KeyError, RecursionError):
+        return None
+
+
+def _assigned(node: ast.stmt) -> Tuple[str, Any]:
+    (target,) = node.targets
+    return target.id, _value(node.value)
+
+
+def _value(node: ast.expr) -> Any:
+    if isinstance(node, ast.Call) and getattr(node.func, 'id', '') == 'dict' and not node.args:
+        return {keyword.arg: _value(keyword.value) for keyword in node.keywords}
+    if isinstance(node, ast.Dict):
+        return {_value(key): _value(value) for key, value in zip(node.keys, node.values)}
+    if isinstance(node, (ast.List, ast.Tuple)):
+        items: List[Any] = [_value(item) for item in node.elts]
+        return items if isinstance(node, ast.List) else tuple(items)
+    if isinstance(node, ast.Name) and node.id in ('inf', 'nan'):
+        return node.id
+    return ast.literal_eval(node)
