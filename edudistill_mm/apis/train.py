@@ -15,9 +15,9 @@ from edudistill_mm.build_errors import errors_name_keys
 from edudistill_mm.engine.checkpoint import (
     extract_state_dict,
     load_checkpoint_file,
-    mmengine_globals,
     resolve_checkpoint,
 )
+from edudistill_mm.engine.harmless_globals import harmless_globals
 from edudistill_mm.errors import ConfigurationError
 
 from .config import check_config, check_data, has_student, is_education
@@ -105,7 +105,7 @@ def train(
             f'model.teacher_ckpt: "{cfg.model.teacher_ckpt}"',
         )
     with errors_name_keys(cfg._cfg_dict):
-        with mmengine_globals():
+        with harmless_globals():
             runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
         guard_data(runner)
         if is_education(cfg) and with_teacher_test and resume is None:
