@@ -19,7 +19,7 @@ from .compare import compare as run_compare
 from .compare import describe_plan
 from .comparison.plan import Plan
 from .config import load_config
-from .convert_mdistiller import NETWORKS
+from .convert_mdistiller import DATA_SETS, NETWORKS
 from .convert_mdistiller import convert_mdistiller as run_convert_mdistiller
 from .curriculum_table import curriculum_table
 from .export import export_student
@@ -371,10 +371,16 @@ def convert_mdistiller(argv: Optional[List[str]] = None) -> None:
     parser.add_argument(
         'out', help='file to write, such as resnet32x4.pth; the config goes to resnet32x4.py'
     )
+    parser.add_argument(
+        '--data-set',
+        help=f'what it was trained on, one of {", ".join(DATA_SETS)} (default: by its number of classes)',
+    )
     args = parser.parse_args(argv)
 
     def command() -> None:
-        checkpoint, config = run_convert_mdistiller(args.model, args.checkpoint, args.out)
+        checkpoint, config = run_convert_mdistiller(
+            args.model, args.checkpoint, args.out, args.data_set
+        )
         print(f'Wrote {checkpoint} and its config {config}.')
 
     _run(command)

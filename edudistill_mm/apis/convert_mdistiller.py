@@ -8,6 +8,7 @@ import os
 import os.path as osp
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from mmengine.config import Config
@@ -16,8 +17,32 @@ from edudistill_mm.engine.checkpoint import extract_state_dict, load_checkpoint_
 from edudistill_mm.errors import ConfigurationError, did_you_mean
 from edudistill_mm.models.network import build_network
 
-# Mean and standard deviation of CIFAR-100 in both code bases, RGB, 0 to 1.
-MEAN, STD = (0.5071, 0.4867, 0.4408), (0.2675, 0.2565, 0.2761)
+
+@dataclass(frozen=True)
+class DataSet:
+    """What a network there was trained on.
+
+    Args:
+        num_classes (int): Its classes.
+        image_size (int): Height and width of its images.
+        mean (tuple[float, ...]): Mean by which they are normalised, RGB, 0 to 1.
+        std (tuple[float, ...]): Standard deviation likewise.
+        to_rgb (bool): Whether images as MMPretrain's data sets load them are BGR.
+    """
+
+    num_classes: int
+    image_size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    to_rgb: bool
+
+
+# The values of both code bases, and of mdistiller/dataset/tiny_imagenet.py. MMPretrain's CIFAR data
+# sets give RGB, image files are read as BGR.
+DATA_SETS = dict(
+    cifar100=DataSet(100, 32, (0.5071, 0.4867, 0.4408), (0.2675, 0.2565, 0.2761), False),
+    tiny_imagenet=DataSet(200, 64, (0.4802, 0.4481, 0.3975), (0.2302, 0.2265, 0.2262), True),
+)
 
 
 def _resnet(name: str) -> str:
@@ -91,7 +116,9 @@ def _networks() -> dict[str, tuple[dict, Callable[[str], str]]]:
 NETWORKS = _networks()
 
 
-def convert_mdistiller(name: str, checkpoint: str, out: str) -> tuple[str, str]:
+def convert_mdistiller(
+    name: str, checkpoint: str, out: str, data_set: str | None = None
+) -> tuple[str, str]:
     """Write a network of RepDistiller or mdistiller as an MMPretrain checkpoint with its config.
 
     Args:
@@ -99,18 +126,26 @@ def convert_mdistiller(name: str, checkpoint: str, out: str) -> tuple[str, str]:
         checkpoint (str): A file of that network, such as
             ``resnet32x4_vanilla/ckpt_epoch_240.pth``.
         out (str): The file to write, ``<name>.pth``; its config becomes ``<name>.py``.
+        data_set (str, optional): What it was trained on, a key of :data:`DATA_SETS`: this decides
+            how images are normalised, and at which size a VGG expects them. Defaults to None:
+            the data set with as many classes as the classifier has outputs, else ``'cifar100'``.
 
     Returns:
         tuple[str, str]: Path of the checkpoint and of the config.
 
     Raises:
-        ConfigurationError: There is no such network, the file is unreadable, or it holds other
-            tensors than this network has.
+        ConfigurationError: There is no such network or data set, the file is unreadable, or it
+            holds other tensors than this network has.
     """
     if name not in NETWORKS:
         raise ConfigurationError(
             f'MODEL must be one of {", ".join(NETWORKS)}, but got "{name}"'
             f'{did_you_mean(name, NETWORKS)}'
+        )
+    if data_set is not None and data_set not in DATA_SETS:
+        raise ConfigurationError(
+            f'--data-set must be one of {", ".join(DATA_SETS)}, but got "{data_set}"'
+            f'{did_you_mean(data_set, DATA_SETS)}'
         )
     config_out = f'{osp.splitext(out)[0]}.py'
     if config_out == out or osp.isdir(out):
@@ -124,7 +159,10 @@ def convert_mdistiller(name: str, checkpoint: str, out: str) -> tuple[str, str]:
             f'of a classifier, but for instance "{next(iter(state))}"'
         )
     num_classes, width = state[classifier].shape
-    cfg = _config(backbone, num_classes, width)
+    if data_set is None:
+        fitting = (key for key in DATA_SETS if DATA_SETS[key].num_classes == num_classes)
+        data_set = next(fitting, 'cifar100')
+    cfg = _config(backbone, num_classes, width, DATA_SETS[data_set])
     names = {
         foreign_name(own.removeprefix('backbone.').removeprefix('head.')): (own, tensor)
         for own, tensor in build_network(cfg.model.to_dict(), name).state_dict().items()
@@ -133,24 +171,28 @@ def convert_mdistiller(name: str, checkpoint: str, out: str) -> tuple[str, str]:
     converted = {own: state.get(foreign, tensor) for foreign, (own, tensor) in names.items()}
 
     os.makedirs(osp.dirname(out) or '.', exist_ok=True)
-    torch.save(dict(meta=dict(mdistiller=name), state_dict=converted), out)
+    meta = dict(mdistiller=name, data_set=data_set)
+    torch.save(dict(meta=meta, state_dict=converted), out)
     cfg.dump(config_out)
     return out, config_out
 
 
-def _config(backbone: dict, num_classes: int, width: int) -> Config:
+def _config(backbone: dict, num_classes: int, width: int, data: DataSet) -> Config:
+    backbone = dict(backbone)
+    if backbone['type'] == 'CIFARVGG' and data.image_size == 64:
+        # mdistiller's VGG looks at the height of its images.
+        backbone['num_pools'] = 4
     cfg = dict(
         default_scope='mmpretrain',
-        # RGB, 0 to 255; MMPretrain's CIFAR data sets give RGB.
         data_preprocessor=dict(
             num_classes=num_classes,
-            mean=[round(255 * value, 4) for value in MEAN],
-            std=[round(255 * value, 4) for value in STD],
-            to_rgb=False,
+            mean=[round(255 * value, 4) for value in data.mean],
+            std=[round(255 * value, 4) for value in data.std],
+            to_rgb=data.to_rgb,
         ),
         model=dict(
             type='ImageClassifier',
-            backbone=dict(backbone),
+            backbone=backbone,
             neck=dict(type='GlobalAveragePooling'),
             head=dict(
                 type='LinearClsHead',

@@ -12,8 +12,8 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner, find_latest_checkpoint
 
 from edudistill_mm.build_errors import errors_name_keys
-from edudistill_mm.engine.checkpoint import mmengine_globals
 from edudistill_mm.engine.disk_space import guard_log
+from edudistill_mm.engine.harmless_globals import harmless_globals
 from edudistill_mm.errors import ConfigurationError
 
 from .config import check_config, check_data, is_education
@@ -108,7 +108,7 @@ def train(
     if resume is not None:
         cfg.resume, cfg.load_from = True, None if resume == 'auto' else resume
     with errors_name_keys(cfg._cfg_dict):
-        with mmengine_globals():
+        with harmless_globals():
             runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
         guard_log(guard_data(runner))
         if remark is not None:

@@ -14,17 +14,23 @@ from collections.abc import Callable, Mapping
 from typing import BinaryIO
 from urllib.parse import urlparse
 
-import numpy as np
 import torch
 from filelock import FileLock
-from mmengine.logging import HistoryBuffer
+from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 
 from ..errors import ConfigurationError, full_disk_error, reason_of
+from .foreign_weights import PLAIN_KEYS, choose_weights, say, without_wrappers
+from .harmless_globals import harmless_globals
+from .safetensors_file import is_safetensors, read_safetensors
 
 # The hash that MM projects and torch put into the names of published files, as in
 # "resnet50-67b58a1b.pth".
 _HASH_IN_NAME = re.compile(r'-([0-9a-f]{8,64})\.[^.]+$')
+# Before a path, it lets MMEngine's functions read the file as read_weights does.
+SCHEME = 'edudistill_mm:'
+# What hooks look at in a checkpoint that a run starts from.
+_CARRIED = ('meta', 'message_hub')
 # How torch's messages spell a global that its unpickler refuses (torch >= 2.4, torch < 2.4).
 _REFUSED_GLOBAL = re.compile(r'GLOBAL ([\w.]+) w(?:as|hose)|Unsupported class ([\w.]+)')
 
@@ -46,9 +52,9 @@ _ITEMSIZES = {
 def load_checkpoint_file(path: str) -> dict:
     """Read a checkpoint on the CPU without running code from it.
 
-    Files of ``torch.save`` with tensors and plain Python values are read, and the training
-    checkpoints that MMEngine's ``Runner`` writes, which hold ``HistoryBuffer`` objects and numpy
-    numbers as well.
+    Files of ``torch.save`` with tensors and plain Python values are read, those with the few other
+    things that trainings put beside their weights (see :mod:`.harmless_globals`), and files of
+    safetensors.
 
     Args:
         path (str): A local file; ``~`` is the home directory.
@@ -65,6 +71,8 @@ def load_checkpoint_file(path: str) -> dict:
     path = os.path.expanduser(path)
     check_file(path, 'checkpoint')
     try:
+        if is_safetensors(path):
+            return read_safetensors(path)
         _check_archive(path)
         checkpoint = _read(path)
     except ConfigurationError:
@@ -79,10 +87,6 @@ def load_checkpoint_file(path: str) -> dict:
         raise ConfigurationError(
             f'checkpoint "{path}" was refused because reading it would run "{name}"; '
             'if you trust its source, save its state dict alone to a new file and give that one'
-        ) from error
-    except PermissionError as error:
-        raise ConfigurationError(
-            f'checkpoint "{path}" may not be read: {error.strerror}'
         ) from error
     except Exception as error:
         # torch answers a damaged file with whatever its reader tripped over.
@@ -102,7 +106,8 @@ def check_file(path: str, what: str) -> None:
         what (str): What it is for, the first words of the message.
 
     Raises:
-        ConfigurationError: There is nothing, or a directory, a device, a pipe or an empty file.
+        ConfigurationError: There is nothing, or a directory, a device, a pipe, an empty file or one
+            that this user may not read.
     """
     try:
         status = os.stat(path)
@@ -118,6 +123,8 @@ def check_file(path: str, what: str) -> None:
         raise ConfigurationError(f'{what} "{path}" is a device or a pipe, but must be a file')
     if status.st_size == 0:
         raise ConfigurationError(f'{what} "{path}" is an empty file')
+    if not os.access(path, os.R_OK):
+        raise ConfigurationError(f'{what} "{path}" may not be read: permission denied')
 
 
 def find_checkpoint_to_resume(
@@ -203,6 +210,7 @@ def resolve_checkpoint(source: str) -> str:
     Raises:
         ConfigurationError: The download failed, the hash differs, or the URL is of another kind.
     """
+    source = source.removeprefix(SCHEME)
     if '://' not in source:
         return source
     url = urlparse(source)
@@ -276,37 +284,85 @@ def write_aside(path: str, write: Callable[[BinaryIO], object]) -> None:
             os.close(folder)
 
 
-def extract_state_dict(checkpoint: dict, source: str = 'the checkpoint') -> dict[str, Tensor]:
+def read_weights(
+    source: str, averaged: bool | None = None
+) -> tuple[str, dict[str, Tensor], str | None]:
+    """Find a checkpoint, read it and take the weights out of it.
+
+    Args:
+        source (str): Path or URL.
+        averaged (bool, optional): See :func:`extract_state_dict`. Defaults to None.
+
+    Returns:
+        tuple[str, dict[str, Tensor], str | None]: Path of the local file, the tensors by name,
+            and, if the file holds others as well, which of them these are, a part of a sentence.
+
+    Raises:
+        ConfigurationError: There is no such file, or it cannot be used.
+    """
+    path = resolve_checkpoint(source)
+    return path, *_weights_in(load_checkpoint_file(path), f'checkpoint "{source}"', averaged)
+
+
+@CheckpointLoader.register_scheme(prefixes=SCHEME)
+def load_from_edudistill_mm(filename: str, map_location: object = None) -> dict:
+    """Read a checkpoint for MMEngine, with the weights as ``'state_dict'`` wherever they were.
+
+    Args:
+        filename (str): The path behind ``'edudistill_mm:'``.
+        map_location (object): Without effect: the tensors are on the CPU.
+
+    Returns:
+        dict: ``'state_dict'``, and what else a training takes over.
+
+    Raises:
+        ConfigurationError: The file cannot be used.
+    """
+    path = resolve_checkpoint(filename)
+    checkpoint = load_checkpoint_file(path)
+    state, note = _weights_in(checkpoint, f'checkpoint "{path}"', None)
+    if note is not None:
+        say(f'Of "{path}", {note}')
+    return {**{key: checkpoint[key] for key in _CARRIED if key in checkpoint}, 'state_dict': state}
+
+
+def extract_state_dict(
+    checkpoint: dict, source: str = 'the checkpoint', averaged: bool | None = None
+) -> dict[str, Tensor]:
     """Take the weights out of a checkpoint.
 
     Args:
         checkpoint (dict): A checkpoint of MM projects (key ``'state_dict'``), of other code bases
-            (key ``'model'``), or a bare state dict.
+            (key ``'model'`` and others), or a bare state dict.
         source (str): What to call it in the message. Defaults to 'the checkpoint'.
+        averaged (bool, optional): Whether to take the weights that are averaged over the training,
+            if there are others too. Defaults to None: they are taken where there are any.
 
     Returns:
-        dict[str, Tensor]: The tensors by name; the prefix ``module.`` of a DDP wrapper is
-        stripped.
+        dict[str, Tensor]: The tensors by name, without the parts of the names that DDP,
+            ``torch.compile`` and FSDP add.
 
     Raises:
-        ConfigurationError: There is no tensor in it.
+        ConfigurationError: There is no tensor in it, or not what ``averaged`` asks for.
     """
-    state_dict = checkpoint
-    for key in ('state_dict', 'model'):
-        if isinstance(checkpoint.get(key), dict):
-            state_dict = checkpoint[key]
-            break
+    return _weights_in(checkpoint, source, averaged)[0]
+
+
+def _weights_in(
+    checkpoint: dict, source: str, averaged: bool | None
+) -> tuple[dict[str, Tensor], str | None]:
+    state_dict, note = choose_weights(checkpoint, source, averaged)
     tensors = {
-        name.removeprefix('module.'): value
+        without_wrappers(name): value
         for name, value in state_dict.items()
         if isinstance(name, str) and _is_plain(value)
     }
     if not tensors:
         raise ConfigurationError(
-            f'{source} holds no weights: they are looked for under "state_dict", under "model" and at '
+            f'{source} holds no weights: they are looked for under {", ".join(PLAIN_KEYS)} and at '
             f'the top, where it has {", ".join(sorted(map(str, checkpoint))[:10]) or "nothing"}'
         )
-    return tensors
+    return tensors, note
 
 
 def _is_plain(value: object) -> bool:
@@ -365,33 +421,6 @@ def not_finite(state: Mapping[str, Tensor], network: nn.Module) -> str | None:
         if name in parameters or torch.isfinite(own).all():
             return name
     return None
-
-
-def mmengine_globals() -> contextlib.AbstractContextManager:
-    """Let torch read MMEngine's training checkpoints, with each name bound to something harmless
-    of ours.
-
-    The real ``getattr``, ``HistoryBuffer`` and numpy constructors would let a file reach into
-    objects, replace the statistics methods of every ``HistoryBuffer`` or build arrays over
-    arbitrary memory.
-
-    Returns:
-        AbstractContextManager: The allow-list holds while it is open. It needs a torch whose
-        allow-list takes names; on an older one it does nothing, or ``torch.load`` raises
-        ``AttributeError`` inside of it.
-    """
-    names = {
-        'builtins.getattr': _statistics_method,
-        'mmengine.logging.history_buffer.HistoryBuffer': _PlainHistoryBuffer,
-        'numpy.ndarray': _PlainArray,
-        'numpy.dtype': _PlainDtype,
-    }
-    for package in ('numpy.core', 'numpy._core'):  # numpy 1 and numpy 2
-        names[f'{package}.multiarray._reconstruct'] = _reconstruct
-        names[f'{package}.multiarray.scalar'] = _scalar
-    if not hasattr(torch.serialization, 'safe_globals'):
-        return contextlib.nullcontext()
-    return torch.serialization.safe_globals([(value, name) for name, value in names.items()])
 
 
 def _unreadable(path: str) -> str:
@@ -516,63 +545,8 @@ def _read(path: str) -> object:
     except pickle.UnpicklingError as error:
         refused = error
     try:
-        with mmengine_globals():
+        with harmless_globals():
             return torch.load(path, map_location='cpu', weights_only=True)
     except AttributeError:
         # This torch has no allow-list, or none with names of our choice.
         raise refused from None
-
-
-class _PlainHistoryBuffer(HistoryBuffer):
-    """A ``HistoryBuffer`` that takes its numbers from a file, but not its methods."""
-
-    def __setstate__(self, state: dict) -> None:
-        super().__setstate__(
-            {
-                '_log_history': np.asarray(state['_log_history']),
-                '_count_history': np.asarray(state['_count_history']),
-                'max_length': int(state['max_length']),
-            }
-        )
-
-
-class _PlainDtype:
-    """A type of numbers, booleans or text, without the flags that a file may claim for it."""
-
-    def __init__(self, name: str, *_) -> None:
-        self.dtype = np.dtype(name)
-        if self.dtype.kind not in 'biufcSU':
-            raise pickle.UnpicklingError(f'GLOBAL numpy.dtype was asked for {name!r}')
-
-    def __setstate__(self, state: tuple) -> None:
-        if state[1] in ('<', '>'):
-            self.dtype = self.dtype.newbyteorder(state[1])
-
-
-class _PlainArray(np.ndarray):
-    """An array that starts empty and takes its shape and its bytes from a file."""
-
-    def __new__(cls) -> '_PlainArray':
-        return super().__new__(cls, (0,), np.int8)
-
-    def __setstate__(self, state: tuple) -> None:
-        version, shape, dtype, is_fortran, data = state
-        super().__setstate__((version, shape, dtype.dtype, is_fortran, data))
-
-
-def _reconstruct(*_) -> _PlainArray:
-    return _PlainArray()
-
-
-def _scalar(dtype: _PlainDtype, data: bytes) -> np.generic:
-    return np.frombuffer(data, dtype.dtype)[0]
-
-
-def _statistics_method(owner: object, name: str) -> object:
-    """The stand-in for ``getattr``, through which ``HistoryBuffer`` pickles its statistics
-    methods."""
-    if owner is not _PlainHistoryBuffer or name not in ('min', 'max', 'current', 'mean'):
-        raise pickle.UnpicklingError(
-            'GLOBAL builtins.getattr was asked for more than a HistoryBuffer has'
-        )
-    return getattr(HistoryBuffer, name)

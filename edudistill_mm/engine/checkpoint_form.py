@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ..errors import ConfigurationError
 from .checkpoint import extract_state_dict, misfit, not_finite
+from .foreign_weights import behind, prefixes_of
 
 # Type of each key, "?" behind it where it may be missing; a list of one entry stands for any
 # number of such.
@@ -70,7 +71,9 @@ def check_weights(checkpoint: dict, path: str, network: nn.Module, prefix: str |
     Raises:
         ConfigurationError: The first tensor that is wrong is named.
     """
-    state = extract_state_dict(checkpoint, f'"{path}"')
+    # Where there are several, a runner takes this one.
+    taken = {key: checkpoint[key] for key in ('state_dict',) if key in checkpoint} or checkpoint
+    state = extract_state_dict(taken, f'"{path}"')
     if prefix is not None:
         own = network.state_dict()
         expected = {name: own[name] for name in own if name.startswith(prefix)}
@@ -95,6 +98,36 @@ def check_weights(checkpoint: dict, path: str, network: nn.Module, prefix: str |
                 f'"{path}" holds weights that are no numbers (NaN or infinite), the first in '
                 f'{where}"{broken}"'
             )
+
+
+def check_part(module: nn.Module, state: dict, prefix: str | None, source: str) -> None:
+    """Refuse weights of which MMEngine would load nothing into a part of a model, in silence.
+
+    Args:
+        module (nn.Module): The part, with an ``init_cfg`` of type ``Pretrained``.
+        state (dict): The weights.
+        prefix (str, optional): That of the ``init_cfg``.
+        source (str): What to call the file in the message.
+
+    Raises:
+        ConfigurationError: No tensor of the part is there, under its name and in its shape.
+    """
+    part = behind(prefix, state, source)
+    own = {
+        name: tensor
+        for name, tensor in module.state_dict().items()
+        if not name.endswith('num_batches_tracked')
+    }
+    if not own or any(name in part and part[name].shape == own[name].shape for name in own):
+        return
+    wanted, found = next(iter(own)), next(iter(part))
+    others = prefixes_of(own, state)
+    hint = f'; set prefix="{others[0]}"' if others and others[0] else ''
+    raise ConfigurationError(
+        f'{source} holds nothing for it{f" behind {prefix!r}" if prefix else ""}: it has for instance '
+        f'"{wanted}" of shape {tuple(own[wanted].shape)}, the file "{found}" of shape '
+        f'{tuple(part[found].shape)}{hint}'
+    )
 
 
 def check_optimizer(checkpoint: dict, path: str) -> None:

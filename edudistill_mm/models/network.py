@@ -17,12 +17,11 @@ from edudistill_mm.build_errors import build_error
 from edudistill_mm.compat import modernise
 from edudistill_mm.engine.checkpoint import (
     check_file,
-    extract_state_dict,
-    load_checkpoint_file,
     misfit,
     not_finite,
-    resolve_checkpoint,
+    read_weights,
 )
+from edudistill_mm.engine.foreign_weights import behind, fit_names, say
 from edudistill_mm.errors import ConfigurationError, did_you_mean, reason_of
 
 # Side lengths tried for a dry run: that of the CIFAR literature (cheap, and enough for every
@@ -86,8 +85,10 @@ def read_network_config(path: str, pretrained: bool, key: str) -> Config:
             cfg, weights = copy.deepcopy(found.config), found.weights
         else:
             if path.endswith('.py'):
-                check_file(path, 'it')
+                check_file(path, f'{key}: the config')
             cfg = Config.fromfile(path)
+    except ConfigurationError:
+        raise
     except (Exception, SystemExit) as error:
         # MMEngine answers with assertions, ValueErrors or FileNotFoundErrors, depending on which
         # part is wrong.
@@ -135,7 +136,8 @@ def build_network(spec: Union[str, dict, nn.Module], key: str) -> nn.Module:
         spec (str | dict | nn.Module): A built module; a model config with ``type``;
             ``'package::config'``, a name of MMPretrain's zoo or the path of a local config file
             (its ``model`` is built, with the file's ``data_preprocessor``); or MMRazor's
-            ``dict(cfg_path=..., pretrained=False, **overrides)`` for the same.
+            ``dict(cfg_path=..., pretrained=False, **overrides)`` for the same; ``pretrained`` may be
+            the path or URL of a checkpoint, too.
         key (str): Where the spec stands, for the error message.
 
     Returns:
@@ -159,22 +161,33 @@ def build_network(spec: Union[str, dict, nn.Module], key: str) -> nn.Module:
 
     overrides = dict(spec)
     cfg_path, pretrained = overrides.pop('cfg_path'), overrides.pop('pretrained', False)
-    cfg = read_network_config(cfg_path, pretrained, key)
-    weights = cfg.get('model_path') if pretrained else None
+    given = isinstance(pretrained, str)
+    cfg = read_network_config(cfg_path, pretrained and not given, key)
+    weights = pretrained if given else cfg.get('model_path') if pretrained else None
     cfg.merge_from_dict(dict(model=overrides))
     network = build_module(cfg.model, key, 'mmpretrain')
     if weights is not None:
-        load_weights(network, weights, key)
+        load_weights(network, weights, f'{key}.pretrained')
     return network
 
 
-def load_weights(network: nn.Module, source: str, key: str) -> str:
+def load_weights(
+    network: nn.Module,
+    source: str,
+    key: str,
+    averaged: Optional[bool] = None,
+    prefix: Optional[str] = None,
+) -> str:
     """Load a checkpoint into a network, completely or not at all.
 
     Args:
         network (nn.Module): The network.
         source (str): Path or URL of the checkpoint.
         key (str): Where the source stands, for the error message.
+        averaged (bool, optional): Whether to take the averaged ones of its weights; see
+            :func:`edudistill_mm.engine.checkpoint.extract_state_dict`. Defaults to None.
+        prefix (str, optional): With what the names of the tensors begin, as in MMEngine's
+            ``PretrainedInit``. Defaults to None: what fits.
 
     Returns:
         str: Path of the local file that was loaded.
@@ -183,10 +196,15 @@ def load_weights(network: nn.Module, source: str, key: str) -> str:
         ConfigurationError: If the file is unusable or its tensors do not fit the network.
     """
     try:
-        path = resolve_checkpoint(source)
-        state = extract_state_dict(load_checkpoint_file(path), f'checkpoint "{source}"')
+        path, state, note = read_weights(source, averaged)
+        state, renamed = fit_names(
+            network.state_dict(), behind(prefix, state, f'checkpoint "{source}"'), averaged
+        )
     except ConfigurationError as error:
         raise ConfigurationError(f'{key}: {error}') from error
+    for part in (note, renamed):
+        if part is not None:
+            say(f'{key}: of "{source}", {part}')
     where = f'{key}: the checkpoint "{source}" does not fit the architecture'
     difference = misfit(network.state_dict(), state)
     if difference is not None:

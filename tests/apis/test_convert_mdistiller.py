@@ -4,9 +4,10 @@ import pytest
 import torch
 from mmengine.config import Config
 from networks import classifier
+from torch.nn import functional as F
 
 from edudistill_mm.apis import cli
-from edudistill_mm.apis.convert_mdistiller import MEAN, NETWORKS, STD, convert_mdistiller
+from edudistill_mm.apis.convert_mdistiller import NETWORKS, convert_mdistiller
 from edudistill_mm.curriculum import Curriculum
 from edudistill_mm.engine.checkpoint import load_checkpoint_file
 from edudistill_mm.errors import ConfigurationError
@@ -189,10 +190,11 @@ def random_state(name, num_classes=100):
 def convert(tmp_path):
     """Function that writes a file of a network, converts it and returns both paths."""
 
-    def run(name, state=None, given=None, **more):
+    def run(name, state=None, given=None, data_set=None, **more):
         source = tmp_path / 'ckpt_epoch_240.pth'
         torch.save(dict(epoch=240, model=state or random_state(given or name), **more), source)
-        return convert_mdistiller(name, str(source), str(tmp_path / 'out' / f'{name}.pth'))
+        out = str(tmp_path / 'out' / f'{name}.pth')
+        return convert_mdistiller(name, str(source), out, data_set)
 
     return run
 
@@ -244,13 +246,56 @@ def test_files_of_all_times_are_read(convert):
         )
 
 
-def test_the_config_normalises_as_mdistiller_does(convert):
-    checkpoint, config = convert('resnet8')
+CIFAR = (0.5071, 0.4867, 0.4408), (0.2675, 0.2565, 0.2761)
+TINY_IMAGENET = (0.4802, 0.4481, 0.3975), (0.2302, 0.2265, 0.2262)
+
+
+@pytest.mark.parametrize(
+    'num_classes, data_set, statistics',
+    [
+        (100, None, CIFAR),
+        (200, None, TINY_IMAGENET),
+        (20, 'tiny_imagenet', TINY_IMAGENET),
+        (200, 'cifar100', CIFAR),
+    ],
+)
+def test_the_config_normalises_as_mdistiller_does(num_classes, data_set, statistics, convert):
+    state = random_state('resnet8', num_classes)
+    checkpoint, config = convert('resnet8', state, data_set=data_set)
     model = mmpretrain.get_model(config, pretrained=checkpoint)
-    image = torch.randint(0, 256, (3, 32, 32), dtype=torch.uint8)  # RGB, as CIFAR's files have it
-    ours = model.data_preprocessor(dict(inputs=[image]))['inputs'][0]
-    theirs = (image / 255 - torch.tensor(MEAN)[:, None, None]) / torch.tensor(STD)[:, None, None]
-    assert torch.allclose(ours, theirs, atol=1e-4)
+    image = torch.randint(0, 256, (3, 32, 32), dtype=torch.uint8)  # RGB
+    mean, std = (torch.tensor(values)[:, None, None] for values in statistics)
+    # MMPretrain's CIFAR has RGB; image files, as Tiny-ImageNet's, are read as BGR.
+    loaded = image.flip(0) if statistics is TINY_IMAGENET else image
+    ours = model.data_preprocessor(dict(inputs=[loaded]))['inputs'][0]
+    assert torch.allclose(ours, (image / 255 - mean) / std, atol=1e-4)
+
+
+@pytest.mark.parametrize('num_classes, side, pools', [(100, 32, 3), (200, 64, 4)])
+def test_a_converted_vgg_gives_the_scores_of_the_original(num_classes, side, pools, convert):
+    torch.manual_seed(0)
+    state = {
+        key: torch.randn(shape) * 0.05 if len(shape) != 1 else torch.rand(shape) + 0.5
+        for key, shape in vgg(1, 1, 1, 1, 1)(num_classes).items()
+        if shape
+    }
+    checkpoint, config = convert('vgg8', state)
+    model = mmpretrain.get_model(config, pretrained=checkpoint).eval()
+    images = torch.rand(2, 3, side, side)
+    x = images
+    for block in range(5):
+        layer = f'block{block}'
+        x = F.conv2d(x, state[f'{layer}.0.weight'], state[f'{layer}.0.bias'], padding=1)
+        mean, var, weight, bias = (
+            state[f'{layer}.1.{part}']
+            for part in ('running_mean', 'running_var', 'weight', 'bias')
+        )
+        x = F.relu(F.batch_norm(x, mean, var, weight, bias))
+        if block < pools:
+            x = F.max_pool2d(x, 2)
+    scores = F.linear(x.mean((2, 3)), state['classifier.weight'], state['classifier.bias'])
+    with torch.no_grad():
+        assert torch.allclose(model(images), scores, rtol=1e-4, atol=1e-5)
 
 
 def test_a_converted_expert_teaches(convert):
@@ -326,6 +371,7 @@ def test_the_tool_converts_and_reports(tmp_path, capsys):
         (('resnet8', tmp_path / 'absent.pth', out), 'does not exist'),
         (('resnet8', source, tmp_path / 'resnet8.py'), 'OUT must be a file such as'),
         (('resnet8', source, tmp_path), 'OUT must be a file such as "resnet8.pth"'),
+        (('resnet8', source, out, '--data-set', 'tiny'), 'must be one of cifar100, tiny_imagenet'),
     ]:
         with pytest.raises(SystemExit) as exit:
             cli.convert_mdistiller([str(argument) for argument in arguments])

@@ -1,3 +1,4 @@
+import argparse
 import functools
 import http.server
 import io
@@ -5,14 +6,19 @@ import multiprocessing
 import os
 import pickle
 import shutil
+import struct
+import sys
 import tarfile
 import threading
+import types
 import zipfile
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import numpy as np
 import pytest
 import torch
+from addict import Dict as AddictDict
+from mmengine.config import ConfigDict
 from mmengine.dataset import DefaultSampler
 from mmengine.logging import HistoryBuffer, MessageHub
 from mmengine.model import BaseModel
@@ -145,6 +151,99 @@ def test_numpy_values_come_back_equal(tmp_path, array):
     loaded = load_checkpoint_file(save(tmp_path / 'numpy.pth', dict(array=array)))['array']
     assert loaded.dtype == array.dtype.newbyteorder('=')
     np.testing.assert_array_equal(loaded, array)
+
+
+@needs_allow_list
+def test_arguments_paths_and_configs_of_other_trainings_are_read(tmp_path, monkeypatch):
+    # A class of a package that is not here now.
+    module = types.ModuleType('easydict')
+    module.EasyDict = type('EasyDict', (dict,), dict(__module__='easydict'))
+    monkeypatch.setitem(sys.modules, 'easydict', module)
+    easy = module.EasyDict(lr=0.1)
+    easy.lr = 0.1
+    names = argparse.Namespace(lr=0.1, out=PurePosixPath('/a/b'), inner=argparse.Namespace(seed=3))
+    path = save(
+        tmp_path / 'args.pth',
+        dict(
+            model=dict(w=torch.ones(1)),
+            args=names,
+            simple=types.SimpleNamespace(epochs=7),
+            path=Path('a') / 'b.pth',
+            windows=PureWindowsPath('c:/data'),
+            configs=[ConfigDict(a=ConfigDict(b=1)), AddictDict(a=AddictDict(b=1)), easy],
+        ),
+    )
+    monkeypatch.delitem(sys.modules, 'easydict')
+    loaded = load_checkpoint_file(path)
+    assert (loaded['args'].lr, loaded['args'].inner.seed, loaded['args'].out) == (0.1, 3, '/a/b')
+    assert loaded['simple'].epochs == 7 and loaded['path'] == 'a/b.pth'
+    assert loaded['windows'].startswith('c:')
+    assert [dict(config) for config in loaded['configs']] == [
+        dict(a=dict(b=1)),
+        dict(a=dict(b=1)),
+        dict(lr=0.1),
+    ]
+    # They are nothing but what they hold.
+    assert not isinstance(loaded['args'], argparse.Namespace)
+
+
+@needs_allow_list
+def test_code_among_arguments_is_refused(tmp_path):
+    marker = tmp_path / 'marker'
+    names = argparse.Namespace(hook=Call(os.system, f'touch {marker}'))
+    assert 'system' in refusal(save(tmp_path / 'args.pth', dict(args=names)))
+    assert not marker.exists()
+
+
+def test_a_file_of_safetensors_is_read(tmp_path):
+    torch_files = pytest.importorskip('safetensors.torch')
+    tensors = {
+        'fc.weight': torch.randn(2, 3),
+        'fc.bias': torch.randn(2).to(torch.bfloat16),
+        'steps': torch.tensor(7),
+    }
+    # By its content, whatever it is called.
+    for name in ('model.safetensors', 'model.bin'):
+        path = str(tmp_path / name)
+        torch_files.save_file(tensors, path, metadata=dict(format='pt'))
+        state = extract_state_dict(load_checkpoint_file(path))
+        assert state.keys() == tensors.keys()
+        assert all(torch.equal(state[key], tensors[key]) for key in tensors)
+
+
+def header(text, length=None):
+    return struct.pack('<Q', len(text) if length is None else length) + text
+
+
+@pytest.mark.parametrize(
+    'content',
+    [
+        b'x',
+        header(b''),
+        header(b'{}', 2**62),
+        header(b'{"w":', 99999),
+        header(b'[1]'),
+        header(b'{"w": 3}'),
+        header(b'{"w":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}}'),
+        header(b'{"w":{"dtype":"F32","shape":[9],"data_offsets":[0,16]}}') + bytes(16),
+        header(b'{"w":{"dtype":"F32","shape":[4],"data_offsets":[0,-1]}}') + bytes(16),
+        header(b'{"w":{"dtype":"PYOBJECT","shape":[4],"data_offsets":[0,16]}}') + bytes(16),
+        header(
+            b'{"w":{"dtype":"F32","shape":[1099511627776,1099511627776],"data_offsets":[0,16]}}'
+        )
+        + bytes(16),
+    ],
+)
+def test_a_broken_file_of_safetensors_is_refused(tmp_path, content):
+    pytest.importorskip('safetensors')
+    (tmp_path / 'model.safetensors').write_bytes(content)
+    assert 'truncated or damaged' in refusal(tmp_path / 'model.safetensors')
+
+
+def test_without_its_package_a_file_of_safetensors_says_how_to_get_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'safetensors', None)
+    (tmp_path / 'model.safetensors').write_bytes(header(b'{}'))
+    assert 'pip install safetensors' in refusal(tmp_path / 'model.safetensors')
 
 
 @pytest.mark.parametrize(
@@ -293,6 +392,8 @@ def test_files_that_are_no_checkpoints_are_refused(tmp_path):
     [
         lambda w: dict(state_dict=w, meta={}),
         lambda w: dict(model=w),
+        lambda w: dict(model_state_dict=w, optimizer_state_dict=dict(state={})),
+        lambda w: dict(net=w, acc=90.0, epoch=3),
         lambda w: w,
         lambda w: {f'module.{name}': value for name, value in w.items()},
     ],

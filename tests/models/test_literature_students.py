@@ -154,6 +154,7 @@ def test_out_indices_choose_the_feature_maps(network, shapes):
         (backbones.CIFARWideResNet, dict(depth=4), 'depth .* 4$'),
         (backbones.CIFARWideResNet, dict(depth=16, widen_factor=0.5), 'widen_factor .* 0.5'),
         (backbones.CIFARVGG, dict(depth=12), 'depth .*8, 11, 13, 16, 19.* 12'),
+        (backbones.CIFARVGG, dict(depth=8, num_pools=5), 'num_pools .* 3 or 4.* 5'),
         (
             backbones.CIFARVGG,
             dict(depth=8, out_indices=(5,)),

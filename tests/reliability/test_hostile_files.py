@@ -26,6 +26,7 @@ from edudistill_mm.apis.export import export_student
 from edudistill_mm.apis.test import test as run_test
 from edudistill_mm.engine.checkpoint import load_checkpoint_file, resolve_checkpoint
 from edudistill_mm.errors import ConfigurationError
+from edudistill_mm.models.network import load_weights
 from edudistill_mm.models.teachers import Teacher
 
 AREA = 'Hostile and broken files'
@@ -139,6 +140,46 @@ def test_a_damaged_checkpoint_is_refused_or_reads_as_the_intact_one(
             sum(outcome.values()),
             f'{outcome["refused"]} refused in one sentence that names the file; '
             f'{outcome["identical"]} read as the intact file, value for value',
+        )
+
+
+def test_a_damaged_file_of_safetensors_is_refused_or_gives_the_same_network(
+    tmp_path, report, full
+):
+    torch_files = pytest.importorskip('safetensors.torch')
+    intact = build(resnet()).state_dict()
+    data = torch_files.save(intact)
+    path = tmp_path / 'damaged.safetensors'
+    header = 8 + int.from_bytes(data[:8], 'little')
+    draw = random.Random(0)
+    places = [(draw.randrange(header), draw.randrange(8)) for _ in range(4000 if full else 200)]
+    cases = [('cut off', data[:cut]) for cut in range(0, len(data), len(data) // 100)]
+    for place, bit in places:
+        changed = data[:place] + bytes([data[place] ^ 1 << bit]) + data[place + 1 :]
+        cases.append(('one bit of the header', changed))
+    network, fresh, counts = build(resnet(), 1), build(resnet(), 1).state_dict(), {}
+    for what, changed in cases:
+        path.write_bytes(changed)
+        outcome = counts.setdefault(what, dict(refused=0, identical=0))
+        try:
+            load_weights(network, str(path), 'ckpt')
+        except ConfigurationError as error:
+            assert str(path) in str(error) and '\n' not in str(error)
+            outcome['refused'] += 1
+            continue
+        assert equal(dict(network.state_dict()), dict(intact))
+        network.load_state_dict(fresh)
+        outcome['identical'] += 1
+    assert counts['cut off']['identical'] == 0
+    for what, outcome in counts.items():
+        report(
+            AREA,
+            f'a damaged file of safetensors: {what}',
+            'a network was loaded from it',
+            sum(outcome.values()),
+            f'{outcome["refused"]} refused in one sentence that names the file; {outcome["identical"]} '
+            'gave the network of the intact file. Such files have no checksum: of damaged weights, '
+            'only those that are no numbers are found',
         )
 
 
@@ -433,7 +474,9 @@ def test_a_hostile_backbone_checkpoint_never_runs(school, tmp_path, report):
     torch.save(dict(state_dict=dict(w=torch.zeros(1)), meta=Code(marker)), tmp_path / 'code.pth')
     os.mkfifo(tmp_path / 'pipe.pth')
     torch.save(dict(state_dict=[1]), tmp_path / 'list.pth')
-    for name in ('code', 'pipe', 'list', 'missing'):
+    wide = build(resnet(base_channels=8)).state_dict()
+    torch.save(dict(state_dict=wide), tmp_path / 'other_shapes.pth')
+    for name in ('code', 'pipe', 'list', 'missing', 'other_shapes'):
         changed = copy.deepcopy(config)
         changed.model.architecture.backbone.init_cfg = dict(
             type='Pretrained', checkpoint=str(tmp_path / f'{name}.pth'), prefix='backbone.'
@@ -449,8 +492,8 @@ def test_a_hostile_backbone_checkpoint_never_runs(school, tmp_path, report):
     report(
         AREA,
         "a part of the student with `init_cfg=dict(type='Pretrained')`",
-        'code, a pipe, a list, a missing file',
-        4,
+        'code, a pipe, a list, a missing file, a network of which nothing fits',
+        5,
         'refused in one sentence that names the file; no code ran',
     )
 

@@ -16,15 +16,17 @@ from ...errors import ConfigurationError, reason_of
 from ...registry import HOOKS, MODELS, register
 from ..agreement import check_agreement
 from ..checkpoint import (
-    extract_state_dict,
+    SCHEME,
     file_sha256,
     find_checkpoint_to_resume,
     load_checkpoint_file,
-    mmengine_globals,
+    read_weights,
     resolve_checkpoint,
 )
-from ..checkpoint_form import check_form, check_optimizer, check_weights
+from ..checkpoint_form import check_form, check_optimizer, check_part, check_weights
 from ..disk_space import check_space
+from ..foreign_weights import pretrained_of
+from ..harmless_globals import harmless_globals
 from ..resumed_config import check_resumed_config
 from ..safe_local_backend import SafeLocalBackend  # noqa: F401  registers "safe_local"
 
@@ -98,37 +100,35 @@ class SafeCheckpointHook(Hook):
             path = runner._load_from
             check_form(load_checkpoint_file(path), path, runner._resume)
             self._guard_loading(runner, path)
-            # A training checkpoint that was written without this hook needs these when the runner
-            # reads it.
-            self._allowed.enter_context(mmengine_globals())
+            if runner._resume:
+                # The runner reads it by torch; one that was written without this hook needs these.
+                self._allowed.enter_context(harmless_globals())
 
-    def _check_pretrained(self, runner: Runner) -> None:
-        """Check the files from which parts of the model are about to be initialised."""
+    @staticmethod
+    def _check_pretrained(runner: Runner) -> None:
+        """Check the files from which parts of the model are about to be initialised, and have them
+        read by :func:`~edudistill_mm.engine.checkpoint.read_weights`."""
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         modules = list(model.modules())
         # The classifier inside of a FragmentedStudent is in no module tree.
         modules += [m.__dict__['student'] for m in modules if 'student' in m.__dict__]
         for module in modules:
-            configs = getattr(module, 'init_cfg', None)
-            for cfg in configs if isinstance(configs, (list, tuple)) else [configs]:
-                source = cfg.get('checkpoint') if isinstance(cfg, dict) else None
-                if not isinstance(source, str) or cfg.get('type') != 'Pretrained':
-                    continue
-                if '://' in source and not source.startswith(('http://', 'https://')):
-                    continue  # a name that MMEngine knows, such as torchvision://resnet50
+            cfg = pretrained_of(getattr(module, 'init_cfg', None))
+            # EducationDistill reads its own.
+            if cfg is None or module.is_init or isinstance(module, MODELS.get('EducationDistill')):
+                continue
+            source = cfg.get('checkpoint')
+            if not isinstance(source, str):
+                continue
+            if '://' in source and not source.startswith(('http://', 'https://')):
+                continue  # a name that MMEngine knows, such as torchvision://resnet50
+            try:
+                path, state, note = read_weights(source)
+                check_part(module, state, cfg.get('prefix'), f'checkpoint "{source}"')
+            except ConfigurationError as error:
                 where = f'init_cfg of {type(module).__name__}'
-                try:
-                    cfg['checkpoint'] = resolve_checkpoint(source)
-                    checkpoint = load_checkpoint_file(cfg['checkpoint'])
-                    state = extract_state_dict(checkpoint, f'checkpoint "{source}"')
-                except ConfigurationError as error:
-                    raise ConfigurationError(f'{where}: {error}') from error
-                prefix = cfg.get('prefix')
-                if prefix and not any(name.startswith(prefix) for name in state):
-                    raise ConfigurationError(
-                        f'{where}: checkpoint "{source}" has no tensor that begins with "{prefix}"'
-                    )
-                self._allowed.enter_context(mmengine_globals())
+                raise ConfigurationError(f'{where}: {error}') from error
+            cfg['checkpoint'] = f'{SCHEME}{path}'
 
     @staticmethod
     def _guard_loading(runner: Runner, path: str) -> None:
@@ -136,6 +136,9 @@ class SafeCheckpointHook(Hook):
         load = runner.load_or_resume
 
         def load_or_refuse() -> None:
+            given = runner._load_from
+            if given is not None and not runner._resume:
+                runner._load_from = f'{SCHEME}{given.removeprefix(SCHEME)}'
             try:
                 load()
             except Exception as error:
@@ -147,6 +150,8 @@ class SafeCheckpointHook(Hook):
                     reason = f'{reason_of(error)} is missing in it'
                 verb = 'resume from' if runner._resume else 'load'
                 raise ConfigurationError(f'cannot {verb} "{path}": {reason}') from error
+            finally:
+                runner._load_from = given
 
         runner.load_or_resume = load_or_refuse
 
@@ -154,13 +159,17 @@ class SafeCheckpointHook(Hook):
     def _check_weights(runner: Runner, checkpoint: dict) -> None:
         """Refuse weights that the runner would leave out in silence, or that are no numbers."""
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        path = str(runner._load_from or 'the last checkpoint')
+        path = str(runner._load_from or 'the last checkpoint').removeprefix(SCHEME)
         prefix = None
         if runner._resume or not isinstance(runner._train_loop, BaseLoop):
             prefix = ''
         if not runner._resume and isinstance(model, MODELS.get('EducationDistill')):
             # Distillers are of no use to a test, and a new training may have others.
             prefix = 'architecture.'
+            if isinstance(runner._train_loop, BaseLoop):
+                checkpoint['state_dict'], done = model.start_from(checkpoint['state_dict'])
+                for part in done:
+                    runner.logger.info(f'load_from: of "{path}", {part}')
         # Other trainings may start from a part of their weights, as MM projects do.
         check_weights(checkpoint, path, model, prefix)
         if runner._resume:

@@ -5,7 +5,18 @@ import re
 from contextlib import ExitStack, redirect_stdout
 from dataclasses import replace
 from functools import partial
-from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple, Union
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Iterable,
+    List,
+    Mapping,
+    Optional,
+    Sequence,
+    Tuple,
+    Union,
+)
 
 import torch
 from mmengine.model import BaseModel, revert_sync_batchnorm
@@ -18,13 +29,8 @@ from torch import nn
 
 from edudistill_mm.compat import modernise, switch_off_inplace
 from edudistill_mm.curriculum import Curriculum, Grade
-from edudistill_mm.engine.checkpoint import (
-    extract_state_dict,
-    load_checkpoint_file,
-    misfit,
-    not_finite,
-    resolve_checkpoint,
-)
+from edudistill_mm.engine.checkpoint import misfit, not_finite, read_weights
+from edudistill_mm.engine.foreign_weights import behind, fit_names, pretrained_of, say
 from edudistill_mm.errors import ConfigurationError, check_weight, did_you_mean, reason_of
 from edudistill_mm.models.distillers import (
     TeacherView,
@@ -38,6 +44,8 @@ from edudistill_mm.models.teachers import Faculty, Lesson, PreviousGrade, SelfTe
 from edudistill_mm.models.teachers.weighting import SCHEMES, teacher_weights
 from edudistill_mm.registry import MODELS, register
 
+# With what the names of the student's tensors begin.
+STUDENT = 'architecture.'
 NOT_KEYS = ('self', 'others')
 DATA_FREE_KEYS = ('generator', 'generator_distiller', 'student_iter', 'student_train_first')
 
@@ -87,9 +95,11 @@ class EducationDistill(BaseAlgorithm):
             memory format ``channels_last``, which suits the tensor cores of GPUs. Losses see
             contiguous features. Defaults to False.
         data_preprocessor (dict | nn.Module, optional): Defaults to None: the student's own.
-        init_cfg (dict, optional): ``dict(type='Pretrained', checkpoint=...)`` starts from the
-            student, and from the connectors if they are in it, of a distiller's pretraining stage:
-            a checkpoint of this class or of ``SingleTeacherDistill``. Defaults to None.
+        init_cfg (dict | list[dict], optional): ``dict(type='Pretrained', checkpoint=...)`` starts
+            from a plain student, whose last grade then has its head while the references of lower
+            ones start anew, or from the student, and from the connectors if they are in it, of a
+            distiller's pretraining stage: a checkpoint of this class or of
+            ``SingleTeacherDistill``. The config's ``load_from`` takes the same. Defaults to None.
         others: No other argument is possible; they are here to be refused in one sentence.
 
     Raises:
@@ -115,7 +125,7 @@ class EducationDistill(BaseAlgorithm):
         module_inplace: bool = False,
         channels_last: bool = False,
         data_preprocessor: Optional[Union[dict, nn.Module]] = None,
-        init_cfg: Optional[dict] = None,
+        init_cfg: Optional[Union[dict, Sequence[dict]]] = None,
         **others: Any,
     ) -> None:
         self.check_keys(others)
@@ -750,16 +760,16 @@ class EducationDistill(BaseAlgorithm):
         if self.channels_last:
             # Random numbers fill a tensor in the order of its memory.
             self.to(memory_format=torch.contiguous_format)
-        init_cfg, self.init_cfg = self.init_cfg, None
-        pretrained = isinstance(init_cfg, dict) and init_cfg.get('type') == 'Pretrained'
-        if not pretrained:
-            self.init_cfg = init_cfg
+        init_cfg, pretrained = self.init_cfg, pretrained_of(self.init_cfg)
+        if pretrained is not None:
+            all_of_it = init_cfg if isinstance(init_cfg, (list, tuple)) else [init_cfg]
+            self.init_cfg = [cfg for cfg in all_of_it if cfg is not pretrained] or None
         try:
             super().init_weights()
         finally:
             self.init_cfg = init_cfg
-        if pretrained:
-            self._load_pretrained(init_cfg['checkpoint'])
+        if pretrained is not None:
+            self._load_pretrained(pretrained['checkpoint'], pretrained.get('prefix'))
         self._keep_format()
 
     def _keep_format(self) -> None:
@@ -769,19 +779,67 @@ class EducationDistill(BaseAlgorithm):
             # Connectors read contiguous records, and must return such.
             self.distillers.to(memory_format=torch.contiguous_format)
 
-    def _load_pretrained(self, source: str) -> None:
-        """Load the student, and what else fits, from a checkpoint of a pretraining stage."""
+    def start_from(
+        self, state: Mapping[str, torch.Tensor]
+    ) -> Tuple[Dict[str, torch.Tensor], List[str]]:
+        """Name the tensors of another checkpoint as they are called here.
+
+        What they lack starts anew: the references of lower grades, and the classifier of a plain
+        student for another number of classes.
+
+        Args:
+            state (Mapping[str, Tensor]): Weights of a plain student, of this class, or of
+                ``SingleTeacherDistill``.
+
+        Returns:
+            tuple[dict[str, Tensor], list[str]]: The weights, and what has been done to them, parts
+                of a sentence.
+
+        Raises:
+            ConfigurationError: If several students fit.
+        """
+        done = []
+        if any(name.startswith(STUDENT) for name in state):
+            state = dict(state)
+        else:
+            student, done = self._from_plain(state)
+            state = {f'{STUDENT}{name}': tensor for name, tensor in student.items()}
+        references = f'{STUDENT}references.'
+        if not any(name.startswith(references) for name in state):
+            mine = self.state_dict()
+            state.update({name: mine[name] for name in mine if name.startswith(references)})
+        return state, done
+
+    def _from_plain(
+        self, state: Mapping[str, torch.Tensor]
+    ) -> Tuple[Dict[str, torch.Tensor], List[str]]:
+        own = self.student.student.state_dict()
+        student, renamed = fit_names(own, state)
+        done = [] if renamed is None else [renamed]
+        for layer in self.student.classifier_names:
+            found, mine = student.get(f'{layer}.weight'), own[f'{layer}.weight']
+            if found is None or len(found) == len(mine) or found.shape[1:] != mine.shape[1:]:
+                continue
+            names = [f'{layer}.weight', f'{layer}.bias']
+            student.update({name: own[name] for name in names if name in own})
+            done.append(f'"{layer}", for {len(found)} classes, starts anew for {len(mine)}')
+        return student, done
+
+    def _load_pretrained(self, source: str, prefix: Optional[str]) -> None:
+        """Load the student, and what else fits, from a checkpoint."""
         try:
-            path = resolve_checkpoint(source)
-            state = extract_state_dict(load_checkpoint_file(path), f'checkpoint "{source}"')
+            _, state, note = read_weights(source)
+            state, done = self.start_from(behind(prefix, state, f'checkpoint "{source}"'))
         except ConfigurationError as error:
             raise ConfigurationError(f'model.init_cfg: {error}') from error
+        for part in [note, *done] if note else done:
+            say(f'model.init_cfg: of "{source}", {part}')
         for name in [name for name in state if name.startswith('distiller.')]:
             # MMRazor's algorithm has one distiller.
             for teacher in self.distillers:
                 state[f'distillers.{teacher}.{name[len("distiller.") :]}'] = state[name]
         mine = self.state_dict()
-        names = [f'architecture.{name}' for name in self.student.student.state_dict()]
+        names = [f'{STUDENT}{name}' for name in self.student.student.state_dict()]
         difference = misfit({name: mine[name] for name in names}, state)
         if difference is not None:
             raise ConfigurationError(

@@ -2,7 +2,7 @@ from functools import partial
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
-from mmengine.model import BaseModel
+from mmengine.model import BaseModel, initialize
 from mmpretrain.models.heads import ClsHead, EfficientFormerClsHead, LeViTClsHead
 from mmpretrain.structures import DataSample
 from torch import nn
@@ -76,8 +76,8 @@ class FragmentedStudent(BaseModel):
             stay as auxiliary exits and classify, in training only, over the classes taught so far
             (deep supervision, Lee et al., AISTATS 2015). Defaults to 0: they rest.
         data_preprocessor (dict | nn.Module, optional): Defaults to None: the student's own.
-        init_cfg (dict, optional): Defaults to None. The student's and the references' own count as
-            well.
+        init_cfg (dict | list[dict], optional): Counts beside the student's and the references' own:
+            a ``Pretrained`` one names a plain student. Defaults to None.
 
     Raises:
         ConfigurationError: If the student cannot be cut as asked.
@@ -488,6 +488,8 @@ class FragmentedStudent(BaseModel):
                 self.student.init_weights()
             for reference in self.references:
                 reference.init_weights()
+            if self.init_cfg:
+                initialize(self, self.init_cfg)
             self._is_init = True
         finally:
             if shared is not None:

@@ -21,6 +21,7 @@ TEACHER_KEYS = (
     'weight',
     'data_preprocessor',
     'input_size',
+    'averaged',
 )
 # In the place of a teacher's architecture: the student itself.
 PREVIOUS_GRADE = 'previous_grade'
@@ -108,7 +109,7 @@ class Faculty:
         Args:
             configs (Sequence[dict], optional): For each teacher ``name``, ``architecture``,
                 ``ckpt``, ``classes`` (``'all'``, the name of a grade, or a list in the order of
-                its outputs), ``weight``, ``data_preprocessor`` and ``input_size``; see
+                its outputs), ``weight``, ``data_preprocessor``, ``input_size`` and ``averaged``; see
                 :class:`Teacher`.
             curriculum (Curriculum): Gives the meaning of ``classes``.
             run_preprocessor (nn.Module, optional): Normalises the student's images. Defaults to

@@ -7,6 +7,7 @@ from torch import nn
 
 from edudistill_mm.compat import switch_off_inplace
 from edudistill_mm.engine.checkpoint import file_sha256
+from edudistill_mm.engine.foreign_weights import pretrained_of
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.models.class_index import ClassIndex
 from edudistill_mm.models.network import (
@@ -41,6 +42,9 @@ class Teacher:
             images.
         keep_inplace (bool): Whether modules may go on overwriting their inputs. Defaults to False,
             because recorders would see the overwritten tensors.
+        averaged (bool, optional): Whether its checkpoint's weights averaged over the training (EMA)
+            are taken, if there are others beside them. Defaults to None: they are, and the log
+            says so.
         key (str): Where the teacher stands in the config, for error messages.
 
     Raises:
@@ -60,6 +64,7 @@ class Teacher:
         input_size: Optional[Union[int, Sequence[int]]] = None,
         run_preprocessor: Optional[nn.Module] = None,
         keep_inplace: bool = False,
+        averaged: Optional[bool] = None,
         key: str = 'teachers',
     ) -> None:
         if (
@@ -68,6 +73,8 @@ class Teacher:
             or not 0 < weight < float('inf')
         ):
             raise ConfigurationError(f'{key}.weight must be a positive number, but got {weight!r}')
+        if averaged is not None and not isinstance(averaged, bool):
+            raise ConfigurationError(f'{key}.averaged must be True or False, but got {averaged!r}')
         self.name, self.weight, self.key = name, float(weight), key
         self.classes = ClassIndex(classes, num_classes)
         # What the network's outputs stand for: its classes, and nothing else.
@@ -84,16 +91,27 @@ class Teacher:
         if ckpt is not None:
             if not isinstance(ckpt, (str, Path)):
                 raise ConfigurationError(f'{key}.ckpt must be a path or a URL, but got {ckpt!r}')
-            self.sha256 = file_sha256(load_weights(self.network, str(ckpt), f'{key}.ckpt'))
+            self.sha256 = file_sha256(
+                load_weights(self.network, str(ckpt), f'{key}.ckpt', averaged)
+            )
         elif not trained and not _brings_weights(architecture, self.network):
-            init_cfg = getattr(self.network, 'init_cfg', None) or {}
-            init_cfg = init_cfg if isinstance(init_cfg, dict) else {}
-            if init_cfg.get('type') != 'Pretrained':
+            pretrained = pretrained_of(getattr(self.network, 'init_cfg', None))
+            if pretrained is None:
                 raise ConfigurationError(
                     f'{key} ("{name}") has no checkpoint: give its path or URL as {key}.ckpt, '
                     f'or train it with tools/train_teachers.py'
                 )
-            load_weights(self.network, init_cfg['checkpoint'], f'{key}.architecture.init_cfg')
+            load_weights(
+                self.network,
+                pretrained['checkpoint'],
+                f'{key}.architecture.init_cfg',
+                averaged,
+                pretrained.get('prefix'),
+            )
+        elif averaged is not None:
+            raise ConfigurationError(
+                f'{key}.averaged chooses among the weights of a file, which {key}.ckpt must name'
+            )
         self.inputs = self.build_inputs(run_preprocessor, data_preprocessor, input_size)
         if not keep_inplace:
             switch_off_inplace(self.network)
