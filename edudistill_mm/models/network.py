@@ -15,6 +15,7 @@ from torch import nn
 from edudistill_mm.arguments import check_arguments
 from edudistill_mm.build_errors import build_error
 from edudistill_mm.compat import modernise
+from edudistill_mm.datasets.class_lists import class_names_of
 from edudistill_mm.engine.checkpoint import (
     check_file,
     extract_state_dict,
@@ -24,6 +25,7 @@ from edudistill_mm.engine.checkpoint import (
     resolve_checkpoint,
 )
 from edudistill_mm.errors import ConfigurationError, did_you_mean, reason_of
+from edudistill_mm.models.class_names import names_in_config, remember_names
 
 # Side lengths tried for a dry run: that of the CIFAR literature (cheap, and enough for every
 # network that pools globally), then those of ImageNet networks with a fixed classifier.
@@ -124,6 +126,11 @@ def published_weights(spec: Any) -> Optional[str]:
     return ModelHub.get(spec).weights
 
 
+def published_names(name: str) -> Optional[Tuple[str, ...]]:
+    """Names of the classes that the published weights of a model of MMPretrain's zoo know."""
+    return names_in_config(ModelHub.get(name).config, published=True)
+
+
 def _in_zoo(name: str) -> bool:
     return not name.endswith('.py') and name in list_models()
 
@@ -163,13 +170,15 @@ def build_network(spec: Union[str, dict, nn.Module], key: str) -> nn.Module:
     weights = cfg.get('model_path') if pretrained else None
     cfg.merge_from_dict(dict(model=overrides))
     network = build_module(cfg.model, key, 'mmpretrain')
+    remember_names(network, names_in_config(cfg, published=pretrained))
     if weights is not None:
         load_weights(network, weights, key)
     return network
 
 
 def load_weights(network: nn.Module, source: str, key: str) -> str:
-    """Load a checkpoint into a network, completely or not at all.
+    """Load a checkpoint into a network, completely or not at all, and note the class names that it
+    carries on the network.
 
     Args:
         network (nn.Module): The network.
@@ -184,7 +193,8 @@ def load_weights(network: nn.Module, source: str, key: str) -> str:
     """
     try:
         path = resolve_checkpoint(source)
-        state = extract_state_dict(load_checkpoint_file(path), f'checkpoint "{source}"')
+        checkpoint = load_checkpoint_file(path)
+        state = extract_state_dict(checkpoint, f'checkpoint "{source}"')
     except ConfigurationError as error:
         raise ConfigurationError(f'{key}: {error}') from error
     where = f'{key}: the checkpoint "{source}" does not fit the architecture'
@@ -207,6 +217,7 @@ def load_weights(network: nn.Module, source: str, key: str) -> str:
         )
     if hasattr(network, '_is_init'):
         network._is_init = True
+    remember_names(network, class_names_of(checkpoint))
     return path
 
 
