@@ -1,6 +1,5 @@
 import logging
 import warnings
-from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Optional, Sequence, Tuple, Union
 
@@ -123,11 +122,10 @@ class Teacher:
                     f'or train it with tools/train_teachers.py'
                 )
             load_weights(self.network, init_cfg['checkpoint'], f'{key}.architecture.init_cfg')
-        self.inputs = self.build_inputs(run_preprocessor, data_preprocessor, input_size)
-        self.channel_order = channel_order
-        # How the inputs are built once it is known in which order the images are loaded.
-        self._reorder = partial(self._inputs_in_order, run_preprocessor, data_preprocessor)
+        self.data_preprocessor, self.channel_order = data_preprocessor, channel_order
+        self._run_preprocessor, self._input_size = run_preprocessor, input_size
         self._loaded: Optional[str] = None
+        self.inputs = self.build_inputs(data_preprocessor)
         if not keep_inplace:
             switch_off_inplace(self.network)
         self.network.eval().requires_grad_(False)
@@ -145,24 +143,18 @@ class Teacher:
             )
 
     def build_inputs(
-        self,
-        run: Optional[nn.Module],
-        wanted: Optional[Union[str, dict]],
-        size: Any,
-        swap: Optional[bool] = None,
+        self, wanted: Optional[Union[str, dict]], swap: Optional[bool] = None
     ) -> TeacherInputs:
         """What turns the student's images into this teacher's.
 
         Args:
-            run (nn.Module, optional): Normalises the student's images.
-            wanted (str | dict, optional): The ``data_preprocessor`` of the config.
-            size (int | tuple[int, int], optional): The ``input_size`` of the config.
+            wanted (str | dict, optional): As ``data_preprocessor`` of the config.
             swap (bool, optional): As in :class:`TeacherInputs`.
 
         Raises:
             ConfigurationError: If one of them is none.
         """
-        own = getattr(self.network, 'data_preprocessor', None)
+        run, own = self._run_preprocessor, getattr(self.network, 'data_preprocessor', None)
         has_own = getattr(own, '_enable_normalize', False)
         if wanted == 'own':
             if not has_own:
@@ -185,15 +177,9 @@ class Teacher:
                 f'{self.key}.data_preprocessor must be "own" or a dict with mean and std, but got '
                 f'{wanted!r}'
             )
-        return TeacherInputs(run, wanted, size, self.key, swap)
-
-    def _inputs_in_order(
-        self, run: Optional[nn.Module], wanted: Any, loaded: str
-    ) -> TeacherInputs:
-        """The teacher's inputs in its ``channel_order``."""
-        swap = (loaded != self.channel_order) != normalisation(run)[2]
-        inputs = self.build_inputs(run, wanted, self.inputs.size, swap)
-        return inputs.to(next(self.network.parameters()).device)
+        inputs = TeacherInputs(run, wanted, self._input_size, self.key, swap)
+        device = next((p.device for p in self.network.parameters()), torch.device('cpu'))
+        return inputs.to(device)
 
     def check_head(self) -> None:
         """Find the network's outputs that stand for the teacher's classes.
@@ -268,7 +254,8 @@ class Teacher:
         if self.open_question is not None:
             raise ConfigurationError(self.open_question)
         if self.channel_order is not None:
-            self.inputs = self._reorder(self._loaded)
+            swap = (self._loaded != self.channel_order) != normalisation(self._run_preprocessor)[2]
+            self.inputs = self.build_inputs(self.data_preprocessor, swap)
 
     def _take_outputs_by_name(self, wanted: Sequence[str]) -> None:
         where = f'{self.key} ("{self.name}")'
