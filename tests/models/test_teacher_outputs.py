@@ -216,7 +216,7 @@ def test_names_of_another_kind_are_no_names(wide, told, tmp_path):
     names = [f'n0{number}' for number in range(6)]
     ckpt = save(tmp_path / 'six.pth', cut(wide, range(6)), dataset_meta=dict(classes=names))
     teacher = teacher_of(ckpt=ckpt)
-    teacher.introduce_data(DATA)
+    teacher.introduce_data(DATA), teacher.introduce_data(DATA)
     assert teacher.columns.complete
     assert len(told) == 1 and '"n00", "n01"' in told[0] and 'in the order of' in told[0]
 

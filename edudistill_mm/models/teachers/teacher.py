@@ -97,6 +97,7 @@ class Teacher:
         self.columns = ClassIndex(range(len(self.classes)), len(self.classes))
         self.class_names: Optional[Tuple[str, ...]] = None
         self._given_outputs, self._unnamed = outputs, False
+        self._data_names: Optional[Tuple[str, ...]] = None
         trained = isinstance(architecture, nn.Module)
         published = None
         if ckpt is None and not trained:
@@ -249,7 +250,10 @@ class Teacher:
         """
         names = as_names(class_names)
         if names is not None and len(names) == self.classes.num_classes and self.class_names:
-            self._take_outputs_by_name([names[label] for label in self.classes.classes])
+            # Once: the teacher test and the training tell the same.
+            if names != self._data_names:
+                self._take_outputs_by_name([names[label] for label in self.classes.classes])
+            self._data_names = names
         self._loaded = channel_order or self._loaded
         if self.open_question is not None:
             raise ConfigurationError(self.open_question)
