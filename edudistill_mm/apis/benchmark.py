@@ -221,7 +221,13 @@ def _school(cfg: Config, experts: List[dict]) -> nn.Module:
     model = cfg.model.to_dict()
     # Built modules stand for trained ones: speed does not depend on the weights.
     model['teachers'] = [
-        dict(teacher, architecture=build_network(expert, 'teachers'), ckpt=None)
+        dict(
+            teacher,
+            architecture=build_network(expert, 'teachers'),
+            ckpt=None,
+            # There are no data that could be in another order.
+            channel_order=None,
+        )
         for teacher, expert in zip(model['teachers'], experts)
     ]
     algorithm = build_module(model, 'model', 'mmpretrain').train()

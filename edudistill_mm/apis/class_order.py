@@ -12,6 +12,7 @@ from mmengine.logging import print_log
 from torch.utils.data import DataLoader
 
 from edudistill_mm.curriculum import CONFIDENCE
+from edudistill_mm.datasets.channel_order import channel_order
 from edudistill_mm.datasets.samplers.grade_sampler import labels_of
 from edudistill_mm.engine.checkpoint import file_sha256, resolve_checkpoint, write_aside
 from edudistill_mm.errors import ConfigurationError, did_you_mean
@@ -20,6 +21,8 @@ from edudistill_mm.models.teachers import Teacher
 
 FILE = 'class_order.json'
 KEYS = ('type', 'teacher', 'hardest_first')
+# What else than its file decides what a teacher says of an image.
+READ_BY = ('outputs', 'data_preprocessor', 'channel_order', 'input_size')
 
 
 def is_by_confidence(cfg: Config) -> bool:
@@ -86,6 +89,7 @@ def put_in_order(cfg: Config, teacher: dict) -> None:
     source = dict(
         sha256=file_sha256(resolve_checkpoint(teacher['ckpt'])),
         data=json.dumps(_judged_data(cfg), sort_keys=True, default=str),
+        read_by=json.dumps({key: teacher.get(key) for key in READ_BY}),
     )
     kept = _read(path)
     if any(kept.get(key) != value for key, value in source.items()):
@@ -123,6 +127,8 @@ def class_confidence(cfg: Config, teacher: dict) -> torch.Tensor:
     )
     own = {key: value for key, value in teacher.items() if key != 'classes'}
     judge = Teacher(classes=range(count), num_classes=count, run_preprocessor=preprocessor, **own)
+    judge.check_head()
+    judge.introduce_data(getattr(dataset, 'metainfo', {}).get('classes'), channel_order(dataset))
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
     judge.network.to(device), judge.inputs.to(device), preprocessor.to(device)
     batches = DataLoader(

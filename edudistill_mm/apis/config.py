@@ -45,6 +45,7 @@ from .class_order import is_by_confidence, ordering_teacher, put_in_order
 from .classes import fill_in_classes
 from .config_parts import schedulers_of
 from .config_parts import type_name as _name
+from .output_names import note_output_names
 from .overtaken import check_overtaken
 from .plain_distillation import PLAIN_DISTILLATIONS, follow_loop, run_as_one_grade
 from .processes import check_processes
@@ -476,13 +477,7 @@ def check_config(cfg: Config) -> None:
     teachers = teachers_of(cfg)
     if teachers:
         model['teachers'] = [
-            dict(
-                teacher,
-                architecture=untrained_network(
-                    teacher['architecture'], f'teachers[{index}].architecture'
-                ),
-                ckpt=None,
-            )
+            _untrained(teacher, f'teachers[{index}]', curriculum)
             if teacher['architecture'] != PREVIOUS_GRADE
             else teacher
             for index, teacher in enumerate(teachers)
@@ -501,6 +496,18 @@ def _check_contrast(cfg: Config) -> None:
                 f'distiller.distill_losses has a CRDLoss, which needs "mmrazor.{kind}" in '
                 f'train_dataloader.{key}, but there is none'
             )
+
+
+def _untrained(teacher: dict, key: str, curriculum: Curriculum) -> dict:
+    """A teacher's config with an untrained network and no checkpoint."""
+    network = untrained_network(teacher['architecture'], f'{key}.architecture')
+    if not is_missing(teacher):
+        try:
+            count = len(curriculum.classes_of(teacher.get('classes', 'all')))
+        except ConfigurationError as error:
+            raise ConfigurationError(f'{key}.classes: {error}') from error
+        note_output_names(network, teacher, count, key)
+    return dict(teacher, architecture=network, ckpt=None)
 
 
 def untrained_network(architecture: Any, key: str) -> Any:

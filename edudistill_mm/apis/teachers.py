@@ -163,6 +163,13 @@ def train_teachers(
     missing = [
         teacher for teacher in missing_teachers(cfg) if names is None or teacher['name'] in names
     ]
+    for teacher in missing:
+        if teacher.get('outputs') is not None:
+            raise ConfigurationError(
+                f'teacher "{teacher["name"]}" cannot be trained here, because its "outputs" are those of a '
+                f'checkpoint that is there, and "{teacher["ckpt"]}" does not exist; leave out "outputs" and '
+                f'give the architecture one output for each of its classes'
+            )
     if missing:
         check_config(cfg)
         check_data(cfg)

@@ -1,7 +1,7 @@
 """Test the teachers of a run on their own classes."""
 
 from dataclasses import dataclass
-from typing import Callable, List, Optional
+from typing import Any, Callable, List, Optional, Sequence, Tuple
 
 import torch
 from mmengine.config import Config
@@ -11,14 +11,23 @@ from torch import nn
 from torch.utils.data import DataLoader, Subset
 
 from edudistill_mm.build_errors import errors_name_keys
+from edudistill_mm.datasets.channel_order import channel_order
 from edudistill_mm.datasets.samplers.grade_sampler import labels_of
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.models.network import build_module
 from edudistill_mm.models.teachers import Teacher
+from edudistill_mm.models.teachers.teacher_inputs import TeacherInputs
 
-from .config import build_dataset, check_config, check_data, curriculum_of
+from .config import build_dataset, check_config, check_data, class_names, curriculum_of
 from .data import check_classes, clear_annotation_errors, name_samples
+from .exchanged_outputs import exchanged_outputs, favourite_outputs
+from .input_trials import best_trial, input_trials
 from .teachers import missing_teachers
+
+# Images on which other ways to prepare them are tried out.
+TRIED_IMAGES = 256
+# So many classes are named in a sentence.
+SHOWN = 4
 
 
 @dataclass
@@ -31,6 +40,8 @@ class TeacherReport:
         images (int): Number of images.
         classes (int): Number of its classes.
         reason (str): Why it may be near chance. Empty if it is not.
+        remark (str): What looks wrong with it though it is not near chance: other inputs by which
+            it is clearly better, or classes that look exchanged. Empty if nothing does.
     """
 
     name: str
@@ -38,6 +49,7 @@ class TeacherReport:
     images: int
     classes: int
     reason: str = ''
+    remark: str = ''
 
     @property
     def chance(self) -> float:
@@ -114,7 +126,9 @@ def report_teachers(
         if hasattr(dataset, 'full_init'):
             dataset.full_init()
     name_samples(dataset)
-    labels = labels_of(dataset)
+    labels, order = labels_of(dataset), channel_order(dataset)
+    names = _names(dataset, algorithm.curriculum.num_classes)
+    algorithm.introduce_data(_names_for_teachers(algorithm, cfg), order)
     reports = []
     for teacher in algorithm.faculty.teachers:
         if not len(teacher.classes):  # the student of the previous grade
@@ -122,18 +136,28 @@ def report_teachers(
         indices = _indices(labels, teacher, max_samples)
         if not indices:
             continue
-        batches = DataLoader(
-            Subset(dataset, indices),
-            batch_size=loader.batch_size,
-            num_workers=loader.get('num_workers', 0),
-            collate_fn=pseudo_collate,
-            # A loader takes a random number, which must not change the training that follows.
-            generator=torch.Generator(),
-        )
         wanted = teacher.classes.positions(torch.device('cpu'))[labels[indices]]
-        report = _report(teacher, _answers(algorithm, teacher, batches), wanted)
+        batches = _batches(dataset, indices, loader)
+        ((classes, outputs),) = _answers(algorithm, teacher, batches, [teacher.inputs])
+        report = TeacherReport(
+            teacher.name, _accuracy(classes, wanted), len(wanted), len(teacher.classes)
+        )
+        step = -(-len(indices) // TRIED_IMAGES)
+        trials = input_trials(teacher, algorithm.data_preprocessor, order)
+        better = ''
+        if trials:
+            answers = _answers(
+                algorithm,
+                teacher,
+                _batches(dataset, indices[::step], loader),
+                [teacher.inputs, *(trial.inputs for trial in trials)],
+            )
+            right = [classes == wanted[::step] for classes, _ in answers]
+            better = best_trial(right, trials)
         if report.near_chance:
-            report.reason = _reason(algorithm, teacher, batches, wanted)
+            report.reason = better or _reason(teacher, outputs, wanted)
+        else:
+            report.remark = better or _exchanges(teacher, outputs, wanted, names)
         reports.append(report)
         progress(report)
     return reports
@@ -153,12 +177,38 @@ def teachers_table(reports: List[TeacherReport]) -> str:
     """The reports as a table in Markdown."""
     lines = ['| teacher | classes | images | top-1 | chance |', '|---|---|---|---|---|']
     for report in reports:
-        remark = f' **near chance: {report.reason}**' if report.near_chance else ''
+        remark = f'near chance: {report.reason}' if report.near_chance else report.remark
+        remark = f' **{remark}**' if remark else ''
         lines.append(
             f'| {report.name} | {report.classes} | {report.images} | {report.accuracy:.2f}{remark} | '
             f'{report.chance:.2f} |'
         )
     return '\n'.join(lines)
+
+
+def _names_for_teachers(algorithm: nn.Module, cfg: Config) -> Optional[Sequence[str]]:
+    """The names of the training data's classes, if a teacher's checkpoint has names to compare
+    them with."""
+    if not any(getattr(teacher, 'class_names', None) for teacher in algorithm.faculty.teachers):
+        return None
+    loader = cfg.get('train_dataloader') or cfg.get('val_dataloader') or cfg.test_dataloader
+    return class_names(loader.dataset)
+
+
+def _batches(dataset: Any, indices: List[int], loader: dict) -> DataLoader:
+    return DataLoader(
+        Subset(dataset, indices),
+        batch_size=loader.batch_size,
+        num_workers=loader.get('num_workers', 0),
+        collate_fn=pseudo_collate,
+        # A loader takes a random number, which must not change the training that follows.
+        generator=torch.Generator(),
+    )
+
+
+def _accuracy(answers: torch.Tensor, wanted: torch.Tensor) -> float:
+    # By labels: of scores, MMPretrain counts those above 0 only, which logits need not be.
+    return float(Accuracy.calculate(answers, wanted))
 
 
 def _indices(labels: torch.Tensor, teacher: Teacher, max_samples: Optional[int]) -> List[int]:
@@ -171,51 +221,69 @@ def _indices(labels: torch.Tensor, teacher: Teacher, max_samples: Optional[int])
 
 @torch.no_grad()
 def _answers(
-    algorithm: nn.Module, teacher: Teacher, batches: DataLoader, own: bool = False
-) -> torch.Tensor:
-    """The teacher's class scores, [N, C]."""
-    inputs = teacher.inputs
-    if own:
-        teacher.inputs = teacher.build_inputs(algorithm.data_preprocessor, 'own', inputs.size)
-        teacher.inputs.to(next(teacher.network.parameters()).device)
-    try:
-        return torch.cat(
-            [
-                teacher.teach(algorithm.data_preprocessor(batch, False)['inputs']).float().cpu()
-                for batch in batches
-            ]
-        )
-    finally:
-        teacher.inputs = inputs
+    algorithm: nn.Module, teacher: Teacher, batches: DataLoader, inputs: Sequence[TeacherInputs]
+) -> List[Tuple[torch.Tensor, torch.Tensor]]:
+    """For each way to prepare the images, the teacher's class with the highest score and the
+    network's output with the highest score, each [N]."""
+    answers = [([], []) for _ in inputs]
+    for batch in batches:
+        images = algorithm.data_preprocessor(batch, False)['inputs']
+        for prepare, (classes, outputs) in zip(inputs, answers):
+            scores = teacher.network(prepare(images), mode='tensor')
+            classes.append(teacher.columns.select(scores).argmax(1).cpu())
+            outputs.append(scores.argmax(1).cpu())
+    return [(torch.cat(classes), torch.cat(outputs)) for classes, outputs in answers]
 
 
-def _report(teacher: Teacher, scores: torch.Tensor, wanted: torch.Tensor) -> TeacherReport:
-    accuracy = float(Accuracy.calculate(scores, wanted, topk=(1,))[0][0])
-    return TeacherReport(teacher.name, accuracy, len(wanted), len(teacher.classes))
-
-
-def _reason(
-    algorithm: nn.Module, teacher: Teacher, batches: DataLoader, wanted: torch.Tensor
-) -> str:
-    """The likeliest reason for a teacher that is near chance, tried out where it can be."""
-    scores = _answers(algorithm, teacher, batches)
-    votes = torch.zeros(len(teacher.classes), len(teacher.classes))
-    votes.index_put_((wanted, scores.argmax(1)), torch.ones(len(wanted)), accumulate=True)
-    favourite = votes.argmax(1)
-    in_order = float(votes.max(1).values.sum() / len(wanted))
-    if in_order > 0.5 and len(favourite.unique()) > len(favourite) / 2:
+def _reason(teacher: Teacher, outputs: torch.Tensor, wanted: torch.Tensor) -> str:
+    """The likeliest reason for a teacher that is near chance, where its inputs are none."""
+    favourites, share = favourite_outputs(outputs, wanted, teacher.columns.classes)
+    different = len(set(favourites))
+    if share > 0.5 and different > len(favourites) / 2:
+        remedy = _remedy(teacher, favourites) if different == len(favourites) else ''
         return (
-            f'each class has one output of its own on {100 * in_order:.0f} % of the images, but not in '
-            f'the order of {teacher.key}.classes, which must be the order of the outputs'
+            f'each class has one output of its own on {100 * share:.0f} % of the images, but not in '
+            f'the order of {teacher.key}.classes, which must be the order of the outputs{remedy}'
         )
-    if getattr(teacher.network.data_preprocessor, '_enable_normalize', False):
-        report = _report(teacher, _answers(algorithm, teacher, batches, own=True), wanted)
-        if not report.near_chance:
-            return (
-                f'with the normalisation of its own architecture it is right on {report.accuracy:.1f} %, '
-                f'so set {teacher.key}.data_preprocessor="own"'
-            )
     return (
         f'its checkpoint may be untrained or of other classes, or it was trained on images of another '
         f'normalisation or size ({teacher.key}.data_preprocessor, {teacher.key}.input_size)'
     )
+
+
+def _exchanges(
+    teacher: Teacher, outputs: torch.Tensor, wanted: torch.Tensor, names: Sequence[str]
+) -> str:
+    """A sentence about the classes of a teacher that look exchanged; empty if none do."""
+    given = teacher.columns.classes
+    found = exchanged_outputs(outputs, wanted, given)
+    if not found:
+        return ''
+    owners = dict(zip(given, teacher.classes.classes))
+    parts = []
+    for place, output in list(found.items())[:SHOWN]:
+        of_class = wanted == place
+        there = int((outputs[of_class] == output).sum())
+        own = (
+            f'the output of "{names[owners[output]]}"' if output in owners else f'output {output}'
+        )
+        parts.append(
+            f'{there} of {int(of_class.sum())} images of "{names[teacher.classes.classes[place]]}" go to '
+            f'{own}'
+        )
+    more = f', and so on for {len(found) - SHOWN} more' if len(found) > SHOWN else ''
+    right = [found.get(place, output) for place, output in enumerate(given)]
+    return f'classes look exchanged: {", ".join(parts)}{more}{_remedy(teacher, right)}'
+
+
+def _remedy(teacher: Teacher, outputs: List[int]) -> str:
+    """What to write so that other outputs stand for a teacher's classes."""
+    if len(outputs) > 100:
+        return f'; give {teacher.key}.outputs, the right one for each class'
+    return f'; these would be the right ones: {teacher.key}.outputs={outputs}'
+
+
+def _names(dataset: Any, count: int) -> List[str]:
+    """What to call the classes of a data set."""
+    names = getattr(dataset, 'metainfo', {}).get('classes') or ()
+    return [*names, *map(str, range(len(names), count))]

@@ -1,5 +1,6 @@
 """Train by a config."""
 
+import logging
 import os.path as osp
 from typing import Optional
 
@@ -149,6 +150,9 @@ def _test_teachers(runner: Runner) -> None:
 
     def progress(report: TeacherReport) -> None:
         print_log(report.line(), logger='current')
+        if report.remark:
+            sentence = f'Teacher "{report.name}": {report.remark}'
+            print_log(sentence, logger='current', level=logging.WARNING)
         refuse_near_chance(report)
 
     report_teachers(model, runner.cfg, TEST_IMAGES, progress)

@@ -301,7 +301,7 @@ def read_weights(
         ConfigurationError: There is no such file, or it cannot be used.
     """
     path = resolve_checkpoint(source)
-    return path, *_weights_in(load_checkpoint_file(path), f'checkpoint "{source}"', averaged)
+    return path, *weights_in(load_checkpoint_file(path), f'checkpoint "{source}"', averaged)
 
 
 @CheckpointLoader.register_scheme(prefixes=SCHEME)
@@ -320,7 +320,7 @@ def load_from_edudistill_mm(filename: str, map_location: object = None) -> dict:
     """
     path = resolve_checkpoint(filename)
     checkpoint = load_checkpoint_file(path)
-    state, note = _weights_in(checkpoint, f'checkpoint "{path}"', None)
+    state, note = weights_in(checkpoint, f'checkpoint "{path}"', None)
     if note is not None:
         say(f'Of "{path}", {note}')
     return {**{key: checkpoint[key] for key in _CARRIED if key in checkpoint}, 'state_dict': state}
@@ -345,12 +345,14 @@ def extract_state_dict(
     Raises:
         ConfigurationError: There is no tensor in it, or not what ``averaged`` asks for.
     """
-    return _weights_in(checkpoint, source, averaged)[0]
+    return weights_in(checkpoint, source, averaged)[0]
 
 
-def _weights_in(
+def weights_in(
     checkpoint: dict, source: str, averaged: bool | None
 ) -> tuple[dict[str, Tensor], str | None]:
+    """What :func:`extract_state_dict` returns, and, if the checkpoint holds other weights as well,
+    which of them these are, a part of a sentence."""
     state_dict, note = choose_weights(checkpoint, source, averaged)
     tensors = {
         without_wrappers(name): value

@@ -63,3 +63,7 @@ class ClassIndex:
         """This subset in the numbering of another that contains it."""
         place = {label: position for position, label in enumerate(other.classes)}
         return ClassIndex([place[label] for label in self.classes], len(other))
+
+    def through(self, other: 'ClassIndex') -> 'ClassIndex':
+        """This subset of the columns of another, in the numbering that the other is in."""
+        return ClassIndex([other.classes[place] for place in self.classes], other.num_classes)

@@ -15,14 +15,18 @@ from torch import nn
 from edudistill_mm.arguments import check_arguments
 from edudistill_mm.build_errors import build_error
 from edudistill_mm.compat import modernise
+from edudistill_mm.datasets.class_lists import class_names_of
 from edudistill_mm.engine.checkpoint import (
     check_file,
+    load_checkpoint_file,
     misfit,
     not_finite,
-    read_weights,
+    resolve_checkpoint,
+    weights_in,
 )
 from edudistill_mm.engine.foreign_weights import behind, fit_names, say
 from edudistill_mm.errors import ConfigurationError, did_you_mean, reason_of
+from edudistill_mm.models.class_names import names_in_config, remember_names
 
 # Side lengths tried for a dry run: that of the CIFAR literature (cheap, and enough for every
 # network that pools globally), then those of ImageNet networks with a fixed classifier.
@@ -125,6 +129,11 @@ def published_weights(spec: Any) -> Optional[str]:
     return ModelHub.get(spec).weights
 
 
+def published_names(name: str) -> Optional[Tuple[str, ...]]:
+    """Names of the classes that the published weights of a model of MMPretrain's zoo know."""
+    return names_in_config(ModelHub.get(name).config, published=True)
+
+
 def _in_zoo(name: str) -> bool:
     return not name.endswith('.py') and name in list_models()
 
@@ -166,6 +175,7 @@ def build_network(spec: Union[str, dict, nn.Module], key: str) -> nn.Module:
     weights = pretrained if given else cfg.get('model_path') if pretrained else None
     cfg.merge_from_dict(dict(model=overrides))
     network = build_module(cfg.model, key, 'mmpretrain')
+    remember_names(network, names_in_config(cfg, published=pretrained))
     if weights is not None:
         load_weights(network, weights, f'{key}.pretrained')
     return network
@@ -178,7 +188,8 @@ def load_weights(
     averaged: Optional[bool] = None,
     prefix: Optional[str] = None,
 ) -> str:
-    """Load a checkpoint into a network, completely or not at all.
+    """Load a checkpoint into a network, completely or not at all, and note the class names that it
+    carries on the network.
 
     Args:
         network (nn.Module): The network.
@@ -196,10 +207,10 @@ def load_weights(
         ConfigurationError: If the file is unusable or its tensors do not fit the network.
     """
     try:
-        path, state, note = read_weights(source, averaged)
-        state, renamed = fit_names(
-            network.state_dict(), behind(prefix, state, f'checkpoint "{source}"'), averaged
-        )
+        path = resolve_checkpoint(source)
+        checkpoint, where = load_checkpoint_file(path), f'checkpoint "{source}"'
+        state, note = weights_in(checkpoint, where, averaged)
+        state, renamed = fit_names(network.state_dict(), behind(prefix, state, where), averaged)
     except ConfigurationError as error:
         raise ConfigurationError(f'{key}: {error}') from error
     for part in (note, renamed):
@@ -225,6 +236,7 @@ def load_weights(
         )
     if hasattr(network, '_is_init'):
         network._is_init = True
+    remember_names(network, class_names_of(checkpoint))
     return path
 
 

@@ -50,6 +50,22 @@ def test_a_class_is_as_easy_as_the_teacher_is_sure_of_it(tmp_path):
     assert torch.allclose(confidence, torch.tensor(BIASES).softmax(0), atol=1e-5)
 
 
+def test_the_judge_is_read_by_its_outputs(tmp_path):
+    cfg = Config.fromfile(run_file(tmp_path))
+    wanted = torch.tensor(BIASES).softmax(0)
+    checkpoint = torch.load(tmp_path / 'generalist.pth', weights_only=True)
+    bias = checkpoint['state_dict']['head.fc.bias']
+    bias.copy_(bias.clone().flip(0))
+    torch.save(checkpoint, tmp_path / 'generalist.pth')
+    teacher = dict(cfg.model.teachers[0])
+    by_number = class_confidence(cfg, dict(teacher, outputs=[5, 4, 3, 2, 1, 0]))
+    names = [f'class {label}' for label in (5, 4, 3, 2, 1, 0)]
+    checkpoint['meta'] = dict(dataset_meta=dict(classes=names))
+    torch.save(checkpoint, tmp_path / 'generalist.pth')
+    by_name = class_confidence(cfg, teacher)
+    assert torch.allclose(by_number, wanted, atol=1e-5) and torch.equal(by_number, by_name)
+
+
 def test_only_the_classes_of_a_subset_are_judged_under_their_new_numbers(tmp_path):
     cfg = Config.fromfile(run_file(tmp_path))
     model = build(resnet(2))

@@ -6,7 +6,8 @@ import pytest
 import torch
 import toy_images  # noqa: F401
 from mmengine.config import Config
-from mmengine.registry import DefaultScope
+from mmengine.dataset import BaseDataset
+from mmengine.registry import DATASETS, DefaultScope
 from networks import build, kd_distiller, resnet
 from torch.nn import functional as F
 from toy_images import ToyImages
@@ -28,6 +29,13 @@ def trained(classes, preprocessor=NORMAL):
     rows = [i for i in range(len(data)) if data.get_data_info(i)['gt_label'] in classes]
     x = torch.stack([data[i]['inputs'] for i in rows])
     y = torch.tensor([classes.index(data.get_data_info(i)['gt_label']) for i in rows])
+    return trained_on(x, y, model)
+
+
+def trained_on(x, y, model=None):
+    """State of a :func:`resnet` after a few steps on all of some images."""
+    if model is None:
+        model = build(dict(resnet(int(y.max()) + 1), data_preprocessor=NORMAL)).train()
     x = model.data_preprocessor(dict(inputs=x), True)['inputs']
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
     for _ in range(60):
@@ -37,11 +45,36 @@ def trained(classes, preprocessor=NORMAL):
     return model.state_dict()
 
 
+COLOURS = {}
+
+
+@DATASETS.register_module(force=True)
+class Colours(BaseDataset):
+    """Images of two colours, red and blue exchanged or not."""
+
+    METAINFO = ToyImages.METAINFO
+
+    def __init__(self, swapped, **kwargs):
+        self.swapped = swapped
+        super().__init__(pipeline=[dict(type='PackInputs')], **kwargs)
+
+    def load_data_list(self):
+        images = COLOURS['images'].flip(1) if self.swapped else COLOURS['images']
+        return [
+            dict(img=image.permute(1, 2, 0).numpy(), gt_label=int(label))
+            for image, label in zip(images, COLOURS['labels'])
+        ]
+
+
 @pytest.fixture(scope='module')
 def states():
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         return dict(
-            low=trained([0, 1, 2]), turned=trained([2, 0, 1]), other=trained([0, 1, 2], OTHER)
+            low=trained([0, 1, 2]),
+            turned=trained([2, 0, 1]),
+            other=trained([0, 1, 2], OTHER),
+            all=trained([0, 1, 2, 3, 4, 5]),
+            names=trained([5, 2, 0, 4, 3, 1]),
         )
 
 
@@ -49,8 +82,8 @@ def states():
 def config(states, tmp_path):
     """Config with one teacher, of classes 0 to 2."""
 
-    def make(state, **teacher):
-        torch.save(dict(state_dict=states[state]), tmp_path / f'{state}.pth')
+    def make(state, meta=None, **teacher):
+        torch.save(dict(meta=meta or {}, state_dict=states[state]), tmp_path / f'{state}.pth')
         file = tmp_path / 'config.py'
         cfg = Config(
             dict(
@@ -153,6 +186,98 @@ def test_the_order_of_the_classes_is_found_out(config):
     )
     (report,) = tested.test_teachers(config('turned', classes=[2, 0, 1]))
     assert not report.near_chance and report.accuracy > 95
+    (report,) = tested.test_teachers(config('turned', outputs=[1, 2, 0]))
+    assert not report.near_chance and report.accuracy > 95
+
+
+def test_the_outputs_that_would_be_right_are_given(config):
+    (report,) = tested.test_teachers(config('turned'))
+    assert report.reason.endswith('these would be the right ones: teachers[0].outputs=[1, 2, 0]')
+
+
+SIX = dict(architecture=resnet(6), classes='all')
+
+
+def test_two_exchanged_classes_are_named_though_the_teacher_is_far_from_chance(config):
+    cfg = config('all', outputs=[0, 1, 3, 2, 4, 5], **SIX)
+    cfg.val_dataloader.dataset.counts = (20, 20, 20, 10, 5, 5)
+    (report,) = tested.test_teachers(cfg)
+    assert 50 < report.accuracy < 70 and not report.near_chance
+    assert report.remark == (
+        'classes look exchanged: 20 of 20 images of "class 2" go to the output of "class 3", '
+        '10 of 10 images of "class 3" go to the output of "class 2"; these would be the right ones: '
+        'teachers[0].outputs=[0, 1, 2, 3, 4, 5]'
+    )
+    cfg = config('all', **SIX)
+    (report,) = tested.test_teachers(cfg)
+    assert report.accuracy > 95 and report.remark == ''
+
+
+def test_a_teacher_of_more_classes_is_tested_by_its_outputs(config):
+    (report,) = tested.test_teachers(
+        config('names', architecture=resnet(6), classes=[0, 1, 2], outputs=[2, 5, 1])
+    )
+    assert report.accuracy > 95 and (report.images, report.classes) == (60, 3)
+    # The right outputs are found among all of them.
+    (report,) = tested.test_teachers(
+        config('names', architecture=resnet(6), classes=[0, 1, 2], outputs=[2, 3, 1])
+    )
+    assert report.reason.endswith('these would be the right ones: teachers[0].outputs=[2, 5, 1]')
+
+
+def test_outputs_go_by_the_names_in_the_checkpoint(config):
+    names = [f'class {label}' for label in (5, 2, 0, 4, 3, 1)]
+    meta = dict(dataset_meta=dict(classes=names))
+    (report,) = tested.test_teachers(config('names', meta, **SIX))
+    assert report.accuracy > 95
+    # An expert cut out of it.
+    expert = dict(architecture=resnet(6), classes=[4, 0])
+    (report,) = tested.test_teachers(config('names', meta, **expert))
+    assert report.accuracy > 95 and report.classes == 2
+    with pytest.raises(ConfigurationError, match=r'give teachers\[0\].outputs'):
+        tested.test_teachers(config('names', {}, **expert))
+    names[2] = 'classy'
+    with pytest.raises(
+        ConfigurationError, match='does not know the class "class 0" .did you mean'
+    ):
+        tested.test_teachers(config('names', meta, **expert))
+
+
+def test_scores_need_not_be_positive(config, states):
+    states['low']['head.fc.bias'] -= 1000
+    (report,) = tested.test_teachers(config('low'))
+    states['low']['head.fc.bias'] += 1000
+    assert report.accuracy > 95
+
+
+def test_the_order_of_the_channels_is_found_out(config, states):
+    # Twice as much red as blue, or the reverse.
+    images = torch.rand(40, 1, 8, 8) * 100 + torch.tensor([0.0, 20.0, 40.0]).view(3, 1, 1)
+    images[20:] = images[20:].flip(1)
+    state = trained_on(images, torch.arange(40) // 20)
+    states['colour'] = state
+    COLOURS.update(images=images, labels=torch.arange(40) // 20)
+    teacher = dict(architecture=resnet(2), classes=[0, 1])
+
+    def test(order=None, **more):
+        cfg = config('colour', **teacher, **more)
+        metainfo = dict(metainfo=dict(channel_order=order)) if order else {}
+        cfg.val_dataloader.dataset = dict(type='Colours', swapped=True, **metainfo)
+        return tested.test_teachers(cfg)[0]
+
+    reports = [test(), test('bgr'), test('rgb')]
+    assert all(report.near_chance for report in reports)
+    assert [report.reason.partition('%, so set ')[2] for report in reports] == [
+        'teachers[0].data_preprocessor.to_rgb=True (with its mean and std)',
+        'teachers[0].channel_order="rgb"',
+        'teachers[0].channel_order="bgr"',
+    ]
+    assert 'with the channels in the other order it is right on 100.0 % of 40 images' in str(
+        reports[0].reason
+    )
+    report = test('bgr', channel_order='rgb')
+    assert report.accuracy == 100 and report.remark == ''
+    assert test('rgb', channel_order='rgb').near_chance
 
 
 def test_the_normalisation_is_found_out(config):

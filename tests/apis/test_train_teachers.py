@@ -124,6 +124,15 @@ def test_the_generalist_of_a_config_of_mmrazor_is_trained_by_the_runs_recipe(tmp
     assert train_teachers(cfg) == []
 
 
+def test_outputs_of_a_network_that_is_not_there_cannot_be_trained(digits, tmp_path):
+    cfg = digits()
+    cfg.model.teachers[0].outputs = [0, 1, 2, 3]
+    with pytest.raises(
+        ConfigurationError, match=r'teacher "primary" cannot be trained .*"outputs"'
+    ):
+        train_teachers(cfg)
+
+
 def test_averaged_weights_are_those_of_the_teacher(digits, tmp_path):
     cfg = digits(**{'teacher_training.train_cfg.max_epochs': 1})
     cfg.custom_hooks.append(dict(type='EMAHook', ema_type='ExponentialMovingAverage'))

@@ -13,6 +13,7 @@ from mmengine.runner.loops import _InfiniteDataloaderIterator
 
 from edudistill_mm.curriculum import Curriculum, Grade
 from edudistill_mm.datasets import GradeSampler
+from edudistill_mm.datasets.channel_order import channel_order
 from edudistill_mm.datasets.class_lists import check_class_lists, class_names_of
 from edudistill_mm.engine.agreement import check_agreement
 from edudistill_mm.engine.checkpoint import (
@@ -94,6 +95,7 @@ class GradeSchedulerHook(Hook):
             _class_names(getattr(runner._val_loop, 'dataloader', None)),
             'val_dataloader.dataset',
         )
+        model.introduce_data(_class_names(loader), channel_order(loader.dataset))
         check_agreement(
             {
                 **{
@@ -566,14 +568,21 @@ class GradeSchedulerHook(Hook):
                 f'{", ".join(given) or "none"}'
             )
         for name, teacher in given.items():
-            for key in ('classes', 'sha256'):
-                if teacher[key] != saved[name][key]:
+            for key in ('classes', 'outputs', 'sha256'):
+                own, was = teacher.get(key), saved[name].get(key)
+                if own != was:
+                    if key == 'outputs':
+                        own, was = own or 'all in order', was or 'all in order'
                     raise ConfigurationError(
-                        f'{where}: teacher "{name}" has {key} {teacher[key]}, the run began with '
-                        f'{saved[name][key]} (from "{saved[name]["source"]}")'
+                        f'{where}: teacher "{name}" has {key} {own}, the run began with '
+                        f'{was} (from "{saved[name]["source"]}")'
                     )
 
 
 def _class_names(loader: Any) -> Optional[Sequence[str]]:
     """The names of the classes of a data loader's data set, if it has any."""
-    return getattr(getattr(loader, 'dataset', None), 'metainfo', {}).get('classes')
+    dataset = getattr(loader, 'dataset', None)
+    while not hasattr(dataset, 'metainfo') and hasattr(dataset, 'dataset'):
+        # A wrapper that adds something to each sample, such as MMRazor's CRDDataset.
+        dataset = dataset.dataset
+    return getattr(dataset, 'metainfo', {}).get('classes')

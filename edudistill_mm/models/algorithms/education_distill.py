@@ -71,9 +71,10 @@ class EducationDistill(BaseAlgorithm):
             ``SelfDistill``: the teacher's recorders record the student, and where the student ends
             at a fragment, that fragment's teaching reference is the deepest classifier.
         teachers (Sequence[dict], optional): ``name``, ``architecture``, ``ckpt``, ``classes``,
-            ``weight``, ``data_preprocessor``, ``input_size`` of each teacher; see :class:`Teacher`.
-            One of them may be ``dict(name=..., architecture='previous_grade')``; see
-            :class:`PreviousGrade`. Defaults to None.
+            ``weight``, ``outputs``, ``data_preprocessor``, ``channel_order``, ``input_size`` of each
+            teacher; see :class:`Teacher`. One of them may be
+            ``dict(name=..., architecture='previous_grade')``; see :class:`PreviousGrade`. Defaults
+            to None.
         teacher (str | dict | BaseModel, optional): The single generalist of an MMRazor config,
             instead of ``teachers``. Its name is ``'teacher'``. Defaults to None.
         teacher_ckpt (str, optional): Its checkpoint. Defaults to None.
@@ -237,8 +238,10 @@ class EducationDistill(BaseAlgorithm):
         self._min_rows = 1
         # Which losses are means over samples, as far as it is known.
         self._by_sample: Dict[str, bool] = {}
+        self._open_question: Optional[str] = None
         self._rehearse()
         self.set_grade(curriculum.grades[0])
+        self._open_question = self.faculty.open_question
 
     @classmethod
     def check_keys(cls, keys: Iterable[str]) -> None:
@@ -620,6 +623,23 @@ class EducationDistill(BaseAlgorithm):
         self._views = {name: view for name, view in views.items() if len(view.taught) > 1}
         self.active_teachers = [teacher for teacher in joined if teacher.name in self._views]
 
+    def introduce_data(
+        self, class_names: Optional[Sequence[str]] = None, channel_order: Optional[str] = None
+    ) -> None:
+        """Tell the teachers what the data are, by which their outputs and inputs are chosen; see
+        :meth:`Teacher.introduce_data`.
+
+        Args:
+            class_names (Sequence[str], optional): Names of the data set's classes.
+            channel_order (str, optional): 'rgb' or 'bgr', the order in which images are loaded.
+
+        Raises:
+            ConfigurationError: If a teacher does not fit the data.
+        """
+        self.faculty.introduce_data(class_names, channel_order)
+        self._open_question = None
+        self.set_grade(self.grade)
+
     def _follow_conversion(self) -> None:
         """Find the recorded modules again where a runner has replaced them since.
 
@@ -691,6 +711,8 @@ class EducationDistill(BaseAlgorithm):
     def _assign(self, data_samples: List[DataSample]) -> List[Lesson]:
         if self.distillation_stopped or not self.active_teachers:
             return []
+        if self._open_question is not None:
+            raise ConfigurationError(self._open_question)
         if self._self_teacher is not None:
             return [Lesson(self._self_teacher, None, None)]
         labels = None

@@ -62,7 +62,9 @@ class TeacherView:
             student.num_classes: self.classes,
             len(student.seen): self.classes.within(student.seen),
         }
-        self._of_teacher = {len(teacher.outputs): self.classes.within(teacher.outputs)}
+        self._answers = self.classes.within(teacher.outputs)
+        # What is recorded of the teacher has all columns of its network.
+        self._of_teacher = {teacher.columns.num_classes: self._answers.through(teacher.columns)}
         self._labels = self.classes.within(student.seen)
 
     @staticmethod
@@ -155,7 +157,7 @@ class TeacherView:
         Returns:
             torch.Tensor: Entropies, or cross-entropies with the label, [n].
         """
-        scores = self._of_teacher[scores.shape[1]].select(scores).float()
+        scores = self._answers.select(scores).float()
         if scheme == 'entropy':
             return entropy(scores)
         labels = self.classes.positions(labels.device)[labels]

@@ -19,7 +19,9 @@ TEACHER_KEYS = (
     'ckpt',
     'classes',
     'weight',
+    'outputs',
     'data_preprocessor',
+    'channel_order',
     'input_size',
     'averaged',
 )
@@ -109,8 +111,8 @@ class Faculty:
         Args:
             configs (Sequence[dict], optional): For each teacher ``name``, ``architecture``,
                 ``ckpt``, ``classes`` (``'all'``, the name of a grade, or a list in the order of
-                its outputs), ``weight``, ``data_preprocessor``, ``input_size`` and ``averaged``; see
-                :class:`Teacher`.
+                its outputs), ``weight``, ``outputs``, ``data_preprocessor``, ``channel_order``,
+                ``input_size`` and ``averaged``; see :class:`Teacher`.
             curriculum (Curriculum): Gives the meaning of ``classes``.
             run_preprocessor (nn.Module, optional): Normalises the student's images. Defaults to
                 None.
@@ -139,6 +141,20 @@ class Faculty:
             teacher.check_head()
             teachers.append(teacher)
         return cls(teachers)
+
+    @property
+    def open_question(self) -> Optional[str]:
+        """str | None: The first :attr:`Teacher.open_question` of a teacher that has one."""
+        questions = (getattr(teacher, 'open_question', None) for teacher in self.teachers)
+        return next((question for question in questions if question is not None), None)
+
+    def introduce_data(
+        self, class_names: Optional[Sequence[str]] = None, channel_order: Optional[str] = None
+    ) -> None:
+        """:meth:`Teacher.introduce_data` of each teacher that comes from a file."""
+        for teacher in self.teachers:
+            if isinstance(teacher, Teacher):
+                teacher.introduce_data(class_names, channel_order)
 
     @property
     def previous_grade(self) -> Optional[PreviousGrade]:

@@ -34,7 +34,7 @@ class PreviousGrade:
         self.inputs = nn.Identity()
         # It comes from no file.
         self.sha256 = None
-        self.outputs = ClassIndex(range(student.num_classes), student.num_classes)
+        self.outputs = self.columns = ClassIndex(range(student.num_classes), student.num_classes)
         self.graduate()
 
     def __deepcopy__(self, memo: dict) -> 'PreviousGrade':

@@ -14,7 +14,7 @@ class SelfTeacher:
     name = 'self'
 
     def __init__(self, num_classes: int) -> None:
-        self.classes = self.outputs = ClassIndex(range(num_classes), num_classes)
+        self.classes = self.outputs = self.columns = ClassIndex(range(num_classes), num_classes)
 
     def teach(self, inputs: torch.Tensor) -> None:
         """Do nothing: the student will run anyway."""

@@ -1,22 +1,27 @@
+import logging
 import warnings
 from pathlib import Path
-from typing import Any, Callable, Optional, Sequence, Union
+from typing import Any, Callable, Optional, Sequence, Tuple, Union
 
 import torch
+from mmengine.logging import print_log
 from torch import nn
 
 from edudistill_mm.compat import switch_off_inplace
 from edudistill_mm.engine.checkpoint import file_sha256
 from edudistill_mm.engine.foreign_weights import pretrained_of
-from edudistill_mm.errors import ConfigurationError
+from edudistill_mm.errors import ConfigurationError, did_you_mean
 from edudistill_mm.models.class_index import ClassIndex
+from edudistill_mm.models.class_names import as_names, names_of, remember_names
 from edudistill_mm.models.network import (
     build_network,
     dry_run,
     load_weights,
+    published_names,
     published_weights,
 )
 
+from .outputs import checked_outputs, contradiction, listed, outputs_by_name
 from .teacher_inputs import TeacherInputs, normalisation
 
 
@@ -33,9 +38,20 @@ class Teacher:
             itself brings its weights (``pretrained=True``, an ``init_cfg`` of type ``Pretrained``,
             a trained module).
         weight (float): Weight among the teachers that share a sample. Defaults to 1.
+        outputs (Sequence[int] | Sequence[str], optional): Which of the network's outputs stand for
+            ``classes``, in their order: numbers from 0, or names where the checkpoint has such, so
+            that a network of more classes can teach some of them. Defaults to None: those that
+            the checkpoint calls as the data set calls the classes (see :meth:`introduce_data`);
+            where it has no names, all, in order.
         data_preprocessor (str | dict, optional): How the teacher's images are normalised:
             ``'own'`` as its architecture's ``data_preprocessor`` says, or a dict with ``mean``,
-            ``std`` and ``to_rgb``. Defaults to None: as the student's.
+            ``std`` and ``to_rgb``. As in MMPretrain, ``to_rgb`` means that the channels are
+            swapped after loading: CIFAR's images are RGB as they are loaded, and BGR with it.
+            Defaults to None: as the student's.
+        channel_order (str, optional): The order of the channels that the teacher wants to see,
+            'rgb' or 'bgr', however the run loads them; ``mean`` and ``std`` are in this order, and
+            the architecture's own ``to_rgb`` does not count. Defaults to None: by ``to_rgb``, or as
+            the student's.
         input_size (int | tuple[int, int], optional): Size to which the student's images are
             resized for this teacher. Defaults to None: theirs.
         run_preprocessor (nn.Module, optional): The data preprocessor that normalises the student's
@@ -47,9 +63,14 @@ class Teacher:
             says so.
         key (str): Where the teacher stands in the config, for error messages.
 
+    Attributes:
+        outputs (ClassIndex): The classes that :meth:`teach` gives scores of.
+        columns (ClassIndex): The network's outputs that stand for them.
+        class_names (tuple[str, ...] | None): What the checkpoint calls the network's outputs, one
+            name for each.
+
     Raises:
-        ConfigurationError: If the network has no weights, or another number of outputs than
-        classes.
+        ConfigurationError: If the network has no weights, or a value is none of these.
     """
 
     def __init__(
@@ -60,7 +81,9 @@ class Teacher:
         num_classes: int,
         ckpt: Optional[str] = None,
         weight: float = 1.0,
+        outputs: Optional[Union[Sequence[int], Sequence[str]]] = None,
         data_preprocessor: Optional[Union[str, dict]] = None,
+        channel_order: Optional[str] = None,
         input_size: Optional[Union[int, Sequence[int]]] = None,
         run_preprocessor: Optional[nn.Module] = None,
         keep_inplace: bool = False,
@@ -76,16 +99,22 @@ class Teacher:
         if averaged is not None and not isinstance(averaged, bool):
             raise ConfigurationError(f'{key}.averaged must be True or False, but got {averaged!r}')
         self.name, self.weight, self.key = name, float(weight), key
-        self.classes = ClassIndex(classes, num_classes)
-        # What the network's outputs stand for: its classes, and nothing else.
-        self.outputs = self.classes
+        self._check_order(channel_order, data_preprocessor)
+        self.classes = self.outputs = ClassIndex(classes, num_classes)
+        self.columns = ClassIndex(range(len(self.classes)), len(self.classes))
+        self.class_names: Optional[Tuple[str, ...]] = None
+        self._given_outputs, self._unnamed = outputs, False
+        self._data_names: Optional[Tuple[str, ...]] = None
         trained = isinstance(architecture, nn.Module)
+        published = None
         if ckpt is None and not trained:
-            ckpt = published_weights(architecture)
+            ckpt = published = published_weights(architecture)
         if ckpt is not None and isinstance(architecture, dict) and 'cfg_path' in architecture:
             # MMRazor's configs name the weights twice; the checkpoint wins.
             architecture = dict(architecture, pretrained=False)
         self.network = build_network(architecture, f'{key}.architecture')
+        if published is not None:
+            remember_names(self.network, published_names(architecture))
         self.source = str(ckpt) if ckpt is not None else 'architecture'
         self.sha256: Optional[str] = None
         if ckpt is not None:
@@ -112,25 +141,39 @@ class Teacher:
             raise ConfigurationError(
                 f'{key}.averaged chooses among the weights of a file, which {key}.ckpt must name'
             )
-        self.inputs = self.build_inputs(run_preprocessor, data_preprocessor, input_size)
+        self.data_preprocessor, self.channel_order = data_preprocessor, channel_order
+        self._run_preprocessor, self._input_size = run_preprocessor, input_size
+        self._loaded: Optional[str] = None
+        self.inputs = self.build_inputs(data_preprocessor)
         if not keep_inplace:
             switch_off_inplace(self.network)
         self.network.eval().requires_grad_(False)
 
+    def _check_order(self, order: Any, wanted: Any) -> None:
+        if order not in (None, 'rgb', 'bgr'):
+            raise ConfigurationError(
+                f'{self.key}.channel_order must be "rgb" or "bgr", but got {order!r}'
+                f'{did_you_mean(order, ("rgb", "bgr"))}'
+            )
+        if order is not None and isinstance(wanted, dict) and 'to_rgb' in wanted:
+            raise ConfigurationError(
+                f'{self.key} has both channel_order="{order}", which says what the teacher wants to see, and '
+                f'data_preprocessor.to_rgb, which swaps what the run loads; give one of them'
+            )
+
     def build_inputs(
-        self, run: Optional[nn.Module], wanted: Optional[Union[str, dict]], size: Any
+        self, wanted: Optional[Union[str, dict]], swap: Optional[bool] = None
     ) -> TeacherInputs:
         """What turns the student's images into this teacher's.
 
         Args:
-            run (nn.Module, optional): Normalises the student's images.
-            wanted (str | dict, optional): The ``data_preprocessor`` of the config.
-            size (int | tuple[int, int], optional): The ``input_size`` of the config.
+            wanted (str | dict, optional): As ``data_preprocessor`` of the config.
+            swap (bool, optional): As in :class:`TeacherInputs`.
 
         Raises:
             ConfigurationError: If one of them is none.
         """
-        own = getattr(self.network, 'data_preprocessor', None)
+        run, own = self._run_preprocessor, getattr(self.network, 'data_preprocessor', None)
         has_own = getattr(own, '_enable_normalize', False)
         if wanted == 'own':
             if not has_own:
@@ -140,11 +183,12 @@ class Teacher:
                 )
             wanted = own
         elif wanted is None:
-            if has_own and run is not None and _differ(own, run):
+            if swap is None and has_own and run is not None and _differ(own, run):
                 warnings.warn(
                     f'{self.key} ("{self.name}") sees the images as the student does, but its '
                     f'architecture normalises them differently; if it was trained so, set '
-                    f'{self.key}.data_preprocessor="own"',
+                    f'{self.key}.data_preprocessor="own", and {self.key}.channel_order if it was trained '
+                    f'on images loaded in another order',
                     stacklevel=2,
                 )
         elif not isinstance(wanted, dict):
@@ -152,18 +196,112 @@ class Teacher:
                 f'{self.key}.data_preprocessor must be "own" or a dict with mean and std, but got '
                 f'{wanted!r}'
             )
-        return TeacherInputs(run, wanted, size, self.key)
+        inputs = TeacherInputs(run, wanted, self._input_size, self.key, swap)
+        device = next((p.device for p in self.network.parameters()), torch.device('cpu'))
+        return inputs.to(device)
 
     def check_head(self) -> None:
-        """Raise ConfigurationError unless the network has one output for each of the teacher's
-        classes."""
+        """Find the network's outputs that stand for the teacher's classes.
+
+        Raises:
+            ConfigurationError: Unless there is one output for each of them.
+        """
         output = self.rehearse(lambda image: self.network(image, mode='tensor'))
         width = output.shape[-1] if isinstance(output, torch.Tensor) and output.ndim == 2 else None
-        if width != len(self.classes):
+        count, names = len(self.classes), names_of(self.network)
+        # Not those of a data set of which the network knows a part.
+        self.class_names = names if names is not None and len(names) == width else None
+        if self._given_outputs is not None and width is not None:
+            columns = checked_outputs(
+                self._given_outputs, count, width, self.class_names, self.key
+            )
+            self.columns = ClassIndex(columns, width)
+            return
+        self._unnamed = width is not None and width > count
+        if width is None or width < count or (self._unnamed and self.class_names is None):
+            advice = f'give {self.key}.classes that fit the checkpoint'
+            if self._unnamed:
+                advice = f'give {self.key}.outputs, those of them that stand for the classes'
             raise ConfigurationError(
+                f'{self.key} ("{self.name}") covers {count} classes, but its head has '
+                f'{width if width is not None else "no"} outputs; {advice}'
+            )
+        # Any of the right number, until the data set says what its classes are called.
+        self.columns = ClassIndex(range(count), width)
+
+    @property
+    def open_question(self) -> Optional[str]:
+        """str | None: What must be known of the data before this teacher can teach, as an error
+        message."""
+        if self._unnamed:
+            return (
                 f'{self.key} ("{self.name}") covers {len(self.classes)} classes, but its head has '
-                f'{width if width is not None else "no"} outputs; '
-                f'give {self.key}.classes that fit the checkpoint'
+                f'{self.columns.num_classes} outputs, which its checkpoint calls {listed(self.class_names)}, '
+                f'and no class of the data set is called so; give {self.key}.outputs, those of them that '
+                f'stand for the classes'
+            )
+        if self.channel_order is not None and self._loaded is None:
+            return (
+                f'{self.key}.channel_order is "{self.channel_order}", but in which order the images are '
+                f'loaded is not known: GradeSchedulerHook reads it off CIFAR, LoadImageFromFile, or '
+                f'metainfo=dict(channel_order="rgb" or "bgr") of the data sets'
+            )
+        return None
+
+    def introduce_data(
+        self, class_names: Optional[Sequence[str]] = None, channel_order: Optional[str] = None
+    ) -> None:
+        """Say what the network's outputs and inputs are by what is known of the data.
+
+        Where both the checkpoint and the data set name their classes, outputs go by name, unless
+        ``outputs`` of the config says which they are.
+
+        Args:
+            class_names (Sequence[str], optional): Names of the data set's classes, in its order;
+                names of another number say nothing. Defaults to None: there are none.
+            channel_order (str, optional): 'rgb' or 'bgr', the order in which images are loaded.
+                Defaults to None: it is not known.
+
+        Raises:
+            ConfigurationError: If the checkpoint lacks a class, or :attr:`open_question` is still
+                one.
+        """
+        names = as_names(class_names)
+        if names is not None and len(names) == self.classes.num_classes and self.class_names:
+            # Once: the teacher test and the training tell the same.
+            if names != self._data_names:
+                self._take_outputs_by_name([names[label] for label in self.classes.classes])
+            self._data_names = names
+        self._loaded = channel_order or self._loaded
+        if self.open_question is not None:
+            raise ConfigurationError(self.open_question)
+        if self.channel_order is not None:
+            swap = (self._loaded != self.channel_order) != normalisation(self._run_preprocessor)[2]
+            self.inputs = self.build_inputs(self.data_preprocessor, swap)
+
+    def _take_outputs_by_name(self, wanted: Sequence[str]) -> None:
+        where = f'{self.key} ("{self.name}")'
+        if self._given_outputs is not None:
+            doubt = contradiction(wanted, self.columns.classes, self.class_names)
+            if doubt is not None:
+                _warn(f'{where}: {self.key}.outputs are followed, though {doubt}')
+            return
+        outputs = outputs_by_name(wanted, self.class_names, self.key, where)
+        if outputs is None:
+            if not self._unnamed:
+                _warn(
+                    f'{where}: its checkpoint calls its classes {listed(self.class_names)}, and the data '
+                    f'set {listed(wanted)}, so that outputs cannot go by name and are taken in the order of '
+                    f'{self.key}.classes'
+                )
+            return
+        self._unnamed = False
+        if outputs != self.columns.classes:
+            self.columns = ClassIndex(outputs, self.columns.num_classes)
+            print_log(
+                f'Teacher "{self.name}": its {self.columns.num_classes} outputs go by the class names in '
+                f'its checkpoint; those for {listed(wanted)} are {listed(outputs)}',
+                logger='current',
             )
 
     def rehearse(self, forward: Callable[[torch.Tensor], Any]) -> Any:
@@ -181,12 +319,15 @@ class Teacher:
         return len(self.classes) == self.classes.num_classes
 
     def describe(self) -> dict:
-        """What a checkpoint says of the teacher: name, source, sha256 of the file, classes."""
+        """What a checkpoint says of the teacher: name, source, sha256 of the file, classes, and
+        which outputs stand for them, if not all in order."""
+        outputs = {} if self.columns.complete else dict(outputs=list(self.columns.classes))
         return dict(
             name=self.name,
             source=self.source,
             sha256=self.sha256,
             classes=list(self.classes.classes),
+            **outputs,
         )
 
     def teach(self, inputs: torch.Tensor) -> torch.Tensor:
@@ -199,7 +340,11 @@ class Teacher:
             torch.Tensor: Class scores, [n, len(classes)].
         """
         with torch.no_grad():
-            return self.network(self.inputs(inputs), mode='tensor')
+            return self.columns.select(self.network(self.inputs(inputs), mode='tensor'))
+
+
+def _warn(message: str) -> None:
+    print_log(message, logger='current', level=logging.WARNING)
 
 
 def _brings_weights(architecture: Any, network: nn.Module) -> bool:

@@ -24,6 +24,9 @@ class TeacherInputs(nn.Module):
         size (int | tuple[int, int], optional): Height and width, or both in one. Defaults to None:
             the student's.
         key (str): Where the teacher stands in the config, for error messages.
+        swap (bool, optional): Whether the teacher reads the channels in the other order than the
+            student does. Defaults to None: if one of the two normalisations swaps what was loaded,
+            by its ``to_rgb``, and the other does not.
 
     Raises:
         ConfigurationError: If a value is none of these.
@@ -35,10 +38,11 @@ class TeacherInputs(nn.Module):
         wanted: Optional[Union[nn.Module, dict]] = None,
         size: Optional[Union[int, Sequence[int]]] = None,
         key: str = 'teachers',
+        swap: Optional[bool] = None,
     ) -> None:
         super().__init__()
         self.size = _checked_size(size, f'{key}.input_size')
-        self.swap, self.changes = False, False
+        self.swap, self.changes = bool(swap), False
         if wanted is None:
             return
         mean, std, rgb = normalisation(given)
@@ -46,7 +50,8 @@ class TeacherInputs(nn.Module):
             new_mean, new_std, new_rgb = _checked(wanted, f'{key}.data_preprocessor')
         else:
             new_mean, new_std, new_rgb = normalisation(wanted)
-        self.swap = rgb != new_rgb
+        if swap is None:
+            self.swap = rgb != new_rgb
         if self.swap:
             mean, std = mean.flip(0), std.flip(0)
         try:

@@ -1,0 +1,99 @@
+"""Outputs of a teacher that stand for other classes than its config says."""
+
+from collections import Counter
+from typing import Dict, List, Sequence, Tuple
+
+import torch
+
+# So many standard deviations are no accident.
+DEVIATIONS = 4
+
+
+def exchanged_outputs(
+    answers: torch.Tensor, wanted: torch.Tensor, outputs: Sequence[int]
+) -> Dict[int, int]:
+    """Find the classes that look exchanged.
+
+    These are chains and rings of classes in which most images of each one go to the output of the
+    next: to one output alone, to which most images of no other class go, and to far more images
+    than it gets right. Two classes that are merely alike are none: at most one of them goes to the
+    other.
+
+    Args:
+        answers (torch.Tensor): The network's output with the highest score for each image, [N].
+        wanted (torch.Tensor): The image's class, its place among the teacher's classes, [N].
+        outputs (Sequence[int]): The output that stands for each of the teacher's classes.
+
+    Returns:
+        dict[int, int]: The output to which most images of a class go, by the class's place, for
+        each class that looks exchanged.
+    """
+    votes = _votes(answers, wanted, outputs)
+    images, favourites = votes.sum(1), votes.argmax(1).tolist()
+    # A class without images goes nowhere.
+    favourites = [
+        favourite if images[place] else outputs[place]
+        for place, favourite in enumerate(favourites)
+    ]
+    times = Counter(favourites)
+    found = {
+        place: output
+        for place, output in enumerate(favourites)
+        if output != outputs[place] and 2 * votes[place, output] >= images[place]
+    }
+    owner = {output: place for place, output in enumerate(outputs)}
+    while True:
+        # The next of the chain is exchanged itself, or stands for no class so far.
+        kept = {
+            place: output
+            for place, output in found.items()
+            if times[output] == 1 and (output not in owner or owner[output] in found)
+        }
+        if len(kept) == len(found):
+            break
+        found = kept
+    clear = {}
+    for chain in _chains(found, owner):
+        moved = sum(float(votes[place, found[place]]) for place in chain)
+        stayed = sum(float(votes[place, outputs[place]]) for place in chain)
+        if moved - stayed > DEVIATIONS * (moved + stayed) ** 0.5:
+            clear.update((place, found[place]) for place in chain)
+    return clear
+
+
+def favourite_outputs(
+    answers: torch.Tensor, wanted: torch.Tensor, outputs: Sequence[int]
+) -> Tuple[List[int], float]:
+    """The output to which most images of each class go.
+
+    Args:
+        answers, wanted, outputs: As in :func:`exchanged_outputs`.
+
+    Returns:
+        tuple[list[int], float]: An output for each of the teacher's classes, and the share of all
+        images that these get.
+    """
+    votes = _votes(answers, wanted, outputs)
+    return votes.argmax(1).tolist(), float(votes.amax(1).sum() / len(wanted))
+
+
+def _votes(answers: torch.Tensor, wanted: torch.Tensor, outputs: Sequence[int]) -> torch.Tensor:
+    """How many images of a class go to an output, [classes, outputs]."""
+    votes = torch.zeros(len(outputs), max(*outputs, int(answers.max())) + 1)
+    return votes.index_put_((wanted, answers), torch.ones(len(wanted)), accumulate=True)
+
+
+def _chains(found: Dict[int, int], owner: Dict[int, int]) -> List[List[int]]:
+    """Group classes of which one goes to the output of another."""
+    after = {place: owner.get(output) for place, output in found.items()}
+    chains, taken = [], set()
+    # Chains from their beginnings, then rings, which have none.
+    for start in [place for place in after if place not in after.values()] + list(after):
+        chain = []
+        while start in after and start not in taken:
+            taken.add(start)
+            chain.append(start)
+            start = after[start]
+        if chain:
+            chains.append(chain)
+    return chains

@@ -1,0 +1,111 @@
+"""Other ways to prepare the images for a teacher, tried out."""
+
+from dataclasses import dataclass
+from typing import List, Optional, Sequence
+
+import torch
+from torch import nn
+
+from edudistill_mm.datasets.channel_order import other_order
+from edudistill_mm.models.network import first_input_channels
+from edudistill_mm.models.teachers import Teacher
+from edudistill_mm.models.teachers.teacher_inputs import TeacherInputs, normalisation
+
+# So many standard deviations are no accident.
+DEVIATIONS = 4
+
+
+@dataclass(frozen=True)
+class InputTrial:
+    """A way to prepare the images for a teacher.
+
+    Args:
+        inputs (TeacherInputs): Prepares them.
+        what (str): What is different, a part of a sentence.
+        settings (str): What to write in the config for it.
+    """
+
+    inputs: TeacherInputs
+    what: str
+    settings: str
+
+
+def input_trials(teacher: Teacher, run: nn.Module, order: Optional[str]) -> List[InputTrial]:
+    """The normalisation of a teacher's own architecture, if it has one, and the channels in the
+    other order, alone and together.
+
+    Args:
+        teacher (Teacher): The teacher.
+        run (nn.Module): The data preprocessor of the run.
+        order (str, optional): 'rgb' or 'bgr', the order in which images are loaded, if known.
+
+    Returns:
+        list[InputTrial]: The simpler ones first.
+    """
+    given, key = teacher.data_preprocessor, teacher.key
+    own = getattr(teacher.network, 'data_preprocessor', None)
+    swaps_run = normalisation(run)[2]
+    trials = []
+
+    def normalised(wanted: object) -> str:
+        return '' if wanted is given else f'{key}.data_preprocessor="own"'
+
+    normalisations = [given]
+    if getattr(own, '_enable_normalize', False) and given != 'own':
+        normalisations.append('own')
+        swap = teacher.inputs.swap if teacher.channel_order is not None else None
+        trials.append(
+            InputTrial(
+                teacher.build_inputs('own', swap),
+                'the normalisation of its own architecture',
+                normalised('own'),
+            )
+        )
+    if first_input_channels(teacher.network) != 3:
+        return trials
+    for wanted in normalisations:
+        before = teacher.inputs if wanted is given else trials[0].inputs
+        swap = not before.swap
+        what = 'the channels in the other order'
+        if wanted is not given:
+            what = f'the normalisation of its own architecture and {what}'
+        in_dict = isinstance(wanted, dict) and 'to_rgb' in wanted
+        if order is None or in_dict:
+            setting = f'{key}.data_preprocessor.to_rgb={swaps_run != swap} (with its mean and std)'
+        else:
+            seen = order if swap == swaps_run else other_order(order)
+            setting = ' and '.join(
+                filter(None, (normalised(wanted), f'{key}.channel_order="{seen}"'))
+            )
+        trials.append(InputTrial(teacher.build_inputs(wanted, swap), what, setting))
+    return trials
+
+
+def best_trial(right: Sequence[torch.Tensor], trials: Sequence[InputTrial]) -> str:
+    """Say which way to prepare the images is clearly better than the one of the config.
+
+    Args:
+        right (Sequence[torch.Tensor]): Whether the teacher is right on each image, bool [N]: as
+            its config prepares them, and by each trial.
+        trials (Sequence[InputTrial]): The trials.
+
+    Returns:
+        str: A part of a sentence; empty if none is.
+    """
+    best = 0
+    for index in range(1, len(right)):
+        gained, lost = (
+            int((one & ~other).sum())
+            for one, other in ((right[index], right[best]), (right[best], right[index]))
+        )
+        # By the images on which the two differ (McNemar's test).
+        if gained - lost > DEVIATIONS * (gained + lost) ** 0.5:
+            best = index
+    if not best:
+        return ''
+    was, now = (100 * float(right[index].float().mean()) for index in (0, best))
+    trial = trials[best - 1]
+    return (
+        f'with {trial.what} it is right on {now:.1f} % of {len(right[0])} images instead of '
+        f'{was:.1f} %, so set {trial.settings}'
+    )

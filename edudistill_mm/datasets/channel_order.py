@@ -1,0 +1,55 @@
+"""In which order a data set gives the channels of its images."""
+
+from typing import Any, Optional
+
+from mmcv.transforms import LoadImageFromFile, Normalize
+from mmpretrain.datasets import CIFAR10
+from mmpretrain.datasets.transforms import NumpyToPIL, PILToNumpy
+
+from ..errors import ConfigurationError
+
+ORDERS = ('rgb', 'bgr')
+
+
+def channel_order(dataset: Any) -> Optional[str]:
+    """The order in which a data set gives the channels of its images to the data preprocessor.
+
+    Args:
+        dataset (Dataset): A data set of MM projects, or a wrapper of such.
+
+    Returns:
+        str | None: ``metainfo['channel_order']``, if there is one; else 'rgb' for CIFAR, whose
+        arrays are so, and 'bgr' where the pipeline begins with ``LoadImageFromFile``, swapped by
+        transforms that are told to. None if it cannot be known.
+
+    Raises:
+        ConfigurationError: If ``metainfo['channel_order']`` is none.
+    """
+    order = getattr(dataset, 'metainfo', {}).get('channel_order')
+    if order is not None:
+        if order not in ORDERS:
+            raise ConfigurationError(
+                f'metainfo of the data set {type(dataset).__name__} has channel_order={order!r}; '
+                f'possible are {", ".join(ORDERS)}'
+            )
+        return order
+    inner = getattr(dataset, 'dataset', None) or next(iter(getattr(dataset, 'datasets', ())), None)
+    if inner is not None:
+        return channel_order(inner)
+    if isinstance(dataset, CIFAR10):  # CIFAR100 is one
+        order = 'rgb'
+    for transform in getattr(getattr(dataset, 'pipeline', None), 'transforms', ()):
+        if isinstance(transform, LoadImageFromFile):
+            # OpenCV's order, whatever reads the file, but for the reader of microscopes' images.
+            order = 'rgb' if transform.imdecode_backend == 'tifffile' else 'bgr'
+        elif order is not None and (
+            (isinstance(transform, (NumpyToPIL, Normalize)) and transform.to_rgb)
+            or (isinstance(transform, PILToNumpy) and transform.to_bgr)
+        ):
+            order = other_order(order)
+    return order
+
+
+def other_order(order: str) -> str:
+    """'bgr' for 'rgb', and the reverse."""
+    return 'bgr' if order == 'rgb' else 'rgb'

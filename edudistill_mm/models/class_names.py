@@ -1,0 +1,81 @@
+"""The names of the classes that a network's outputs stand for."""
+
+from collections import Counter
+from typing import Any, List, Optional, Sequence, Tuple
+
+from mmengine.config import Config
+from mmpretrain.registry import DATASETS
+from torch import nn
+
+from edudistill_mm.errors import ConfigurationError
+
+
+def names_in_config(cfg: Config, published: bool) -> Optional[Tuple[str, ...]]:
+    """The class names that go with the network of a config file.
+
+    Args:
+        cfg (Config): What is in the file.
+        published (bool): Whether the weights are those that were published with the config. Only
+            these are sure to know the classes of the config's type of data set.
+
+    Returns:
+        tuple[str, ...] | None: The ``metainfo`` of the data set, or else the names that its type
+        has; None if there are neither.
+    """
+    for split in ('test', 'val', 'train'):
+        dataset = (cfg.get(f'{split}_dataloader') or {}).get('dataset') or {}
+        names = as_names((dataset.get('metainfo') or {}).get('classes'))
+        if names is None and published and isinstance(dataset.get('type'), str):
+            names = as_names(getattr(DATASETS.get(dataset['type']), 'METAINFO', {}).get('classes'))
+        if names is not None:
+            return names
+    return None
+
+
+def remember_names(network: nn.Module, names: Optional[Sequence[str]]) -> None:
+    """Note on a network what its outputs stand for, where MMPretrain's ``get_model`` notes it."""
+    if names is not None:
+        network._dataset_meta = dict(classes=tuple(names))
+
+
+def names_of(network: nn.Module) -> Optional[Tuple[str, ...]]:
+    """What is noted on a network by :func:`remember_names` or by MMPretrain's ``get_model``."""
+    return as_names((getattr(network, '_dataset_meta', None) or {}).get('classes'))
+
+
+def as_names(value: Any) -> Optional[Tuple[str, ...]]:
+    """A list of class names as a tuple; None for anything else."""
+    if isinstance(value, (list, tuple)) and value and all(isinstance(x, str) for x in value):
+        return tuple(value)
+    return None
+
+
+def find_names(wanted: Sequence[str], names: Sequence[str]) -> List[Optional[int]]:
+    """Find class names in another list of them, whatever their case, and be there "_", "-" or
+    blanks between the words.
+
+    Args:
+        wanted (Sequence[str]): Names to look for.
+        names (Sequence[str]): Names to look among.
+
+    Returns:
+        list[int | None]: The place of each among ``names``; None where it is not there.
+
+    Raises:
+        ConfigurationError: If a name is there more often than it is wanted.
+    """
+    wanted, names = [plain_name(name) for name in wanted], [plain_name(name) for name in names]
+    # Some lists of ImageNet's classes have one name for two of them.
+    asked, there = Counter(wanted), Counter(names)
+    for name, count in asked.items():
+        if 1 < there[name] != count:
+            raise ConfigurationError(f'{there[name]} of them are called "{name}"')
+    places = {}
+    for place, name in enumerate(names):
+        places.setdefault(name, []).append(place)
+    return [places[name].pop(0) if places.get(name) else None for name in wanted]
+
+
+def plain_name(name: str) -> str:
+    """A class name without what its spellings differ in."""
+    return ' '.join(name.casefold().replace('_', ' ').replace('-', ' ').split())

@@ -1,0 +1,144 @@
+"""Which of a teacher's outputs stand for its classes."""
+
+from typing import Any, Optional, Sequence, Tuple
+
+from edudistill_mm.errors import ConfigurationError, did_you_mean
+from edudistill_mm.models.class_names import find_names, plain_name
+
+# So many classes are named in a sentence.
+SHOWN = 5
+
+
+def checked_outputs(
+    given: Any, count: int, width: int, names: Optional[Sequence[str]], key: str
+) -> Tuple[int, ...]:
+    """The numbers of the outputs that a config names.
+
+    Args:
+        given (Any): What the config says: numbers, or names where the outputs have such.
+        count (int): Number of the teacher's classes.
+        width (int): Number of its outputs.
+        names (Sequence[str], optional): Class names of the outputs, [width].
+        key (str): Where the teacher stands in the config, for error messages.
+
+    Returns:
+        tuple[int, ...]: Output numbers, [count].
+
+    Raises:
+        ConfigurationError: If they are not as many different outputs as there are classes.
+    """
+    if not isinstance(given, (list, tuple, range)) or not (
+        all(type(output) is int for output in given)
+        or all(isinstance(output, str) for output in given)
+    ):
+        raise ConfigurationError(
+            f'{key}.outputs must be a list of output numbers, or of class names, but got {given!r}'
+        )
+    if len(given) != count:
+        raise ConfigurationError(
+            f'{key}.outputs has {len(given)} entries, but {key}.classes are {count}; give one output '
+            f'for each class'
+        )
+    outputs = tuple(given)
+    if isinstance(outputs[0], str):
+        if names is None:
+            raise ConfigurationError(
+                f'{key}.outputs names classes ("{outputs[0]}"), but the checkpoint does not say what its '
+                f'{width} outputs are called; give their numbers'
+            )
+        outputs = _by_name(outputs, names, key)
+    for output in outputs:
+        if not 0 <= output < width:
+            raise ConfigurationError(
+                f'{key}.outputs has the number {output}, but the outputs of the network are numbered from '
+                f'0 to {width - 1}'
+            )
+        if outputs.count(output) > 1:
+            raise ConfigurationError(
+                f'{key}.outputs has the output {output} more than once; each stands for one class'
+            )
+    return outputs
+
+
+def _by_name(wanted: Sequence[str], names: Sequence[str], key: str) -> Tuple[int, ...]:
+    try:
+        places = find_names(wanted, names)
+    except ConfigurationError as error:
+        raise ConfigurationError(
+            f'{key}.outputs cannot go by name: {error}; give numbers'
+        ) from error
+    for name, place in zip(wanted, places):
+        if place is None:
+            raise ConfigurationError(
+                f'{key}.outputs has "{name}", which is no class of the checkpoint'
+                f'{did_you_mean(name, names)}; it knows {listed(names)}'
+            )
+    return tuple(places)
+
+
+def outputs_by_name(
+    wanted: Sequence[str], names: Sequence[str], key: str, where: str
+) -> Optional[Tuple[int, ...]]:
+    """The outputs that are called as the data set calls a teacher's classes.
+
+    Args:
+        wanted (Sequence[str]): The data set's names of the teacher's classes.
+        names (Sequence[str]): The checkpoint's names of the outputs.
+        key (str): Where the teacher stands in the config, for error messages.
+        where (str): The same with its name.
+
+    Returns:
+        tuple[int, ...] | None: Output numbers, as many as ``wanted``; None if no name is common to
+        both, which is another way of naming.
+
+    Raises:
+        ConfigurationError: If some classes are not among the outputs, or not to be told apart.
+    """
+    try:
+        places = find_names(wanted, names)
+    except ConfigurationError as error:
+        raise ConfigurationError(
+            f'{where} cannot take its outputs by the class names of its checkpoint: {error}; give '
+            f'{key}.outputs'
+        ) from error
+    missing = [name for name, place in zip(wanted, places) if place is None]
+    if len(missing) == len(wanted):
+        return None
+    if missing:
+        raise ConfigurationError(
+            f'{where} does not know the class {listed(missing)}{did_you_mean(missing[0], names)}: by the '
+            f'names in its checkpoint it knows {listed(names)}; give {key}.classes without it, or '
+            f'{key}.outputs if the names are wrong'
+        )
+    return tuple(places)
+
+
+def contradiction(
+    wanted: Sequence[str], outputs: Sequence[int], names: Sequence[str]
+) -> Optional[str]:
+    """Where outputs that a config gives are called otherwise in the checkpoint.
+
+    Args:
+        wanted (Sequence[str]): The data set's names of the teacher's classes.
+        outputs (Sequence[int]): The outputs that shall stand for them.
+        names (Sequence[str]): The checkpoint's names of all outputs.
+
+    Returns:
+        str | None: The first such place, a part of a sentence.
+    """
+    known = [plain_name(name) for name in names]
+    for name, output in zip(wanted, outputs):
+        plain = plain_name(name)
+        if known[output] != plain and plain in known:
+            return (
+                f'output {output}, given for the class "{name}", is "{names[output]}" by the names in the '
+                f'checkpoint, and "{name}" is output {known.index(plain)}'
+            )
+    return None
+
+
+def listed(names: Sequence[Any]) -> str:
+    """Names or numbers for a sentence, the first few of many."""
+    shown = [f'"{name}"' if isinstance(name, str) else str(name) for name in names[:SHOWN]]
+    more = f' and {len(names) - SHOWN} more' if len(names) > SHOWN else ''
+    return ', '.join(shown) + more
