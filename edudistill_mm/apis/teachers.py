@@ -15,6 +15,7 @@ from mmengine.runner import Runner
 from edudistill_mm.build_errors import errors_name_keys
 from edudistill_mm.engine.checkpoint import write_aside
 from edudistill_mm.errors import ConfigurationError, did_you_mean
+from edudistill_mm.models.labels import accept_one_hot
 
 from .class_order import is_by_confidence, ordering_teacher
 from .config import (
@@ -203,6 +204,7 @@ def _train_teacher(cfg: Config, ckpt: str) -> None:
     cfg.resume, cfg.load_from = same, None
     with errors_name_keys(cfg._cfg_dict, 'teacher_training'):
         runner = guard_data(Runner.from_cfg(cfg))
+        accept_one_hot(runner.model)
         runner.train()
     end_workers(runner)
     if is_main_process():

@@ -14,6 +14,7 @@ from edudistill_mm.engine.checkpoint import (
 )
 from edudistill_mm.engine.checkpoint_form import check_form
 from edudistill_mm.errors import ConfigurationError
+from edudistill_mm.models.labels import accept_one_hot
 from edudistill_mm.models.network import build_module
 
 from .config import (
@@ -77,7 +78,9 @@ def test(cfg: Config, checkpoint: str) -> Dict[str, float]:
         cfg[key] = None
     cfg.resume, cfg.load_from = False, path
     with errors_name_keys(cfg._cfg_dict):
-        return guard_data(Runner.from_cfg(cfg)).test()
+        runner = guard_data(Runner.from_cfg(cfg))
+        accept_one_hot(runner.model)
+        return runner.test()
 
 
 def _config_of_student(cfg: Config, meta: Any) -> Config:

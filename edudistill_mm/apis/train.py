@@ -14,6 +14,7 @@ from mmengine.runner import Runner, find_latest_checkpoint
 from edudistill_mm.build_errors import errors_name_keys
 from edudistill_mm.engine.checkpoint import mmengine_globals
 from edudistill_mm.errors import ConfigurationError
+from edudistill_mm.models.labels import accept_one_hot
 
 from .config import check_config, check_data, is_education
 from .data import check_classes, guard_data
@@ -100,6 +101,8 @@ def train(
         with mmengine_globals():
             runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
         guard_data(runner)
+        if not is_education(cfg):
+            accept_one_hot(runner.model)
         if is_education(cfg) and with_teacher_test and resume is None:
             _test_teachers(runner)
         if only_begin:
