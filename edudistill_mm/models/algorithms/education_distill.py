@@ -54,7 +54,8 @@ class EducationDistill(BaseAlgorithm):
     becomes an education run by a changed ``type`` and a ``curriculum``; with a curriculum of one
     grade the losses are those of ``SingleTeacherDistill`` bit for bit. In each step the student
     runs once; each teacher sees the samples of its own classes, and its distiller sees rows,
-    classes and labels as that teacher knows them.
+    classes and labels as that teacher knows them. A sample with a ``gt_score`` below 1 for every class is
+    mixed of several, and is taught by teachers of all classes alone.
 
     Args:
         architecture (str | dict | BaseModel): The student. A classifier that is not a
@@ -89,7 +90,10 @@ class EducationDistill(BaseAlgorithm):
         channels_last (bool): Whether student and teachers keep weights and features in torch's
             memory format ``channels_last``, which suits the tensor cores of GPUs. Losses see
             contiguous features. Defaults to False.
-        data_preprocessor (dict | nn.Module, optional): Defaults to None: the student's own.
+        data_preprocessor (dict | nn.Module, optional): Defaults to None: the student's own. Another
+            one applies the student's own ``train_cfg.augments``, as MMPretrain's classifiers do,
+            unless it has ``batch_augments`` (None switches them off). Where it makes one-hot
+            labels, its ``num_classes`` defaults to the curriculum's.
         init_cfg (dict, optional): ``dict(type='Pretrained', checkpoint=...)`` starts from the
             student, and from the connectors if they are in it, of a distiller's pretraining stage:
             a checkpoint of this class or of ``SingleTeacherDistill``. Defaults to None.
