@@ -54,8 +54,8 @@ class EducationDistill(BaseAlgorithm):
     becomes an education run by a changed ``type`` and a ``curriculum``; with a curriculum of one
     grade the losses are those of ``SingleTeacherDistill`` bit for bit. In each step the student
     runs once; each teacher sees the samples of its own classes, and its distiller sees rows,
-    classes and labels as that teacher knows them. A sample with a ``gt_score`` below 1 for every class is
-    mixed of several, and is taught by teachers of all classes alone.
+    classes and labels as that teacher knows them. A sample with a ``gt_score`` below 1 for every
+    class is mixed of several, and is taught by teachers of all classes alone.
 
     Args:
         architecture (str | dict | BaseModel): The student. A classifier that is not a
