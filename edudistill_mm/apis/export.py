@@ -80,6 +80,7 @@ def plain_config(cfg: Config) -> Config:
     )
     if preprocessor is not None:
         plain.data_preprocessor = _plain_preprocessor(_without_scope(preprocessor))
+    _tell_label_width(plain)
     for key in ('test_dataloader', 'test_cfg', 'env_cfg', 'visualizer'):
         if cfg.get(key) is not None:
             plain[key] = _without_scope(cfg[key])
@@ -177,6 +178,17 @@ def _plain_preprocessor(preprocessor: dict) -> dict:
     turns = [plain.pop(key, False) for key in ('bgr_to_rgb', 'rgb_to_bgr')]
     plain.pop('non_blocking', None)
     return ConfigDict(plain, to_rgb=any(turns))
+
+
+def _tell_label_width(plain: Config) -> None:
+    """Give a preprocessor that makes one-hot labels the number of classes, as
+    :class:`EducationDistill` does: it makes them in tests too, where nothing reads them."""
+    owner = plain if plain.get('data_preprocessor') else plain.model
+    preprocessor = owner.get('data_preprocessor') or {}
+    makes = preprocessor.get('to_onehot') or preprocessor.get('batch_augments')
+    width = (plain.model.get('head') or {}).get('num_classes')
+    if width is not None and (makes or plain.model.get('train_cfg')):
+        owner['data_preprocessor'] = {'num_classes': width, **preprocessor}
 
 
 def _without_scope(node: Any) -> Any:

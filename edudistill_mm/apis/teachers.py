@@ -17,6 +17,7 @@ from edudistill_mm.engine.checkpoint import write_aside
 from edudistill_mm.engine.disk_space import full_disk_told, guard_log
 from edudistill_mm.engine.preemption import preemption
 from edudistill_mm.errors import ConfigurationError, did_you_mean
+from edudistill_mm.models.labels import accept_one_hot
 
 from .class_order import is_by_confidence, ordering_teacher
 from .config import (
@@ -240,6 +241,7 @@ def _train_teacher(cfg: Config, ckpt: str) -> None:
     cfg.resume, cfg.load_from = same, None
     with errors_name_keys(cfg._cfg_dict, 'teacher_training'):
         runner = guard_log(guard_data(Runner.from_cfg(cfg)))
+        accept_one_hot(runner.model)
         remark = unfinished_schedule(cfg)
         if remark is not None:
             runner.logger.warning(remark)

@@ -14,6 +14,7 @@ from edudistill_mm.engine.checkpoint import (
 )
 from edudistill_mm.engine.checkpoint_form import check_form
 from edudistill_mm.errors import ConfigurationError
+from edudistill_mm.models.labels import accept_one_hot
 from edudistill_mm.models.network import build_module
 
 from .config import (
@@ -82,6 +83,7 @@ def test(cfg: Config, checkpoint: str, tta: bool = False) -> Dict[str, float]:
     merging = prepare_tta(cfg) if tta else None
     with errors_name_keys(cfg._cfg_dict):
         runner = guard_data(Runner.from_cfg(cfg))
+        accept_one_hot(runner.model)
         if merging is not None:
             runner.register_hook(merging)
         return runner.test()

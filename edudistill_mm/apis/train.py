@@ -16,6 +16,7 @@ from edudistill_mm.build_errors import errors_name_keys
 from edudistill_mm.engine.disk_space import guard_log
 from edudistill_mm.engine.harmless_globals import harmless_globals
 from edudistill_mm.errors import ConfigurationError
+from edudistill_mm.models.labels import accept_one_hot
 
 from .config import check_config, check_data, is_education
 from .data import check_classes, guard_data
@@ -114,6 +115,8 @@ def train(
         guard_log(guard_data(runner))
         if remark is not None:
             runner.logger.warning(remark)
+        if not is_education(cfg):
+            accept_one_hot(runner.model)
         if is_education(cfg) and with_teacher_test and resume is None:
             _test_teachers(runner)
         if only_begin:

@@ -251,8 +251,8 @@ def first_input_channels(network: nn.Module) -> int:
 def dry_run(network: nn.Module, forward: Any, shape: Optional[Tuple[int, int, int]] = None) -> Any:
     """Run a function on a zero image without leaving a trace in the network.
 
-    The network is in eval mode meanwhile, gradients are off, and the random state and every
-    module's training flag are as before afterwards.
+    The network is in eval mode meanwhile, gradients are off, and the random state, every module's
+    training flag and the buffers, in which some losses count, are as before afterwards.
 
     Args:
         network (nn.Module): The network whose mode is set.
@@ -280,6 +280,12 @@ def dry_run(network: nn.Module, forward: Any, shape: Optional[Tuple[int, int, in
         else:
             shapes = [(channels, side, side) for side in DRY_RUN_SIZES]
     flags = [(module, module.training) for module in network.modules()]
+    buffers = [
+        (module, name, buffer, buffer.clone())
+        for module in network.modules()
+        for name, buffer in module._buffers.items()
+        if buffer is not None
+    ]
     error = None
     try:
         network.eval()
@@ -295,6 +301,9 @@ def dry_run(network: nn.Module, forward: Any, shape: Optional[Tuple[int, int, in
     finally:
         for module, training in flags:
             module.training = training
+        with torch.no_grad():
+            for module, name, buffer, value in buffers:
+                module._buffers[name] = buffer.copy_(value)
     raise RuntimeError(f'{reason_of(error)}{_where(error, network)}') from error
 
 

@@ -189,6 +189,21 @@ def test_the_student_of_a_config_of_mmrazor_is_plain(name, of_mmrazor, tmp_path)
     assert model.test_step(data)[0].pred_score.sum().isclose(torch.tensor(1.0))
 
 
+@pytest.mark.parametrize(
+    ('student', 'given'),
+    [
+        (dict(), dict(type='ClsDataPreprocessor', to_onehot=True)),
+        (dict(train_cfg=dict(augments=dict(type='Mixup', alpha=0.5))), None),
+    ],
+)
+def test_an_exported_student_is_tested_with_one_hot_labels(student, given, tmp_path):
+    run = Config(dict(model=dict(architecture=dict(resnet(), **student)), data_preprocessor=given))
+    model = written_and_read(plain_config(run), tmp_path).eval()
+    picture = torch.zeros(3, 16, 16, dtype=torch.uint8)
+    data = dict(inputs=[picture], data_samples=[DataSample().set_gt_label(5)])
+    assert model.test_step(data)[0].gt_score.tolist() == [0, 0, 0, 0, 0, 1]
+
+
 def test_a_reference_without_plain_layers_is_named():
     student, run, _ = at_grade(resnet(), 1, range(6))
 

@@ -165,6 +165,20 @@ def test_teachers_can_be_trained_one_by_one(digits, tmp_path):
         train_teachers(cfg, ['midle'])
 
 
+@pytest.mark.parametrize('width', [None, 10])
+def test_an_expert_is_trained_with_one_hot_labels_of_its_own_classes(digits, tmp_path, width):
+    cfg = digits(
+        **{
+            'teacher_training.train_cfg.max_epochs': 1,
+            'train_dataloader.dataset.indices': 64,
+            'data_preprocessor.to_onehot': True,
+            'data_preprocessor.num_classes': width,
+        }
+    )
+    # Its plain cross-entropy refuses the integers that MMPretrain makes.
+    assert train_teachers(cfg, ['primary']) == [str(tmp_path / 'teacher.pth')]
+
+
 @pytest.mark.parametrize(
     'train_cfg', [dict(by_epoch=True, max_epochs=1), dict(by_epoch=False, max_iters=1)]
 )

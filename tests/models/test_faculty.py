@@ -5,6 +5,7 @@ from networks import images, resnet
 
 from edudistill_mm.curriculum import Curriculum
 from edudistill_mm.errors import ConfigurationError
+from edudistill_mm.models.labels import MIXED
 from edudistill_mm.models.teachers import Faculty
 
 CURRICULUM = dict(
@@ -69,10 +70,26 @@ def test_a_generalist_alone_gets_the_batch_as_it_is(experts):
     assert lesson.select(batch) is batch
 
 
-def test_generalists_share_batches_without_hard_labels_by_weight(experts):
+def test_generalists_share_batches_of_mixed_labels_by_weight(experts):
     faculty = faculty_of(experts[3:] + [dict(experts[3], name='second', weight=1.0)])
-    lessons = faculty.assign(faculty.teachers, None)
+    lessons = faculty.assign(faculty.teachers, torch.full((4,), MIXED))
     assert [float(lesson.share) for lesson in lessons] == [0.75, 0.25]
+    assert all(lesson.rows is None for lesson in lessons)
+
+
+def test_mixed_samples_of_a_batch_go_to_generalists_alone(experts):
+    faculty = faculty_of(experts)
+    lessons = faculty.assign(faculty.teachers, torch.tensor([0, MIXED, 4, MIXED]))
+    assert [(lesson.teacher.name, float(lesson.share)) for lesson in lessons] == [
+        ('low', 0.0625),
+        ('high', 0.0625),
+        ('all', 0.875),
+    ]
+    assert lessons[0].rows.tolist() == [0] and lessons[1].rows.tolist() == [2]
+    assert lessons[2].rows is None
+    # The last class is no stand-in for a mixture.
+    (lesson,) = faculty.assign(faculty.teachers[:3], torch.tensor([MIXED, 5]))
+    assert lesson.teacher.name == 'high' and lesson.rows.tolist() == [1]
 
 
 def test_three_experts_on_one_batch_run_each_image_once(experts):

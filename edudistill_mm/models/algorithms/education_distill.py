@@ -36,9 +36,12 @@ from edudistill_mm.models.distillers import (
     TeacherView,
     check_distiller_config,
     check_loss_arguments,
+    reads_labels,
     warn_of_reductions,
 )
+from edudistill_mm.models.labels import classes_of
 from edudistill_mm.models.network import build_module, dry_run
+from edudistill_mm.models.run_labels import RunLabels
 from edudistill_mm.models.students import FragmentedStudent
 from edudistill_mm.models.teachers import Faculty, Lesson, PreviousGrade, SelfTeacher, Teacher
 from edudistill_mm.models.teachers.weighting import SCHEMES, teacher_weights
@@ -59,7 +62,8 @@ class EducationDistill(BaseAlgorithm):
     becomes an education run by a changed ``type`` and a ``curriculum``; with a curriculum of one
     grade the losses are those of ``SingleTeacherDistill`` bit for bit. In each step the student
     runs once; each teacher sees the samples of its own classes, and its distiller sees rows,
-    classes and labels as that teacher knows them.
+    classes and labels as that teacher knows them. A sample with a ``gt_score`` below 1 for every
+    class is mixed of several, and is taught by teachers of all classes alone.
 
     Args:
         architecture (str | dict | BaseModel): The student. A classifier that is not a
@@ -95,7 +99,10 @@ class EducationDistill(BaseAlgorithm):
         channels_last (bool): Whether student and teachers keep weights and features in torch's
             memory format ``channels_last``, which suits the tensor cores of GPUs. Losses see
             contiguous features. Defaults to False.
-        data_preprocessor (dict | nn.Module, optional): Defaults to None: the student's own.
+        data_preprocessor (dict | nn.Module, optional): Defaults to None: the student's own. Another
+            one applies the student's own ``train_cfg.augments``, as MMPretrain's classifiers do,
+            unless it has ``batch_augments`` (None switches them off). Where it makes one-hot
+            labels, its ``num_classes`` defaults to the curriculum's.
         init_cfg (dict | list[dict], optional): ``dict(type='Pretrained', checkpoint=...)`` starts
             from a plain student, whose last grade then has its head while the references of lower
             ones start anew, or from the student, and from the connectors if they are in it, of a
@@ -188,6 +195,7 @@ class EducationDistill(BaseAlgorithm):
             module_inplace=True,
         )
         self._check_normalisation(data_preprocessor)
+        self._labels = RunLabels(self.data_preprocessor, data_preprocessor, student)
         self.curriculum = curriculum
         self.teacher_weighting = teacher_weighting
         self.task_loss_weight, self.distill_loss_weight = task_loss_weight, distill_loss_weight
@@ -223,7 +231,6 @@ class EducationDistill(BaseAlgorithm):
         self._recorded: List[Tuple[ModuleOutputsRecorder, nn.Module]] = []
         self.channels_last = channels_last
         self._keep_format()
-        self._mixes_labels = getattr(self.data_preprocessor, 'batch_augments', None) is not None
         self._check_label_mixing()
         self._loss_mappings = (
             dict(self._first_distiller.loss_forward_mappings)
@@ -342,14 +349,14 @@ class EducationDistill(BaseAlgorithm):
 
     def _check_label_mixing(self) -> None:
         experts = [teacher for teacher in self.faculty.teachers if not teacher.is_generalist]
-        if self._mixes_labels and experts:
+        if self._labels.mixing and experts:
             raise ConfigurationError(
-                f'data_preprocessor.batch_augments mixes the images of several classes, but teacher '
+                f'{self._labels.mixing} mixes the images of several classes, but teacher '
                 f'"{experts[0].name}" covers a part of the classes only; remove the batch augments'
             )
-        if self._mixes_labels and self.teacher_weighting == 'confidence':
+        if self._labels.mixing and self.teacher_weighting == 'confidence':
             raise ConfigurationError(
-                'data_preprocessor.batch_augments mixes the images of several classes, but '
+                f'{self._labels.mixing} mixes the images of several classes, but '
                 'model.teacher_weighting="confidence" compares teachers with the label; take "entropy", '
                 'or remove the batch augments'
             )
@@ -455,21 +462,12 @@ class EducationDistill(BaseAlgorithm):
         Found by running the student once on a zero image, which holds for recorders of all kinds.
         """
         distiller, mappings = self._first_distiller, self._loss_mappings
-        if distiller is None:
-            return []
         self.student.set_grade(fragments, range(self.curriculum.num_classes))
-
-        def forward(image: torch.Tensor) -> Any:
-            samples = [DataSample().set_gt_label(0).to(image.device) for _ in image]
-            return self.student(image, samples, mode='loss')
-
+        if distiller is None:
+            self._labels.try_student(self.student)
+            return []
         with self._recorders_of_student():
-            try:
-                dry_run(self.student, forward, self.student.trace.image_shape)
-            except RuntimeError as error:
-                raise ConfigurationError(
-                    f'architecture.student cannot compute its loss: {error}'
-                ) from error
+            self._labels.try_student(self.student)
         recorders = {True: distiller.student_recorders.recorders}
         if self._self_teacher is not None:
             recorders[False] = distiller.teacher_recorders.recorders
@@ -504,9 +502,8 @@ class EducationDistill(BaseAlgorithm):
         before training.
 
         Each teacher gets images of two of its classes, in each grade that is deeper than the one
-        before or teaches more of its classes. What the losses have stored meanwhile is taken back.
+        before or teaches more of its classes.
         """
-        state = copy.deepcopy(self.distillers.state_dict())
         rehearsed = set()
         for grade in self.curriculum.grades:
             self.set_grade(grade)
@@ -524,6 +521,7 @@ class EducationDistill(BaseAlgorithm):
                         self.student.trace.image_shape,
                     )
             except RuntimeError as error:
+                self._check_labels_of(grade, error)
                 # Each teacher's distiller is a copy of the one in the config.
                 reason = re.sub(r'"distillers\.(\w+)\.', r'"distiller.', str(error))
                 raise ConfigurationError(
@@ -537,20 +535,24 @@ class EducationDistill(BaseAlgorithm):
             self.faculty.previous_grade.graduate(None)
         if self._first_distiller is not None and not self._teaches_a_single_row():
             self._min_rows = 2
-        self.distillers.load_state_dict(state)
 
     def _rehearsal(self, image: torch.Tensor, labels: List[int]) -> Dict[str, torch.Tensor]:
         inputs = image[:1].expand(len(labels), *image.shape[1:])
-        samples = [DataSample().set_gt_label(label).to(image.device) for label in labels]
-        for number, sample in enumerate(samples):
-            # What MMRazor's data set for CRDLoss adds.
-            sample.set_field(torch.tensor(number, device=image.device), 'sample_idx')
-        if self._mixes_labels:
-            for sample, label in zip(samples, labels):
-                sample.set_gt_score(
-                    torch.eye(self.curriculum.num_classes, device=image.device)[label]
-                )
-        return self.loss(inputs, samples)
+        return self.loss(inputs, self._labels.samples(labels, image.device))
+
+    def _check_labels_of(self, grade: Grade, error: RuntimeError) -> None:
+        """Say so where a distillation loss has failed because it reads labels that are no
+        indices."""
+        place = re.search(r'in "distillers\.[\w-]+\.distill_losses\.(\w+)', str(error))
+        if place is None or not self._labels.one_hot:
+            return
+        name, distiller = place[1], self._first_distiller
+        if reads_labels(distiller, self._loss_mappings[name]):
+            raise ConfigurationError(
+                f'the losses of grade "{grade.name}" cannot be computed: '
+                f'distiller.distill_losses.{name} of type {type(distiller.distill_losses[name]).__name__} '
+                f'needs class indices, but {self._labels.origin}'
+            ) from error
 
     def _teaches_a_single_row(self) -> bool:
         """Whether the losses make sense for one sample: BatchNorm in connectors and relations want
@@ -716,10 +718,9 @@ class EducationDistill(BaseAlgorithm):
         if self._self_teacher is not None:
             return [Lesson(self._self_teacher, None, None)]
         labels = None
-        if 'gt_score' not in data_samples[0] and not (
-            len(self.active_teachers) == 1 and self.active_teachers[0].is_generalist
-        ):
-            labels = torch.cat([sample.gt_label for sample in data_samples])
+        if len(self.active_teachers) > 1 or not self.active_teachers[0].is_generalist:
+            labels = classes_of(data_samples)
+            self._labels.tell_of_mixed(labels, data_samples, self.active_teachers)
         lessons = self.faculty.assign(self.active_teachers, labels)
         batch_size = len(data_samples)
         return [
@@ -735,7 +736,8 @@ class EducationDistill(BaseAlgorithm):
         device, size = scores[0].device, len(data_samples)
         labels = None
         if self.teacher_weighting == 'confidence':
-            labels = torch.cat([sample.gt_label for sample in data_samples])
+            labels = classes_of(data_samples)
+            self._labels.refuse_mixed(labels, data_samples)
         doubts = torch.zeros(len(lessons), size, device=device)
         covered = torch.zeros(len(lessons), size, dtype=torch.bool, device=device)
         rows = []

@@ -1,5 +1,11 @@
 from .distiller_config import check_distiller_config, check_loss_arguments
-from .loss_checks import warn_of_reductions
+from .loss_checks import reads_labels, warn_of_reductions
 from .teacher_view import TeacherView
 
-__all__ = ['TeacherView', 'check_distiller_config', 'check_loss_arguments', 'warn_of_reductions']
+__all__ = [
+    'TeacherView',
+    'check_distiller_config',
+    'check_loss_arguments',
+    'reads_labels',
+    'warn_of_reductions',
+]

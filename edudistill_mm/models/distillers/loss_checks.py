@@ -1,8 +1,10 @@
 """What MMRazor 1.0.0's losses compute that their configs do not say."""
 
 import warnings
+from typing import Mapping
 
 from mmrazor.models.losses import DKDLoss, KLDivergence
+from mmrazor.models.task_modules.recorder import ModuleInputsRecorder
 from torch import nn
 
 
@@ -26,3 +28,20 @@ def warn_of_reductions(distiller: nn.Module) -> None:
                 'loss shrinks as a curriculum introduces classes; "batchmean" is the mean over samples',
                 stacklevel=2,
             )
+
+
+def reads_labels(distiller: nn.Module, mapping: Mapping[str, Mapping]) -> bool:
+    """Whether a loss reads the labels that the student's head hands to its own loss.
+
+    Args:
+        distiller (nn.Module): A distiller of MMRazor.
+        mapping (dict): What its ``loss_forward_mappings`` say of the loss.
+    """
+    recorders = distiller.student_recorders.recorders
+    return any(
+        record['from_student']
+        and record.get('data_idx') == 1
+        and isinstance(recorders[record['recorder']], ModuleInputsRecorder)
+        and recorders[record['recorder']].source.endswith('loss_module')
+        for record in mapping.values()
+    )

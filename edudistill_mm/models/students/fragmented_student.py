@@ -1,6 +1,8 @@
+import inspect
 from functools import partial
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
 
+import numpy as np
 import torch
 from mmengine.model import BaseModel, initialize
 from mmpretrain.models.heads import ClsHead, EfficientFormerClsHead, LeViTClsHead
@@ -9,7 +11,9 @@ from torch import nn
 from torch.utils.hooks import RemovableHandle
 
 from edudistill_mm.errors import ConfigurationError, check_weight
+from edudistill_mm.models.batch_augments import adopt_augments
 from edudistill_mm.models.class_index import ClassIndex
+from edudistill_mm.models.labels import as_probabilities
 from edudistill_mm.models.network import build_module, build_network, dry_run
 from edudistill_mm.registry import MODELS, register
 
@@ -96,9 +100,9 @@ class FragmentedStudent(BaseModel):
     ) -> None:
         check_weight(exit_loss_weight, 'architecture.exit_loss_weight')
         student = build_network(student, 'architecture.student')
-        super().__init__(
-            data_preprocessor or getattr(student, 'data_preprocessor', None), init_cfg
-        )
+        own = getattr(student, 'data_preprocessor', None)
+        super().__init__(data_preprocessor or own, init_cfg)
+        adopt_augments(self.data_preprocessor, data_preprocessor or own, own)
         # The children are shared and carry the plain names; the classifier itself stays outside of
         # the module tree, or each parameter would have a second name.
         self.__dict__['student'] = student
@@ -141,6 +145,7 @@ class FragmentedStudent(BaseModel):
         # A set, because references share the loss of the head.
         for loss in {loss for loss in losses if isinstance(loss, nn.Module)}:
             loss.register_forward_pre_hook(_in_float32)
+            loss.register_forward_pre_hook(as_probabilities)
         self._head_settings = self._find_head_settings()
         self.depth = self.num_fragments
         self.seen = ClassIndex(range(self.num_classes), self.num_classes)
@@ -286,17 +291,29 @@ class FragmentedStudent(BaseModel):
         """What heads and their losses have been told of the number of classes: (module, attribute,
         value)."""
         heads = [getattr(self, 'head', None), *(reference.head for reference in self.references)]
+        heads = [head for head in heads if isinstance(head, ClsHead)]
+        # A set, because references share the loss of the head.
+        parts = {part for head in heads for part in head.loss_module.modules()}
         return [
-            (module, name, getattr(module, name))
-            for head in heads
-            if isinstance(head, ClsHead)
-            for module, names in (
-                (head, ('topk',)),
-                *((part, ('num_classes', 'class_weight')) for part in head.loss_module.modules()),
-            )
-            for name in names
-            if hasattr(module, name)
+            *((head, 'topk', head.topk) for head in heads),
+            *((p, 'num_classes', p.num_classes) for p in parts if hasattr(p, 'num_classes')),
+            *((p, name, vars(p)[name]) for p in parts for name in self._per_class(p)),
         ]
+
+    def _per_class(self, loss: nn.Module) -> List[str]:
+        """Names of the arguments of a loss that have a value for each class, as weights have."""
+
+        def fits(value: Any) -> bool:
+            if isinstance(value, (np.ndarray, torch.Tensor)):
+                return tuple(value.shape) == (self.num_classes,)
+            return (
+                isinstance(value, (list, tuple))
+                and len(value) == self.num_classes
+                and all(isinstance(item, (int, float)) for item in value)
+            )
+
+        names = inspect.signature(type(loss).__init__).parameters
+        return [name for name in names if fits(vars(loss).get(name))]
 
     def _adapt_heads(self) -> None:
         """Let heads and losses know how many classes there are at this grade."""
@@ -310,8 +327,10 @@ class FragmentedStudent(BaseModel):
                     value = kept or (1,)
                 elif name == 'num_classes':
                     value = count
-                elif value is not None:
+                elif isinstance(value, (list, tuple)):
                     value = [value[label] for label in self.seen.classes]
+                else:
+                    value = value[list(self.seen.classes)]
             setattr(module, name, value)
 
     def counterparts(self, source: str) -> List[nn.Module]:

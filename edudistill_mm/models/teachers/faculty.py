@@ -7,6 +7,7 @@ from torch import nn
 
 from edudistill_mm.curriculum import Curriculum
 from edudistill_mm.errors import ConfigurationError, did_you_mean
+from edudistill_mm.models.labels import MIXED
 from edudistill_mm.models.students import FragmentedStudent
 
 from .lesson import Lesson
@@ -179,21 +180,24 @@ class Faculty:
 
         Args:
             active (Sequence[Teacher]): The teachers of the grade.
-            labels (torch.Tensor, optional): Classes in the data set's numbering, [B]. None (for
-                labels mixed by an augmentation) is possible with generalists only.
+            labels (torch.Tensor, optional): Classes in the data set's numbering, [B], and
+                :data:`MIXED` for samples of several classes, which generalists alone teach. None
+                is possible with a single generalist only.
 
         Returns:
             list[Lesson]: One lesson for each teacher that has samples.
         """
         if len(active) == 1 and active[0].is_generalist:
             return [Lesson(active[0], None, None)]
-        if labels is None:
-            total = sum(teacher.weight for teacher in active)
-            return [
-                Lesson(teacher, None, torch.tensor(teacher.weight / total)) for teacher in active
-            ]
         covered = torch.stack(
-            [teacher.classes.positions(labels.device)[labels] >= 0 for teacher in active]
+            [
+                torch.where(
+                    labels == MIXED,
+                    teacher.is_generalist,
+                    teacher.classes.positions(labels.device)[labels] >= 0,
+                )
+                for teacher in active
+            ]
         )
         weights = (
             torch.tensor([teacher.weight for teacher in active], device=labels.device)[:, None]

@@ -1,0 +1,84 @@
+"""What class a sample is of, and in which form its label reaches the losses."""
+
+from typing import Any, Optional, Sequence, Tuple
+
+import torch
+from mmengine.model import is_model_wrapper
+from mmpretrain.models.heads import ClsHead
+from mmpretrain.structures import DataSample
+from torch import nn
+
+from edudistill_mm.errors import ConfigurationError
+
+# In the place of the class of a sample whose label is mixed of several.
+MIXED = -1
+
+
+def classes_of(data_samples: Sequence[DataSample]) -> torch.Tensor:
+    """The class of each sample of a batch.
+
+    Where samples have scores (``gt_score``: one-hot, or mixed by Mixup and its like), these count:
+    MMPretrain keeps the ``gt_label`` of an image beside the scores of the mixture.
+
+    Args:
+        data_samples (list[DataSample]): The labels.
+
+    Returns:
+        torch.Tensor: Classes in the data set's numbering, and :data:`MIXED` where no score reaches
+        1, [B].
+    """
+    if 'gt_score' not in data_samples[0]:
+        return torch.cat([sample.gt_label for sample in data_samples])
+    largest, classes = torch.stack([sample.gt_score for sample in data_samples]).max(1)
+    return classes.masked_fill(largest < 1, MIXED)
+
+
+def set_label_width(preprocessor: Any, num_classes: int) -> None:
+    """Tell a data preprocessor that makes one-hot labels how wide they are.
+
+    Args:
+        preprocessor (nn.Module): The preprocessor, changed in place.
+        num_classes (int): Number of classes of the data.
+
+    Raises:
+        ConfigurationError: If it has been told otherwise.
+    """
+    if not getattr(preprocessor, 'to_onehot', False):
+        return
+    told = getattr(preprocessor, 'num_classes', None)
+    if told not in (None, num_classes):
+        raise ConfigurationError(
+            f'data_preprocessor.num_classes is {told}, but the one-hot labels that it makes are those '
+            f'of {num_classes} classes; set it to {num_classes}'
+        )
+    preprocessor.num_classes = num_classes
+
+
+def accept_one_hot(model: nn.Module) -> None:
+    """Let the losses of MMPretrain's classifiers take the one-hot labels that ``to_onehot`` makes.
+
+    They are integers, which torch's cross-entropy refuses as probabilities, and MMPretrain makes
+    none before it is told how wide they are.
+
+    Args:
+        model (nn.Module): A classifier, or an algorithm around one; changed in place.
+
+    Raises:
+        ConfigurationError: If it has been told a width that is not the classifier's.
+    """
+    model = model.module if is_model_wrapper(model) else model
+    heads = [module for module in model.modules() if isinstance(module, ClsHead)]
+    for loss in {head.loss_module for head in heads}:
+        loss.register_forward_pre_hook(as_probabilities)
+    width = getattr(getattr(model, 'head', None), 'num_classes', None)
+    if width is not None:
+        set_label_width(getattr(model, 'data_preprocessor', None), width)
+
+
+def as_probabilities(module: nn.Module, inputs: Tuple) -> Optional[Tuple]:
+    """Hook before a loss that turns integer one-hot labels into probabilities."""
+    if len(inputs) > 1 and isinstance(inputs[1], torch.Tensor):
+        scores, target, *others = inputs
+        if target.shape == scores.shape and not target.is_floating_point():
+            return (scores, target.to(scores.dtype), *others)
+    return None

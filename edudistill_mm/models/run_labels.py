@@ -1,0 +1,145 @@
+import warnings
+from contextlib import suppress
+from typing import Any, List, Sequence
+
+import torch
+from mmpretrain.structures import DataSample
+from torch import nn
+
+from edudistill_mm.errors import ConfigurationError
+from edudistill_mm.models.batch_augments import adopt_augments, names_of_augments
+from edudistill_mm.models.labels import MIXED, set_label_width
+from edudistill_mm.models.network import dry_run
+from edudistill_mm.models.students import FragmentedStudent
+
+
+class RunLabels:
+    """In which form the labels of a run reach its losses: as classes, one-hot, or mixed.
+
+    Args:
+        preprocessor (nn.Module): The data preprocessor of the run. It is given the batch
+            augmentations of the student's own, and the width of one-hot labels.
+        given (dict | nn.Module): What it was built from.
+        student (FragmentedStudent): The student.
+
+    Raises:
+        ConfigurationError: If the preprocessor cannot do what the student's recipe asks for, or
+            makes labels of another width than the student's outputs.
+    """
+
+    def __init__(self, preprocessor: nn.Module, given: Any, student: FragmentedStudent) -> None:
+        from_student = adopt_augments(preprocessor, given, student.data_preprocessor)
+        set_label_width(preprocessor, student.num_classes)
+        self.num_classes = student.num_classes
+        #: bool: Whether samples have scores beside the class.
+        self.one_hot = bool(getattr(preprocessor, 'to_onehot', False))
+        names = names_of_augments(preprocessor)
+        #: str: What mixes the labels, in words; empty if nothing does.
+        self.mixing = names and (
+            f'data_preprocessor.batch_augments ({names}'
+            f'{", from architecture.student.train_cfg" if from_student else ""})'
+        )
+        self._told = False
+
+    @property
+    def origin(self) -> str:
+        """str: Why they are no class indices, the end of a sentence."""
+        if self.mixing:
+            return f'{self.mixing} mixes the labels of several images; remove it'
+        return 'data_preprocessor.to_onehot=True makes one-hot labels; remove it'
+
+    def samples(self, labels: Sequence[int], device: torch.device) -> List[DataSample]:
+        """Samples for a rehearsal, with labels as the run produces them.
+
+        Args:
+            labels (Sequence[int]): Their classes. Mixed ones also have a quarter of the class of
+                the sample before.
+            device (torch.device): Where the labels lie.
+
+        Returns:
+            list[DataSample]: With ``sample_idx`` too, which MMRazor's data set for CRDLoss adds.
+        """
+        return self._samples(labels, device, self.one_hot, bool(self.mixing))
+
+    def _samples(
+        self, labels: Sequence[int], device: torch.device, one_hot: bool, mixed: bool
+    ) -> List[DataSample]:
+        scores = torch.eye(self.num_classes, dtype=torch.long, device=device)[list(labels)]
+        if mixed:
+            scores = 0.75 * scores + 0.25 * scores.roll(1, 0)
+        samples = []
+        for number, (label, score) in enumerate(zip(labels, scores)):
+            sample = DataSample().set_gt_label(label).to(device)
+            sample.set_field(torch.tensor(number, device=device), 'sample_idx')
+            samples.append(sample.set_gt_score(score) if one_hot else sample)
+        return samples
+
+    def try_student(self, student: FragmentedStudent) -> None:
+        """Compute the student's loss on a zero image.
+
+        Args:
+            student (FragmentedStudent): The student, set to a depth and to all classes.
+
+        Raises:
+            ConfigurationError: If the loss cannot be computed, or not with such labels.
+        """
+        # Were there as many images as classes, indices could pass for scores.
+        labels = [0, 1, 0] if self.num_classes == 2 else [0, min(1, self.num_classes - 1)]
+
+        def run(one_hot: bool, mixed: bool) -> None:
+            def forward(image: torch.Tensor) -> None:
+                samples = self._samples(labels, image.device, one_hot, mixed)
+                student(image[:1].expand(len(labels), *image.shape[1:]), samples, mode='loss')
+
+            dry_run(student, forward, student.trace.image_shape)
+
+        try:
+            run(self.one_hot, bool(self.mixing))
+            return
+        except RuntimeError as failure:
+            error = failure
+        if 'in "head.loss_module' in str(error):
+            wanted = 'class indices' if self.one_hot else 'one-hot labels'
+            why = (
+                f'but {self.origin}' if self.one_hot else 'so set data_preprocessor.to_onehot=True'
+            )
+            with suppress(RuntimeError):
+                run(not self.one_hot, False)
+                raise ConfigurationError(
+                    f'architecture.student.head.loss of type {type(student.head.loss_module).__name__} '
+                    f'needs {wanted}, {why}'
+                ) from error
+        raise ConfigurationError(
+            f'architecture.student cannot compute its loss: {error}'
+        ) from error
+
+    def tell_of_mixed(
+        self, classes: torch.Tensor, data_samples: List[DataSample], teachers: Sequence[Any]
+    ) -> None:
+        """Warn, once in a run, of samples that nobody teaches because the data set mixes classes.
+
+        Args:
+            classes (torch.Tensor): What :func:`classes_of` says of the samples, [B].
+            data_samples (list[DataSample]): The samples.
+            teachers (Sequence[Teacher]): The teachers of the grade.
+        """
+        if self._told or 'gt_score' not in data_samples[0]:
+            return
+        if any(teacher.is_generalist for teacher in teachers):
+            return
+        if (classes == MIXED).any():
+            self._told = True
+            warnings.warn(
+                'some samples have a gt_score below 1 for every class: experts do not teach them, '
+                'because they are of several classes, and this grade has no generalist',
+                stacklevel=2,
+            )
+
+    def refuse_mixed(self, classes: torch.Tensor, data_samples: List[DataSample]) -> None:
+        """Raise ConfigurationError for samples of several classes, where teachers are compared with
+        the class."""
+        if 'gt_score' in data_samples[0] and (classes == MIXED).any():
+            raise ConfigurationError(
+                'model.teacher_weighting="confidence" compares teachers with the label, but some '
+                'samples have a gt_score below 1 for every class; take "entropy"'
+            )
