@@ -22,8 +22,9 @@ from edudistill_mm.errors import ConfigurationError
 
 from .config import check_config, check_data, has_student, is_education
 from .data import guard_data
-from .export import export_student
+from .export import export_student, grade_of_export
 from .precision import check_compile, prepare_precision
+from .preparation import next_stage, preparation_of
 from .processes import join_processes, wrap_for_processes
 from .teachers import missing_teachers, train_ordering_teacher, train_teachers
 from .test_teachers import TeacherReport, refuse_near_chance, report_teachers
@@ -113,11 +114,19 @@ def train(
         runner.train()
     last = find_latest_checkpoint(cfg.work_dir)
     if has_student(cfg) and is_main_process() and last is not None:
-        checkpoint, config = export_student(cfg, last, osp.join(cfg.work_dir, 'student.pth'))
-        print_log(
-            f'The plain MMPretrain student: {checkpoint}, its config: {config}', logger='current'
-        )
+        print_log(_export(cfg, last), logger='current')
     return runner
+
+
+def _export(cfg: Config, last: str) -> str:
+    """Export the student of a run's last checkpoint, if it has one; returns a sentence on it."""
+    reason = preparation_of(cfg)
+    if reason is not None:
+        return f'No student is exported, because {reason}: {next_stage(last)}'
+    checkpoint, config = export_student(cfg, last, osp.join(cfg.work_dir, 'student.pth'))
+    line = f'The plain MMPretrain student: {checkpoint}, its config: {config}'
+    grade = grade_of_export(checkpoint)
+    return line if grade is None else f'{line}; the run has ended early: it is {grade}'
 
 
 def _check_complete(cfg: Config) -> None:
