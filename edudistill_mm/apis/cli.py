@@ -22,7 +22,7 @@ from .config import load_config
 from .convert_mdistiller import DATA_SETS, NETWORKS
 from .convert_mdistiller import convert_mdistiller as run_convert_mdistiller
 from .curriculum_table import curriculum_table
-from .export import export_student
+from .export import export_student, grade_of_export
 from .prepare_data import prepare_data as run_prepare_data
 from .processes import another_has_failed, tell
 from .report import report as run_report
@@ -237,7 +237,10 @@ def export(argv: Optional[List[str]] = None) -> None:
         cfg = load_config(args.config, args.cfg_options)
         with full_disk_told(os.path.dirname(args.out) or '.'):
             checkpoint, config = export_student(cfg, args.checkpoint, args.out)
-        print(f'Wrote {checkpoint} and its config {config}.')
+        grade = grade_of_export(checkpoint)
+        print(
+            f'Wrote {checkpoint} and its config {config}.' + (f' It is {grade}.' if grade else '')
+        )
 
     _run(command)
 

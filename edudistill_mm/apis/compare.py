@@ -27,7 +27,7 @@ from .comparison.job_queue import JobQueue
 from .comparison.options import as_arguments
 from .comparison.plan import MEASURES, Plan
 from .comparison.prepared_row import PreparedRow, prepare_rows
-from .comparison.row_result import RowResult, costs_of, grades_of
+from .comparison.row_result import RowResult, costs_of, grades_of, spent_costs
 from .comparison.run_record import RunRecord
 from .comparison.write import write_report
 from .config import is_education, teachers_of
@@ -277,7 +277,7 @@ def _run_job(
 
     def finish() -> Optional[str]:
         record = RunRecord.read(folder, by_epoch)
-        if prepared.length not in record.accuracy:
+        if record.end(prepared.length) not in record.accuracy:
             return (
                 f'its logs in "{folder}" have no accuracy/top1 of the last of {prepared.length} '
                 f'{"epochs" if by_epoch else "iterations"}; val_evaluator needs an Accuracy, and '
@@ -360,6 +360,7 @@ def _result(plan: Plan, prepared: PreparedRow) -> RowResult:
         file = _folder(plan, prepared, seed) / RESULT
         if file.exists():
             result.runs[seed] = RunRecord.from_dict(json.loads(file.read_text()))
+    spent_costs(result, prepared.cost)
     unfinished: Dict[Optional[str], List[str]] = {}
     for seed in plan.seeds:
         if seed not in result.runs:

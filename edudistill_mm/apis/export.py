@@ -13,12 +13,14 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from edudistill_mm import registry
+from edudistill_mm.curriculum import Curriculum, Grade
 from edudistill_mm.datasets.class_lists import class_names_of
 from edudistill_mm.engine.checkpoint import (
     extract_state_dict,
     load_checkpoint_file,
     misfit,
     not_finite,
+    write_aside,
 )
 from edudistill_mm.engine.checkpoint_form import check_form
 from edudistill_mm.errors import ConfigurationError
@@ -34,6 +36,7 @@ from .config import (
     without_metric,
 )
 from .data import check_classes
+from .preparation import next_stage, preparation_of
 
 STUDENT, REFERENCES = 'architecture.', 'architecture.references.'
 
@@ -147,6 +150,38 @@ def grade_student_state(
     return {name: plain[name] for name in plain if not name.startswith(unused)} | own
 
 
+def grade_meta(meta: dict, grade: Grade) -> dict:
+    """What a student's ``meta`` says of its grade: name, and the taught classes with their names.
+
+    Args:
+        meta (dict): ``meta`` of the run's checkpoint.
+        grade (Grade): The grade.
+    """
+    names = (meta.get('dataset_meta') or {}).get('classes') or ()
+    seen = {label: names[label] if label < len(names) else str(label) for label in grade.seen}
+    return dict(grade=grade.name, seen_classes=seen)
+
+
+def grade_of_export(path: str) -> Optional[str]:
+    """Say of which grade an exported student is, if it is not complete.
+
+    Args:
+        path (str): The exported checkpoint.
+
+    Returns:
+        str | None: The rest of a sentence.
+    """
+    meta = load_checkpoint_file(path)['meta']
+    if 'grade' not in meta:
+        return None
+    curriculum = meta['education']['curriculum']
+    names = [grade['name'] for grade in curriculum['grades']]
+    return (
+        f'that of grade {names.index(meta["grade"]) + 1} of {len(names)} "{meta["grade"]}" and knows '
+        f'{len(meta["seen_classes"])} of {curriculum["num_classes"]} classes'
+    )
+
+
 def config_text(config: Config) -> str:
     """What to write into a config's file; with the definition of :class:`GradeStudent`, if the
     model is one."""
@@ -237,8 +272,9 @@ def _imports(model: dict, loader: Any) -> Optional[dict]:
 def export_student(cfg: Config, checkpoint: str, out: str) -> Tuple[str, str]:
     """Write the student of a checkpoint as a plain MMPretrain checkpoint with its config.
 
-    What was written is read back: the plain model must take all of its tensors and give the very
-    class scores of the run's student.
+    Of a checkpoint of a lower grade it is the student of that grade; see
+    :func:`grade_student_config`. What was written is read back: the plain model must take all of
+    its tensors and give the very class scores of the run's student.
 
     Args:
         cfg (Config): What :func:`load_config` returned for an :class:`EducationDistill` run or
@@ -251,8 +287,14 @@ def export_student(cfg: Config, checkpoint: str, out: str) -> Tuple[str, str]:
         tuple[str, str]: Path of the checkpoint and of the config.
 
     Raises:
-        ConfigurationError: If the checkpoint is unreadable or does not belong to the config.
+        ConfigurationError: If the checkpoint is unreadable or does not belong to the config, or
+            the config is that of a stage without a student.
     """
+    reason = preparation_of(cfg)
+    if reason is not None:
+        raise ConfigurationError(
+            f'checkpoint "{checkpoint}" has no student to export, because {reason}; {next_stage(checkpoint)}'
+        )
     if not is_education(cfg):
         raise ConfigurationError(
             'model.type must be EducationDistill or SingleTeacherDistill here, but is '
@@ -264,33 +306,59 @@ def export_student(cfg: Config, checkpoint: str, out: str) -> Tuple[str, str]:
         raise ConfigurationError(f'OUT must be a file such as "student.pth", not "{out}"')
     loaded = load_checkpoint_file(checkpoint)
     check_form(loaded, checkpoint, resume=False)
-    state = plain_student_state(extract_state_dict(loaded, f'checkpoint "{checkpoint}"'))
-    if not state:
+    run_state = extract_state_dict(loaded, f'checkpoint "{checkpoint}"')
+    if not plain_student_state(run_state):
         raise ConfigurationError(
             f'checkpoint "{checkpoint}" holds no student (no tensor "{STUDENT}..."): give a '
             'checkpoint of the run'
         )
     check_classes(cfg, class_names_of(loaded), f'"{checkpoint}"', ('test_dataloader',))
-    plain = plain_config(cfg)
     meta = loaded.get('meta') or {}
+    kept = {key: meta[key] for key in ('dataset_meta', 'education') if key in meta}
+    algorithm = build_module(strip_teachers(cfg).model.to_dict(), 'model', 'mmpretrain')
+    grade = _grade_of(algorithm.curriculum, meta.get('education'), checkpoint)
+    algorithm.set_grade(grade)
+    student = algorithm.student
+    plain = grade_student_config(cfg, student)
+    state = grade_student_state(run_state, plain, student)
+    if plain.model.type == 'GradeStudent':
+        kept.update(grade_meta(meta, grade))
     os.makedirs(osp.dirname(out) or '.', exist_ok=True)
     # Written aside until it has been checked.
     part = f'{out}.part'
     try:
-        meta = {key: meta[key] for key in ('dataset_meta', 'education') if key in meta}
         with open(part, 'wb') as file:
-            torch.save(dict(meta=meta, state_dict=state), file)
-        _check(cfg, plain, state, load_checkpoint_file(part)['state_dict'], checkpoint)
+            torch.save(dict(meta=kept, state_dict=state), file)
+        exported = load_checkpoint_file(part)['state_dict']
+        _check(student, plain, run_state, exported, checkpoint)
         os.replace(part, out)
     finally:
         if osp.exists(part):
             os.remove(part)
-    plain.dump(config_out)
+    write_aside(config_out, lambda file: file.write(config_text(plain).encode()))
     return out, config_out
 
 
+def _grade_of(curriculum: Curriculum, education: Any, source: str) -> Grade:
+    """The grade of a checkpoint: the last one, unless its ``meta`` names another."""
+    if not education or education['grade'] == education['curriculum']['grades'][-1]['name']:
+        return curriculum.grades[-1]
+    for grade in curriculum.grades:
+        if grade.name == education['grade'] and list(grade.seen) == list(education['seen']):
+            return grade
+    raise ConfigurationError(
+        f'checkpoint "{source}" was saved in grade "{education["grade"]}" with '
+        f'{len(education["seen"])} classes seen, which the curriculum of the config does not have; '
+        'export it with the config of its run'
+    )
+
+
 def _check(
-    cfg: Config, plain: Config, state: Dict[str, Tensor], exported: Dict[str, Tensor], source: str
+    student: FragmentedStudent,
+    plain: Config,
+    state: Dict[str, Tensor],
+    exported: Dict[str, Tensor],
+    source: str,
 ) -> None:
     """Compare the plain model with exported tensors to the run's student with the original
     ones."""
@@ -306,10 +374,13 @@ def _check(
             f'checkpoint "{source}" holds weights that are no numbers (NaN or infinite), the first in '
             f'"{STUDENT}{broken}"'
         )
-    algorithm = build_module(strip_teachers(cfg).model.to_dict(), 'model', 'mmpretrain')
-    student = algorithm.architecture
-    student.load_state_dict(state, strict=False)
-    algorithm.set_grade(algorithm.curriculum.grades[-1])
+    own = {name.removeprefix(STUDENT): state[name] for name in state if name.startswith(STUDENT)}
+    wanted = student.state_dict()
+    # Of other grades' references the checkpoint may have others.
+    fitting = {
+        name: own[name] for name in wanted if name in own and own[name].shape == wanted[name].shape
+    }
+    student.load_state_dict(fitting, strict=False)
     if not gives_same_scores(model, student, {}):
         raise ConfigurationError(
             f'the plain student of "{source}" gives other class scores than the student of the run'

@@ -4,7 +4,7 @@ import os.path as osp
 import shlex
 from dataclasses import replace
 from glob import escape, glob
-from typing import List, Optional
+from typing import List, Optional, Tuple
 
 from mmengine.config import Config
 from mmengine.runner import find_latest_checkpoint
@@ -12,11 +12,11 @@ from mmengine.runner import find_latest_checkpoint
 from edudistill_mm.engine.checkpoint import load_checkpoint_file
 from edudistill_mm.errors import ConfigurationError
 
-from .comparison.row_result import RowResult, costs_of
+from .comparison.row_result import RowResult, costs_of, spent_costs
 from .comparison.run_record import RunRecord
 from .comparison.write import write_report
 from .config import check_data, curriculum_of, is_education, load_config
-from .training_cost import training_cost
+from .training_cost import TrainingCost, training_cost
 
 
 def report(work_dir: str, out: Optional[str] = None) -> str:
@@ -41,13 +41,13 @@ def report(work_dir: str, out: Optional[str] = None) -> str:
             f'"{work_dir}" is no work dir of a run: it has no */vis_data/config.py'
         )
     cfg = load_config(configs[-1], work_dir=work_dir)
-    result = _describe(cfg)
+    result, cost = _describe(cfg)
     record = RunRecord.read(work_dir, result.unit == 'epoch')
     about: List[str] = [f'Work dir: `{work_dir}`.']
     if (checkpoint := _last_checkpoint(work_dir)) is not None:
         meta = load_checkpoint_file(checkpoint).get('meta', {})
         if (education := meta.get('education')) is not None:
-            record = _completed(record, result, education['history'], education['validated'])
+            record = _completed(record, result, education)
             for teacher in education['teachers']:
                 digest = f', sha256 {teacher["sha256"]}' if teacher['sha256'] else ''
                 about.append(
@@ -57,7 +57,10 @@ def report(work_dir: str, out: Optional[str] = None) -> str:
     seed = (cfg.get('randomness') or {}).get('seed')
     command = f'python tools/train.py {shlex.quote(configs[-1])} --work-dir NEW_FOLDER'
     result.commands, result.runs = {seed: command}, {seed: record}
-    if result.length not in record.accuracy:
+    finished = record.end(result.length) in record.accuracy
+    if cost is not None:
+        spent_costs(result, cost)
+    if not finished:
         result.finished = False
         result.remarks.append(
             f'not finished: the figures are those of {result.unit} '
@@ -67,7 +70,7 @@ def report(work_dir: str, out: Optional[str] = None) -> str:
     return write_report([result], out or osp.join(work_dir, 'report'), title, about)
 
 
-def _describe(cfg: Config) -> RowResult:
+def _describe(cfg: Config) -> Tuple[RowResult, Optional[TrainingCost]]:
     name = osp.basename(osp.normpath(cfg.work_dir))
     if is_education(cfg):
         curriculum = curriculum_of(cfg)
@@ -83,10 +86,12 @@ def _describe(cfg: Config) -> RowResult:
     result = RowResult(name, 'epoch' if by_epoch else 'iteration', grades, {}, {})
     try:
         check_data(cfg)
-        result.cost = costs_of(training_cost(cfg))
+        cost = training_cost(cfg)
+        result.cost = costs_of(cost)
     except ConfigurationError as error:
         result.remarks.append(f'the costs are not counted, because {error}')
-    return result
+        return result, None
+    return result, cost
 
 
 def _last_checkpoint(work_dir: str) -> Optional[str]:
@@ -99,14 +104,18 @@ def _last_checkpoint(work_dir: str) -> Optional[str]:
     return checkpoint if checkpoint is not None and osp.exists(checkpoint) else None
 
 
-def _completed(record: RunRecord, result: RowResult, history: dict, validated: int) -> RunRecord:
-    """Add the last validation of each grade where the logs have none of that grade.
+def _completed(record: RunRecord, result: RowResult, education: dict) -> RunRecord:
+    """Add what the last checkpoint knows and the logs lack: the last validation of each grade of
+    which they have none, and where early stopping has ended a grade.
 
-    The newest of them was at ``validated``; those of earlier grades stand at the grade's end.
+    The newest validation was at ``validated``; those of earlier grades stand at the grade's end.
     """
-    validations, begin = dict(record.validations), 0
+    history, ended = education['history'], education.get('early_ends', {}).get('at', {})
+    validations, jumps, begin = dict(record.validations), dict(record.jumps), 0
     for (name, _), end in zip(result.grades, result.borders):
+        if name in ended:
+            jumps[ended[name]] = end
         if name in history and not any(begin < at <= end for at in validations):
-            validations[min(end, validated)] = dict(history[name])
+            validations[ended.get(name, min(end, education['validated']))] = dict(history[name])
         begin = end
-    return replace(record, validations=dict(sorted(validations.items())))
+    return replace(record, validations=dict(sorted(validations.items())), jumps=jumps)

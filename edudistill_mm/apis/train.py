@@ -20,9 +20,10 @@ from edudistill_mm.models.labels import accept_one_hot
 
 from .config import check_config, check_data, is_education
 from .data import check_classes, guard_data
-from .export import export_student
+from .export import export_student, grade_of_export
 from .plain_distillation import follow_loop
 from .precision import check_compile, prepare_precision
+from .preparation import next_stage, preparation_of
 from .processes import join_processes, wrap_for_processes
 from .run_folder import in_its_folder
 from .stretch import unfinished_schedule
@@ -127,11 +128,19 @@ def train(
         return runner
     last = find_latest_checkpoint(cfg.work_dir)
     if is_education(cfg) and is_main_process() and last is not None:
-        checkpoint, config = export_student(cfg, last, osp.join(cfg.work_dir, 'student.pth'))
-        print_log(
-            f'The plain MMPretrain student: {checkpoint}, its config: {config}', logger='current'
-        )
+        print_log(_export(cfg, last), logger='current')
     return runner
+
+
+def _export(cfg: Config, last: str) -> str:
+    """Export the student of a run's last checkpoint, if it has one; returns a sentence on it."""
+    reason = preparation_of(cfg)
+    if reason is not None:
+        return f'No student is exported, because {reason}: {next_stage(last)}'
+    checkpoint, config = export_student(cfg, last, osp.join(cfg.work_dir, 'student.pth'))
+    line = f'The plain MMPretrain student: {checkpoint}, its config: {config}'
+    grade = grade_of_export(checkpoint)
+    return line if grade is None else f'{line}; the run has ended early: it is {grade}'
 
 
 def _check_complete(cfg: Config) -> None:

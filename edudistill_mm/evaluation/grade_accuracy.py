@@ -20,10 +20,11 @@ class GradeAccuracy(BaseMetric):
       the ``Accuracy`` of MMPretrain;
     - ``top1_<name of a grade>``: over the samples of that grade's class group, for each group
     taught so far;
-    - ``forgetting``: by how much the groups before the newest fell below the best of their earlier
-      validations, on average; negative if they improved, 0 as long as there is no earlier group.
-      The measure of Chaudhry et al., "Riemannian Walk for Incremental Learning" (ECCV 2018), with
-      validations for tasks.
+    - ``forgetting``: how far the groups before the newest are below their best validation so far,
+      this one included, on average; 0 for a group that is as good as ever, and as long as there is
+      no earlier group. The measure of Chaudhry et al., "Riemannian Walk for Incremental Learning"
+      (ECCV 2018), with validations for tasks; theirs leaves the present one out of the best, so
+      that a group that has improved makes it negative.
 
     Without a grade (see :meth:`set_grade`) and without ``groups`` all classes count as one group
     and only the first is reported.
@@ -141,7 +142,7 @@ class GradeAccuracy(BaseMetric):
         metrics.update({f'top1_{name}': value for name, value in top1.items()})
         earlier = list(groups)[:-1]
         drops = [
-            self._best[name] - top1[name]
+            max(self._best[name] - top1[name], 0.0)
             for name in earlier
             if name in top1 and name in self._best
         ]

@@ -100,3 +100,30 @@ def test_the_checkpoint_tells_the_results_of_grades_that_the_logs_lack(interrupt
 def test_a_folder_without_a_run_is_refused(tmp_path):
     with pytest.raises(ConfigurationError, match='is no work dir of a run'):
         report(str(tmp_path))
+
+
+def test_a_grade_that_early_stopping_ended_costs_what_it_has_trained(tmp_path):
+    config = school_config(tmp_path)
+    # Stopped after 1 of 2 epochs, 1 of 2 and 1 of 3.
+    config.custom_hooks.append(
+        dict(type='EarlyStoppingHook', monitor='seen/top1', stopping_threshold=-1)
+    )
+    train(config)
+    text, row = read(report(str(tmp_path / 'run')))
+    assert row['cost']['image_passes'] == 16 + 32 + 48
+    assert row['finished'] and list(row['runs']['0']['jumps'].items()) == [
+        ('1', 2),
+        ('3', 4),
+        ('5', 7),
+    ]
+    assert (
+        'run: early stopping has ended low after 1 of 2, mid after 1 of 2, high after 1 of 3 epochs; '
+        'the costs are those of the training so shortened.'
+    ) in text
+    before = row['by_grade']
+    for file in (tmp_path / 'run').glob('*/vis_data/scalars.json'):
+        file.unlink()
+    # The checkpoint knows it as well.
+    row = read(report(str(tmp_path / 'run')))[1]
+    assert row['cost']['image_passes'] == 16 + 32 + 48 and row['finished']
+    assert list(row['runs']['0']['validations']) == ['1', '3', '5'] and row['by_grade'] == before

@@ -141,12 +141,17 @@ def test_without_an_earlier_validation_nothing_is_said_of_forgetting():
     assert 'seen/forgetting' in evaluate(metric, validation(primary=3, middle=2))
 
 
-def test_forgetting_is_negative_if_earlier_groups_improve():
+def test_nothing_is_forgotten_where_earlier_groups_improve():
+    """One group that has become better does not hide that another has become worse."""
     metric = GradeAccuracy()
     metric.set_grade(CURRICULUM, PRIMARY)
     evaluate(metric, validation(primary=2))
     metric.set_grade(CURRICULUM, MIDDLE)
-    assert evaluate(metric, validation(primary=3))['seen/forgetting'] == -25
+    assert evaluate(metric, validation(primary=3, middle=4))['seen/forgetting'] == 0
+    metric.set_grade(CURRICULUM, UNIVERSITY)
+    results = evaluate(metric, validation(primary=4, middle=3))
+    assert results['seen/forgetting'] == 12.5  # (0 + 25) / 2
+    assert metric.state_dict() == dict(primary=100, middle=100, university=0)
 
 
 def test_a_grade_without_classes_adds_no_group():

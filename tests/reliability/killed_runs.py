@@ -81,16 +81,26 @@ class Witness(Hook):
 
 
 def write_config(
-    folder, by_epoch=True, ema=None, accumulate=1, workers=0, persistent=False, keep=2, interval=1
+    folder,
+    by_epoch=True,
+    ema=None,
+    accumulate=1,
+    workers=0,
+    persistent=False,
+    keep=2,
+    interval=1,
+    lengths=None,
+    stop=None,
 ):
     """Write the config of a run of three grades with dropped paths and random augmentation."""
     folder = Path(folder)
+    lengths = lengths or (EPOCHS if by_epoch else ITERATIONS)
     teachers, grades = [], []
     for seed, name in enumerate(('low', 'mid', 'high')):
         file = folder / f'{name}.pth'
         torch.save(dict(state_dict=build(resnet(2), seed).state_dict()), file)
         teachers.append(dict(name=name, architecture=resnet(2), ckpt=str(file), classes=name))
-        length = dict(epochs=EPOCHS[seed]) if by_epoch else dict(iters=ITERATIONS[seed])
+        length = {'epochs' if by_epoch else 'iters': lengths[seed]}
         grades.append(
             dict(
                 name=name,
@@ -114,12 +124,11 @@ def write_config(
         )
 
     if by_epoch:
-        loop = dict(by_epoch=True, max_epochs=sum(EPOCHS), val_interval=1)
+        loop = dict(by_epoch=True, max_epochs=sum(lengths), val_interval=1)
     else:
-        loop = dict(by_epoch=False, max_iters=sum(ITERATIONS), val_interval=3)
+        loop = dict(by_epoch=False, max_iters=sum(lengths), val_interval=3)
     hooks = [dict(type='GradeSchedulerHook'), dict(type='Witness')]
-    if ema is not None:
-        hooks.append(ema)
+    hooks += [hook for hook in (ema, stop) if hook is not None]
     config = Config(
         dict(
             default_scope='mmpretrain',

@@ -255,6 +255,74 @@ def test_several_processes_go_on_with_random_numbers_and_gradients_of_their_own(
     )
 
 
+# Of each grade the second validation is the last, because nothing is an improvement after the
+# first; or the first one, because any accuracy is enough.
+SECOND, FIRST = (
+    dict(type='EarlyStoppingHook', monitor='seen/top1', patience=1, **more)
+    for more in (dict(min_delta=200), dict(stopping_threshold=-1))
+)
+# 3, 5 and 7 batches an epoch: stopped after epoch 2 of 4, 6 of 7 and 9 of 10. In iterations, with
+# a validation each third: after 3 of 4, 6 of 8 (in an accumulation) and 9 of 13.
+STOPPED = {
+    'epochs': dict(lengths=(4, 3, 3), stop=SECOND, accumulate=2, ema=AVERAGES[2], **LOADERS[0]),
+    'iterations': dict(
+        by_epoch=False, lengths=(4, 4, 5), stop=FIRST, accumulate=3, interval=2, **LOADERS[2]
+    ),
+    'epochs, in two processes': dict(lengths=(4, 3, 3), stop=SECOND, processes=2),
+}
+STOPS = {
+    'epochs': {
+        'before a validation that ends a grade': [before_iteration(5)],
+        'after a jump': [before_iteration(12), before_iteration(13)],
+        'after the checkpoint after a jump': [before_iteration(18), before_iteration(29)],
+        'in a validation that ends a grade': [
+            at_log_line('the monitored metric did not', times=time) for time in (3, 1, 2)
+        ],
+        'between a stop and its jump': [
+            at_log_line('Early stopping ends', times=time) for time in (1, 2, 3)
+        ],
+    },
+    'iterations': {
+        'after a jump': [before_iteration(4), before_iteration(5)],
+        'after the checkpoint after a jump': [before_iteration(8)],
+        'between a stop and its jump': [
+            at_log_line('Early stopping ends', times=time) for time in (1, 2, 3)
+        ],
+    },
+    'epochs, in two processes': {'after a jump': [before_iteration(12)]},
+}
+
+
+@pytest.mark.parametrize('kind', STOPPED)
+def test_a_run_whose_grades_early_stopping_ends_is_killed_and_resumed(
+    tmp_path, full, report, kind
+):
+    school = School(tmp_path, **STOPPED[kind])
+    ends = school.end['meta']['education']['early_ends']['at']
+    assert ends == (
+        dict(low=3, mid=6, high=9) if kind == 'iterations' else dict(low=2, mid=6, high=9)
+    )
+    unjudged = 0
+    for name, moments in STOPS[kind].items():
+        if not full and name.startswith(('before', 'after the checkpoint')):
+            continue
+        for moment in moments if full else moments[:1]:
+            work_dir = school.kill(moment)
+            education = last_checkpoint(work_dir)['meta']['education']
+            unjudged += education['early_ends']['judged'] < education['validated']
+            school.resume(work_dir)
+        report(
+            AREA,
+            f'early stopping ends each grade; killed {name}',
+            f'EarlyStoppingHook in a run of three grades that counts {kind}',
+            len(moments) if full else 1,
+            'resumed; progress, learning rates, batches, what early stopping has counted and weights at '
+            'the end are those of the uninterrupted run bit for bit',
+        )
+    # In iterations the checkpoint of the stop was written in its validation, before it.
+    assert unjudged or kind != 'iterations'
+
+
 def test_the_tool_is_killed_from_outside_and_resumed(tmp_path, report):
     school = School(tmp_path, ema=AVERAGES[1])
     tests = Path(__file__).parents[1]

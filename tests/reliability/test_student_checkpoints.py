@@ -11,11 +11,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from killed_runs import run, write_config
+from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS, MODELS
 from runs import GRADES, school_config, train
 
-from edudistill_mm.apis.config import strip_teachers
+from edudistill_mm.apis.config import load_config, strip_teachers
+from edudistill_mm.apis.export import export_student
 from edudistill_mm.apis.test import test as run_test
 
 AREA = 'Students of unfinished runs'
@@ -57,6 +60,18 @@ class StopAtHook(Hook):
     def before_train_epoch(self, runner):
         if runner.epoch == self.epoch:
             raise Killed
+
+
+@HOOKS.register_module(force=True)
+class EndAfterHook(Hook):
+    """A user's own hook that lets a run end after an epoch, in good order."""
+
+    def __init__(self, epoch):
+        self.epoch = epoch
+
+    def after_train_epoch(self, runner):
+        if runner.epoch + 1 == self.epoch:
+            runner.train_loop.stop_training = True
 
 
 def use_without_this_package(folder, stems):
@@ -151,6 +166,83 @@ def test_a_stopped_run_leaves_its_student_to_plain_mmpretrain(tmp_path, report):
         'package',
         f'{len(ends)} runs, {len(stems)} students',
         'the scores are those of the checkpoint bit for bit; classes not taught yet score zero',
+    )
+
+
+def test_what_is_exported_of_a_lower_grade_is_the_student_of_that_grade(tmp_path, report):
+    hook = dict(type='EndAfterHook', epoch=3)
+    path = write_config(tmp_path, lengths=(1, 3, 1), stop=hook, interval=2)
+    status, text = run(path, tmp_path / 'run')
+    assert status == 0, text
+    last = text.splitlines()[-1]
+    assert 'The plain MMPretrain student: ' in last
+    assert last.endswith(
+        'the run has ended early: it is that of grade 2 of 3 "mid" and knows 4 of 6 classes'
+    )
+    config = load_config(str(path), work_dir=str(tmp_path / 'test'))
+    out, _ = export_student(
+        config, str(tmp_path / 'run' / 'epoch_2.pth'), str(tmp_path / 'e2.pth')
+    )
+    # The last state was saved although no checkpoint was due.
+    stems = {tmp_path / 'e2': 'epoch_2', tmp_path / 'run' / 'student': 'epoch_3'}
+    images, answers = use_without_this_package(tmp_path, stems)
+    for stem, name in stems.items():
+        scores, parameters = answers_of_run(config, tmp_path / 'run' / f'{name}.pth', images)
+        assert answers[str(stem)]['scores'] == scores
+        assert answers[str(stem)]['parameters'] == parameters
+        assert [[score > 0 for score in row] for row in scores] == [[True] * 4 + [False] * 2] * 5
+    # It is tested as the checkpoint that it comes from.
+    results = []
+    for number, checkpoint in enumerate(('student.pth', 'epoch_3.pth')):
+        tested = load_config(str(path), work_dir=str(tmp_path / f'test_{number}'))
+        tested.experiment_name = f'{tmp_path.name}_test_{number}'
+        for key in ('dataloader', 'cfg', 'evaluator'):
+            tested[f'test_{key}'] = tested[f'val_{key}']
+        results.append(run_test(tested, str(tmp_path / 'run' / checkpoint))['accuracy/top1'])
+    assert results[0] == results[1]
+    report(
+        AREA,
+        'a run ends in a lower grade, in good order',
+        "a hook of the user's own sets `stop_training`; what tools/train.py has exported, and what "
+        'tools/export_student.py makes of an earlier checkpoint, in a process that cannot import this '
+        'package',
+        len(stems),
+        'the student of the grade reached, which the last line says; its scores are those of the '
+        'checkpoint bit for bit',
+    )
+
+
+def test_a_stage_that_trains_connectors_alone_exports_no_student(tmp_path, report):
+    path = write_config(tmp_path, lengths=(1, 1, 1))
+    config = Config.fromfile(path, format_python_code=False)
+    distiller = config.model.distiller
+    source = dict(type='ModuleOutputs', source='backbone.layer1')
+    distiller.student_recorders = distiller.teacher_recorders = dict(f=source)
+    distiller.connectors = dict(c=dict(type='ConvModuleConnector', in_channel=4, out_channel=4))
+    distiller.distill_losses = dict(loss_f=dict(type='L2Loss'))
+    distiller.loss_forward_mappings = dict(
+        loss_f=dict(
+            s_feature=dict(from_student=True, recorder='f', connector='c'),
+            t_feature=dict(from_student=False, recorder='f'),
+        )
+    )
+    config.model.update(student_trainable=False, calculate_student_loss=False)
+    config.dump(path)
+    status, text = run(path, tmp_path / 'run')
+    assert status == 0, text
+    start = f'model.init_cfg=dict(type="Pretrained", checkpoint="{tmp_path}/run/epoch_3.pth")'
+    assert text.splitlines()[-1].endswith(
+        'No student is exported, because student_trainable=False trains connectors alone: the next '
+        f'stage starts from its checkpoint by {start}'
+    )
+    assert not (tmp_path / 'run' / 'student.pth').exists()
+    assert not (tmp_path / 'run' / 'students').exists()
+    report(
+        AREA,
+        'a stage trains connectors alone',
+        '`student_trainable=False`, `calculate_student_loss=False`',
+        1,
+        'no untrained student is exported; the last line says what the checkpoint is for',
     )
 
 

@@ -176,11 +176,35 @@ class RowResult:
             ],
             teacher_commands=self.teacher_commands,
             commands=self.commands,
-            runs={
-                seed: dict(validations=run.validations, progress=run.progress, seconds=run.seconds)
-                for seed, run in self.runs.items()
-            },
+            runs={seed: dict(vars(run)) for seed, run in self.runs.items()},
         )
+
+
+def spent_costs(result: RowResult, cost: TrainingCost) -> None:
+    """Where early stopping has ended grades, give a row the costs that its runs have had, their
+    mean over the seeds, and a remark.
+
+    Args:
+        result (RowResult): The row, with its runs; changed in place.
+        cost (TrainingCost): What its training costs.
+    """
+    lengths = [length for _, length in result.grades]
+    ended = {seed: run.spent(lengths) for seed, run in result.runs.items() if run.jumps}
+    if not ended:
+        return
+    costs = [costs_of(cost, run.spent(lengths)) for run in result.runs.values()]
+    result.cost = {key: round(sum(each[key] for each in costs) / len(costs)) for key in costs[0]}
+    for seed, spent in ended.items():
+        grades = ', '.join(
+            f'{name or "the training"} after {short} of {length}'
+            for (name, length), short in zip(result.grades, spent)
+            if short < length
+        )
+        result.remarks.append(
+            f'early stopping has ended {grades} {result.unit}s'
+            + (f' (seed {seed})' if len(result.runs) > 1 else '')
+        )
+    result.remarks.append('the costs are those of the training so shortened')
 
 
 def grades_of(cfg: Config, cost_lengths: Sequence[int]) -> List[Tuple[str, int]]:

@@ -1,9 +1,11 @@
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple, Union
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+
+from edudistill_mm.engine.early_ends import JUMP
 
 # MMRazor's SingleTeacherDistillValLoop puts the network's name first.
 ACCURACIES = ('accuracy/top1', 'student.accuracy/top1')
@@ -21,11 +23,14 @@ class RunRecord:
         progress (int): Epochs (or iterations) that the log has come to.
         seconds (float, optional): Wall-clock time of all sessions, lost work included; None if
             there is no log.
+        jumps (Dict[int, int]): Where early stopping has ended a grade, and the end that the grade
+            would have had, in epochs (or iterations).
     """
 
     validations: Dict[int, Dict[str, float]]
     progress: int
     seconds: Optional[float]
+    jumps: Dict[int, int] = field(default_factory=dict)
 
     @classmethod
     def read(cls, work_dir: Union[str, Path], by_epoch: bool = True) -> 'RunRecord':
@@ -40,16 +45,20 @@ class RunRecord:
         """
         validations: Dict[int, Dict[str, float]] = {}
         progress, seconds = 0, None
+        jumps: Dict[int, int] = {}
         for file in sorted(Path(work_dir).glob('*/vis_data/scalars.json')):
-            first, found, last = _read_scalars(file, by_epoch)
+            first, found, last, jumped = _read_scalars(file, by_epoch)
             if first is not None:
                 validations = {at: result for at, result in validations.items() if at < first}
+                # Nor has a session jumped over what a later one trains.
+                jumps = {at: to for at, to in jumps.items() if at < first and to < first}
                 progress = last
             validations.update(found)
+            jumps.update(jumped)
             duration = _duration(file.parents[1])
             if duration is not None:
                 seconds = (seconds or 0.0) + duration
-        return cls(dict(sorted(validations.items())), progress, seconds)
+        return cls(dict(sorted(validations.items())), progress, seconds, jumps)
 
     @classmethod
     def from_dict(cls, content: Dict[str, Any]) -> 'RunRecord':
@@ -58,7 +67,30 @@ class RunRecord:
             {int(at): result for at, result in content['validations'].items()},
             content['progress'],
             content['seconds'],
+            # Those of earlier versions have none.
+            {int(at): to for at, to in content.get('jumps', {}).items()},
         )
+
+    def end(self, length: int) -> int:
+        """Where the run ends: at its length, or where early stopping has ended the last grade.
+
+        Args:
+            length (int): Epochs (or iterations) of the whole training.
+        """
+        return next((at for at, to in self.jumps.items() if to == length), length)
+
+    def spent(self, lengths: Sequence[int]) -> List[int]:
+        """What a run that has come to its end has trained of each grade.
+
+        Args:
+            lengths (Sequence[int]): Epochs (or iterations) of each grade.
+        """
+        spent, end = [], 0
+        for length in lengths:
+            end += length
+            left_out = [end - at for at, to in self.jumps.items() if to == end]
+            spent.append(length - sum(left_out))
+        return spent
 
     @property
     def accuracy(self) -> Dict[int, float]:
@@ -84,13 +116,17 @@ class RunRecord:
 
 def _read_scalars(
     file: Path, by_epoch: bool
-) -> Tuple[Optional[int], Dict[int, Dict[str, float]], int]:
-    """First epoch (or iteration) that a session trains, its validations, and the last one."""
-    first, last, validations = None, 0, {}
+) -> Tuple[Optional[int], Dict[int, Dict[str, float]], int, Dict[int, int]]:
+    """First epoch (or iteration) that a session trains, its validations, the last one, and its
+    jumps."""
+    first, last, validations, jumps = None, 0, {}, {}
     for line in file.read_text().splitlines():
         try:
             row = json.loads(line)
         except ValueError:  # cut off by a crash
+            continue
+        if JUMP in row:
+            jumps[row['step']] = row[JUMP]
             continue
         # Lines of training name their iteration; those of validation have the epoch as step.
         training = 'iter' in row
@@ -103,7 +139,7 @@ def _read_scalars(
                 for key, value in row.items()
                 if '/' in key and isinstance(value, (int, float))
             }
-    return first, validations, last
+    return first, validations, last, jumps
 
 
 def _duration(session: Path) -> Optional[float]:

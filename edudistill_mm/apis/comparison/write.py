@@ -71,8 +71,8 @@ def write_report(
         paragraphs += [
             '## By grade and class group',
             'Accuracy at the end of each grade over the classes seen so far, and over what each grade '
-            'adds. Forgetting is by how much the groups before the newest are below the best of their '
-            'earlier validations, on average.',
+            'adds. Forgetting is how far the groups before the newest are below their best validation so '
+            'far, on average.',
             *[f'{name}\n\n{table}' for name, table in tables],
         ]
     paragraphs += ['## Commands', '\n'.join(_commands(results))]

@@ -23,6 +23,7 @@ from edudistill_mm.engine.checkpoint import (
     write_aside,
 )
 from edudistill_mm.engine.continuation import Continuation, optim_wrappers
+from edudistill_mm.engine.early_ends import EarlyEnds
 from edudistill_mm.engine.resumed_config import start_from_student
 from edudistill_mm.engine.schedule import epochs_to_iters
 from edudistill_mm.engine.student_record import describe_student, student_difference
@@ -32,13 +33,18 @@ from edudistill_mm.models.class_index import ClassIndex
 from edudistill_mm.random_state import random_state_preserved
 from edudistill_mm.registry import HOOKS, MODELS, register
 
+from .catch_up_hook import CatchUpHook
+
+LOOPS = (EpochBasedTrainLoop, IterBasedTrainLoop)
+
 
 @register(HOOKS)
 class GradeSchedulerHook(Hook):
     """Takes :class:`EducationDistill` through its grades.
 
-    The grade is a function of the runner's epoch or iteration and of nothing else. At a promotion
-    the hook switches the algorithm (and with it student, teachers and losses) and, if the grade
+    The grade is a function of the runner's epoch or iteration and of nothing else; where early
+    stopping ends a grade, they jump to the next one (see :class:`EarlyEnds`). At a promotion the
+    hook switches the algorithm (and with it student, teachers and losses) and, if the grade
     says so, empties the optimizer's state; the :class:`GradeSampler` finds the grade on its own by
     the same function. Before training the hook hands the curriculum to the sampler and to
     :class:`GradeAccuracy`, sets the train loop's true number of iterations, and rebuilds the
@@ -62,7 +68,9 @@ class GradeSchedulerHook(Hook):
         self._graduate_sha256: Optional[str] = None
         self._behind = False
         self._lengths: List[int] = []
+        self._begun = False
         self._continuation = Continuation()
+        self._ends = EarlyEnds()
 
     # ---- set-up
     @staticmethod
@@ -80,7 +88,7 @@ class GradeSchedulerHook(Hook):
         """Check that everything fits together, then make loop, data and schedules follow the
         curriculum."""
         model = self._algorithm(runner)
-        if isinstance(runner._train_loop, (EpochBasedTrainLoop, IterBasedTrainLoop)):
+        if isinstance(runner._train_loop, LOOPS):
             self._prepare_training(runner, model)
 
     def _prepare_training(self, runner: Runner, model: Any) -> None:
@@ -138,6 +146,12 @@ class GradeSchedulerHook(Hook):
             loop._max_iters = sum(lengths)
             if len(set(lengths)) > 1:
                 self._rebuild_schedules(runner, lengths)
+        else:
+            self._lengths = [1] * curriculum.length
+        self._ends.check(runner, curriculum)
+        self._begun = False
+        if not any(isinstance(hook, CatchUpHook) for hook in runner.hooks):
+            runner.register_hook(CatchUpHook(self._catch_up))
 
     @staticmethod
     def _any_sampler(loader: Any) -> Any:
@@ -201,6 +215,7 @@ class GradeSchedulerHook(Hook):
             )
         elif model.curriculum.grade_at(progress).index == model.grade.index:
             self._enter(runner, model, model.grade)
+        left_out = self._ends.resume(runner, model.curriculum, self._lengths)
         self._continuation.put_back_buffers(runner)
         self._continuation.put_back_gradients(runner)
         sampler = self._sampler(runner.train_dataloader)
@@ -210,43 +225,66 @@ class GradeSchedulerHook(Hook):
                     'train_dataloader.sampler is no GradeSampler: where the data are augmented at '
                     'random, the resumed run may differ from the uninterrupted one'
                 )
-        elif not model.curriculum.by_epoch:
-            self._begin_data(runner.train_loop, sampler)
+        if not model.curriculum.by_epoch:
+            self._begin_data(runner.train_loop, sampler, left_out)
 
-    @staticmethod
-    def _begin_data(loop: IterBasedTrainLoop, sampler: GradeSampler) -> None:
+    def _begin_data(
+        self, loop: IterBasedTrainLoop, sampler: Optional[GradeSampler], left_out: int = 0
+    ) -> None:
         """Draw the data by the curriculum, from where the run goes on.
 
         The loop has begun to draw from the whole data set when it was built; and when it is
         resumed it takes as many batches as it had, to pass over them, which need not be loaded.
+        Another sampler than ours goes on where it is, whatever early ends have left out.
         """
+        if sampler is None:
+            if not self._begun:
+                nothing = itertools.repeat(None, left_out)
+                loop.dataloader_iterator = itertools.chain(nothing, loop.dataloader_iterator)
+            return
         loader = loop.dataloader
         sampler.skip(loop.iter * loader.batch_sampler.batch_size)
         # A new iterator takes a random number, which must not change the training of a new run.
         with random_state_preserved():
             iterator = _InfiniteDataloaderIterator(loader)
-        loop.dataloader_iterator = itertools.chain(itertools.repeat(None, loop.iter), iterator)
+        passed_over = 0 if self._begun else loop.iter
+        loop.dataloader_iterator = itertools.chain(itertools.repeat(None, passed_over), iterator)
 
-    def _catch_up_validation(self, runner: Runner, model: Any) -> None:
+    def _catch_up(self, runner: Runner) -> None:
         """Validate a resumed run whose checkpoint was written before the validation that was due
-        then.
+        then, or let early stopping judge the one in which it was written.
 
         MMEngine saves first and validates afterwards, and does not make up for it: best score,
-        forgetting and table would not be those of the uninterrupted run.
+        forgetting and table would not be those of the uninterrupted run. If early stopping ends
+        the grade or the run, that must be known before the next epoch begins.
         """
         if not self._behind:
             return
         self._behind = False
-        loop, progress = runner.train_loop, self._progress(runner, model)
+        model, loop = self._algorithm(runner), runner.train_loop
+        progress = self._progress(runner, model)
         due = progress >= max(loop.val_begin, 1) and (
             progress % loop.val_interval == 0 or progress == model.curriculum.length
         )
-        if runner.val_loop is not None and due and self._validated < progress:
+        if runner.val_loop is None or self._batches_since(runner, progress):
+            return
+        if due and self._validated < progress:
+            self._continuation.start_workers(runner, self._validated > 0)
+            self._continuation.put_back_random_state()
             runner.val_loop.run()
-            runner.model.train()
+            return
+        self.before_val(runner)
+        metrics = self.history.get(model.grade.name, {})
+        if self._ends.judge_again(runner, model.curriculum, self._validated, metrics):
+            self.after_val(runner)
+
+    def _batches_since(self, runner: Runner, progress: int) -> int:
+        """Number of batches that a run has trained of an epoch."""
+        return runner.iter - sum(self._lengths[:progress])
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Promote, if an epoch of a new grade begins."""
+        self._begun = True
         model = self._algorithm(runner)
         if model.curriculum.by_epoch:
             sampler = self._sampler(runner.train_dataloader)
@@ -254,13 +292,12 @@ class GradeSchedulerHook(Hook):
                 sampler.set_epoch(runner.epoch)
             if self._continuation.pending:
                 self._go_on(runner, sampler)
-            self._catch_up_validation(runner, model)
             self._promote(runner, model)
 
     def _go_on(self, runner: Runner, sampler: Optional[GradeSampler]) -> None:
         """Enter the epoch at whose beginning, or in which, a run is resumed."""
         self._continuation.start_workers(runner, self._validated > 0)
-        batches = runner.iter - sum(self._lengths[: runner.epoch])
+        batches = self._batches_since(runner, runner.epoch)
         if batches == 0:
             self._continuation.put_back_random_state()
         elif sampler is not None:
@@ -280,7 +317,6 @@ class GradeSchedulerHook(Hook):
             if self._continuation.pending:
                 self._continuation.start_workers(runner, self._validated > 0)
                 self._continuation.put_back_random_state()
-            self._catch_up_validation(runner, model)
             self._promote(runner, model)
         self._continuation.put_back_random_state()
         runner.message_hub.update_scalar('train/grade', model.grade.index + 1)
@@ -309,6 +345,7 @@ class GradeSchedulerHook(Hook):
         if grade.optimizer == 'reset':
             for wrapper in optim_wrappers(runner):
                 wrapper.optimizer.state.clear()
+        self._ends.begin_grade(runner)
         self._graduate(runner, model)
         if runner.cfg.get('compile'):
             # What torch.compile has made of the last grade's paths need not fit; and it gives a
@@ -400,6 +437,11 @@ class GradeSchedulerHook(Hook):
         metrics = getattr(getattr(loop, 'evaluator', None), 'metrics', ())
         return [metric for metric in metrics if isinstance(metric, GradeAccuracy)]
 
+    def before_val(self, runner: Runner) -> None:
+        """See whether the training is to stop without a validation."""
+        if isinstance(runner._train_loop, LOOPS):
+            self._ends.before_validation(runner)
+
     def before_val_epoch(self, runner: Runner) -> None:
         """Tell the metrics which classes have been taught."""
         model = self._algorithm(runner)
@@ -425,10 +467,26 @@ class GradeSchedulerHook(Hook):
         }
         self._continuation.gather(runner)
 
+    def after_val(self, runner: Runner) -> None:
+        """End the grade, if the validation has led to a stop."""
+        if not isinstance(runner._train_loop, LOOPS):
+            return
+        model, loop = self._algorithm(runner), runner.train_loop
+        left_out = self._ends.after_validation(
+            runner, model.curriculum, model.grade, self._lengths
+        )
+        if left_out:
+            # At the progress to which the run has jumped no validation is due.
+            self._validated = self._progress(runner, model)
+            if not model.curriculum.by_epoch:
+                self._begin_data(loop, self._sampler(loop.dataloader), left_out)
+
     def after_train(self, runner: Runner) -> None:
-        """Log the table of accuracies per grade and class group."""
+        """Save a run that was stopped; log the table of accuracies per grade and class group."""
         model = self._algorithm(runner)
-        self._catch_up_validation(runner, model)
+        if self._progress(runner, model) < model.curriculum.length:
+            self._continuation.gather(runner)
+            self._ends.save_last(runner)
         table = self.table(model.curriculum)
         if table:
             runner.logger.info(f'Accuracy (%) at the end of each grade, by class group:\n{table}')
@@ -487,6 +545,7 @@ class GradeSchedulerHook(Hook):
             previous_grade=self._graduate_sha256,
             history=copy.deepcopy(self.history),
             validated=self._validated,
+            early_ends=self._ends.state_dict(runner),
             accuracy=[metric.state_dict() for metric in metrics],
             sampler_seed=getattr(self._any_sampler(runner.train_dataloader), 'seed', None),
             continuation=self._continuation.state_dict(runner, 'optimizer' in checkpoint),
@@ -501,6 +560,9 @@ class GradeSchedulerHook(Hook):
             self._check_same_school(runner, model, checkpoint)
             self.history = copy.deepcopy(education['history'])
             self._validated = education['validated']
+            # Checkpoints of earlier versions have none.
+            none = dict(at={}, judged=self._validated, hooks=[])
+            self._ends.load_state_dict(runner, education.get('early_ends', none))
             self._behind = True
             self._resume_previous_grade(
                 runner, model, self._grade_of(model, education), education['previous_grade']

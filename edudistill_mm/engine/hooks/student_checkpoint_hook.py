@@ -37,7 +37,8 @@ class StudentCheckpointHook(Hook):
 
     The first student of each grade is read back and compared with the run's. Whatever prevents one
     from being written, but a full disk, is a warning: the run and its checkpoints do not depend on
-    it. Other models than :class:`EducationDistill` are left alone.
+    it. Other models than :class:`EducationDistill`, and stages that train no classifier, are left
+    alone.
     """
 
     priority = 'LOWEST'
@@ -53,6 +54,11 @@ class StudentCheckpointHook(Hook):
         if not isinstance(runner._train_loop, BaseLoop) or hasattr(runner, '_leaves_students'):
             return
         if not isinstance(_algorithm(runner), MODELS.get('EducationDistill')):
+            return
+        # Here, because the tools' modules register the hooks.
+        from edudistill_mm.apis.preparation import preparation_of
+
+        if preparation_of(runner.cfg) is not None:
             return
         save = runner.save_checkpoint
 
@@ -76,6 +82,7 @@ class StudentCheckpointHook(Hook):
         # Here, because the tools' modules register the hooks.
         from edudistill_mm.apis.export import (
             config_text,
+            grade_meta,
             grade_student_config,
             grade_student_state,
         )
@@ -94,12 +101,7 @@ class StudentCheckpointHook(Hook):
             state = grade_student_state(checkpoint['state_dict'], self._config, student)
             meta = checkpoint['meta']
             kept = {key: meta[key] for key in ('dataset_meta', 'epoch', 'iter') if key in meta}
-            names = kept.get('dataset_meta', {}).get('classes')
-            kept['grade'] = model.grade.name
-            kept['seen_classes'] = {
-                label: names[label] if names and label < len(names) else str(label)
-                for label in model.grade.seen
-            }
+            kept.update(grade_meta(meta, model.grade))
             stem = osp.join(runner.work_dir, FOLDER, osp.splitext(filename)[0])
             os.makedirs(osp.dirname(stem), exist_ok=True)
             # The config first: where the weights are, everything is.

@@ -1,4 +1,5 @@
 import json
+from dataclasses import asdict
 
 from edudistill_mm.apis.comparison.run_record import RunRecord
 
@@ -51,3 +52,43 @@ def test_iterations_are_counted_where_there_are_no_epochs(tmp_path):
     )
     record = RunRecord.read(tmp_path, by_epoch=False)
     assert record.accuracy == {100: 5.0} and record.progress == 100
+
+
+def jump(at, to):
+    return {'grade/jumps_to': to, 'step': at}
+
+
+def test_jumps_of_early_stopping_shorten_grades_and_may_be_the_end(tmp_path):
+    # Three grades of 4, 3 and 4 epochs.
+    session(
+        tmp_path,
+        '20260102_100000',
+        [train(1), val(1, 10), train(2), val(2, 20), jump(2, 4), train(5), val(5, 30), train(6)],
+    )
+    record = RunRecord.read(tmp_path)
+    assert record.accuracy == {1: 10, 2: 20, 5: 30} and record.jumps == {2: 4}
+    assert record.spent([4, 3, 4]) == [2, 3, 4] and record.end(11) == 11
+    # The checkpoint was that of epoch 5; this time early stopping ends the run as well.
+    session(
+        tmp_path,
+        '20260102_110000',
+        [train(6), val(6, 40), jump(6, 7), train(8), val(8, 50), jump(8, 11)],
+    )
+    record = RunRecord.read(tmp_path)
+    assert record.accuracy == {1: 10, 2: 20, 5: 30, 6: 40, 8: 50}
+    assert record.jumps == {2: 4, 6: 7, 8: 11}
+    assert record.spent([4, 3, 4]) == [2, 2, 1] and record.end(11) == 8
+    copied = RunRecord.from_dict(json.loads(json.dumps(asdict(record))))
+    assert copied == record
+
+
+def test_a_session_that_does_not_stop_forgets_the_jump_of_the_one_before(tmp_path):
+    session(tmp_path, '20260102_100000', [train(1), train(2), val(2, 20), jump(2, 4), train(5)])
+    # Resumed from epoch 2 without early stopping.
+    session(tmp_path, '20260102_110000', [train(3), val(3, 30)])
+    record = RunRecord.read(tmp_path)
+    assert record.jumps == {} and record.accuracy == {2: 20, 3: 30}
+    # Resumed from a checkpoint that was written in the validation of epoch 3: it jumps at once.
+    session(tmp_path, '20260102_120000', [jump(3, 4), train(5), val(5, 40)])
+    record = RunRecord.read(tmp_path)
+    assert record.jumps == {3: 4} and record.accuracy == {2: 20, 3: 30, 5: 40}

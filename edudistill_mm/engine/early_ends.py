@@ -1,0 +1,243 @@
+"""Grades that early stopping ends before their time."""
+
+import math
+from typing import Any, Dict, List, Mapping, Sequence
+
+from mmengine.hooks import CheckpointHook, EarlyStoppingHook, IterTimerHook, ParamSchedulerHook
+from mmengine.runner import Runner
+from mmpretrain.engine.hooks import SwitchRecipeHook
+
+from edudistill_mm.curriculum import Curriculum, Grade
+
+from .continuation import optim_wrappers
+
+# The name under which a run's scalars tell to which epoch (or iteration) progress has jumped.
+JUMP = 'grade/jumps_to'
+
+
+class EarlyEnds:
+    """Ends the grade where early stopping would end the run.
+
+    A stop that a validation leads to, by MMEngine's ``EarlyStoppingHook`` or any other hook, ends
+    the grade: epoch and iteration jump to the beginning of the next one, and all schedules jump
+    with them, as if the steps between had been taken. In the last grade it ends the run. A stop at
+    any other time ends the run, as in MMEngine.
+
+    An ``EarlyStoppingHook`` begins anew with each grade, because the classes, and with them what
+    its metric means, are others. MMEngine does not save what it has counted; this class does.
+
+    Accumulated gradients are counted by the batches that were trained, so that a jump in the middle
+    of an accumulation neither loses nor doubles any.
+
+    Attributes:
+        at (dict[str, int]): The progress at which each grade ended that ended early, by its name.
+    """
+
+    def __init__(self) -> None:
+        self.at: Dict[str, int] = {}
+        self._judged = 0
+        self._stopped = self._finished = False
+
+    @staticmethod
+    def _hooks(runner: Runner) -> List[EarlyStoppingHook]:
+        return [hook for hook in runner.hooks if isinstance(hook, EarlyStoppingHook)]
+
+    def check(self, runner: Runner, curriculum: Curriculum) -> None:
+        """Warn of a metric that unseen classes hold down.
+
+        Args:
+            runner (Runner): The runner.
+            curriculum (Curriculum): The curriculum.
+        """
+        if len(curriculum.grades[0].seen) == curriculum.num_classes:
+            return
+        for hook in self._hooks(runner):
+            if hook.monitor.startswith('accuracy/'):
+                runner.logger.warning(
+                    f'EarlyStoppingHook.monitor is "{hook.monitor}", for which classes that are not '
+                    f'taught yet count as wrong; "{hook.monitor.replace("accuracy/", "seen/")}" of '
+                    'GradeAccuracy is over those that are'
+                )
+
+    # ---- validations
+    def before_validation(self, runner: Runner) -> None:
+        """Remember whether the run is to stop in any case."""
+        self._stopped = runner.train_loop.stop_training
+
+    def after_validation(
+        self, runner: Runner, curriculum: Curriculum, grade: Grade, lengths: Sequence[int]
+    ) -> int:
+        """End the grade, if the validation has led to a stop. To be called after all other hooks.
+
+        Args:
+            runner (Runner): The runner.
+            curriculum (Curriculum): The curriculum.
+            grade (Grade): The grade that was validated.
+            lengths (Sequence[int]): Number of batches of each epoch (or iteration) of the run.
+
+        Returns:
+            int: The number of batches that are left out; 0 if the grade, or the run, does not end
+            early.
+        """
+        loop = runner.train_loop
+        progress = self._judged = runner.epoch if curriculum.by_epoch else runner.iter
+        if not loop.stop_training or self._stopped:
+            return 0
+        last = grade is curriculum.grades[-1]
+        loop.stop_training = last
+        if progress >= grade.end:
+            return 0
+        self.at[grade.name] = progress
+        runner.visualizer.add_scalars({JUMP: grade.end}, step=progress)
+        unit = 'epoch' if curriculum.by_epoch else 'iteration'
+        then = (
+            'this was the last grade'
+            if last
+            else f'the run goes on with {unit} {grade.end + 1}, and all schedules with it'
+        )
+        runner.logger.info(
+            f'Early stopping ends grade {grade.index + 1} of {len(curriculum.grades)} "{grade.name}" '
+            f'after {progress - grade.begin} of its {grade.length} {unit}s: {then}.'
+        )
+        if last:
+            return 0
+        self._judged = grade.end
+        return self._jump(runner, curriculum, grade, lengths[progress : grade.end])
+
+    @staticmethod
+    def _jump(runner: Runner, curriculum: Curriculum, grade: Grade, lengths: Sequence[int]) -> int:
+        """Set progress to the end of a grade; returns the number of batches between."""
+        loop, batches = runner.train_loop, sum(lengths)
+        begin = runner.epoch
+        if curriculum.by_epoch:
+            loop._epoch = grade.end
+        loop._iter += batches
+        for hook in runner.hooks:
+            if isinstance(hook, ParamSchedulerHook):
+                for length in lengths:
+                    for _ in range(length):
+                        hook.after_train_iter(runner, batch_idx=0)
+                    if curriculum.by_epoch:
+                        hook.after_train_epoch(runner)
+            elif isinstance(hook, IterTimerHook):
+                hook.start_iter += batches
+            elif isinstance(hook, SwitchRecipeHook):
+                # It waits for its epoch to begin.
+                for epoch, recipe in hook.schedule.items():
+                    if begin < epoch <= runner.epoch:
+                        hook._do_switch(runner, recipe, f' (recipe of epoch {epoch})')
+        _leave_out(runner, batches)
+        return batches
+
+    def begin_grade(self, runner: Runner) -> None:
+        """Let early stopping begin anew."""
+        for hook in self._hooks(runner):
+            hook.wait_count = 0
+            hook.best_score = -math.inf if hook.rule == 'greater' else math.inf
+
+    # ---- the end of a run
+    def save_last(self, runner: Runner) -> None:
+        """Save a run that has ended before its time, as it would have been saved at its end.
+
+        A checkpoint of this progress that is there does not know of the validation, and of what
+        early stopping made of it.
+        """
+        for hook in runner.hooks:
+            if isinstance(hook, CheckpointHook) and hook.save_last and not self._finished:
+                step = runner.epoch if hook.by_epoch else runner.iter
+                runner.logger.info(
+                    f'Saving checkpoint at {step} {"epochs" if hook.by_epoch else "iterations"}'
+                )
+                meta = dict(epoch=runner.epoch, iter=runner.iter)
+                # As a run that is resumed at its end knows them.
+                runner.message_hub.update_info_dict(meta)
+                hook._save_checkpoint_with_step(runner, step, meta)
+
+    # ---- checkpoints
+    def state_dict(self, runner: Runner) -> Dict[str, Any]:
+        """What a resumed run must know.
+
+        Args:
+            runner (Runner): The runner.
+
+        Returns:
+            dict: :attr:`at`, the progress of the last validation that early stopping has judged,
+            and the counts and best scores of its hooks.
+        """
+        return dict(
+            at=dict(self.at),
+            judged=self._judged,
+            hooks=[
+                dict(wait_count=hook.wait_count, best_score=hook.best_score)
+                for hook in self._hooks(runner)
+            ],
+        )
+
+    def load_state_dict(self, runner: Runner, state: Mapping[str, Any]) -> None:
+        """Take over what :meth:`state_dict` returned; hooks that the config did not have then
+        begin anew."""
+        self.at, self._judged = dict(state['at']), state['judged']
+        for hook, saved in zip(self._hooks(runner), state['hooks']):
+            hook.wait_count, hook.best_score = saved['wait_count'], saved['best_score']
+
+    def resume(self, runner: Runner, curriculum: Curriculum, lengths: Sequence[int]) -> int:
+        """Count the batches of a resumed run as the one before did.
+
+        Args:
+            runner (Runner): The runner.
+            curriculum (Curriculum): The curriculum.
+            lengths (Sequence[int]): Number of batches of each epoch (or iteration) of the run.
+
+        Returns:
+            int: The number of batches that early ends have left out so far.
+        """
+        batches = sum(
+            sum(lengths[self.at[grade.name] : grade.end])
+            for grade in curriculum.grades[:-1]
+            if grade.name in self.at
+        )
+        for wrapper in optim_wrappers(runner):
+            wrapper._inner_count -= batches
+        _leave_out(runner, batches)
+        return batches
+
+    def judge_again(
+        self, runner: Runner, curriculum: Curriculum, validated: int, metrics: Mapping[str, float]
+    ) -> bool:
+        """Let a resumed run know what early stopping had to say after its checkpoint was written.
+
+        A checkpoint that was written in a validation, as it gave the best score so far, is older
+        than the judgement.
+
+        Args:
+            runner (Runner): The runner.
+            curriculum (Curriculum): The curriculum.
+            validated (int): Progress of the last validation.
+            metrics (Mapping[str, float]): Its results.
+
+        Returns:
+            bool: Whether a judgement was missing.
+        """
+        last = curriculum.grades[-1].name
+        if last in self.at:
+            if self._hooks(runner):
+                self._finished = runner.train_loop.stop_training = True
+                runner.logger.info(
+                    'This run is finished: early stopping has ended its last grade. Without '
+                    'EarlyStoppingHook it goes on.'
+                )
+                return False
+            # It is to go on.
+            del self.at[last]
+        if self._judged >= validated:
+            return False
+        for hook in self._hooks(runner):
+            hook.after_val_epoch(runner, metrics)
+        return True
+
+
+def _leave_out(runner: Runner, batches: int) -> None:
+    """Let optimizers know that fewer batches are going to come."""
+    for wrapper in optim_wrappers(runner):
+        wrapper._max_counts -= batches
+        wrapper._remainder_counts = wrapper._max_counts % wrapper._accumulative_counts
