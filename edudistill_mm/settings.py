@@ -25,6 +25,8 @@ _MEASURING = {
     f'{split}_{part}' for split in ('val', 'test') for part in ('dataloader', 'evaluator', 'cfg')
 }
 _OF_MACHINE = ('num_workers', 'persistent_workers', 'pin_memory', 'prefetch_factor', 'collate_fn')
+# load_config adds them where a config lacks them; they guard and write, and change no result.
+_GUARDS = ('SafeCheckpointHook', 'FiniteLossHook', 'PreemptionHook', 'StudentCheckpointHook')
 _INNER = set(inspect.signature(Runner.__init__).parameters) - _OUTER
 
 
@@ -55,7 +57,19 @@ def settings(cfg: Config, training_only: bool = False) -> Dict[str, Any]:
     }
     # A scope that is the default one changes nothing.
     plain = json.loads(json.dumps(chosen, default=str, sort_keys=True))
-    return _without_scope(plain, cfg.get('default_scope'))
+    return without_guards(_without_scope(plain, cfg.get('default_scope')))
+
+
+def without_guards(chosen: Dict[str, Any]) -> Dict[str, Any]:
+    """Leave out of settings, also of those that an earlier version has written, the hooks that the
+    tools add to all configs."""
+    hooks = [
+        hook
+        for hook in chosen.get('custom_hooks') or []
+        if not str(hook.get('type')).endswith(_GUARDS)
+    ]
+    rest = {key: value for key, value in chosen.items() if key != 'custom_hooks'}
+    return {**rest, 'custom_hooks': hooks} if hooks else rest
 
 
 def _without_scope(node: Any, scope: Optional[str]) -> Any:

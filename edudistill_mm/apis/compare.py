@@ -19,7 +19,7 @@ from edudistill_mm.engine.checkpoint import file_sha256
 from edudistill_mm.engine.disk_space import full_disk_told
 from edudistill_mm.engine.preemption import SIGNALS
 from edudistill_mm.errors import ConfigurationError
-from edudistill_mm.settings import difference, settings
+from edudistill_mm.settings import difference, settings, without_guards
 
 from .comparison.beginning import check_beginning
 from .comparison.job import Job
@@ -241,13 +241,12 @@ def _run_job(
     begun = (folder / RESULT).exists() or (folder / 'last_checkpoint').exists()
     if begun and (folder / STARTED).exists():
         started = json.loads((folder / STARTED).read_text())
-        cfg, kind = prepared.cfg, started['settings']['model'].get('type')
+        before = without_guards(started['settings'])
+        cfg, kind = prepared.cfg, before['model'].get('type')
         if (folder / RESULT).exists() and kind == cfg.get(MARK):
             # MMRazor's own class has trained it, as earlier versions did, to the same result.
             cfg = as_written(cfg)
-        change = difference(settings(cfg), started['settings']) or _changed_teacher(
-            started['teachers'], cfg
-        )
+        change = difference(settings(cfg), before) or _changed_teacher(started['teachers'], cfg)
         if change is not None:
             if not rerun_changed:
                 raise ConfigurationError(

@@ -8,13 +8,14 @@ from mmengine.config import Config, ConfigDict
 from edudistill_mm.errors import ConfigurationError
 
 from .classes import AUTO
+from .config_parts import type_name
 
 # MMRazor's algorithms that EducationDistill equals bit for bit where there is one grade.
 PLAIN_DISTILLATIONS = ('SingleTeacherDistill', 'OverhaulFeatureDistillation')
 # What a config that is run so keeps of itself: the name of MMRazor's class.
 MARK = 'plain_distillation'
 GRADE = 'whole training'
-HOOKS = ('GradeSchedulerHook', 'StudentCheckpointHook')
+HOOK = 'GradeSchedulerHook'
 NetworkConfig = Callable[[Any, str], ConfigDict]
 
 
@@ -48,8 +49,8 @@ def run_as_one_grade(cfg: Config, kind: str, network_config: NetworkConfig) -> N
         grades=[dict(name=GRADE, fragments=1, classes='all')],
     )
     hooks = list(cfg.get('custom_hooks') or [])
-    if not any(str(hook.get('type')).endswith(HOOKS[0]) for hook in hooks):
-        cfg.custom_hooks = [*hooks, dict(type=HOOKS[0])]
+    if not any(type_name(hook) == HOOK for hook in hooks):
+        cfg.custom_hooks = [*hooks, dict(type=HOOK)]
 
 
 def is_plain(cfg: Config) -> bool:
@@ -88,9 +89,7 @@ def as_written(cfg: Config) -> Config:
     if is_plain(cfg):
         cfg.model.type = cfg.pop(MARK)
         cfg.model.pop('curriculum')
-        cfg.custom_hooks = [
-            hook for hook in cfg.custom_hooks if not str(hook.get('type')).endswith(HOOKS)
-        ]
+        cfg.custom_hooks = [hook for hook in cfg.custom_hooks if type_name(hook) != HOOK]
     return cfg
 
 
