@@ -52,11 +52,8 @@ SUPPORTED = {
 # it imports.
 QUANTIZATION = 'mmrazor.structures.quantization.backend_config'
 
-# These two call sys.setrecursionlimit(2 ** 20) when they are imported.
-RAISE_RECURSION_LIMIT = (
-    'mmrazor.structures.graph.channel_flow',
-    'mmrazor.models.task_modules.tracer.fx_tracer',
-)
+# What Python starts with.
+RECURSION_LIMIT = 1000
 
 CRD_DATASET = 'mmrazor.datasets.crd_dataset_wrapper'
 DEIT_HEAD = 'mmrazor.models.architectures.heads.deit_head'
@@ -205,6 +202,21 @@ def switch_off_inplace(module: 'nn.Module') -> None:
             submodule.inplace = False
 
 
+@contextmanager
+def usual_recursion_limit() -> Iterator[None]:
+    """A context with Python's own recursion limit, for reading what users write.
+
+    MMRazor raises it to 2 ** 20 when it is imported, because its pruning needs that: a config that
+    inherits from itself would fill disk and memory before it ends in ``RecursionError``.
+    """
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(min(limit, RECURSION_LIMIT))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(limit)
+
+
 def _version_of(module: str, distributions: Sequence[str]) -> Optional[str]:
     """Version that would be imported, or None if the module is missing."""
     if find_spec(module) is None:
@@ -237,17 +249,6 @@ class _CuringFinder(MetaPathFinder):
 
             spec.loader.exec_module = exec_module
         return spec
-
-
-@contextmanager
-def _same_recursion_limit(module: str) -> Iterator[None]:
-    """With the limit of 2 ** 20 that these modules set, endless recursion anywhere in the process
-    crashes the interpreter instead of raising ``RecursionError``."""
-    limit = sys.getrecursionlimit()
-    try:
-        yield
-    finally:
-        sys.setrecursionlimit(limit)
 
 
 @contextmanager
@@ -319,7 +320,6 @@ def _no_word_of_mmcv_ops(module: str) -> Iterator[None]:
 
 
 CURED_IMPORTS = {
-    **{module: _same_recursion_limit for module in RAISE_RECURSION_LIMIT},
     **{module: _mmpretrain_as_mmcls for module in NEED_MMCLS},
     DEIT_HEAD: _two_tokens,
     CRD_DATASET: _ragged_arrays,

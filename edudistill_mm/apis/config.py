@@ -32,7 +32,7 @@ import edudistill_mm.engine  # noqa: F401
 import edudistill_mm.evaluation  # noqa: F401
 import edudistill_mm.models  # noqa: F401
 from edudistill_mm.arguments import check_arguments, check_value, parameters_of
-from edudistill_mm.compat import modernise
+from edudistill_mm.compat import modernise, usual_recursion_limit
 from edudistill_mm.curriculum import Curriculum
 from edudistill_mm.engine.checkpoint import check_file
 from edudistill_mm.errors import ConfigurationError, did_you_mean, reason_of
@@ -105,7 +105,8 @@ def load_config(
     """
     try:
         check_file(path, 'the config')
-        cfg = modernise(Config.fromfile(path))
+        with usual_recursion_limit():
+            cfg = modernise(Config.fromfile(path))
     except ConfigurationError:
         raise
     except (Exception, SystemExit) as error:

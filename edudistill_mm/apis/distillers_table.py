@@ -18,6 +18,7 @@ from torch import nn
 
 from edudistill_mm.compat import switch_off_inplace
 from edudistill_mm.errors import ConfigurationError
+from edudistill_mm.models.distillers import count_weights
 from edudistill_mm.models.network import build_module, build_network
 
 from .config import check_config, load_config, network_config
@@ -62,6 +63,7 @@ REMARKS = {
         "the reference is the deepest exit of a lower grade; the exits' features learn from "
         'those of the complete student'
     ),
+    'crd': "identical once MMRazor's `CRDLoss` counts its `loss_weight`",
     'dkd': "`reduction='mean'` is a sum in MMRazor 1.0.0, of which a warning tells",
     'ofd': "identical to MMRazor's once modules work out of place there too",
 }
@@ -291,6 +293,8 @@ def _equals_mmrazor(name: str, folder: str, options: Optional[dict]) -> bool:
     if not ours.module_inplace:
         # MMRazor's own switch does nothing on new torch.
         switch_off_inplace(theirs)
+    # Nor does the weight of its CRDLoss count.
+    count_weights(theirs.distiller)
     theirs.architecture.load_state_dict(ours.student.student.state_dict())
     theirs.distiller.load_state_dict(next(iter(ours.distillers.values())).state_dict())
     classes = ours.curriculum.grades[0].seen

@@ -14,7 +14,7 @@ from torch import nn
 
 from edudistill_mm.arguments import check_arguments
 from edudistill_mm.build_errors import build_error
-from edudistill_mm.compat import modernise
+from edudistill_mm.compat import modernise, usual_recursion_limit
 from edudistill_mm.datasets.class_lists import class_names_of
 from edudistill_mm.engine.checkpoint import (
     check_file,
@@ -81,16 +81,17 @@ def read_network_config(path: str, pretrained: bool, key: str) -> Config:
         )
     weights = None
     try:
-        if '::' in path:
-            cfg = get_config(path, pretrained)
-            weights = cfg.get('model_path')
-        elif _in_zoo(path):
-            found = ModelHub.get(path)
-            cfg, weights = copy.deepcopy(found.config), found.weights
-        else:
-            if path.endswith('.py'):
-                check_file(path, f'{key}: the config')
-            cfg = Config.fromfile(path)
+        with usual_recursion_limit():
+            if '::' in path:
+                cfg = get_config(path, pretrained)
+                weights = cfg.get('model_path')
+            elif _in_zoo(path):
+                found = ModelHub.get(path)
+                cfg, weights = copy.deepcopy(found.config), found.weights
+            else:
+                if path.endswith('.py'):
+                    check_file(path, f'{key}: the config')
+                cfg = Config.fromfile(path)
     except ConfigurationError:
         raise
     except (Exception, SystemExit) as error:

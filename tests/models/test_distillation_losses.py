@@ -119,9 +119,46 @@ def test_every_other_reduction_of_dkd_is_the_sum_of_which_a_warning_tells(school
         school(distiller)
 
 
-def test_kl_averaged_over_classes_is_told_of(school):
+@pytest.mark.parametrize('reduction', ['mean', 'none'])
+def test_kl_averaged_over_classes_is_told_of(school, reduction):
     with pytest.warns(UserWarning, match='shrinks as a curriculum introduces classes'):
-        school(logits_distiller(dict(type='KLDivergence', reduction='mean')))
+        school(logits_distiller(dict(type='KLDivergence', reduction=reduction)))
+
+
+def test_a_sum_over_the_samples_is_told_of(school):
+    with pytest.warns(UserWarning, match='loss_kd.reduction="sum" adds up the samples'):
+        school(logits_distiller(dict(type='KDSoftCELoss', reduction='sum')))
+
+
+@pytest.mark.filterwarnings('ignore:.*shrinks as a curriculum')
+@pytest.mark.parametrize('weighting', ['average', 'entropy'])
+def test_a_loss_without_reduction_counts_by_its_mean_whatever_the_shares(teacher_file, weighting):
+    def losses(reduction, labels):
+        loss = dict(type='KLDivergence', tau=2.0, reduction=reduction)
+        model = build(
+            dict(
+                type='EducationDistill',
+                architecture=resnet(),
+                teachers=[
+                    dict(
+                        name=f'of_{len(classes)}',
+                        architecture=resnet(len(classes)),
+                        ckpt=teacher_file(f'of_{len(classes)}', len(classes), 5),
+                        classes=classes,
+                    )
+                    for classes in ([0, 1, 2, 3], [2, 3, 4, 5, 1])
+                ],
+                teacher_weighting=weighting,
+                distiller=logits_distiller(loss),
+                curriculum=ONE_GRADE,
+            )
+        )
+        return model.loss(images(len(labels)), samples(labels))['distill.loss_kd']
+
+    # Three samples of the one, two of the other, and one or three of both.
+    for labels in ([0, 0, 0, 4, 5, 2], [0, 0, 0, 4, 5, 2, 3, 1]):
+        assert losses('none', labels).ndim == 0
+        assert torch.allclose(losses('none', labels), losses('mean', labels), rtol=1e-5)
 
 
 def test_right_reductions_give_no_warning(school):

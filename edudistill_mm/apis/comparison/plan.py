@@ -4,6 +4,7 @@ from typing import Any, Mapping, Optional, Tuple
 
 from mmengine.config import Config
 
+from edudistill_mm.compat import usual_recursion_limit
 from edudistill_mm.errors import ConfigurationError, did_you_mean, reason_of
 
 from .options import flatten
@@ -63,7 +64,8 @@ class Plan:
             ConfigurationError: If it cannot be read or something in it is not as described.
         """
         try:
-            content = Config.fromfile(path).to_dict()
+            with usual_recursion_limit():
+                content = Config.fromfile(path).to_dict()
         except Exception as error:
             # A plan may be code: whatever it raises is the user's to mend.
             raise ConfigurationError(

@@ -36,6 +36,7 @@ from edudistill_mm.models.distillers import (
     TeacherView,
     check_distiller_config,
     check_loss_arguments,
+    count_weights,
     reads_labels,
     warn_of_reductions,
 )
@@ -308,6 +309,7 @@ class EducationDistill(BaseAlgorithm):
         check_distiller_config(cfg)
         distiller = build_module(modernise(copy.deepcopy(cfg)), 'distiller', 'mmrazor')
         check_loss_arguments(distiller.distill_losses, distiller.loss_forward_mappings)
+        count_weights(distiller)
         return distiller
 
     def _check_normalisation(self, cfg: Any) -> None:
@@ -517,7 +519,7 @@ class EducationDistill(BaseAlgorithm):
                 with redirect_stdout(io.StringIO()):
                     dry_run(
                         self,
-                        lambda image: self._rehearsal(image, labels),
+                        lambda image: self.parse_losses(self._rehearsal(image, labels)),
                         self.student.trace.image_shape,
                     )
             except RuntimeError as error:

@@ -44,6 +44,12 @@ def check_distiller_config(cfg: Any) -> None:
         for name, item in parts[part].items():
             _check_item(item, f'distiller.{part}.{name}', part)
     losses, mappings = parts['distill_losses'], parts['loss_forward_mappings']
+    for name in losses:
+        if 'loss' not in name:
+            raise ConfigurationError(
+                f'distiller.distill_losses.{name} would never count: MMEngine sums up what has "loss" in '
+                f'its name; call it "loss_{name}", in distiller.loss_forward_mappings too'
+            )
     for name in mappings:
         if name not in losses:
             raise ConfigurationError(

@@ -1,11 +1,28 @@
 """What MMRazor 1.0.0's losses compute that their configs do not say."""
 
 import warnings
-from typing import Mapping
+from typing import Any, Mapping
 
-from mmrazor.models.losses import DKDLoss, KLDivergence
+from mmrazor.models.losses import CRDLoss, DKDLoss, KLDivergence
 from mmrazor.models.task_modules.recorder import ModuleInputsRecorder
-from torch import nn
+from torch import Tensor, nn
+
+
+def count_weights(distiller: nn.Module) -> None:
+    """Let the ``loss_weight`` of a loss count that stores it and never reads it: CRDLoss.
+
+    The class stays as it is: what MMRazor's own algorithms build is not changed.
+
+    Args:
+        distiller (nn.Module): A distiller of MMRazor, changed in place.
+    """
+    for loss in distiller.distill_losses.values():
+        if type(loss).forward is CRDLoss.forward:
+            loss.register_forward_hook(_weigh)
+
+
+def _weigh(loss: nn.Module, inputs: Any, value: Tensor) -> Tensor:
+    return value * loss.loss_weight
 
 
 def warn_of_reductions(distiller: nn.Module) -> None:
@@ -22,9 +39,15 @@ def warn_of_reductions(distiller: nn.Module) -> None:
                 'says (MMRazor 1.0.0), so the loss grows with the batch; "batchmean" is the mean',
                 stacklevel=2,
             )
-        elif isinstance(loss, KLDivergence) and loss.reduction == 'mean':
+        elif getattr(loss, 'reduction', None) == 'sum':
             warnings.warn(
-                f'{key}="mean" of KLDivergence divides by the number of classes as well, so the '
+                f'{key}="sum" adds up the samples of a teacher, so the loss grows with the batch, and '
+                'with its share of the batch twice; a mean does not',
+                stacklevel=2,
+            )
+        elif isinstance(loss, KLDivergence) and loss.reduction in ('mean', 'none'):
+            warnings.warn(
+                f'{key}="{loss.reduction}" of KLDivergence divides by the number of classes as well, so the '
                 'loss shrinks as a curriculum introduces classes; "batchmean" is the mean over samples',
                 stacklevel=2,
             )

@@ -116,7 +116,8 @@ class TeacherView:
         device = next(self.student.parameters()).device.type
         with torch.autocast(device, enabled=False):
             if lesson.weights is None:
-                losses = self.distiller.compute_distill_losses()
+                computed = self.distiller.compute_distill_losses()
+                losses = {name: mean_of(value) for name, value in computed.items()}
             else:
                 losses = self._losses_by_sample(lesson, batch_size)
         # What the recorders hold would keep the graph of the step alive until the next one.
@@ -125,9 +126,9 @@ class TeacherView:
                 recorder.reset_data_buffer()
         if lesson.share is None or lesson.weights is not None:
             return losses
-        return {name: _scale(value, lesson.share) for name, value in losses.items()}
+        return {name: value * lesson.share for name, value in losses.items()}
 
-    def _losses_by_sample(self, lesson: Lesson, batch_size: int) -> Dict[str, Any]:
+    def _losses_by_sample(self, lesson: Lesson, batch_size: int) -> Dict[str, torch.Tensor]:
         """The losses with a weight for each sample; those that are no mean over samples, as
         relations are not, take the weights' mean."""
         losses = {}
@@ -140,7 +141,7 @@ class TeacherView:
                 rows = loss_of_rows(loss, values)
                 losses[name] = (rows * lesson.weights).sum() / batch_size
             else:
-                losses[name] = _scale(loss(**values), lesson.share)
+                losses[name] = mean_of(loss(**values)) * lesson.share
         return losses
 
     def doubts(
@@ -215,6 +216,31 @@ class TeacherView:
         return record
 
 
+def mean_of(value: Any) -> torch.Tensor:
+    """What MMEngine takes a loss for: its mean, and the sum of the means of several.
+
+    So losses without a reduction can be added up over teachers that see different numbers of
+    samples.
+
+    Args:
+        value (Tensor | list[Tensor]): What the loss returned.
+
+    Returns:
+        torch.Tensor: A scalar.
+
+    Raises:
+        TypeError: If it is something else.
+    """
+    values = value if isinstance(value, (list, tuple)) else [value]
+    if not values or not all(isinstance(item, torch.Tensor) for item in values):
+        raise TypeError(
+            f'a distillation loss returns a {type(value).__name__}, where a tensor or a list of '
+            f'tensors is needed'
+        )
+    # A scalar is its own mean: nothing is launched for it.
+    return sum(item.mean() if item.ndim else item for item in values)
+
+
 def is_mean_over_samples(loss: nn.Module, values: Dict[str, Any]) -> bool:
     """Whether a loss is the mean of what it is for each sample by itself, tried on random numbers.
 
@@ -239,8 +265,8 @@ def is_mean_over_samples(loss: nn.Module, values: Dict[str, Any]) -> bool:
             value = torch.randn(value.shape, generator=random).to(value)
         tried[key] = value
     with torch.no_grad():
-        rows, whole = loss_of_rows(loss, tried), loss(**tried)
-    return rows.ndim == 1 and torch.allclose(rows.mean(), whole.mean(), rtol=1e-3, atol=1e-6)
+        rows, whole = loss_of_rows(loss, tried), mean_of(loss(**tried))
+    return torch.allclose(rows.mean(), whole, rtol=1e-3, atol=1e-6)
 
 
 def loss_of_rows(loss: nn.Module, values: Dict[str, torch.Tensor]) -> torch.Tensor:
@@ -255,7 +281,7 @@ def loss_of_rows(loss: nn.Module, values: Dict[str, torch.Tensor]) -> torch.Tens
     """
 
     def of_row(*row: torch.Tensor) -> torch.Tensor:
-        return loss(**{key: value.unsqueeze(0) for key, value in zip(values, row)})
+        return mean_of(loss(**{key: value.unsqueeze(0) for key, value in zip(values, row)}))
 
     tensors = list(values.values())
     try:
@@ -263,9 +289,3 @@ def loss_of_rows(loss: nn.Module, values: Dict[str, torch.Tensor]) -> torch.Tens
     except RuntimeError:
         # Some functions of torch, as one_hot, cannot be mapped.
         return torch.stack([of_row(*row) for row in zip(*tensors)])
-
-
-def _scale(value: Any, factor: torch.Tensor) -> Any:
-    if isinstance(value, (list, tuple)):
-        return type(value)(_scale(item, factor) for item in value)
-    return value * factor
