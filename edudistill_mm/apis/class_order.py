@@ -22,7 +22,7 @@ from edudistill_mm.models.teachers import Teacher
 FILE = 'class_order.json'
 KEYS = ('type', 'teacher', 'hardest_first')
 # What else than its file decides what a teacher says of an image.
-READ_BY = ('outputs', 'data_preprocessor', 'channel_order', 'input_size')
+READ_BY = ('outputs', 'data_preprocessor', 'channel_order', 'input_size', 'averaged')
 
 
 def is_by_confidence(cfg: Config) -> bool:

@@ -35,13 +35,14 @@ def note_output_names(network: nn.Module, teacher: dict, count: int, key: str) -
         wanted = isinstance(outputs, (list, tuple)) and isinstance(next(iter(outputs), None), str)
     if not wanted:
         return
-    names, ckpt = None, teacher.get('ckpt')
+    names, spec, ckpt = None, teacher['architecture'], teacher.get('ckpt')
+    if not ckpt and isinstance(spec, dict) and isinstance(spec.get('pretrained'), str):
+        ckpt = spec['pretrained']
     if ckpt:
         try:
             names = class_names_of(load_checkpoint_file(resolve_checkpoint(str(ckpt))))
         except ConfigurationError as error:
             raise ConfigurationError(f'{key}.ckpt: {error}') from error
-    spec = teacher['architecture']
     path = spec.get('cfg_path') if isinstance(spec, dict) else str(spec)
     if names is None and path is not None:
         cfg = read_network_config(path, False, f'{key}.architecture')

@@ -176,7 +176,7 @@ def build_network(spec: Union[str, dict, nn.Module], key: str) -> nn.Module:
     weights = pretrained if given else cfg.get('model_path') if pretrained else None
     cfg.merge_from_dict(dict(model=overrides))
     network = build_module(cfg.model, key, 'mmpretrain')
-    remember_names(network, names_in_config(cfg, published=pretrained))
+    remember_names(network, names_in_config(cfg, published=bool(pretrained) and not given))
     if weights is not None:
         load_weights(network, weights, f'{key}.pretrained')
     return network
