@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -256,3 +257,32 @@ def test_the_exported_student_has_the_averages_and_the_checkpoint_both(averaged,
         1,
         'the exported weights are the averages; the training weights are in the checkpoint, too',
     )
+
+
+# The last grade has 14 of 25 batches.
+@pytest.mark.parametrize(
+    'options, words',
+    [
+        (dict(), 'averages over about 5,000 updates, but the last grade "high" has 14 of them'),
+        (dict(momentum=0.07), None),
+        (dict(momentum=0.068), 'about 15 updates, but the last grade "high" has 14 of them'),
+        (
+            dict(momentum=0.1, interval=2),
+            'about 10 updates, but the last grade "high" has 7 of them',
+        ),
+        (dict(ema_type='MomentumAnnealingEMA'), None),
+        (dict(ema_type='MomentumAnnealingEMA', gamma=1), 'about 26 updates.*a larger gamma'),
+        (dict(ema_type='StochasticWeightAverage'), 'about 26 updates.*by begin_epoch=4'),
+        (dict(ema_type='StochasticWeightAverage', begin_epoch=4), None),
+    ],
+)
+def test_an_average_that_reaches_back_before_the_last_grade_is_warned_of(tmp_path, options, words):
+    config = Config.fromfile(
+        write_config(tmp_path, ema=dict(type='EMAHook', **options)), format_python_code=False
+    )
+    config.update(work_dir=str(tmp_path / 'run'), experiment_name=str(tmp_path).replace('/', '_'))
+    runner = Runner.from_cfg(config)
+    runner.train_loop.run = lambda: runner.call_hook('before_train')
+    runner.train()
+    log = Path(runner.log_dir, f'{runner.timestamp}.log').read_text()
+    assert bool(re.search(words or 'EMAHook: ', log)) == (words is not None)

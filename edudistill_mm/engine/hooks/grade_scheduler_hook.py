@@ -26,6 +26,7 @@ from edudistill_mm.engine.continuation import Continuation, optim_wrappers
 from edudistill_mm.engine.early_ends import EarlyEnds
 from edudistill_mm.engine.resumed_config import start_from_student
 from edudistill_mm.engine.schedule import epochs_to_iters
+from edudistill_mm.engine.slow_averages import warn_of_slow_averages
 from edudistill_mm.engine.student_record import describe_student, student_difference
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.evaluation import GradeAccuracy
@@ -215,6 +216,7 @@ class GradeSchedulerHook(Hook):
             )
         elif model.curriculum.grade_at(progress).index == model.grade.index:
             self._enter(runner, model, model.grade)
+        warn_of_slow_averages(runner, model.curriculum, self._lengths)
         left_out = self._ends.resume(runner, model.curriculum, self._lengths)
         self._continuation.put_back_buffers(runner)
         self._continuation.put_back_gradients(runner)
