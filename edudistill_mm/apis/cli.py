@@ -33,6 +33,7 @@ from .test_teachers import teachers_table
 from .test_teachers import test_teachers as run_test_teachers
 from .train import prepare_runtime
 from .train import train as run_train
+from .warnings_once import warnings_once
 
 # EX_TEMPFAIL of sysexits.h: to be tried again. 143 would be that of a run that SIGTERM has killed.
 PREEMPTED = 75
@@ -72,7 +73,8 @@ def _run(command: Callable[[], None]) -> None:
     """Run a command; a user's mistake ends it with one sentence and status 2, a training that
     cannot go on with status 1, one that has made room for another with status 75."""
     try:
-        command()
+        with warnings_once():
+            command()
     except Preempted as stop:
         again = 'the same command with --resume' if stop.to_resume else 'the same command'
         _end(f'{stop}; {again} goes on from there', PREEMPTED, 'stopped')
