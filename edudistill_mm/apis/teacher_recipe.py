@@ -89,6 +89,7 @@ def give_recipe(cfg: Config, run: Config) -> None:
         raise ConfigurationError(
             f'teacher_training.train_cfg must be a dict, but got {own_loop!r}'
         )
+    cfg.load_from = None
     cfg.train_cfg = _loop(run.get('train_cfg') or {}, own_loop or {})
     cfg.custom_hooks = [
         hook

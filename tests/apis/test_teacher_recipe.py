@@ -96,6 +96,7 @@ def test_a_length_in_another_unit_than_the_runs_replaces_it(digits):
 def test_hooks_and_times_of_the_students_clock_are_none_of_a_teachers(digits):
     cfg = digits()
     plain = recipe(cfg)
+    cfg.load_from = 'student.pth'
     cfg.train_cfg.update(val_begin=20, dynamic_intervals=[(25, 1)])
     cfg.custom_hooks += [
         dict(type='EMAHook', begin_epoch=15),

@@ -2,6 +2,7 @@ import copy
 from pathlib import Path
 
 import pytest
+import torch
 from mmengine.config import Config
 from runs import scalars, school_config, train
 
@@ -127,3 +128,12 @@ def test_a_grade_cannot_be_prolonged_and_the_refusal_says_how_to_go_on(finished,
         'was 3; to train longer or otherwise, begin a new run from its student by --cfg-options '
         f'load_from={student}'
     )
+    # And so it goes on: in the last grade alone, with the weights that it had.
+    grades = [dict(epochs=1, fragments=3, classes='all')]
+    config.model.update(curriculum=dict(num_classes=6, grades=grades), teachers=[], distiller=None)
+    config.train_cfg.max_epochs = 1
+    config.optim_wrapper.optimizer.lr = 1e-12
+    config.update(resume=False, load_from=str(student), experiment_name='longer')
+    weights = train(config).model.student.state_dict()
+    before = torch.load(student, weights_only=True)['state_dict']
+    assert torch.allclose(weights['head.fc.weight'], before['head.fc.weight'])
