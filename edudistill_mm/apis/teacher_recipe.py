@@ -35,7 +35,7 @@ HOOKS_OF_STUDENT = (
     'StopDistillHook',
     'EarlyStoppingHook',
 )
-HOOKS_OF_SAFETY = ('SafeCheckpointHook', 'FiniteLossHook')
+HOOKS_OF_SAFETY = ('SafeCheckpointHook', 'FiniteLossHook', 'PreemptionHook')
 
 
 def check_teacher_training(cfg: Config) -> None:
