@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import os.path as osp
 import sys
 from typing import Callable, List, Optional
 
@@ -27,6 +28,7 @@ from .prepare_data import prepare_data as run_prepare_data
 from .processes import another_has_failed, tell
 from .report import report as run_report
 from .stretch import stretch
+from .sudden_ends import sentence_of
 from .teachers import train_teachers as run_train_teachers
 from .test import test as run_test
 from .test_teachers import teachers_table
@@ -43,9 +45,7 @@ EPOCHS_OF_RUN = (
 )
 
 
-def _parser(
-    description: str, launcher: bool = False, epochs: str = ''
-) -> argparse.ArgumentParser:
+def _parser(description: str, launcher: bool = False, epochs: str = '') -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument('config', help='config file')
     parser.add_argument(
@@ -90,7 +90,10 @@ def _run(command: Callable[[], None]) -> None:
         if another_has_failed():
             # It waited for a process that has told the user why it ended.
             sys.exit(2)
-        raise
+        known = sentence_of(error)
+        if known is None:
+            raise
+        _end(*known)
 
 
 def _end(message: str, status: int = 2, kind: str = 'error') -> None:
@@ -169,6 +172,11 @@ def test(argv: Optional[List[str]] = None) -> None:
     def command() -> None:
         cfg = load_config(args.config, args.cfg_options, args.work_dir)
         prepare_runtime(cfg, args.launcher)
+        if args.out:
+            # Before the test, not when its result is lost.
+            if osp.isdir(args.out):
+                raise ConfigurationError(f'--out must be a file, but "{args.out}" is a directory')
+            os.makedirs(osp.dirname(args.out) or '.', exist_ok=True)
         metrics = run_test(cfg, args.checkpoint, args.tta)
         if args.out and is_main_process():
             with open(args.out, 'w') as file:
@@ -278,6 +286,12 @@ def benchmark(argv: Optional[List[str]] = None) -> None:
     args = parser.parse_args(argv)
 
     def command() -> None:
+        for name in ('batch_size', 'repeats'):
+            if getattr(args, name) < 1:
+                flag = f'--{name.replace("_", "-")}'
+                raise ConfigurationError(
+                    f'{flag} must be a positive integer, but got {getattr(args, name)}'
+                )
         measure = load_benchmark if args.load else run_benchmark
         for name, ratio in measure(
             load_config(args.config, args.cfg_options), args.batch_size, args.repeats

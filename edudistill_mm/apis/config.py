@@ -49,6 +49,7 @@ from .output_names import note_output_names
 from .overtaken import check_overtaken
 from .plain_distillation import PLAIN_DISTILLATIONS, follow_loop, run_as_one_grade
 from .processes import check_processes
+from .runtime_settings import check_runtime_settings
 
 # What the sections of a config are.
 FORMS = dict(
@@ -212,6 +213,7 @@ def check_values(cfg: Config) -> None:
     """
     _check_forms(cfg)
     scope = cfg.get('default_scope') or 'mmpretrain'
+    check_runtime_settings(cfg, scope)
     _check_typed(cfg.model, 'model', MODELS, scope)
     check_arguments(cfg.get('data_preprocessor'), 'data_preprocessor', MODELS, scope)
     for key in DATALOADERS:

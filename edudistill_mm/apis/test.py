@@ -26,6 +26,8 @@ from .config import (
 )
 from .data import check_classes, guard_data
 from .export import grade_student_config, plain_config, plain_student_state
+from .runtime_settings import check_packages
+from .test_hooks import without_training_hooks
 from .tta import prepare_tta
 
 
@@ -46,6 +48,7 @@ def test(cfg: Config, checkpoint: str, tta: bool = False) -> Dict[str, float]:
     """
     if cfg.get('test_dataloader') is None or cfg.get('test_evaluator') is None:
         raise ConfigurationError('the config has no test_dataloader or no test_evaluator')
+    check_packages(cfg)
     path = resolve_checkpoint(checkpoint)
     loaded = load_checkpoint_file(path)
     check_form(loaded, path, resume=False)
@@ -68,6 +71,7 @@ def test(cfg: Config, checkpoint: str, tta: bool = False) -> Dict[str, float]:
         cfg.data_preprocessor = plain.get('data_preprocessor')
     elif is_education(cfg):
         cfg = strip_teachers(cfg)
+    cfg.custom_hooks, left_out = without_training_hooks(cfg)
     # A runner for testing alone: nothing of training is built.
     for key in (
         'train_dataloader',
@@ -83,6 +87,8 @@ def test(cfg: Config, checkpoint: str, tta: bool = False) -> Dict[str, float]:
     merging = prepare_tta(cfg) if tta else None
     with errors_name_keys(cfg._cfg_dict):
         runner = guard_data(Runner.from_cfg(cfg))
+        if left_out:
+            runner.logger.info(f'Left out of the test, as they only train: {", ".join(left_out)}')
         accept_one_hot(runner.model)
         if merging is not None:
             runner.register_hook(merging)

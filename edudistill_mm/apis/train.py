@@ -26,6 +26,7 @@ from .precision import check_compile, prepare_precision
 from .preparation import next_stage, preparation_of
 from .processes import join_processes, wrap_for_processes
 from .run_folder import in_its_folder
+from .runtime_settings import check_packages
 from .stretch import unfinished_schedule
 from .teacher_recipe import check_teacher_training
 from .teachers import missing_teachers, train_ordering_teacher, train_teachers
@@ -145,6 +146,7 @@ def _export(cfg: Config, last: str) -> str:
 
 def _check_complete(cfg: Config) -> None:
     """See that there is all that training, validation and testing take."""
+    check_packages(cfg)
     for key in ('train_dataloader', 'train_cfg', 'optim_wrapper'):
         if cfg.get(key) is None:
             raise ConfigurationError(f'{key} is missing, without which nothing can be trained')

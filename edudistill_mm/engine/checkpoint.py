@@ -210,7 +210,7 @@ def resolve_checkpoint(source: str) -> str:
     Raises:
         ConfigurationError: The download failed, the hash differs, or the URL is of another kind.
     """
-    source = source.removeprefix(SCHEME)
+    source = os.fspath(source).removeprefix(SCHEME)
     if '://' not in source:
         return source
     url = urlparse(source)

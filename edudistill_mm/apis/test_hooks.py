@@ -1,0 +1,61 @@
+"""Hooks that a test has no use for."""
+
+from typing import Any, List, Tuple
+
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+from mmengine.utils import is_method_overridden
+
+from edudistill_mm.arguments import class_of
+
+from .config_parts import type_name
+
+# What a hook does in a test, or for it.
+_TEST = (
+    'before_test',
+    'before_test_epoch',
+    'before_test_iter',
+    'after_test_iter',
+    'after_test_epoch',
+    'after_test',
+    'after_load_checkpoint',
+    '_before_epoch',
+    '_after_epoch',
+    '_before_iter',
+    '_after_iter',
+)
+
+
+def without_training_hooks(cfg: Config) -> Tuple[List[dict], List[str]]:
+    """Leave out the custom hooks that prepare, before a run, what they do in training or validation.
+
+    Without a training there is no loop for that, and they would fail, as EarlyStoppingHook and
+    ProfilerHook do. All other hooks stay, even those that a test never calls.
+
+    Args:
+        cfg (Config): Config of a run.
+
+    Returns:
+        tuple[list[dict], list[str]]: The hooks that stay, and the types of the others.
+    """
+    hooks = list(cfg.get('custom_hooks') or [])
+    scope = cfg.get('default_scope') or 'mmpretrain'
+    left_out = [hook for hook in hooks if _only_trains(hook, scope)]
+    return [hook for hook in hooks if hook not in left_out], [type_name(hook) for hook in left_out]
+
+
+def _only_trains(hook: Any, scope: str) -> bool:
+    kind = hook.get('type') if isinstance(hook, dict) else type(hook)
+    cls = class_of(kind, HOOKS, hook.get('_scope_') or scope) if isinstance(kind, str) else kind
+    if not (isinstance(cls, type) and issubclass(cls, Hook)):
+        return False
+    others = [stage for stage in Hook.stages if stage not in (*_TEST, 'before_run', 'after_run')]
+    overrides = {
+        stage: is_method_overridden(stage, Hook, cls) for stage in (*_TEST, *others, 'before_run')
+    }
+    return (
+        overrides['before_run']
+        and any(overrides[stage] for stage in others)
+        and not any(overrides[stage] for stage in _TEST)
+    )
