@@ -1,4 +1,4 @@
-"""How signals are heeded; whole runs are stopped in tests/reliability/test_preemption.py."""
+"""How signals are heeded; whole runs are stopped in tests/reliability/test_asked_to_end.py."""
 
 import multiprocessing
 import os

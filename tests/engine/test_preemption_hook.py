@@ -1,4 +1,4 @@
-"""Runs without a curriculum; those with one are stopped in tests/reliability/test_preemption.py."""
+"""Runs without a curriculum; those with one are stopped in tests/reliability/test_asked_to_end.py."""
 
 import os
 import signal
