@@ -16,9 +16,9 @@ import torch
 from edudistill_mm.apis import cli
 from edudistill_mm.apis.compare import compare, describe_plan
 from edudistill_mm.apis.comparison.plan import Plan
-from edudistill_mm.apis.comparison.settings import settings
 from edudistill_mm.apis.plain_distillation import as_written
 from edudistill_mm.errors import ConfigurationError
+from edudistill_mm.settings import settings
 
 ROOT = Path(__file__).resolve().parents[2]
 # One epoch of 32 images, all of which are kept in checkpoints.
