@@ -51,11 +51,13 @@ def check_classes(
             except Exception:  # data sets fail in all ways
                 read[text] = None
         names = read[text]
-        if loader == 'train_dataloader' and is_education(cfg):
-            check_number_of_classes(names, curriculum_of(cfg))
         check_class_lists(trained, where, names, f'{loader}.dataset')
         if trained is None:
             trained, where = names, f'{loader}.dataset'
+    # After the lists, which name the class.
+    dataset = (cfg.get('train_dataloader') or {}).get('dataset')
+    if 'train_dataloader' in loaders and isinstance(dataset, dict) and is_education(cfg):
+        check_number_of_classes(read[repr(dataset)], curriculum_of(cfg))
 
 
 def guard_data(runner: Runner) -> Runner:

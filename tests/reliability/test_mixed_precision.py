@@ -387,8 +387,10 @@ def test_channels_last_gives_the_same_losses_in_all_grades_and_a_plain_student(c
                 )
             )
 
-    run(plain)
-    run(last, watch=watch)
+    # oneDNN's kernels for this format crash on some AMD processors, in bare torch 2.14 as well.
+    with torch.backends.mkldnn.flags(enabled=False):
+        run(plain)
+        run(last, watch=watch)
     assert formats == dict(student={(True, False)}, teacher={(True, False)})
     torch.testing.assert_close(losses_of(last), losses_of(plain), rtol=1e-4, atol=0)
     export_student(last, f'{last.work_dir}/epoch_7.pth', f'{last.work_dir}/student.pth')
