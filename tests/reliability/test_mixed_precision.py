@@ -367,7 +367,23 @@ def test_compiled_steps_give_the_losses_of_eager_ones_through_all_promotions(con
     )
 
 
+BARE_TORCH = """
+import torch
+from torch import nn
+for size in (2, 4, 8, 4, 8, 4, 8):
+    net = nn.Sequential(
+        nn.Conv2d(4, 8, 1, 2, bias=False), nn.BatchNorm2d(8), nn.ReLU(),
+        nn.Conv2d(8, 8, 3, padding=1, bias=False),
+    ).to(memory_format=torch.channels_last)
+    images = torch.randn(2, 4, size, size, requires_grad=True)
+    net(images).mean((2, 3)).sum().backward()
+"""
+
+
 def test_channels_last_gives_the_same_losses_in_all_grades_and_a_plain_student(config, report):
+    # oneDNN's kernels of torch 2.14 for this format crash on some AMD processors.
+    if subprocess.run([sys.executable, '-c', BARE_TORCH], capture_output=True).returncode:
+        pytest.skip('torch itself crashes here in channels_last')
     plain, last = changed(config, 'plain'), changed(config, 'last')
     last.model.channels_last = True
     formats = {}
@@ -387,10 +403,8 @@ def test_channels_last_gives_the_same_losses_in_all_grades_and_a_plain_student(c
                 )
             )
 
-    # oneDNN's kernels for this format crash on some AMD processors, in bare torch 2.14 as well.
-    with torch.backends.mkldnn.flags(enabled=False):
-        run(plain)
-        run(last, watch=watch)
+    run(plain)
+    run(last, watch=watch)
     assert formats == dict(student={(True, False)}, teacher={(True, False)})
     torch.testing.assert_close(losses_of(last), losses_of(plain), rtol=1e-4, atol=0)
     export_student(last, f'{last.work_dir}/epoch_7.pth', f'{last.work_dir}/student.pth')
