@@ -12,6 +12,7 @@ from mmengine.runner import Runner
 
 from .arguments import not_registered, parameters_of
 from .errors import ConfigurationError, did_you_mean, reason_of
+from .type_name import type_name
 
 # Functions that build what a config describes, and the argument that is the config.
 BUILDERS = {
@@ -100,8 +101,7 @@ def _place_of(
 def _config_of(built: Any, key: str, cfg: Any) -> Optional[Tuple[str, Any]]:
     """Where in a config the first part of the class of an object stands, and the part."""
     for name, part in _walk(key, cfg):
-        kind = part.get('type') if isinstance(part, Mapping) else None
-        if kind is type(built) or str(kind).split('.')[-1] == type(built).__name__:
+        if isinstance(part, Mapping) and type_name(part) == type(built).__name__:
             return name, part
     return None
 

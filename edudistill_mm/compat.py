@@ -21,6 +21,8 @@ from importlib.util import find_spec
 from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, Callable, Iterator, Optional, Sequence, Tuple, TypeVar
 
+from .type_name import type_name
+
 if TYPE_CHECKING:  # check_versions must be able to say that torch is missing
     from torch import nn
 
@@ -510,7 +512,7 @@ def _modernise(node: Any, key: Optional[str]) -> Any:
         # dict.items: a ConfigDict's own would import the objects of a lazy config.
         modern = type(node)({k: _modernise(v, k) for k, v in dict.items(node)})
         if dict.get(modern, 'test_mode') is True and 'split' not in modern:
-            if str(dict.get(modern, 'type')).split('.')[-1] in SPLIT_BY_TEST_MODE:
+            if type_name(modern) in SPLIT_BY_TEST_MODE:
                 modern['split'] = 'test'
         return modern
     if type(node) in (list, tuple):

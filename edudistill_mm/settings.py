@@ -7,6 +7,8 @@ from typing import Any, Dict, Iterator, Optional, Tuple
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+from .type_name import type_name
+
 # They say where and how something is written, or on which machine the run is.
 _OUTER = {
     'self',
@@ -66,7 +68,7 @@ def without_guards(chosen: Dict[str, Any]) -> Dict[str, Any]:
     hooks = [
         hook
         for hook in chosen.get('custom_hooks') or []
-        if not str(hook.get('type')).endswith(_GUARDS)
+        if type_name(hook) not in _GUARDS
     ]
     rest = {key: value for key, value in chosen.items() if key != 'custom_hooks'}
     return {**rest, 'custom_hooks': hooks} if hooks else rest

@@ -15,6 +15,7 @@ from edudistill_mm.curriculum import Curriculum
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.models.network import build_module, build_network
 from edudistill_mm.models.students import FragmentedStudent
+from edudistill_mm.type_name import type_name
 
 from .config import curriculum_of, network_config, teachers_of
 from .training_cost import network_flops
@@ -165,7 +166,7 @@ def load_model(cfg: Config, grades: int, teachers: int) -> dict:
     for key in ('teacher', 'teacher_ckpt'):
         model.pop(key, None)
     architecture = model['architecture']
-    if not str(architecture.get('type', '')).endswith('FragmentedStudent'):
+    if type_name(architecture) != 'FragmentedStudent':
         architecture = dict(type='FragmentedStudent', student=architecture)
     student = network_config(architecture['student'], 'model.architecture.student').to_dict()
     student['head']['num_classes'] = CLASSES

@@ -18,6 +18,7 @@ from edudistill_mm.engine.checkpoint import file_sha256, resolve_checkpoint, wri
 from edudistill_mm.errors import ConfigurationError, did_you_mean
 from edudistill_mm.models.network import build_module
 from edudistill_mm.models.teachers import Teacher
+from edudistill_mm.type_name import type_name
 
 FILE = 'class_order.json'
 KEYS = ('type', 'teacher', 'hardest_first')
@@ -162,11 +163,7 @@ def _judged_data(cfg: Config) -> dict:
             given = {'pipeline': evaluation['pipeline']} if 'pipeline' in evaluation else {}
             return {**dataset, **given}
         inner = judged(dataset['dataset'])
-        return (
-            {**dataset, 'dataset': inner}
-            if str(dataset['type']).endswith('ClassSubset')
-            else inner
-        )
+        return {**dataset, 'dataset': inner} if type_name(dataset) == 'ClassSubset' else inner
 
     return judged(cfg.train_dataloader.dataset)
 

@@ -40,11 +40,11 @@ from edudistill_mm.models.algorithms import EducationDistill
 from edudistill_mm.models.network import build_module, build_network, read_network_config
 from edudistill_mm.models.teachers import Faculty
 from edudistill_mm.models.teachers.faculty import PREVIOUS_GRADE
+from edudistill_mm.type_name import type_name as _name
 
 from .class_order import is_by_confidence, ordering_teacher, put_in_order
 from .classes import fill_in_classes
 from .config_parts import schedulers_of
-from .config_parts import type_name as _name
 from .output_names import note_output_names
 from .overtaken import check_overtaken
 from .plain_distillation import PLAIN_DISTILLATIONS, follow_loop, run_as_one_grade

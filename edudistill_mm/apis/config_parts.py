@@ -1,18 +1,8 @@
 """Parts of a config in one form, however it gives them."""
 
-from typing import Any, List
+from typing import List
 
 from mmengine.config import Config
-
-
-def type_name(cfg: Any) -> str:
-    """The class name that a config gives as its ``type``, without a scope; '' if there is none.
-
-    Args:
-        cfg (Any): A dict with a ``type``, or the type itself, a name or a class.
-    """
-    kind = cfg.get('type', '') if isinstance(cfg, dict) else cfg
-    return (kind if isinstance(kind, str) else getattr(kind, '__name__', str(kind))).split('.')[-1]
 
 
 def schedulers_of(cfg: Config) -> List[dict]:

@@ -4,10 +4,12 @@ import inspect
 import os
 import os.path as osp
 import textwrap
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Callable, Dict, Optional, Tuple
 
 import torch
 from mmengine.config import Config, ConfigDict
+from mmengine.registry import Registry
+from mmpretrain import registry as mmpretrain_registry
 from mmrazor import registry as mmrazor_registry
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -26,6 +28,7 @@ from edudistill_mm.engine.checkpoint_form import check_form
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.models.network import build_module, build_network, dry_run
 from edudistill_mm.models.students import FragmentedStudent, GradeStudent
+from edudistill_mm.type_name import type_name
 
 from .config import (
     curriculum_of,
@@ -64,9 +67,7 @@ def plain_config(cfg: Config) -> Config:
         installed.
     """
     architecture, given = cfg.model.architecture, [cfg.model, cfg]
-    if isinstance(architecture, dict) and str(architecture.get('type', '')).endswith(
-        'FragmentedStudent'
-    ):
+    if isinstance(architecture, dict) and type_name(architecture) == 'FragmentedStudent':
         given.append(architecture)
         architecture = architecture.student
     model = _without_scope(network_config(architecture, 'model.architecture'))
@@ -227,7 +228,8 @@ def _tell_label_width(plain: Config) -> None:
 
 
 def _without_scope(node: Any) -> Any:
-    """A copy of a part of a config that names MMRazor only where it means a class of MMRazor.
+    """A copy of a part of a config that names MMRazor only where it means a class of MMRazor, and
+    classes by their names, which alone can be written into a file.
 
     What a config inherits from MMRazor's bears its scope, also classes of other packages.
     """
@@ -236,9 +238,20 @@ def _without_scope(node: Any) -> Any:
     if not isinstance(node, dict):
         return node
     bare = type(node)((key, _without_scope(value)) for key, value in node.items())
+    if callable(bare.get('type')):
+        bare['type'] = _name_of(bare['type'])
     if bare.get('_scope_') == 'mmrazor' and not _is_of_mmrazor(bare.get('type')):
         del bare['_scope_']
     return bare
+
+
+def _name_of(cls: Callable) -> str:
+    """The name by which MMPretrain finds a class: that in its registries, or its full path."""
+    for scope, nodes in (('', mmpretrain_registry), ('mmrazor.', mmrazor_registry)):
+        for node in vars(nodes).values():
+            if isinstance(node, Registry) and node.get(cls.__name__) is cls:
+                return f'{scope}{cls.__name__}'
+    return f'{cls.__module__}.{cls.__qualname__}'
 
 
 def _is_of_mmrazor(kind: Any) -> bool:

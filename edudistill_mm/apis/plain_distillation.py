@@ -6,9 +6,9 @@ from typing import Any, Callable
 from mmengine.config import Config, ConfigDict
 
 from edudistill_mm.errors import ConfigurationError
+from edudistill_mm.type_name import type_name
 
 from .classes import AUTO
-from .config_parts import type_name
 
 # MMRazor's algorithms that EducationDistill equals bit for bit where there is one grade.
 PLAIN_DISTILLATIONS = ('SingleTeacherDistill', 'OverhaulFeatureDistillation')

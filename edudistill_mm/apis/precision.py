@@ -8,6 +8,7 @@ from mmengine.device import get_device
 
 from edudistill_mm.compat import compiles_students
 from edudistill_mm.errors import ConfigurationError, did_you_mean
+from edudistill_mm.type_name import type_name
 
 DTYPES = ('float16', 'bfloat16')
 PLAIN, MIXED, BFLOAT16 = 'OptimWrapper', 'AmpOptimWrapper', 'BFloat16OptimWrapper'
@@ -36,8 +37,7 @@ def prepare_precision(cfg: Config, amp: bool = False) -> None:
                 f'--amp needs optim_wrapper=dict(optimizer=...) in the config, but it is {wrapper!r}'
             )
         return
-    kind = wrapper.get('type', PLAIN)
-    kind = (kind if isinstance(kind, str) else kind.__name__).split('.')[-1]
+    kind = type_name(wrapper) or PLAIN
     if amp and kind not in (PLAIN, MIXED, BFLOAT16):
         raise ConfigurationError(
             f'--amp needs optim_wrapper.type "{PLAIN}" or "{MIXED}", but it is "{kind}"'

@@ -13,8 +13,7 @@ from mmengine.utils.dl_utils import set_multi_processing
 
 from edudistill_mm.arguments import check_arguments, parameters_of
 from edudistill_mm.errors import ConfigurationError, did_you_mean
-
-from .config_parts import type_name
+from edudistill_mm.type_name import type_name
 
 # What each setting must be, and in words.
 KINDS = dict(

@@ -7,9 +7,9 @@ from mmengine.config import Config
 
 from edudistill_mm.engine.schedule import move_schedule
 from edudistill_mm.errors import ConfigurationError
+from edudistill_mm.type_name import type_name
 
 from .config import is_education, teachers_of
-from .config_parts import type_name
 from .plain_distillation import follow_loop, is_plain
 from .training_cost import batches_of_grades
 

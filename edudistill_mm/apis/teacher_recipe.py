@@ -8,9 +8,10 @@ from mmengine.config import Config
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 
 from edudistill_mm.errors import ConfigurationError, did_you_mean, reason_of
+from edudistill_mm.type_name import type_name
 
 from .config import check_values
-from .config_parts import schedulers_of, type_name
+from .config_parts import schedulers_of
 from .stretch import EPOCHS_OF_HOOKS, ITERATIONS_OF_HOOKS
 
 # What is decided where a teacher is trained.

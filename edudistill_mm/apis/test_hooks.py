@@ -8,8 +8,7 @@ from mmengine.registry import HOOKS
 from mmengine.utils import is_method_overridden
 
 from edudistill_mm.arguments import class_of
-
-from .config_parts import type_name
+from edudistill_mm.type_name import type_name
 
 # What a hook does in a test, or for it.
 _TEST = (

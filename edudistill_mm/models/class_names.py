@@ -25,8 +25,10 @@ def names_in_config(cfg: Config, published: bool) -> Optional[Tuple[str, ...]]:
     for split in ('test', 'val', 'train'):
         dataset = (cfg.get(f'{split}_dataloader') or {}).get('dataset') or {}
         names = as_names((dataset.get('metainfo') or {}).get('classes'))
-        if names is None and published and isinstance(dataset.get('type'), str):
-            names = as_names(getattr(DATASETS.get(dataset['type']), 'METAINFO', {}).get('classes'))
+        if names is None and published and 'type' in dataset:
+            kind = dataset['type']
+            cls = DATASETS.get(kind) if isinstance(kind, str) else kind
+            names = as_names(getattr(cls, 'METAINFO', {}).get('classes'))
         if names is not None:
             return names
     return None

@@ -20,6 +20,7 @@ from typing import (
 
 import torch
 from mmengine.model import BaseModel, revert_sync_batchnorm
+from mmengine.registry import MODELS as ROOT_MODELS
 from mmpretrain.structures import DataSample
 from mmrazor.models.algorithms.base import BaseAlgorithm
 from mmrazor.models.distillers import OFDDistiller
@@ -27,6 +28,7 @@ from mmrazor.models.task_modules.recorder import ModuleInputsRecorder, ModuleOut
 from mmrazor.models.utils import add_prefix
 from torch import nn
 
+from edudistill_mm.arguments import class_of
 from edudistill_mm.compat import modernise, switch_off_inplace
 from edudistill_mm.curriculum import Curriculum, Grade
 from edudistill_mm.engine.checkpoint import misfit, not_finite, read_weights
@@ -47,6 +49,7 @@ from edudistill_mm.models.students import FragmentedStudent
 from edudistill_mm.models.teachers import Faculty, Lesson, PreviousGrade, SelfTeacher, Teacher
 from edudistill_mm.models.teachers.weighting import SCHEMES, teacher_weights
 from edudistill_mm.registry import MODELS, register
+from edudistill_mm.type_name import type_name
 
 # With what the names of the student's tensors begin.
 STUDENT = 'architecture.'
@@ -280,9 +283,7 @@ class EducationDistill(BaseAlgorithm):
     # ---- building
     @staticmethod
     def _build_student(architecture: Any, curriculum: Curriculum) -> FragmentedStudent:
-        if isinstance(architecture, dict) and str(architecture.get('type', '')).endswith(
-            'FragmentedStudent'
-        ):
+        if isinstance(architecture, dict) and type_name(architecture) == 'FragmentedStudent':
             cfg = dict(architecture)
             if cfg.get('fragments', 'auto') == 'auto':
                 cfg.setdefault('num_fragments', curriculum.fragments)
@@ -307,7 +308,12 @@ class EducationDistill(BaseAlgorithm):
     @staticmethod
     def _build_distiller(cfg: dict) -> nn.Module:
         check_distiller_config(cfg)
-        distiller = build_module(modernise(copy.deepcopy(cfg)), 'distiller', 'mmrazor')
+        cfg = modernise(copy.deepcopy(cfg))
+        # MMEngine takes all that a config inherits by `package::` for that package's own.
+        scope, kind = cfg.get('_scope_'), cfg.get('type')
+        if scope and class_of(kind, ROOT_MODELS, scope) is None:
+            del cfg['_scope_']
+        distiller = build_module(cfg, 'distiller', 'mmrazor')
         check_loss_arguments(distiller.distill_losses, distiller.loss_forward_mappings)
         count_weights(distiller)
         return distiller

@@ -10,6 +10,7 @@ from torch import nn
 
 from edudistill_mm.arguments import check_value
 from edudistill_mm.errors import ConfigurationError, did_you_mean
+from edudistill_mm.type_name import type_name
 
 SIDES = ('student_recorders', 'teacher_recorders')
 PARTS = (*SIDES, 'distill_deliveries', 'connectors', 'distill_losses', 'loss_forward_mappings')
@@ -124,10 +125,12 @@ def _check_item(item: Any, key: str, part: str) -> None:
             for recorder in TASK_UTILS.module_dict
             if recorder.endswith('Recorder')
         ]
-        if '.' not in one['type'] and one['type'] not in recorders:
+        kind = one['type']
+        if not isinstance(kind, str) or ('.' not in kind and kind not in recorders):
             raise ConfigurationError(
-                f'{key}.type is {one["type"]!r}, which is no recorder'
-                f'{did_you_mean(one["type"], recorders)}; there are {", ".join(recorders)}'
+                f'{key}.type is {kind!r}, which is no recorder'
+                f'{did_you_mean(type_name(kind).removesuffix("Recorder"), recorders)}; '
+                f'there are {", ".join(recorders)}'
             )
 
 

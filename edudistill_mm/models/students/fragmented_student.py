@@ -16,6 +16,7 @@ from edudistill_mm.models.class_index import ClassIndex
 from edudistill_mm.models.labels import as_probabilities
 from edudistill_mm.models.network import build_module, build_network, dry_run
 from edudistill_mm.registry import MODELS, register
+from edudistill_mm.type_name import type_name
 
 from .feature_layout import feature_of
 from .fragment_cuts import automatic_cuts, named_cuts, trace, units
@@ -202,9 +203,9 @@ class FragmentedStudent(BaseModel):
             )
         cfg = dict(cfg)
         cfg.setdefault('type', 'TokenTeachingReference' if layout.tokens else 'TeachingReference')
-        if cfg['type'] == ('TeachingReference' if layout.tokens else 'TokenTeachingReference'):
+        if type_name(cfg) == ('TeachingReference' if layout.tokens else 'TokenTeachingReference'):
             raise ConfigurationError(
-                f'architecture.reference.type is "{cfg["type"]}", but "{cut}" returns '
+                f'architecture.reference.type is "{type_name(cfg)}", but "{cut}" returns '
                 f'{"tokens" if layout.tokens else "feature maps"}; leave the type out'
             )
         final = [name for name in units(self.student, self.trace) if name in self.trace.features]
