@@ -689,6 +689,9 @@ class EducationDistill(BaseAlgorithm):
         for lesson in lessons:
             distiller = self.distillers[lesson.teacher.name]
             distiller.set_deliveries_override(False)
+            for delivery in distiller.deliveries.deliveries.values():
+                # A lower grade may end before it has asked for what was delivered.
+                delivery.data_queue.clear()
             with distiller.teacher_recorders, distiller.deliveries:
                 scores.append(lesson.teacher.teach(lesson.select(batch_inputs)))
             distiller.set_deliveries_override(True)
