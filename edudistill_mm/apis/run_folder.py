@@ -1,6 +1,7 @@
 """What surrounds a training: its folder is its own, and signals and a full disk end it well."""
 
 import functools
+import os.path as osp
 from collections.abc import Callable
 from typing import Any
 
@@ -32,7 +33,8 @@ def in_its_folder(train: Callable) -> Callable:
             try:
                 return train(cfg, *args, **kwargs)
             except Preempted as stop:
-                stop.to_resume = stop.work_dir == cfg.work_dir
+                begun = stop.work_dir is not None
+                stop.to_resume = begun and osp.abspath(stop.work_dir) == osp.abspath(cfg.work_dir)
                 raise
 
     return train_in_folder

@@ -288,7 +288,7 @@ def test_a_run_of_an_interrupted_comparison_saves_where_it_is(study):
     last = (run / 'train.log').read_text().splitlines()[-1]
     assert last.startswith('stopped: by SIGTERM: after iteration '), last
     step = torch.load(Path((run / 'last_checkpoint').read_text()), weights_only=True)['meta']
-    assert f'after iteration {step["iter"]} ' in last
+    assert f'after iteration {step["iter"]}, ' in last
 
 
 def test_a_dry_run_tells_epochs_costs_and_what_is_to_do(study):

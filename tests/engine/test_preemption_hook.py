@@ -53,7 +53,7 @@ def test_a_plain_run_goes_on_in_the_middle_of_its_epoch(config, tmp_path, at):
     seen = list(Asker.seen)
 
     Asker.seen.clear()
-    with pytest.raises(Preempted, match=rf'SIGTERM: after iteration {at + 1} ".*" was written'):
+    with pytest.raises(Preempted, match=rf'SIGTERM: after iteration {at + 1}, ".*" was written'):
         train(config, tmp_path / 'run', at)
     assert (tmp_path / 'run' / 'preempted.pth').exists()
     again = train(config, tmp_path / 'run', resume=True)

@@ -150,7 +150,7 @@ class PreemptionHook(Hook):
 
     def _save(self, runner: Runner, iteration: int) -> str:
         """Write the state, unless it is in a file; say where the run was."""
-        where = f'after iteration {iteration} '
+        where = f'after iteration {iteration}, '
         if self._saved_at == (runner.epoch, iteration):
             return f'{where}of which there is a checkpoint in "{runner.work_dir}"'
         folder, backend_args = self._target(runner)
