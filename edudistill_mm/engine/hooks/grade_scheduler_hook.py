@@ -28,6 +28,7 @@ from edudistill_mm.engine.resumed_config import start_from_student
 from edudistill_mm.engine.schedule import epochs_to_iters
 from edudistill_mm.engine.slow_averages import warn_of_slow_averages
 from edudistill_mm.engine.student_record import describe_student, student_difference
+from edudistill_mm.engine.switched_recipes import check_switched_recipes
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.evaluation import GradeAccuracy
 from edudistill_mm.models.class_index import ClassIndex
@@ -150,6 +151,7 @@ class GradeSchedulerHook(Hook):
         else:
             self._lengths = [1] * curriculum.length
         self._ends.check(runner, curriculum)
+        check_switched_recipes(runner, model)
         self._begun = False
         if not any(isinstance(hook, CatchUpHook) for hook in runner.hooks):
             runner.register_hook(CatchUpHook(self._catch_up))

@@ -135,6 +135,7 @@ class Faculty:
                 classes=classes,
                 num_classes=curriculum.num_classes,
                 run_preprocessor=run_preprocessor,
+                run_channels=None if student is None else student.trace.image_shape[0],
                 keep_inplace=keep_inplace,
                 key=key,
                 **cfg,

@@ -8,6 +8,7 @@ from mmengine.logging import print_log
 from torch import nn
 
 from edudistill_mm.compat import switch_off_inplace
+from edudistill_mm.datasets.channel_order import other_order
 from edudistill_mm.engine.checkpoint import file_sha256
 from edudistill_mm.engine.foreign_weights import pretrained_of
 from edudistill_mm.errors import ConfigurationError, did_you_mean
@@ -16,6 +17,7 @@ from edudistill_mm.models.class_names import as_names, names_of, remember_names
 from edudistill_mm.models.network import (
     build_network,
     dry_run,
+    first_input_channels,
     load_weights,
     published_names,
     published_weights,
@@ -56,6 +58,9 @@ class Teacher:
             resized for this teacher. Defaults to None: theirs.
         run_preprocessor (nn.Module, optional): The data preprocessor that normalises the student's
             images.
+        run_channels (int, optional): Number of channels of the student's images. A teacher of three
+            can teach a gray student, and the reverse; see :class:`TeacherInputs`. Defaults to None:
+            the teacher's.
         keep_inplace (bool): Whether modules may go on overwriting their inputs. Defaults to False,
             because recorders would see the overwritten tensors.
         averaged (bool, optional): Whether its checkpoint's weights averaged over the training (EMA)
@@ -86,6 +91,7 @@ class Teacher:
         channel_order: Optional[str] = None,
         input_size: Optional[Union[int, Sequence[int]]] = None,
         run_preprocessor: Optional[nn.Module] = None,
+        run_channels: Optional[int] = None,
         keep_inplace: bool = False,
         averaged: Optional[bool] = None,
         key: str = 'teachers',
@@ -144,6 +150,7 @@ class Teacher:
         self.data_preprocessor, self.channel_order = data_preprocessor, channel_order
         self._run_preprocessor, self._input_size = run_preprocessor, input_size
         self._loaded: Optional[str] = None
+        self._run_channels, self._channels = run_channels, self._other_channels(run_channels)
         self.inputs = self.build_inputs(data_preprocessor)
         if not keep_inplace:
             switch_off_inplace(self.network)
@@ -160,6 +167,19 @@ class Teacher:
                 f'{self.key} has both channel_order="{order}", which says what the teacher wants to see, and '
                 f'data_preprocessor.to_rgb, which swaps what the run loads; give one of them'
             )
+
+    def _other_channels(self, given: Optional[int]) -> Optional[int]:
+        """The number of channels that the network reads, if the student's images have another."""
+        wanted = first_input_channels(self.network)
+        if given in (None, wanted):
+            return None
+        if {given, wanted} != {1, 3}:
+            raise ConfigurationError(
+                f'{self.key} ("{self.name}") reads images of {wanted} channels, but the student reads '
+                f'{given}: only gray images (1) can be made of colours (3), and the reverse; take a teacher '
+                f'for {given} channels'
+            )
+        return wanted
 
     def build_inputs(
         self, wanted: Optional[Union[str, dict]], swap: Optional[bool] = None
@@ -196,7 +216,12 @@ class Teacher:
                 f'{self.key}.data_preprocessor must be "own" or a dict with mean and std, but got '
                 f'{wanted!r}'
             )
-        inputs = TeacherInputs(run, wanted, self._input_size, self.key, swap)
+        order = 'rgb'
+        if self._channels == 1 and self._loaded is not None:
+            order = other_order(self._loaded) if normalisation(run)[2] else self._loaded
+        inputs = TeacherInputs(
+            run, wanted, self._input_size, self.key, swap, self._channels, order
+        )
         device = next((p.device for p in self.network.parameters()), torch.device('cpu'))
         return inputs.to(device)
 
@@ -240,7 +265,14 @@ class Teacher:
                 f'and no class of the data set is called so; give {self.key}.outputs, those of them that '
                 f'stand for the classes'
             )
-        if self.channel_order is not None and self._loaded is None:
+        if self._channels == 1 and self._loaded is None:
+            return (
+                f'{self.key} ("{self.name}") reads gray images, which are made of colours, but in which '
+                f'order these are loaded is not known: set metainfo=dict(channel_order="rgb" or "bgr") of '
+                f'the data sets'
+            )
+        colours = self._run_channels != 1
+        if self.channel_order is not None and self._loaded is None and colours:
             return (
                 f'{self.key}.channel_order is "{self.channel_order}", but in which order the images are '
                 f'loaded is not known: GradeSchedulerHook reads it off CIFAR, LoadImageFromFile, or '
@@ -278,6 +310,8 @@ class Teacher:
         if self.channel_order is not None:
             swap = (self._loaded != self.channel_order) != normalisation(self._run_preprocessor)[2]
             self.inputs = self.build_inputs(self.data_preprocessor, swap)
+        elif self._channels == 1:
+            self.inputs = self.build_inputs(self.data_preprocessor)
 
     def _take_outputs_by_name(self, wanted: Sequence[str]) -> None:
         where = f'{self.key} ("{self.name}")'

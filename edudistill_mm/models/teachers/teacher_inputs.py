@@ -7,6 +7,8 @@ from torch.nn import functional as F
 from edudistill_mm.errors import ConfigurationError, did_you_mean
 
 KEYS = ('type', 'mean', 'std', 'to_rgb')
+# Recommendation ITU-R BT.601, for red, green and blue.
+LUMINANCE = (0.299, 0.587, 0.114)
 
 
 class TeacherInputs(nn.Module):
@@ -14,7 +16,9 @@ class TeacherInputs(nn.Module):
 
     The student's normalisation is undone, channels are swapped if the two read them in another
     order, and the teacher's normalisation is applied, all by one factor and one offset a channel;
-    then the images are resized.
+    then the images are resized. A gray image is repeated for a teacher of three channels; one of
+    three channels becomes its luminance (ITU-R BT.601) for a gray teacher: that of the pixels, or,
+    where no normalisation is given, that of the student's normalised channels.
 
     Args:
         given (nn.Module): The data preprocessor by which the images are normalised.
@@ -27,6 +31,9 @@ class TeacherInputs(nn.Module):
         swap (bool, optional): Whether the teacher reads the channels in the other order than the
             student does. Defaults to None: if one of the two normalisations swaps what was loaded,
             by its ``to_rgb``, and the other does not.
+        channels (int, optional): 1 or 3, if the teacher reads so many and the student the other
+            number. Defaults to None: as many as the student.
+        order (str): In which the student sees the channels, 'rgb' or 'bgr', for a gray teacher.
 
     Raises:
         ConfigurationError: If a value is none of these.
@@ -39,10 +46,16 @@ class TeacherInputs(nn.Module):
         size: Optional[Union[int, Sequence[int]]] = None,
         key: str = 'teachers',
         swap: Optional[bool] = None,
+        channels: Optional[int] = None,
+        order: str = 'rgb',
     ) -> None:
         super().__init__()
         self.size = _checked_size(size, f'{key}.input_size')
-        self.swap, self.changes = bool(swap), False
+        self.swap, self.changes, self.channels = bool(swap), False, channels
+        gray = torch.tensor(LUMINANCE if order == 'rgb' else LUMINANCE[::-1])
+        if channels == 1:
+            self.swap = False
+            self.register_buffer('luminance', gray.view(-1, 1, 1), persistent=False)
         if wanted is None:
             return
         mean, std, rgb = normalisation(given)
@@ -50,7 +63,16 @@ class TeacherInputs(nn.Module):
             new_mean, new_std, new_rgb = _checked(wanted, f'{key}.data_preprocessor')
         else:
             new_mean, new_std, new_rgb = normalisation(wanted)
-        if swap is None:
+        if channels is not None and len(new_mean) not in (1, channels):
+            raise ConfigurationError(
+                f'{key}.data_preprocessor is for {len(new_mean)} channels, but the teacher reads '
+                f'{channels}'
+            )
+        if channels == 1:
+            # The student's deviations weigh its channels, so that pixels are what is summed up.
+            self.luminance = (gray * std).view(-1, 1, 1)
+            mean, std = (gray * mean).sum(0, keepdim=True), torch.ones(1)
+        elif swap is None:
             self.swap = rgb != new_rgb
         if self.swap:
             mean, std = mean.flip(0), std.flip(0)
@@ -72,12 +94,16 @@ class TeacherInputs(nn.Module):
             images (torch.Tensor): The student's images, [n, C, H, W].
 
         Returns:
-            torch.Tensor: The teacher's, [n, C, H', W']; the same tensor if nothing changes.
+            torch.Tensor: The teacher's, [n, C', H', W']; the same tensor if nothing changes.
         """
+        if self.channels == 1:
+            images = (images * self.luminance).sum(1, keepdim=True)
         if self.swap:
             images = images.flip(1)
         if self.changes:
             images = images * self.factor + self.offset
+        if self.channels == 3:
+            images = images.expand(-1, 3, -1, -1)
         if self.size is not None and tuple(images.shape[2:]) != self.size:
             images = F.interpolate(images, self.size, mode='bilinear', antialias=True)
         return images

@@ -1,0 +1,56 @@
+"""What MMPretrain's SwitchRecipeHook may change in the middle of an education run."""
+
+from types import SimpleNamespace
+from typing import Any
+
+from mmengine.runner import Runner
+from mmpretrain.engine.hooks import SwitchRecipeHook
+
+from edudistill_mm.errors import ConfigurationError
+from edudistill_mm.models.batch_augments import names_of_augments
+from edudistill_mm.models.distillers import reads_labels
+
+
+def check_switched_recipes(runner: Runner, model: Any) -> None:
+    """Refuse recipes that would fail, or leave samples without a teacher, in mid-run.
+
+    Args:
+        runner (Runner): The runner.
+        model (EducationDistill): The algorithm.
+
+    Raises:
+        ConfigurationError: If a recipe changes the loss, which heads and recorders share, or mixes
+            labels that are needed as classes.
+    """
+    for hook in runner.hooks:
+        if not isinstance(hook, SwitchRecipeHook):
+            continue
+        for epoch, recipe in hook.schedule.items():
+            where = f'custom_hooks: the SwitchRecipeHook with action_epoch={epoch}'
+            if 'loss' in recipe:
+                raise ConfigurationError(
+                    f'{where} has a "loss", but the student keeps one loss, which the heads of all grades '
+                    f'share; remove it there and set architecture.student.head.loss'
+                )
+            augments = SimpleNamespace(batch_augments=recipe.get('batch_augments'))
+            names, wants = names_of_augments(augments), _wants_classes(model)
+            if names and wants:
+                raise ConfigurationError(
+                    f'{where} mixes the labels of several images ({names}), but {wants}; remove its '
+                    f'batch_augments'
+                )
+
+
+def _wants_classes(model: Any) -> str:
+    """What needs the class of each sample, as a clause; empty if nothing does."""
+    for teacher in model.faculty.teachers:
+        if not teacher.is_generalist:
+            return f'teacher "{teacher.name}" covers a part of the classes only'
+    if model.teacher_weighting == 'confidence':
+        return 'model.teacher_weighting="confidence" compares teachers with the label'
+    for distiller in model.distillers.values():
+        for name, mapping in distiller.loss_forward_mappings.items():
+            if reads_labels(distiller, mapping):
+                kind = type(distiller.distill_losses[name]).__name__
+                return f'distiller.distill_losses.{name} of type {kind} needs class indices'
+    return ''
