@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from mmengine.hooks import Hook
-from mmengine.registry import HOOKS, DefaultScope
+from mmengine.registry import HOOKS
 from runs import school_config, train
 
 from edudistill_mm.apis.report import report
@@ -40,8 +40,7 @@ def interrupted(tmp_path_factory):
     folder = tmp_path_factory.mktemp('school')
     config = school_config(folder)
     config.custom_hooks.append(dict(type='StopAfter', epoch=4))
-    # Set up before the scope that each test begins in.
-    with DefaultScope.overwrite_default_scope('mmpretrain'), pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt):
         train(config)
     return folder, config
 

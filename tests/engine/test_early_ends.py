@@ -49,18 +49,6 @@ class Recorder(Hook):
         self.waits += [h.wait_count for h in runner.hooks if hasattr(h, 'wait_count')]
 
 
-@HOOKS.register_module(force=True)
-class StopAfter(Hook):
-    """A user's own hook that ends a run after an epoch."""
-
-    def __init__(self, epoch):
-        self.epoch = epoch
-
-    def after_train_epoch(self, runner):
-        if runner.epoch + 1 == self.epoch:
-            runner.train_loop.stop_training = True
-
-
 def early(folder, stop=STOP, by_epoch=True, convert=True):
     """Config of a run without teachers whose grades early stopping ends."""
     config = school_config(folder)
@@ -162,7 +150,7 @@ def test_early_stopping_begins_anew_with_each_grade(tmp_path):
 
 
 def test_a_stop_of_other_origin_ends_the_run_where_it_is(tmp_path):
-    config = early(tmp_path, dict(type='StopAfter', epoch=5))
+    config = early(tmp_path, dict(type='EndAfterHook', epoch=5))
     config.default_hooks.checkpoint.interval = 3
     runner = train(config)
     assert runner.epoch == 5 and 'Early stopping' not in log_of(runner)

@@ -62,18 +62,6 @@ class StopAtHook(Hook):
             raise Killed
 
 
-@HOOKS.register_module(force=True)
-class EndAfterHook(Hook):
-    """A user's own hook that lets a run end after an epoch, in good order."""
-
-    def __init__(self, epoch):
-        self.epoch = epoch
-
-    def after_train_epoch(self, runner):
-        if runner.epoch + 1 == self.epoch:
-            runner.train_loop.stop_training = True
-
-
 def use_without_this_package(folder, stems):
     """What plain MMPretrain answers to images: a dict for each of the students."""
     images = torch.randint(
