@@ -1,6 +1,7 @@
 """Several processes: their group, what wraps the model in them, and errors that all of them
 meet."""
 
+import contextlib
 import datetime
 import hashlib
 import os
@@ -215,13 +216,16 @@ def tell(message: str, kind: str = 'error') -> None:
 
 def _is_first(message: str) -> bool:
     key = f'edudistill_mm/{hashlib.sha256(message.encode()).hexdigest()}'
+    store = _store()
     try:
-        store = _store()
-        store.add(FAILED, 1)
-        return store.add(key, 1) == 1
+        first = store.add(key, 1) == 1
     except RuntimeError:
         # The process that keeps the store has ended.
         return True
+    # Last: process 0 keeps the store until all have come this far.
+    with contextlib.suppress(RuntimeError):
+        store.add(FAILED, 1)
+    return first
 
 
 def _wait_for_others() -> None:
