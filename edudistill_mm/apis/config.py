@@ -40,6 +40,7 @@ from edudistill_mm.models.algorithms import EducationDistill
 from edudistill_mm.models.network import build_module, build_network, read_network_config
 from edudistill_mm.models.teachers import Faculty
 from edudistill_mm.models.teachers.faculty import PREVIOUS_GRADE
+from edudistill_mm.models.teachers.teacher_keys import SINGLE, part_of
 from edudistill_mm.type_name import type_name as _name
 
 from .class_order import is_by_confidence, ordering_teacher, put_in_order
@@ -475,10 +476,12 @@ def check_config(cfg: Config) -> None:
     if any(kind == 'CRDLoss' for kind in types_in(cfg.model.get('distiller') or {})):
         _check_contrast(cfg)
     model = cfg.model.to_dict() if hasattr(cfg.model, 'to_dict') else dict(cfg.model)
-    for key in ('teacher', 'teacher_ckpt'):
-        model.pop(key, None)
+    single = model.pop('teacher', None) is not None
+    model.pop('teacher_ckpt', None)
     teachers = teachers_of(cfg)
-    if teachers:
+    if single:
+        model['teacher'] = _untrained(teachers[0], SINGLE, curriculum)['architecture']
+    elif teachers:
         model['teachers'] = [
             _untrained(teacher, f'teachers[{index}]', curriculum)
             if teacher['architecture'] != PREVIOUS_GRADE
@@ -503,7 +506,7 @@ def _check_contrast(cfg: Config) -> None:
 
 def _untrained(teacher: dict, key: str, curriculum: Curriculum) -> dict:
     """A teacher's config with an untrained network and no checkpoint."""
-    network = untrained_network(teacher['architecture'], f'{key}.architecture')
+    network = untrained_network(teacher['architecture'], part_of(key, 'architecture'))
     if not is_missing(teacher):
         try:
             count = len(curriculum.classes_of(teacher.get('classes', 'all')))

@@ -1,11 +1,14 @@
+import pytest
 import torch
 from mmengine.config import Config
 from mmpretrain import get_model
+from networks import build, kd_distiller, resnet
 
 from edudistill_mm.apis.config import check_config, load_config
 from edudistill_mm.apis.export import export_student
 from edudistill_mm.apis.test import test as measure
 from edudistill_mm.apis.train import train
+from edudistill_mm.errors import ConfigurationError
 
 # As MMEngine's Python-style configs are: each type is the class itself.
 PYTHON_STYLE = """
@@ -76,3 +79,25 @@ def test_a_config_of_another_project_inherits_one_of_this_package(tmp_path):
     cfg = load_config(str(file))
     assert cfg.model.distiller['_scope_'] == 'mmpretrain'
     check_config(cfg)
+
+
+@pytest.mark.parametrize(
+    'changes, said',
+    [
+        (dict(teacher_ckpt='nowhere.pth'), 'model.teacher_ckpt: .*nowhere.pth'),
+        (dict(teacher_ckpt=None), 'model.teacher .* URL as model.teacher_ckpt'),
+        (dict(teacher='nowhere.py'), 'model.teacher: the config "nowhere.py"'),
+    ],
+)
+def test_the_one_teacher_of_mmrazors_key_is_called_by_it(changes, said):
+    model = dict(
+        type='EducationDistill',
+        architecture=resnet(),
+        teacher=resnet(),
+        teacher_ckpt='x.pth',
+        distiller=kd_distiller(),
+        curriculum=dict(num_classes=6, grades=[dict(name='only', fragments=3, classes=6, epochs=1)]),
+    )
+    with pytest.raises(ConfigurationError, match=said) as error:
+        build({**model, **changes})
+    assert 'teachers[0]' not in str(error.value)

@@ -230,6 +230,7 @@ class EducationDistill(BaseAlgorithm):
             self.data_preprocessor,
             keep_inplace=teacher_module_inplace or not records_features,
             student=student,
+            single=teacher is not None,
         )
         # Each module of the student that a recorder watches.
         self._recorded: List[Tuple[ModuleOutputsRecorder, nn.Module]] = []

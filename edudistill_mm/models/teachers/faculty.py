@@ -13,6 +13,7 @@ from edudistill_mm.models.students import FragmentedStudent
 from .lesson import Lesson
 from .previous_grade import PreviousGrade
 from .teacher import Teacher
+from .teacher_keys import SINGLE
 
 TEACHER_KEYS = (
     'name',
@@ -106,6 +107,7 @@ class Faculty:
         run_preprocessor: Optional[nn.Module] = None,
         keep_inplace: bool = False,
         student: Optional[FragmentedStudent] = None,
+        single: bool = False,
     ) -> 'Faculty':
         """Build, load and freeze the teachers of a config.
 
@@ -120,10 +122,12 @@ class Faculty:
             keep_inplace (bool): See :class:`Teacher`. Defaults to False.
             student (FragmentedStudent, optional): Copied for a teacher whose ``architecture`` is
                 ``'previous_grade'``; see :class:`PreviousGrade`. Defaults to None: there is none.
+            single (bool): Whether the teacher was given as ``model.teacher``, which messages then
+                name. Defaults to False.
         """
         teachers = []
         for index, cfg in enumerate(configs or ()):
-            key, cfg = f'teachers[{index}]', dict(cfg)
+            key, cfg = SINGLE if single else f'teachers[{index}]', dict(cfg)
             if cfg['architecture'] == PREVIOUS_GRADE:
                 teachers.append(PreviousGrade(cfg['name'], student, cfg.get('weight', 1.0), key))
                 continue

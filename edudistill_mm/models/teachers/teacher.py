@@ -25,6 +25,7 @@ from edudistill_mm.models.network import (
 
 from .outputs import checked_outputs, contradiction, listed, outputs_by_name
 from .teacher_inputs import TeacherInputs, normalisation
+from .teacher_keys import part_of
 
 
 class Teacher:
@@ -118,28 +119,29 @@ class Teacher:
         if ckpt is not None and isinstance(architecture, dict) and 'cfg_path' in architecture:
             # MMRazor's configs name the weights twice; the checkpoint wins.
             architecture = dict(architecture, pretrained=False)
-        self.network = build_network(architecture, f'{key}.architecture')
+        self.network = build_network(architecture, part_of(key, 'architecture'))
         if published is not None:
             remember_names(self.network, published_names(architecture))
         self.source = str(ckpt) if ckpt is not None else 'architecture'
         self.sha256: Optional[str] = None
         if ckpt is not None:
             if not isinstance(ckpt, (str, Path)):
-                raise ConfigurationError(f'{key}.ckpt must be a path or a URL, but got {ckpt!r}')
+                raise ConfigurationError(f'{part_of(key, "ckpt")} must be a path or a URL, but got {ckpt!r}')
             self.sha256 = file_sha256(
-                load_weights(self.network, str(ckpt), f'{key}.ckpt', averaged)
+                load_weights(self.network, str(ckpt), part_of(key, 'ckpt'), averaged)
             )
         elif not trained and not _brings_weights(architecture, self.network):
             pretrained = pretrained_of(getattr(self.network, 'init_cfg', None))
             if pretrained is None:
                 raise ConfigurationError(
-                    f'{key} ("{name}") has no checkpoint: give its path or URL as {key}.ckpt, '
+                    f'{key} ("{name}") has no checkpoint: give its path or URL as '
+                    f'{part_of(key, "ckpt")}, '
                     f'or train it with tools/train_teachers.py'
                 )
             load_weights(
                 self.network,
                 pretrained['checkpoint'],
-                f'{key}.architecture.init_cfg',
+                f'{part_of(key, "architecture")}.init_cfg',
                 averaged,
                 pretrained.get('prefix'),
             )
@@ -207,7 +209,8 @@ class Teacher:
                 warnings.warn(
                     f'{self.key} ("{self.name}") sees the images as the student does, but its '
                     f'architecture normalises them differently; if it was trained so, set '
-                    f'{self.key}.data_preprocessor="own", and {self.key}.channel_order if it was trained '
+                    f'{part_of(self.key, "data_preprocessor")}="own", and '
+                    f'{part_of(self.key, "channel_order")} if it was trained '
                     f'on images loaded in another order',
                     stacklevel=2,
                 )
@@ -244,9 +247,11 @@ class Teacher:
             return
         self._unnamed = width is not None and width > count
         if width is None or width < count or (self._unnamed and self.class_names is None):
-            advice = f'give {self.key}.classes that fit the checkpoint'
+            advice = f'give {part_of(self.key, "classes")} that fit the checkpoint'
             if self._unnamed:
-                advice = f'give {self.key}.outputs, those of them that stand for the classes'
+                advice = (
+                    f'give {part_of(self.key, "outputs")}, those of them that stand for the classes'
+                )
             raise ConfigurationError(
                 f'{self.key} ("{self.name}") covers {count} classes, but its head has '
                 f'{width if width is not None else "no"} outputs; {advice}'
@@ -262,7 +267,8 @@ class Teacher:
             return (
                 f'{self.key} ("{self.name}") covers {len(self.classes)} classes, but its head has '
                 f'{self.columns.num_classes} outputs, which its checkpoint calls {listed(self.class_names)}, '
-                f'and no class of the data set is called so; give {self.key}.outputs, those of them that '
+                f'and no class of the data set is called so; '
+                f'give {part_of(self.key, "outputs")}, those of them that '
                 f'stand for the classes'
             )
         if self._channels == 1 and self._loaded is None:
@@ -326,7 +332,7 @@ class Teacher:
                 _warn(
                     f'{where}: its checkpoint calls its classes {listed(self.class_names)}, and the data '
                     f'set {listed(wanted)}, so that outputs cannot go by name and are taken in the order of '
-                    f'{self.key}.classes'
+                    f'{part_of(self.key, "classes")}'
                 )
             return
         self._unnamed = False
