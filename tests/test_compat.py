@@ -11,6 +11,7 @@ from mmengine import utils
 from mmengine.config import Config, ConfigDict
 from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.hub import get_config
+from surroundings import python_path
 from torch import nn
 
 import edudistill_mm
@@ -21,11 +22,10 @@ ROOT = Path(edudistill_mm.__file__).parents[1]
 
 def run(script, cwd, *paths):
     """Run a script in a process of its own, with some folders in front of sys.path."""
-    path = os.pathsep.join([*map(str, paths), str(ROOT), os.environ.get('PYTHONPATH', '')])
     return subprocess.run(
         [sys.executable, '-W', 'ignore', '-c', script],
         cwd=cwd,
-        env=dict(os.environ, PYTHONPATH=path),
+        env=dict(os.environ, PYTHONPATH=python_path(*paths, ROOT)),
         capture_output=True,
         text=True,
         timeout=300,

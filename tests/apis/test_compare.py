@@ -224,7 +224,7 @@ def test_a_teacher_that_was_trained_by_another_recipe_is_refused(study):
 def test_a_teacher_does_not_depend_on_the_schedule_of_its_students(study):
     plan = study(
         'cfg_options=dict(model=_teacher)),',
-        "cfg_options=dict(model=_teacher, train_cfg=dict(max_epochs=5), param_scheduler=dict(T_max=5))),",
+        'cfg_options=dict(model=_teacher, train_cfg=dict(max_epochs=5), param_scheduler=dict(T_max=5))),',
         rows=slice(1, 3),
     )
     assert describe_plan(plan).startswith('KD: 5 epochs')

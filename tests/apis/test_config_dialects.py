@@ -96,7 +96,9 @@ def test_the_one_teacher_of_mmrazors_key_is_called_by_it(changes, said):
         teacher=resnet(),
         teacher_ckpt='x.pth',
         distiller=kd_distiller(),
-        curriculum=dict(num_classes=6, grades=[dict(name='only', fragments=3, classes=6, epochs=1)]),
+        curriculum=dict(
+            num_classes=6, grades=[dict(name='only', fragments=3, classes=6, epochs=1)]
+        ),
     )
     with pytest.raises(ConfigurationError, match=said) as error:
         build({**model, **changes})

@@ -76,7 +76,9 @@ def test_whoever_waits_is_told_once_and_goes_on_when_the_other_has_ended(tmp_pat
 
 def test_a_folder_that_cannot_be_is_one_sentence(tmp_path):
     (tmp_path / 'file').touch()
-    with pytest.raises(ConfigurationError, match='file/run" cannot be written to: not a directory'):
+    with pytest.raises(
+        ConfigurationError, match='file/run" cannot be written to: not a directory'
+    ):
         with hold_folder(str(tmp_path / 'file' / 'run')):
             pass
 

@@ -117,7 +117,7 @@ def test_the_losses_are_those_of_mmrazors_class_whose_run_is_not_resumed(plain, 
     assert losses(tmp_path / 'run') == losses(tmp_path / 'mmrazor')
     state = torch.load(tmp_path / 'run' / 'student.pth', weights_only=True)['state_dict']
     assert set(state) == set(network())
-    for name, tensor in runner.model.architecture.state_dict().items():
+    for name, tensor in runner.model.architecture.cpu().state_dict().items():
         assert torch.equal(state[name], tensor)
     with pytest.raises(ConfigurationError, match='written by a distillation class of MMRazor'):
         train(plain(name='again'), str(tmp_path / 'mmrazor' / 'epoch_1.pth'))

@@ -28,6 +28,7 @@ def test_without_amp_the_wrapper_stays_as_it_is():
     assert 'type' not in cfg.optim_wrapper
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize(
     'wrapper',
     [
@@ -44,6 +45,7 @@ def test_on_a_cpu_amp_is_bfloat16_without_a_loss_scale(wrapper):
     )
 
 
+@pytest.mark.cpu
 def test_on_a_cpu_a_config_that_names_mmengines_wrapper_gets_bfloat16_without_the_option():
     cfg = config(type='AmpOptimWrapper', loss_scale='dynamic', dtype=torch.bfloat16)
     prepare_precision(cfg)
@@ -74,7 +76,7 @@ def test_on_a_gpu_dtype_and_loss_scale_of_the_config_stay(gpu):
     [
         (dict(dtype='float8'), 'dtype must be one of float16, bfloat16, but got .float8.'),
         (dict(dtype='bfloat'), 'did you mean "bfloat16"'),
-        (dict(dtype='float16'), 'dtype="float16" needs a GPU'),
+        pytest.param(dict(dtype='float16'), 'dtype="float16" needs a GPU', marks=pytest.mark.cpu),
         (dict(loss_scale='dynamik'), 'loss_scale must be "dynamic", .* but got .dynamik.'),
         (dict(loss_scale=0), 'loss_scale must be .* but got 0'),
         (dict(loss_scale=True), 'loss_scale must be .* but got True'),

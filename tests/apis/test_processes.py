@@ -110,6 +110,7 @@ def test_a_flexible_runner_is_refused_before_training():
         check_processes(config, algorithm(WHOLE))
 
 
+@pytest.mark.cpu
 def test_synchronised_batchnorm_is_refused_without_gpus():
     with pytest.raises(ConfigurationError, match='sync_bn asks for .* on GPUs only'):
         check_processes(wrapped(sync_bn='torch'), algorithm(WHOLE))

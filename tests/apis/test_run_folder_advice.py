@@ -7,7 +7,9 @@ from edudistill_mm.apis.run_folder import in_its_folder
 from edudistill_mm.errors import Preempted
 
 
-@pytest.mark.parametrize('under_way, to_resume', [('run', True), ('teacher', False), (None, False)])
+@pytest.mark.parametrize(
+    'under_way, to_resume', [('run', True), ('teacher', False), (None, False)]
+)
 def test_a_run_is_to_be_resumed_if_it_was_under_way_itself(
     tmp_path, monkeypatch, under_way, to_resume
 ):

@@ -234,7 +234,11 @@ def test_the_tools_take_the_number_of_epochs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     cli.print_curriculum([str(CONFIGS / 'edu_kd_digits.py'), '--epochs', '10'])
     assert '1-2' in capsys.readouterr().out
-    few = ['--cfg-options', 'train_dataloader.dataset.indices=64', 'val_dataloader.dataset.indices=20']
+    few = [
+        '--cfg-options',
+        'train_dataloader.dataset.indices=64',
+        'val_dataloader.dataset.indices=20',
+    ]
     cli.train([str(CONFIGS / 'student_digits.py'), '--epochs', '2', *few])
     assert (tmp_path / 'work_dirs/student_digits/epoch_2.pth').exists()
     cli.train_teachers([str(CONFIGS / 'kd_digits.py'), '--epochs', '1', *few])

@@ -99,7 +99,9 @@ def test_tta_averages_the_scores_of_an_image_and_its_mirror_image_in_a_lower_gra
     load, path, algorithm = lower_grade
     cfg = load(test_evaluator=[dict(type='KeptScores'), dict(type='GradeAccuracy')])
     assert 'seen/top1' in evaluate(cfg, path, tta=True)
-    images = torch.stack([sample['inputs'] for sample in build_dataset(load().test_dataloader.dataset)])
+    images = torch.stack(
+        [sample['inputs'] for sample in build_dataset(load().test_dataloader.dataset)]
+    )
     with torch.no_grad():
         plain, mirrored = (
             torch.stack(
@@ -121,7 +123,9 @@ def test_views_and_merging_of_the_config_are_those_of_tta(lower_grade):
     once = [dict(type='TestTimeAug', transforms=[[dict(type='PackInputs')]])]
     cfg = load(tta_model=dict(type='mmpretrain.AverageClsScoreTTA'), tta_pipeline=once)
     assert evaluate(cfg, path, tta=True) == pytest.approx(evaluate(load(), path))
-    with pytest.raises(ConfigurationError, match='tta_pipeline must have a dict.type="TestTimeAug"'):
+    with pytest.raises(
+        ConfigurationError, match='tta_pipeline must have a dict.type="TestTimeAug"'
+    ):
         evaluate(load(tta_pipeline=[dict(type='PackInputs')]), path, tta=True)
     cfg = load()
     cfg.test_dataloader.dataset.pipeline = []

@@ -157,7 +157,7 @@ def test_a_stop_of_other_origin_ends_the_run_where_it_is(tmp_path):
     # Its last state is saved, as that of a run that was not stopped.
     last = torch.load(Path(config.work_dir, 'last_checkpoint').read_text())
     assert last['meta']['epoch'] == 5 and last['meta']['education']['grade'] == 'mid'
-    state = runner.model.state_dict()
+    state = runner.model.cpu().state_dict()
     assert all(torch.equal(tensor, state[name]) for name, tensor in last['state_dict'].items())
     names = sorted(path.name for path in Path(config.work_dir).glob('*.pth'))
     assert names == ['epoch_3.pth', 'epoch_5.pth']

@@ -52,7 +52,7 @@ def test_values_of_optimizer_and_schedules_are_kept_and_all_else_is_followed():
         'go on as they are in the checkpoint: optim_wrapper.optimizer.lr is 0.01, was 0.05; '
         'optim_wrapper.optimizer.weight_decay is 0.1, was 0.0005; param_scheduler.0.T_max is 40, '
         'was 30. For a run by these values begin a new run from its student by --cfg-options '
-        "load_from=run/epoch_3.pth. Followed from here on: optim_wrapper.clip_grad is None, was "
+        'load_from=run/epoch_3.pth. Followed from here on: optim_wrapper.clip_grad is None, was '
         "{'max_norm': 5}; train_cfg.max_epochs is 40, was 30; train_dataloader.batch_size is 64, "
         'was 32.'
     )
@@ -134,6 +134,6 @@ def test_a_grade_cannot_be_prolonged_and_the_refusal_says_how_to_go_on(finished,
     config.train_cfg.max_epochs = 1
     config.optim_wrapper.optimizer.lr = 1e-12
     config.update(resume=False, load_from=str(student), experiment_name='longer')
-    weights = train(config).model.student.state_dict()
+    weights = train(config).model.student.cpu().state_dict()
     before = torch.load(student, weights_only=True)['state_dict']
     assert torch.allclose(weights['head.fc.weight'], before['head.fc.weight'])

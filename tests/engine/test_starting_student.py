@@ -59,7 +59,7 @@ def pretrained(path, **more):
 
 def holds(model, state):
     own = model.student.student.state_dict()
-    return all(torch.equal(own[name], state[name]) for name in state)
+    return all(torch.equal(own[name].cpu(), state[name]) for name in state)
 
 
 WAYS = {

@@ -17,7 +17,9 @@ def run(tmp_path, recipe, generalist=False, **model):
     config.model.update(model)
     if generalist:
         config.model.teachers = [
-            dict(name='all', architecture=config.model.architecture, ckpt=str(tmp_path / 'all.pth'))
+            dict(
+                name='all', architecture=config.model.architecture, ckpt=str(tmp_path / 'all.pth')
+            )
         ]
         for grade in config.model.curriculum.grades:
             grade.teachers = ['all'] if grade.name == 'low' else []

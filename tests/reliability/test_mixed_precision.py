@@ -14,6 +14,7 @@ import torch
 from mmengine.runner import Runner
 from networks import build, images, kd_distiller, resnet
 from runs import scalars, school_config
+from surroundings import python_path
 
 from edudistill_mm.apis import cli
 from edudistill_mm.apis.benchmark import _ratio, _train_step
@@ -83,6 +84,7 @@ def run(cfg, amp=False, watch=None):
     return runner
 
 
+@pytest.mark.cpu
 def test_under_amp_on_a_cpu_networks_compute_in_bfloat16_and_all_losses_in_float32(config, report):
     seen = {}
 
@@ -300,6 +302,7 @@ def test_weights_that_one_gradient_has_spoilt_are_not_saved_over_a_good_checkpoi
     )
 
 
+@pytest.mark.cpu
 def test_a_loss_that_is_nan_in_one_of_two_processes_stops_both(config, tmp_path, full, report):
     if not full:
         pytest.skip('--full')
@@ -317,7 +320,7 @@ def test_a_loss_that_is_nan_in_one_of_two_processes_stops_both(config, tmp_path,
             '--no-teacher-test', '--launcher', 'pytorch',
         ],
         capture_output=True, text=True, timeout=300,
-        env=dict(os.environ, PYTHONPATH=os.pathsep.join(map(str, paths)), OMP_NUM_THREADS='1'),
+        env=dict(os.environ, PYTHONPATH=python_path(*paths), OMP_NUM_THREADS='1'),
     )  # fmt: skip
     assert done.returncode != 0
     message = 'error: training stopped at iteration 4 (epoch 3) in grade "mid": the loss '

@@ -13,6 +13,7 @@ import torch
 from networks import build, kd_distiller, resnet
 from processes import build_runner, free_port, outcome, run_processes, train_together
 from runs import school_config
+from surroundings import python_path
 from torch import nn
 from torch.distributed.nn.functional import all_reduce
 from torch.nn.parallel import DistributedDataParallel
@@ -609,7 +610,7 @@ def shell(script, *arguments, **environment):
     """Run a script of tools/; return its exit code and what it printed."""
     environment = dict(
         os.environ,
-        PYTHONPATH=os.pathsep.join([str(ROOT), str(ROOT / 'tests')]),
+        PYTHONPATH=python_path(ROOT, ROOT / 'tests'),
         PYTHON=sys.executable,
         OMP_NUM_THREADS='1',
         CUDA_VISIBLE_DEVICES='-1',

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from surroundings import python_path
 
 from edudistill_mm.apis import cli
 from edudistill_mm.errors import ConfigurationError
@@ -25,7 +26,7 @@ SHORT = [
 
 def run(tool, *arguments):
     """Run a tool; return the finished process."""
-    environment = dict(os.environ, PYTHONPATH=str(ROOT), OMP_NUM_THREADS='1')
+    environment = dict(os.environ, PYTHONPATH=python_path(ROOT), OMP_NUM_THREADS='1')
     return subprocess.run(
         [sys.executable, str(ROOT / 'tools' / f'{tool}.py'), *map(str, arguments)],
         capture_output=True,
