@@ -17,6 +17,7 @@ _NO_MEMORY = (
     'CUBLAS_STATUS_ALLOC_FAILED',
 )
 _NO_SHARED_MEMORY = "It is possible that dataloader's workers are out of shared memory"
+_NO_FIXED_ORDER = 'does not have a deterministic implementation'
 _WORKER_KILLED = 'is killed by signal: Killed'
 
 
@@ -47,6 +48,11 @@ def sentence_of(error: BaseException) -> Optional[Tuple[str, int]]:
             f'{_loader(loop)}: a worker was killed, as the system does where memory runs out: set a '
             f'smaller {_loader(loop)}.num_workers or {_loader(loop)}.batch_size'
         ), 1
+    if _NO_FIXED_ORDER in message:
+        return (
+            f'randomness.deterministic=True cannot be kept: {str(error).split()[0]} of torch has no fixed '
+            f'order of sums on this device; use randomness.deterministic=False'
+        ), status
     if isinstance(error, ModuleNotFoundError) and error.name:
         return f'the package "{error.name}" is not there, which must be installed first', status
     if isinstance(error, ImportError) and 'install' in message:

@@ -1,6 +1,7 @@
 """Train by a config."""
 
 import logging
+import os
 import os.path as osp
 from typing import Optional
 
@@ -52,6 +53,9 @@ def prepare_runtime(cfg: Config, launcher: str = 'none', amp: bool = False) -> N
     if launcher != 'none':
         join_processes(cfg, launcher)
         wrap_for_processes(cfg)
+    if (cfg.get('randomness') or {}).get('deterministic'):
+        # Without it torch refuses the first product of matrices on a GPU.
+        os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')
     prepare_precision(cfg, amp)
     check_compile(cfg)
     for split in ('train', 'val', 'test'):

@@ -21,6 +21,21 @@ class GreedyHook(Hook):
             torch.empty(1 << 50)
 
 
+@HOOKS.register_module(force=True)
+class UnorderedHook(Hook):
+    """Calls what torch cannot compute in a fixed order, not even on a CPU."""
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        torch.use_deterministic_algorithms(True)
+        try:
+            values, places = torch.nn.functional.max_pool2d(
+                torch.rand(1, 1, 2, 2), 2, return_indices=True
+            )
+            torch.nn.functional.max_unpool2d(values, places, 2)
+        finally:
+            torch.use_deterministic_algorithms(False)
+
+
 def write(tmp_path, **changes):
     """The config file of a short run, with other values."""
     config = school_config(tmp_path)
@@ -53,6 +68,18 @@ def test_a_run_out_of_memory_says_what_to_make_smaller(tmp_path, capsys):
     ):
         assert words in lines[0]
     assert (tmp_path / 'run' / 'epoch_1.pth').exists()
+
+
+def test_what_has_no_fixed_order_of_sums_is_named(tmp_path, capsys):
+    config = school_config(tmp_path)
+    config.custom_hooks = [*config.custom_hooks, dict(type='UnorderedHook')]
+    config.dump(str(tmp_path / 'config.py'))
+    arguments = ['--work-dir', str(tmp_path / 'run'), '--no-teacher-test']
+    status, lines = ended(capsys, cli.train, str(tmp_path / 'config.py'), *arguments)
+    assert status == 1 and lines == [
+        'error: randomness.deterministic=True cannot be kept: max_unpooling2d_forward_out of torch has '
+        'no fixed order of sums on this device; use randomness.deterministic=False'
+    ]
 
 
 def test_a_log_without_its_package_is_refused_before_the_training(tmp_path, capsys, monkeypatch):

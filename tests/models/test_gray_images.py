@@ -78,7 +78,9 @@ def test_without_a_normalisation_the_gray_teacher_sees_that_of_the_student():
 
 def test_colours_of_unknown_order_make_no_gray(school):
     model = school(3, 1, COLOURS, data_preprocessor=GRAY)
-    with pytest.raises(ConfigurationError, match='reads gray images.*channel_order="rgb" or "bgr"'):
+    with pytest.raises(
+        ConfigurationError, match='reads gray images.*channel_order="rgb" or "bgr"'
+    ):
         model.introduce_data(None, None)
 
 

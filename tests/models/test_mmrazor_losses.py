@@ -228,9 +228,7 @@ def test_the_weight_of_a_loss_counts(name):
         config = dict(
             type='ConfigurableDistiller',
             student_recorders=dict(record=dict(type='ModuleOutputs', source='head.fc')),
-            distill_losses=dict(
-                loss=dict(type=name, loss_weight=weight, **NEEDED.get(name, {}))
-            ),
+            distill_losses=dict(loss=dict(type=name, loss_weight=weight, **NEEDED.get(name, {}))),
             loss_forward_mappings=dict(loss={argument: recorder for argument in arguments}),
         )
         distiller = EducationDistill._build_distiller(config)

@@ -82,7 +82,9 @@ MOMENTS = {
         4, send_to_all(signal.SIGTERM)
     ),
     'SIGUSR1 after the last step of an epoch': after_iteration(5, send(signal.SIGUSR1)),
-    'SIGTERM while a checkpoint is written': at_log_line('Saving checkpoint', send(signal.SIGTERM)),
+    'SIGTERM while a checkpoint is written': at_log_line(
+        'Saving checkpoint', send(signal.SIGTERM)
+    ),
     'SIGTERM in a promotion': at_log_line('Grade 2 of', send(signal.SIGTERM)),
     'SIGUSR1 in a validation': at_log_line('Epoch(val) [4][2/', send(signal.SIGUSR1)),
     'SIGTERM in the last validation': at_log_line('Epoch(val) [5][1/', send(signal.SIGTERM)),

@@ -190,7 +190,9 @@ def test_only_the_student_is_averaged(averaged, report):
     connectors = [name for name in checkpoint['state_dict'] if name.startswith('distillers.')]
     assert len(connectors) >= 3 and not any('teacher' in name for name in connectors)
     trained = runner.model.state_dict()
-    assert all(torch.equal(checkpoint['state_dict'][name], trained[name].cpu()) for name in connectors)
+    assert all(
+        torch.equal(checkpoint['state_dict'][name], trained[name].cpu()) for name in connectors
+    )
     twin = watch.average.module
     assert twin.faculty.teachers == [] and len(twin.distillers) == 0
     frozen = {id(p) for t in runner.model.faculty.teachers for p in t.network.parameters()}
@@ -244,8 +246,9 @@ def test_the_exported_student_has_the_averages_and_the_checkpoint_both(averaged,
         assert torch.equal(tensor, average[f'architecture.{name}'].cpu())
     checkpoint = torch.load(last, weights_only=True)
     for name, tensor in watch.average.module.state_dict().items():
-        assert torch.equal(checkpoint['state_dict'][name], tensor)
-        assert torch.equal(checkpoint['ema_state_dict'][f'module.{name}'], training[name])
+        assert torch.equal(checkpoint['state_dict'][name], tensor.cpu())
+        raw = training[name].cpu()
+        assert torch.equal(checkpoint['ema_state_dict'][f'module.{name}'], raw)
     # As new weights to start from, they are the averages.
     fresh = copy.deepcopy(watch.average.module)
     load_checkpoint(fresh, last)

@@ -80,7 +80,11 @@ class TeachingReference(BaseModule):
         Returns:
             torch.Tensor: Flat features, [B, width * pool_size ** 2].
         """
-        return self.pool(self.adapter(feature)).flatten(1)
+        feature = self.adapter(feature)
+        if feature.is_cuda and torch.are_deterministic_algorithms_enabled():
+            # On a GPU torch adds up the gradients of its own pooling in any order.
+            return _average_pool(feature, self.pool.output_size).flatten(1)
+        return self.pool(feature).flatten(1)
 
     def layers(self) -> List[dict]:
         """list[dict]: Configs of torch's own layers that do in turn what :meth:`forward` does; those
@@ -102,3 +106,20 @@ class TeachingReference(BaseModule):
                 dict(type='torch.nn.BatchNorm2d', num_features=norm.num_features),
             ]
         return layers
+
+
+def _average_pool(feature: torch.Tensor, size: int) -> torch.Tensor:
+    """What ``torch.nn.AdaptiveAvgPool2d(size)`` computes, as two products of matrices: [B, C, H, W]
+    to [B, C, size, size]."""
+    rows, columns = (_windows(length, size).to(feature) for length in feature.shape[-2:])
+    return rows @ feature @ columns.T
+
+
+def _windows(length: int, size: int) -> torch.Tensor:
+    """The mean over each window, as a matrix [size, length]; window i of torch's adaptive pooling
+    goes from floor(i * length / size) to ceil((i + 1) * length / size)."""
+    windows = torch.zeros(size, length)
+    for index in range(size):
+        begin, end = index * length // size, -(-(index + 1) * length // size)
+        windows[index, begin:end] = 1 / (end - begin)
+    return windows
