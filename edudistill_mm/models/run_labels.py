@@ -116,22 +116,34 @@ class RunLabels:
     def tell_of_mixed(
         self, classes: torch.Tensor, data_samples: List[DataSample], teachers: Sequence[Any]
     ) -> None:
-        """Warn, once in a run, of samples that nobody teaches because the data set mixes classes.
+        """Say, once in a run, that nobody teaches samples whose label the data set softens or mixes.
 
         Args:
             classes (torch.Tensor): What :func:`classes_of` says of the samples, [B].
             data_samples (list[DataSample]): The samples.
             teachers (Sequence[Teacher]): The teachers of the grade.
+
+        Raises:
+            ConfigurationError: If they are all samples of the first such batch: the run would be one
+                without distillation.
         """
         if self._told or 'gt_score' not in data_samples[0]:
             return
         if any(teacher.is_generalist for teacher in teachers):
             return
-        if (classes == MIXED).any():
+        mixed = classes == MIXED
+        if mixed.all():
+            raise ConfigurationError(
+                'the data set gives all samples of a batch a gt_score below 1 for every class: experts '
+                'do not teach what may be of several classes, and this grade has no generalist, so '
+                'nothing would be distilled; add a teacher with classes="all", or give gt_label alone'
+            )
+        if mixed.any():
             self._told = True
             warnings.warn(
-                'some samples have a gt_score below 1 for every class: experts do not teach them, '
-                'because they are of several classes, and this grade has no generalist',
+                f'{int(mixed.sum())} of {len(mixed)} samples of a batch have a gt_score below 1 for '
+                'every class: experts do not teach them, because they may be of several classes, and '
+                'this grade has no generalist; they are trained without distillation',
                 stacklevel=2,
             )
 

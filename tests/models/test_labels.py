@@ -116,12 +116,23 @@ def test_mixed_samples_are_taught_by_the_generalist_alone(experts, generalist):
 
 def test_mixed_samples_that_nobody_teaches_are_told_of_once(experts):
     model = school(experts, SOFT, data_preprocessor=preprocessor(to_onehot=True))
-    batch = [DataSample().set_gt_score([0.9, 0.1, 0, 0, 0, 0]) for _ in range(2)]
-    with pytest.warns(UserWarning, match='this grade has no generalist'):
-        assert model._assign(batch) == []
+    scores = ([0.9, 0.1, 0, 0, 0, 0], [0, 0, 1.0, 0, 0, 0])
+    batch = [DataSample().set_gt_score(list(score)) for score in scores]
+    with pytest.warns(UserWarning, match='1 of 2 samples .* this grade has no generalist'):
+        (lesson,) = model._assign(batch)
+    assert lesson.teacher.name == 'expert1' and lesson.rows.tolist() == [1]
     with warnings.catch_warnings():
         warnings.simplefilter('error')
         model._assign(batch)
+
+
+def test_soft_labels_of_the_data_set_do_not_turn_distillation_off_unseen(experts, generalist):
+    labels = dict(data_preprocessor=preprocessor(to_onehot=True))
+    batch = [DataSample().set_gt_label(0).set_gt_score([0.9, 0.1, 0, 0, 0, 0]) for _ in range(2)]
+    with pytest.raises(ConfigurationError, match='nothing would be distilled'):
+        school(experts, SOFT, **labels).loss(images(2), batch)
+    losses = school([*experts, generalist], SOFT, **labels).loss(images(2), batch)
+    assert losses['distill.loss_kd'] > 0
 
 
 def test_confidence_refuses_samples_of_several_classes(experts, generalist):
