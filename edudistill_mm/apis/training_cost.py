@@ -5,7 +5,6 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import torch
 from mmengine.config import Config
-from mmpretrain.structures import DataSample
 from torch.utils.flop_counter import FlopCounterMode
 
 from edudistill_mm.curriculum import Curriculum
@@ -185,7 +184,7 @@ def network_flops(network: torch.nn.Module, shape: Optional[Tuple[int, ...]] = N
 
     Args:
         network (nn.Module): A classifier; of a :class:`FragmentedStudent` what its current grade
-            runs in training.
+            runs.
         shape (tuple[int, int, int], optional): (C, H, W). Defaults to None; see :func:`dry_run`.
 
     Raises:
@@ -195,13 +194,7 @@ def network_flops(network: torch.nn.Module, shape: Optional[Tuple[int, ...]] = N
 
     def forward(image: torch.Tensor) -> int:
         with counter:
-            if getattr(network, 'exit_loss_weight', 0):
-                # Only losses run the auxiliary exits.
-                label = DataSample().set_gt_label(network.seen.classes[0])
-                network(image, [label] * len(image), mode='loss')
-                network.exit_losses([label] * len(image))
-            else:
-                network(image, mode='tensor')
+            network(image, mode='tensor')
         return counter.get_total_flops() // len(image)
 
     try:

@@ -48,17 +48,6 @@ def test_a_curriculum_pays_for_seen_classes_depth_and_the_teachers_that_cover_th
     assert university.teacher_flops == pytest.approx(university.student_flops, rel=0.001)
 
 
-def test_auxiliary_exits_are_paid_for(digits):
-    plain, exits = (
-        [stage.flops_per_image for stage in training_cost(digits('edu_kd', **options)).stages]
-        for options in ({}, {'model.architecture.exit_loss_weight': 0.3})
-    )
-    # A 1x1 convolution to 64 channels and a classifier, after pooling to 4x4 pixels at the first.
-    first = 2 * (8 * 8) * 16 * 64 + 2 * (4 * 4 * 64) * 10
-    second = 2 * (4 * 4) * 32 * 64 + 2 * 64 * 10
-    assert [more - less for more, less in zip(exits, plain)] == [0, first, first + second]
-
-
 def test_kd_pays_for_student_and_teacher_on_all_images(digits):
     kd, alone = training_cost(digits('kd')), training_cost(digits('student'))
     assert kd.image_passes() == alone.image_passes() == 30 * sum(DIGITS)

@@ -218,8 +218,7 @@ class EducationDistill(BaseAlgorithm):
         if self._first_distiller is not None:
             warn_of_reductions(self._first_distiller)
         records_features = self._records_features()
-        # Exits read the features of earlier fragments after the forward pass, as recorders do.
-        self.module_inplace = module_inplace or not (records_features or student.exit_loss_weight)
+        self.module_inplace = module_inplace or not records_features
         if not self.module_inplace:
             switch_off_inplace(student)
         # In __dict__, not in the module tree: no tensor of a teacher is a parameter of this
@@ -715,8 +714,6 @@ class EducationDistill(BaseAlgorithm):
 
         losses: Dict[str, torch.Tensor] = {}
         if self.calculate_student_loss:
-            with torch.set_grad_enabled(torch.is_grad_enabled() and self.student_trainable):
-                student_losses.update(self.student.exit_losses(data_samples))
             losses.update(add_prefix(_weigh(student_losses, self.task_loss_weight), 'student'))
         losses.update(add_prefix(self._distill_losses(lessons, records, batch_inputs), 'distill'))
         return losses
