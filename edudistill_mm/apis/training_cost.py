@@ -7,14 +7,12 @@ import torch
 from mmengine.config import Config
 from torch.utils.flop_counter import FlopCounterMode
 
-from edudistill_mm.curriculum import Curriculum
 from edudistill_mm.datasets import GradeSampler
 from edudistill_mm.datasets.samplers.grade_sampler import labels_of
 from edudistill_mm.errors import ConfigurationError, reason_of
 from edudistill_mm.models.network import build_module, dry_run
 from edudistill_mm.models.teachers.faculty import PREVIOUS_GRADE
 
-from .class_order import is_by_confidence
 from .config import (
     build_dataset,
     curriculum_of,
@@ -152,22 +150,17 @@ def batches_of_grades(cfg: Config) -> List[int]:
     """Batches of an epoch in each grade of a config, or of its only stage.
 
     Args:
-        cfg (Config): As for :func:`training_cost`, which counts epochs; the order of its classes
-            may be open.
+        cfg (Config): As for :func:`training_cost`, which counts epochs.
     """
     dataset = build_dataset(cfg.train_dataloader.dataset)
     if not is_education(cfg):
         return [_epoch(cfg.train_dataloader, len(dataset), True)[1]]
-    names = [teacher['name'] for teacher in teachers_of(cfg)]
-    curriculum = cfg.model.curriculum
-    if is_by_confidence(cfg):
-        curriculum = {**curriculum, 'class_order': None}
     labels = labels_of(dataset)
     return [
         _epoch(
             cfg.train_dataloader, int(torch.isin(labels, torch.tensor(grade.seen)).sum()), True
         )[1]
-        for grade in Curriculum.from_cfg(curriculum, names).grades
+        for grade in curriculum_of(cfg).grades
     ]
 
 

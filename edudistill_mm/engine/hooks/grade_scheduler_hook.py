@@ -113,7 +113,6 @@ class GradeSchedulerHook(Hook):
                     for teacher in model.faculty.teachers
                 },
                 'number of training images': len(loader.dataset),
-                # Each process may have put the classes in order by a teacher itself.
                 **{
                     f'choice of classes in grade "{grade.name}"': list(grade.classes)
                     for grade in curriculum.grades
