@@ -22,7 +22,6 @@ from edudistill_mm.apis.teachers import missing_teachers, teacher_config
 from edudistill_mm.apis.train import prepare_runtime
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.models.network import build_module, build_network
-from edudistill_mm.models.teachers.faculty import PREVIOUS_GRADE
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
 DATASETS = {'cifar100': 100, 'tiny_imagenet': 6, 'caltech256': 6, 'food101': 6}
@@ -87,8 +86,6 @@ def load(name, data, folder):
             innermost(loader).type = 'SmallCIFAR100'
     teachers = teachers_of(cfg)
     for index, teacher in enumerate(teachers):
-        if teacher['architecture'] == PREVIOUS_GRADE:
-            continue
         network = network_config(teacher['architecture'], 'teacher')
         network.pop('data_preprocessor', None)
         shrink(network)

@@ -10,7 +10,6 @@ _configs = dict(
     early_promotions='early promotions',
     depth_only_attention='depth only and attention',
     kd_attention='KD and attention at the cuts',
-    previous_grade='previous grade as teacher',
     two_grades='two grades',
     experts_and_generalist='generalist and experts',
     paper_mixed="experts, the paper's curriculum, mixed batches",

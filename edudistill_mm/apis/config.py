@@ -39,7 +39,6 @@ from edudistill_mm.errors import ConfigurationError, did_you_mean, reason_of
 from edudistill_mm.models.algorithms import EducationDistill
 from edudistill_mm.models.network import build_module, build_network, read_network_config
 from edudistill_mm.models.teachers import Faculty
-from edudistill_mm.models.teachers.faculty import PREVIOUS_GRADE
 from edudistill_mm.models.teachers.teacher_keys import SINGLE, part_of
 from edudistill_mm.type_name import type_name as _name
 
@@ -470,8 +469,6 @@ def check_config(cfg: Config) -> None:
     elif teachers:
         model['teachers'] = [
             _untrained(teacher, f'teachers[{index}]', curriculum)
-            if teacher['architecture'] != PREVIOUS_GRADE
-            else teacher
             for index, teacher in enumerate(teachers)
         ]
     if cfg.get('data_preprocessor') is not None:

@@ -11,7 +11,6 @@ from edudistill_mm.datasets import GradeSampler
 from edudistill_mm.datasets.samplers.grade_sampler import labels_of
 from edudistill_mm.errors import ConfigurationError, reason_of
 from edudistill_mm.models.network import build_module, dry_run
-from edudistill_mm.models.teachers.faculty import PREVIOUS_GRADE
 
 from .config import (
     build_dataset,
@@ -107,7 +106,6 @@ def _education_cost(cfg: Config, dataset: Any, shape: Optional[Tuple[int, ...]])
     flops: Dict[str, int] = {
         teacher['name']: _teacher_flops(teacher, index, shape)
         for index, teacher in enumerate(teachers_of(cfg))
-        if teacher['architecture'] != PREVIOUS_GRADE
     }
     curriculum = curriculum_of(cfg)
     algorithm = build_module(strip_teachers(cfg).model.to_dict(), 'model', 'mmpretrain')
@@ -118,20 +116,13 @@ def _education_cost(cfg: Config, dataset: Any, shape: Optional[Tuple[int, ...]])
     }
     # Finds the mistakes of data and curriculum that the training would find.
     GradeSampler(dataset, seed=0).attach(curriculum, known, cfg.train_dataloader.batch_size)
-    past = [teacher['name'] for teacher in teachers_of(cfg) if teacher['name'] not in flops]
     stages: List[StageCost] = []
     for grade in curriculum.grades:
         taught = labels[torch.isin(labels, torch.tensor(grade.seen))]
         images, batches = _epoch(cfg.train_dataloader, len(taught), curriculum.by_epoch)
         algorithm.set_grade(algorithm.curriculum.grades[grade.index])
         routed = {}
-        for name in past:
-            # The student as the stage before ran it; in the first grade it teaches nobody.
-            known[name] = curriculum.grades[grade.index - 1].seen if stages else ()
-            flops[name] = stages[-1].flops_per_image if stages else 0
         for name in grade.teachers:
-            if not known[name]:
-                continue
             share = torch.isin(taught, torch.tensor(known[name])).double().mean().item()
             routed[name] = (round(images * share), flops[name])
         stages.append(

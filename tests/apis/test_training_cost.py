@@ -80,13 +80,3 @@ def test_a_run_that_counts_iterations_pays_for_full_batches(digits):
     cfg.train_cfg = dict(by_epoch=False, max_iters=100)
     cost = training_cost(cfg)
     assert not cost.by_epoch and cost.image_passes() == 3200
-
-
-def test_the_previous_grade_teaches_its_classes_at_the_cost_of_its_depth(digits):
-    cfg = digits('edu_kd')
-    cfg.model.teachers.append(dict(name='past', architecture='previous_grade'))
-    cfg.model.curriculum.grades[0].teachers.append('past')
-    primary, middle, university = training_cost(cfg).stages
-    assert list(primary.teachers) == ['primary']
-    assert middle.teachers['past'] == (sum(DIGITS[:4]), primary.flops_per_image)
-    assert university.teachers['past'] == (sum(DIGITS[:7]), middle.flops_per_image)

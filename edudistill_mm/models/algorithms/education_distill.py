@@ -46,7 +46,7 @@ from edudistill_mm.models.labels import classes_of
 from edudistill_mm.models.network import build_module, dry_run
 from edudistill_mm.models.run_labels import RunLabels
 from edudistill_mm.models.students import FragmentedStudent
-from edudistill_mm.models.teachers import Faculty, Lesson, PreviousGrade, SelfTeacher, Teacher
+from edudistill_mm.models.teachers import Faculty, Lesson, SelfTeacher, Teacher
 from edudistill_mm.models.teachers.weighting import SCHEMES, teacher_weights
 from edudistill_mm.registry import MODELS, register
 from edudistill_mm.type_name import type_name
@@ -80,9 +80,7 @@ class EducationDistill(BaseAlgorithm):
             at a fragment, that fragment's teaching reference is the deepest classifier.
         teachers (Sequence[dict], optional): ``name``, ``architecture``, ``ckpt``, ``classes``,
             ``weight``, ``outputs``, ``data_preprocessor``, ``channel_order``, ``input_size`` of each
-            teacher; see :class:`Teacher`. One of them may be
-            ``dict(name=..., architecture='previous_grade')``; see :class:`PreviousGrade`. Defaults
-            to None.
+            teacher; see :class:`Teacher`. Defaults to None.
         teacher (str | dict | BaseModel, optional): The single generalist of an MMRazor config,
             instead of ``teachers``. Its name is ``'teacher'``. Defaults to None.
         teacher_ckpt (str, optional): Its checkpoint. Defaults to None.
@@ -380,11 +378,7 @@ class EducationDistill(BaseAlgorithm):
         for teacher in self.faculty.teachers:
             distiller = self.distillers[teacher.name]
             recorders, owner = distiller.teacher_recorders.recorders, f'teacher "{teacher.name}"'
-            if isinstance(teacher, PreviousGrade):
-                teacher.check_recorders(recorders)
-                self._record_student(recorders, teacher.network, 'teacher_recorders', owner)
-            else:
-                self._initialize(recorders, teacher.network, 'teacher_recorders', owner)
+            self._initialize(recorders, teacher.network, 'teacher_recorders', owner)
             self._check_teacher_records(distiller, teacher)
             if isinstance(distiller, OFDDistiller):
                 _initialize_margins(distiller, teacher)
@@ -537,10 +531,6 @@ class EducationDistill(BaseAlgorithm):
                     f'had the shape {self.student.trace.image_shape} (see architecture.input_shape, '
                     f'and input_size of a teacher)'
                 ) from error
-            if self.faculty.previous_grade is not None:
-                self.faculty.previous_grade.graduate(self.student)
-        if self.faculty.previous_grade is not None:
-            self.faculty.previous_grade.graduate(None)
         if self._first_distiller is not None and not self._teaches_a_single_row():
             self._min_rows = 2
 
