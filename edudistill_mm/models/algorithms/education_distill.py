@@ -386,7 +386,7 @@ class EducationDistill(BaseAlgorithm):
             return
         for key in ('student_recorders', 'teacher_recorders')[: 2 if self._self_teacher else 1]:
             recorders = getattr(self._first_distiller, key).recorders
-            self._record_student(recorders, self.student, key, 'the student')
+            self._record_student(recorders, key)
         for name, distiller in self.distillers.items():
             self._restrict_connectors(name, distiller)
         if self._first_distiller.deliveries.deliveries and len(self.distillers) > 1:
@@ -395,10 +395,8 @@ class EducationDistill(BaseAlgorithm):
                 f'{len(self.distillers)} teachers'
             )
 
-    def _record_student(
-        self, recorders: Dict[str, Any], student: FragmentedStudent, key: str, owner: str
-    ) -> None:
-        self._initialize(recorders, student, key, owner)
+    def _record_student(self, recorders: Dict[str, Any], key: str) -> None:
+        self._initialize(recorders, self.student, key, 'the student')
         for recorder in recorders.values():
             if not isinstance(recorder, ModuleOutputsRecorder):
                 continue
@@ -409,7 +407,7 @@ class EducationDistill(BaseAlgorithm):
                 'loss_module'
             ):
                 continue
-            for module in student.counterparts(recorder.source):
+            for module in self.student.counterparts(recorder.source):
                 module.register_forward_hook(recorder.forward_hook)
 
     def _restrict_connectors(self, name: str, distiller: nn.Module) -> None:
