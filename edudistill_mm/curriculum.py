@@ -23,8 +23,6 @@ GRADE_KEYS = (
     'optimizer',
     'samples',
 )
-# A class order that the tools find by a teacher before the curriculum is made.
-CONFIDENCE = 'confidence'
 CHOICES = dict(optimizer=('keep', 'reset'), samples=('mixed', 'by_teacher'))
 
 
@@ -62,8 +60,6 @@ class Curriculum:
         Args:
             cfg (Mapping): ``num_classes`` (int), ``grades`` (list of dicts) and optionally ``class_order``:
                 None for 0, 1, 2, ..., a list of all classes, or ``dict(type='shuffle', seed=0)``.
-                In the place of ``dict(type='confidence', teacher=NAME, hardest_first=False)`` the
-                tools put the list from the easiest to the hardest class, as the teacher finds it.
                 A grade has
 
                 - ``epochs`` or ``iters`` (int): its duration, the same unit in all grades;
@@ -385,13 +381,8 @@ def _class_order(order: Any, num_classes: int) -> Tuple[int, ...]:
     if order is None:
         return tuple(range(num_classes))
     if isinstance(order, Mapping):
-        if order.get('type') == CONFIDENCE:
-            raise ConfigurationError(
-                f'{key} of type "{CONFIDENCE}" is replaced by the order that its teacher finds, as soon as '
-                'that has a checkpoint: train it by --train-teachers or tools/train_teachers.py.'
-            )
         _check_keys(key, order, ('type', 'seed'))
-        _choice(f'{key}.type', order.get('type'), ('shuffle', CONFIDENCE))
+        _choice(f'{key}.type', order.get('type'), ('shuffle',))
         seed = order.get('seed', 0)
         if not _is_integer(seed) or not 0 <= seed < 2**32:
             raise ConfigurationError(

@@ -39,9 +39,7 @@ def fill_in_classes(cfg: Config, names_of: NamesOf) -> None:
         experts = [teacher for teacher in teachers if any(_places(teacher))]
         if experts:
             names = [teacher.get('name') for teacher in teachers]
-            # How many classes an expert has does not depend on their order, which may be unknown
-            # as yet.
-            curriculum = Curriculum.from_cfg({**curriculum, 'class_order': None}, names)
+            curriculum = Curriculum.from_cfg(curriculum, names)
         for teacher in experts:
             _fill(teacher, len(curriculum.classes_of(teacher.get('classes', 'all'))))
     _fill(cfg._cfg_dict, count)

@@ -83,15 +83,8 @@ def compare(
             return [job for job in jobs if job.error]
 
         failed: List[Job] = []
-        ordering = _teacher_jobs(plan, rows, ordering=True) if train else {}
-        if ordering:
-            failed = run(list(ordering.values()))
-            # Now the classes have their order, but for rows whose teacher has failed.
-            rows = prepare_rows(plan)
         if train:
-            ready = [prepared for prepared in rows if prepared.ordered_by is None]
-            _note_unordered(plan, rows, ordering)
-            failed += run(_jobs(plan, ready, rerun_changed))
+            failed = run(_jobs(plan, rows, rerun_changed))
         results = [_result(plan, row) for row in rows]
         about = [
             f'Seeds: {", ".join(map(str, plan.seeds))}. '
@@ -122,10 +115,7 @@ def describe_plan(plan: Plan) -> str:
                 check_beginning(prepared.cfg)
             except ConfigurationError as error:
                 raise ConfigurationError(f'row "{prepared.row.name}": {error}') from error
-    # Which classes experts have is open as long as a teacher is to order them.
-    ordered = [prepared for prepared in rows if prepared.ordered_by is None]
-    teachers = {**_teacher_jobs(plan, rows, ordering=True), **_teacher_jobs(plan, ordered)}
-    lines = [f'{job.name}: to do' for job in teachers.values()]
+    lines = [f'{job.name}: to do' for job in _teacher_jobs(plan, rows).values()]
     for prepared in rows:
         cost = costs_of(prepared.cost, prepared.lengths)
         states = [
@@ -140,20 +130,6 @@ def describe_plan(plan: Plan) -> str:
             f'    {_shown(_command(plan, prepared, plan.seeds[0]))}',
         ]
     return '\n'.join(lines)
-
-
-def _note_unordered(
-    plan: Plan, rows: Sequence[PreparedRow], ordering: Mapping[str, Job]
-) -> None:
-    """Leave the reason with the runs that wait for a teacher whose training has failed."""
-    for prepared in rows:
-        if prepared.ordered_by is not None:
-            job = ordering[osp.abspath(prepared.ordered_by['ckpt'])]
-            for seed in plan.seeds:
-                folder = _folder(plan, prepared, seed)
-                folder.mkdir(parents=True, exist_ok=True)
-                reason = f'it needs "{job.name}", which failed: {job.error}'
-                _write_json(folder / FAILURE, dict(reason=reason))
 
 
 def _jobs(plan: Plan, rows: Sequence[PreparedRow], rerun_changed: bool) -> List[Job]:
@@ -173,18 +149,12 @@ def _jobs(plan: Plan, rows: Sequence[PreparedRow], rerun_changed: bool) -> List[
     return [*needed, *jobs]
 
 
-def _teacher_jobs(
-    plan: Plan, rows: Sequence[PreparedRow], ordering: bool = False
-) -> Dict[str, Job]:
-    """A job for each teacher that has to be trained, by the path of its checkpoint; with
-    ``ordering`` only for those that order the classes of a row."""
+def _teacher_jobs(plan: Plan, rows: Sequence[PreparedRow]) -> Dict[str, Job]:
+    """A job for each teacher that has to be trained, by the path of its checkpoint."""
     jobs: Dict[str, Job] = {}
     recipes: Dict[str, Tuple[str, dict]] = {}
     for prepared in rows:
-        teachers = teachers_of(prepared.original)
-        if ordering:
-            teachers = [prepared.ordered_by] if prepared.ordered_by else []
-        for teacher in teachers:
+        for teacher in teachers_of(prepared.original):
             ckpt = teacher.get('ckpt')
             if not ckpt or '://' in ckpt:
                 continue

@@ -39,11 +39,9 @@ from edudistill_mm.errors import ConfigurationError, did_you_mean, reason_of
 from edudistill_mm.models.algorithms import EducationDistill
 from edudistill_mm.models.network import build_module, build_network, read_network_config
 from edudistill_mm.models.teachers import Faculty
-from edudistill_mm.models.teachers.faculty import PREVIOUS_GRADE
 from edudistill_mm.models.teachers.teacher_keys import SINGLE, part_of
 from edudistill_mm.type_name import type_name as _name
 
-from .class_order import is_by_confidence, ordering_teacher, put_in_order
 from .classes import fill_in_classes
 from .config_parts import schedulers_of
 from .output_names import note_output_names
@@ -99,8 +97,8 @@ def load_config(
         Config: With ``work_dir``, the hooks that keep checkpoints free of code and of numbers that
         are not finite and leave plain students beside them, a curriculum of one grade in the place
         of MMRazor's plain distillation, the number of classes of the data in the place of each
-        ``num_classes='auto'``, the order of the classes in the place of one by confidence, and
-        ``dataset_name`` in the place of each ``{dataset}`` in the path of a teacher's checkpoint.
+        ``num_classes='auto'``, and ``dataset_name`` in the place of each ``{dataset}`` in the path
+        of a teacher's checkpoint.
 
     Raises:
         ConfigurationError: If the file or an option cannot be used.
@@ -161,8 +159,6 @@ def load_config(
     for kind in kinds:
         if not any(_name(hook) == kind for hook in _hooks(cfg)):
             cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), dict(type=kind)]
-    if is_education(cfg):
-        order_classes(cfg)
     return cfg
 
 
@@ -183,17 +179,6 @@ def _is_inside_list(key: str, cfg: Config, options: dict) -> bool:
             if not isinstance(node, dict):
                 return True
     return False
-
-
-def order_classes(cfg: Config) -> None:
-    """Replace ``class_order=dict(type='confidence', ...)`` by what its teacher finds, if it has a
-    checkpoint; see :mod:`.class_order`."""
-    if not is_by_confidence(cfg):
-        return
-    teacher = ordering_teacher(cfg, teachers_of(cfg))
-    if not is_missing(teacher):
-        check_data(cfg)
-        put_in_order(cfg, teacher)
 
 
 def is_missing(teacher: dict) -> bool:
@@ -484,8 +469,6 @@ def check_config(cfg: Config) -> None:
     elif teachers:
         model['teachers'] = [
             _untrained(teacher, f'teachers[{index}]', curriculum)
-            if teacher['architecture'] != PREVIOUS_GRADE
-            else teacher
             for index, teacher in enumerate(teachers)
         ]
     if cfg.get('data_preprocessor') is not None:

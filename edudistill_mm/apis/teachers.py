@@ -19,7 +19,6 @@ from edudistill_mm.engine.preemption import preemption
 from edudistill_mm.errors import ConfigurationError, did_you_mean
 from edudistill_mm.models.labels import accept_one_hot
 
-from .class_order import is_by_confidence, ordering_teacher
 from .config import (
     DATALOADERS,
     check_config,
@@ -29,7 +28,6 @@ from .config import (
     is_missing,
     main_says,
     network_config,
-    order_classes,
     teachers_of,
     without_metric,
 )
@@ -147,7 +145,6 @@ def train_teachers(
         ConfigurationError: If something is wrong with the config or the data, before any training.
     """
     if is_education(cfg):
-        train_ordering_teacher(cfg, epochs)
         curriculum_of(cfg)
     known = [teacher['name'] for teacher in teachers_of(cfg)]
     if not known and not is_education(cfg):
@@ -185,24 +182,6 @@ def train_teachers(
             )
         _train_unless_another_does(recipe, teacher)
     return [teacher['ckpt'] for teacher in missing]
-
-
-def train_ordering_teacher(cfg: Config, epochs: Optional[int] = None) -> None:
-    """Train the teacher by which a config orders its classes, if it has no checkpoint yet, and put
-    them in order: before that there is no curriculum.
-
-    Args:
-        cfg (Config): Config of an :class:`EducationDistill` run, changed in place.
-        epochs (int, optional): See :func:`train_teachers`. Defaults to None.
-    """
-    if not is_by_confidence(cfg):
-        return
-    teacher = ordering_teacher(cfg, teachers_of(cfg))
-    # It knows all classes, in whatever order they are taught.
-    unordered = copy.deepcopy(cfg)
-    unordered.model.curriculum.class_order = None
-    train_teachers(unordered, [teacher['name']], epochs)
-    order_classes(cfg)
 
 
 def _is_recipe(path: str, cfg: Config) -> bool:

@@ -30,7 +30,7 @@ from .run_folder import in_its_folder
 from .runtime_settings import check_packages
 from .stretch import unfinished_schedule
 from .teacher_recipe import check_teacher_training
-from .teachers import missing_teachers, train_ordering_teacher, train_teachers
+from .teachers import missing_teachers, train_teachers
 from .test_teachers import TeacherReport, refuse_near_chance, report_teachers
 
 TEST_IMAGES = 2000
@@ -99,8 +99,6 @@ def train(
     _check_complete(cfg)
     follow_loop(cfg)
     check_teacher_training(cfg)
-    if with_teachers and is_education(cfg):
-        train_ordering_teacher(cfg)
     check_config(cfg)
     check_data(cfg)
     check_classes(cfg)

@@ -5,17 +5,13 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import torch
 from mmengine.config import Config
-from mmpretrain.structures import DataSample
 from torch.utils.flop_counter import FlopCounterMode
 
-from edudistill_mm.curriculum import Curriculum
 from edudistill_mm.datasets import GradeSampler
 from edudistill_mm.datasets.samplers.grade_sampler import labels_of
 from edudistill_mm.errors import ConfigurationError, reason_of
 from edudistill_mm.models.network import build_module, dry_run
-from edudistill_mm.models.teachers.faculty import PREVIOUS_GRADE
 
-from .class_order import is_by_confidence
 from .config import (
     build_dataset,
     curriculum_of,
@@ -110,7 +106,6 @@ def _education_cost(cfg: Config, dataset: Any, shape: Optional[Tuple[int, ...]])
     flops: Dict[str, int] = {
         teacher['name']: _teacher_flops(teacher, index, shape)
         for index, teacher in enumerate(teachers_of(cfg))
-        if teacher['architecture'] != PREVIOUS_GRADE
     }
     curriculum = curriculum_of(cfg)
     algorithm = build_module(strip_teachers(cfg).model.to_dict(), 'model', 'mmpretrain')
@@ -121,20 +116,13 @@ def _education_cost(cfg: Config, dataset: Any, shape: Optional[Tuple[int, ...]])
     }
     # Finds the mistakes of data and curriculum that the training would find.
     GradeSampler(dataset, seed=0).attach(curriculum, known, cfg.train_dataloader.batch_size)
-    past = [teacher['name'] for teacher in teachers_of(cfg) if teacher['name'] not in flops]
     stages: List[StageCost] = []
     for grade in curriculum.grades:
         taught = labels[torch.isin(labels, torch.tensor(grade.seen))]
         images, batches = _epoch(cfg.train_dataloader, len(taught), curriculum.by_epoch)
         algorithm.set_grade(algorithm.curriculum.grades[grade.index])
         routed = {}
-        for name in past:
-            # The student as the stage before ran it; in the first grade it teaches nobody.
-            known[name] = curriculum.grades[grade.index - 1].seen if stages else ()
-            flops[name] = stages[-1].flops_per_image if stages else 0
         for name in grade.teachers:
-            if not known[name]:
-                continue
             share = torch.isin(taught, torch.tensor(known[name])).double().mean().item()
             routed[name] = (round(images * share), flops[name])
         stages.append(
@@ -153,22 +141,17 @@ def batches_of_grades(cfg: Config) -> List[int]:
     """Batches of an epoch in each grade of a config, or of its only stage.
 
     Args:
-        cfg (Config): As for :func:`training_cost`, which counts epochs; the order of its classes
-            may be open.
+        cfg (Config): As for :func:`training_cost`, which counts epochs.
     """
     dataset = build_dataset(cfg.train_dataloader.dataset)
     if not is_education(cfg):
         return [_epoch(cfg.train_dataloader, len(dataset), True)[1]]
-    names = [teacher['name'] for teacher in teachers_of(cfg)]
-    curriculum = cfg.model.curriculum
-    if is_by_confidence(cfg):
-        curriculum = {**curriculum, 'class_order': None}
     labels = labels_of(dataset)
     return [
         _epoch(
             cfg.train_dataloader, int(torch.isin(labels, torch.tensor(grade.seen)).sum()), True
         )[1]
-        for grade in Curriculum.from_cfg(curriculum, names).grades
+        for grade in curriculum_of(cfg).grades
     ]
 
 
@@ -185,7 +168,7 @@ def network_flops(network: torch.nn.Module, shape: Optional[Tuple[int, ...]] = N
 
     Args:
         network (nn.Module): A classifier; of a :class:`FragmentedStudent` what its current grade
-            runs in training.
+            runs.
         shape (tuple[int, int, int], optional): (C, H, W). Defaults to None; see :func:`dry_run`.
 
     Raises:
@@ -195,13 +178,7 @@ def network_flops(network: torch.nn.Module, shape: Optional[Tuple[int, ...]] = N
 
     def forward(image: torch.Tensor) -> int:
         with counter:
-            if getattr(network, 'exit_loss_weight', 0):
-                # Only losses run the auxiliary exits.
-                label = DataSample().set_gt_label(network.seen.classes[0])
-                network(image, [label] * len(image), mode='loss')
-                network.exit_losses([label] * len(image))
-            else:
-                network(image, mode='tensor')
+            network(image, mode='tensor')
         return counter.get_total_flops() // len(image)
 
     try:

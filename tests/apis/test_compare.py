@@ -302,41 +302,6 @@ def test_a_dry_run_tells_epochs_costs_and_what_is_to_do(study):
     assert describe_plan(study()).splitlines()[0] == 'teacher wide: to do'
 
 
-def test_rows_whose_classes_a_teacher_orders_wait_for_that_teacher(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    Path('ordered.py').write_text(
-        f"""
-_base_ = {str(ROOT / 'configs/edu_kd_digits.py')!r}
-model = dict(
-    teachers=[dict(name='wide', classes='all', architecture=_base_.generalist.architecture,
-                   ckpt='teachers/wide.pth')],
-    curriculum=dict(
-        class_order=dict(type='confidence', teacher='wide', hardest_first=True), grades=[
-            dict(epochs=1, fragments=1, classes=4), dict(epochs=1, fragments=3, classes=6)]))
-param_scheduler = dict(_delete_=True, type='ConstantLR', factor=1.0)
-train_cfg = dict(max_epochs=2)
-"""
-    )
-    Path('plan.py').write_text(
-        """
-rows = [dict(name='hard first', config='ordered.py')]
-cfg_options = {'teacher_training.train_cfg.max_epochs': 1, 'randomness.deterministic': False}
-"""
-    )
-    first, *rest = describe_plan(Plan.from_file('plan.py')).splitlines()
-    assert first == 'teacher wide: to do' and rest[0].startswith('hard first: 1 + 1 epochs')
-    lines = []
-    _, failed = compare(Plan.from_file('plan.py'), [dict(OMP_NUM_THREADS='1')], say=lines.append)
-    assert failed == []
-    run = Path('work_dirs/compare_plan/hard_first/seed_0')
-    confidence = json.loads((run / 'class_order.json').read_text())['confidence']
-    hardest = sorted(range(10), key=confidence.__getitem__)[:4]
-    trained = json.loads((run / 'run.json').read_text())['settings']['model']['curriculum']
-    assert trained['class_order'][:4] == hardest
-    lines.clear()
-    assert compare(Plan.from_file('plan.py'), say=lines.append)[1] == [] and lines == []
-
-
 def test_the_command_ends_with_a_status_that_scripts_can_read(study, capsys):
     study()
     with pytest.raises(SystemExit) as end:

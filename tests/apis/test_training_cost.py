@@ -48,17 +48,6 @@ def test_a_curriculum_pays_for_seen_classes_depth_and_the_teachers_that_cover_th
     assert university.teacher_flops == pytest.approx(university.student_flops, rel=0.001)
 
 
-def test_auxiliary_exits_are_paid_for(digits):
-    plain, exits = (
-        [stage.flops_per_image for stage in training_cost(digits('edu_kd', **options)).stages]
-        for options in ({}, {'model.architecture.exit_loss_weight': 0.3})
-    )
-    # A 1x1 convolution to 64 channels and a classifier, after pooling to 4x4 pixels at the first.
-    first = 2 * (8 * 8) * 16 * 64 + 2 * (4 * 4 * 64) * 10
-    second = 2 * (4 * 4) * 32 * 64 + 2 * 64 * 10
-    assert [more - less for more, less in zip(exits, plain)] == [0, first, first + second]
-
-
 def test_kd_pays_for_student_and_teacher_on_all_images(digits):
     kd, alone = training_cost(digits('kd')), training_cost(digits('student'))
     assert kd.image_passes() == alone.image_passes() == 30 * sum(DIGITS)
@@ -91,13 +80,3 @@ def test_a_run_that_counts_iterations_pays_for_full_batches(digits):
     cfg.train_cfg = dict(by_epoch=False, max_iters=100)
     cost = training_cost(cfg)
     assert not cost.by_epoch and cost.image_passes() == 3200
-
-
-def test_the_previous_grade_teaches_its_classes_at_the_cost_of_its_depth(digits):
-    cfg = digits('edu_kd')
-    cfg.model.teachers.append(dict(name='past', architecture='previous_grade'))
-    cfg.model.curriculum.grades[0].teachers.append('past')
-    primary, middle, university = training_cost(cfg).stages
-    assert list(primary.teachers) == ['primary']
-    assert middle.teachers['past'] == (sum(DIGITS[:4]), primary.flops_per_image)
-    assert university.teachers['past'] == (sum(DIGITS[:7]), middle.flops_per_image)

@@ -1,14 +1,13 @@
 from dataclasses import dataclass
 from functools import partial
 from operator import mul
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Sequence, Tuple
 
 from mmengine.config import Config
 
 from edudistill_mm.errors import ConfigurationError
 
-from ..class_order import is_by_confidence, ordering_teacher
-from ..config import build_dataset, check_config, check_data, teachers_of
+from ..config import build_dataset, check_config, check_data
 from ..data import check_classes
 from ..stretch import fit_lengths, stretched_options
 from ..training_cost import TrainingCost, training_cost
@@ -27,8 +26,6 @@ class PreparedRow:
         cost (TrainingCost): Cost of the original.
         lengths (Sequence[int]): Epochs (or iterations) of each grade.
         options (Dict[str, Any]): Values by dotted key that turn the config file into the config.
-        ordered_by (dict, optional): The teacher that is to order the classes and has no checkpoint
-            yet. Until then the configs have the data set's order.
     """
 
     row: Row
@@ -37,7 +34,6 @@ class PreparedRow:
     cost: TrainingCost
     lengths: Sequence[int]
     options: Dict[str, Any]
-    ordered_by: Optional[dict] = None
 
     @property
     def length(self) -> int:
@@ -54,13 +50,12 @@ def prepare_rows(plan: Plan) -> List[PreparedRow]:
     Raises:
         ConfigurationError: For the first mistake, before anything is trained; it names the row.
     """
-    originals, costs, ordered_by = {}, {}, {}
+    originals, costs = {}, {}
     # Most rows have the data of the one before. All are not kept: they may not fit the memory.
     read = dataset = None
     for row in plan.rows:
         originals[row.name] = cfg = row.load()
         try:
-            ordered_by[row.name] = _leave_unordered(cfg)
             check_config(cfg)
             check_data(cfg)
             check_classes(cfg)
@@ -77,7 +72,6 @@ def prepare_rows(plan: Plan) -> List[PreparedRow]:
         batches = [stage.batches for stage in cost.stages]
         more = stretched_options(cfg, cost.lengths, lengths, partial(list, batches))
         fitted = row.load(more) if more else cfg
-        _leave_unordered(fitted)
         prepared.append(
             PreparedRow(
                 row=row,
@@ -86,20 +80,9 @@ def prepare_rows(plan: Plan) -> List[PreparedRow]:
                 cost=cost,
                 lengths=lengths,
                 options={**row.options, **more},
-                ordered_by=ordered_by[row.name],
             )
         )
     return prepared
-
-
-def _leave_unordered(cfg: Config) -> Optional[dict]:
-    """Give a config the data set's order of classes, if a teacher without checkpoint is to order
-    them; returns the teacher."""
-    if not is_by_confidence(cfg):
-        return None
-    teacher = ordering_teacher(cfg, teachers_of(cfg))
-    cfg.model.curriculum.class_order = None
-    return teacher
 
 
 def _fitted(

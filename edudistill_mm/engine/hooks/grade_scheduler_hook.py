@@ -1,11 +1,10 @@
 import copy
 import itertools
 import math
-import os.path as osp
 from typing import Any, Dict, List, Optional, Sequence
 
 import torch
-from mmengine.dist import barrier, is_main_process, master_only
+from mmengine.dist import master_only
 from mmengine.hooks import EMAHook, Hook
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import BaseLoop, EpochBasedTrainLoop, IterBasedTrainLoop, Runner
@@ -16,12 +15,6 @@ from edudistill_mm.datasets import GradeSampler
 from edudistill_mm.datasets.channel_order import channel_order
 from edudistill_mm.datasets.class_lists import check_class_lists, class_names_of
 from edudistill_mm.engine.agreement import check_agreement
-from edudistill_mm.engine.checkpoint import (
-    extract_state_dict,
-    file_sha256,
-    load_checkpoint_file,
-    write_aside,
-)
 from edudistill_mm.engine.continuation import Continuation, optim_wrappers
 from edudistill_mm.engine.early_ends import EarlyEnds
 from edudistill_mm.engine.resumed_config import start_from_student
@@ -31,7 +24,6 @@ from edudistill_mm.engine.student_record import describe_student, student_differ
 from edudistill_mm.engine.switched_recipes import check_switched_recipes
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.evaluation import GradeAccuracy
-from edudistill_mm.models.class_index import ClassIndex
 from edudistill_mm.random_state import random_state_preserved
 from edudistill_mm.registry import HOOKS, MODELS, register
 
@@ -67,7 +59,6 @@ class GradeSchedulerHook(Hook):
     def __init__(self) -> None:
         self.history: Dict[str, Dict[str, float]] = {}
         self._validated = 0
-        self._graduate_sha256: Optional[str] = None
         self._behind = False
         self._lengths: List[int] = []
         self._begun = False
@@ -113,7 +104,6 @@ class GradeSchedulerHook(Hook):
                     for teacher in model.faculty.teachers
                 },
                 'number of training images': len(loader.dataset),
-                # Each process may have put the classes in order by a teacher itself.
                 **{
                     f'choice of classes in grade "{grade.name}"': list(grade.classes)
                     for grade in curriculum.grades
@@ -350,7 +340,6 @@ class GradeSchedulerHook(Hook):
             for wrapper in optim_wrappers(runner):
                 wrapper.optimizer.state.clear()
         self._ends.begin_grade(runner)
-        self._graduate(runner, model)
         if runner.cfg.get('compile'):
             # What torch.compile has made of the last grade's paths need not fit; and it gives a
             # function up that it has translated eight times.
@@ -363,47 +352,6 @@ class GradeSchedulerHook(Hook):
             if isinstance(hook, EMAHook):
                 hook.ema_model.module.set_grade(grade)
         self._announce(runner, model, grade)
-
-    @staticmethod
-    def _file_of(runner: Runner, grade: Grade) -> str:
-        # By number: a grade may have any name.
-        return osp.join(runner.work_dir, f'graduate_{grade.index + 1}.pth')
-
-    def _graduate(self, runner: Runner, model: Any) -> None:
-        """Let the student of the grade that ends teach in the next one, if the faculty wants it.
-
-        All processes read it from the file from which a resumed run will.
-        """
-        if model.faculty.previous_grade is None:
-            return
-        path = self._file_of(runner, model.grade)
-        if is_main_process():
-            state = dict(state_dict=model.student.state_dict())
-            write_aside(path, lambda file: torch.save(state, file))
-        barrier()
-        self._enrol(model, model.grade, path)
-
-    def _enrol(self, model: Any, grade: Grade, path: str) -> None:
-        self._graduate_sha256 = file_sha256(path)
-        state = extract_state_dict(load_checkpoint_file(path))
-        model.faculty.previous_grade.load(
-            state, grade.fragments, ClassIndex(grade.seen, model.curriculum.num_classes)
-        )
-
-    def _resume_previous_grade(
-        self, runner: Runner, model: Any, grade: Grade, sha256: Optional[str]
-    ) -> None:
-        if model.faculty.previous_grade is None or grade.index == 0:
-            return
-        previous = model.curriculum.grades[grade.index - 1]
-        path = self._file_of(runner, previous)
-        if not osp.exists(path) or file_sha256(path) != sha256:
-            raise ConfigurationError(
-                f'cannot resume in grade "{grade.name}": the student of grade "{previous.name}", which '
-                f'teaches as "{model.faculty.previous_grade.name}", is not in "{path}" as the run left '
-                'it; resume in the work dir of the run'
-            )
-        self._enrol(model, previous, path)
 
     @master_only
     def _announce(self, runner: Runner, model: Any, grade: Grade) -> None:
@@ -546,7 +494,6 @@ class GradeSchedulerHook(Hook):
             curriculum=model.curriculum.to_dict(),
             student=describe_student(model.student),
             teachers=model.faculty.describe(),
-            previous_grade=self._graduate_sha256,
             history=copy.deepcopy(self.history),
             validated=self._validated,
             early_ends=self._ends.state_dict(runner),
@@ -568,9 +515,6 @@ class GradeSchedulerHook(Hook):
             none = dict(at={}, judged=self._validated, hooks=[])
             self._ends.load_state_dict(runner, education.get('early_ends', none))
             self._behind = True
-            self._resume_previous_grade(
-                runner, model, self._grade_of(model, education), education['previous_grade']
-            )
             for metric, state in zip(
                 self._metrics(getattr(runner, '_val_loop', None)), education['accuracy']
             ):

@@ -46,7 +46,7 @@ from edudistill_mm.models.labels import classes_of
 from edudistill_mm.models.network import build_module, dry_run
 from edudistill_mm.models.run_labels import RunLabels
 from edudistill_mm.models.students import FragmentedStudent
-from edudistill_mm.models.teachers import Faculty, Lesson, PreviousGrade, SelfTeacher, Teacher
+from edudistill_mm.models.teachers import Faculty, Lesson, SelfTeacher, Teacher
 from edudistill_mm.models.teachers.weighting import SCHEMES, teacher_weights
 from edudistill_mm.registry import MODELS, register
 from edudistill_mm.type_name import type_name
@@ -80,9 +80,7 @@ class EducationDistill(BaseAlgorithm):
             at a fragment, that fragment's teaching reference is the deepest classifier.
         teachers (Sequence[dict], optional): ``name``, ``architecture``, ``ckpt``, ``classes``,
             ``weight``, ``outputs``, ``data_preprocessor``, ``channel_order``, ``input_size`` of each
-            teacher; see :class:`Teacher`. One of them may be
-            ``dict(name=..., architecture='previous_grade')``; see :class:`PreviousGrade`. Defaults
-            to None.
+            teacher; see :class:`Teacher`. Defaults to None.
         teacher (str | dict | BaseModel, optional): The single generalist of an MMRazor config,
             instead of ``teachers``. Its name is ``'teacher'``. Defaults to None.
         teacher_ckpt (str, optional): Its checkpoint. Defaults to None.
@@ -218,8 +216,7 @@ class EducationDistill(BaseAlgorithm):
         if self._first_distiller is not None:
             warn_of_reductions(self._first_distiller)
         records_features = self._records_features()
-        # Exits read the features of earlier fragments after the forward pass, as recorders do.
-        self.module_inplace = module_inplace or not (records_features or student.exit_loss_weight)
+        self.module_inplace = module_inplace or not records_features
         if not self.module_inplace:
             switch_off_inplace(student)
         # In __dict__, not in the module tree: no tensor of a teacher is a parameter of this
@@ -381,11 +378,7 @@ class EducationDistill(BaseAlgorithm):
         for teacher in self.faculty.teachers:
             distiller = self.distillers[teacher.name]
             recorders, owner = distiller.teacher_recorders.recorders, f'teacher "{teacher.name}"'
-            if isinstance(teacher, PreviousGrade):
-                teacher.check_recorders(recorders)
-                self._record_student(recorders, teacher.network, 'teacher_recorders', owner)
-            else:
-                self._initialize(recorders, teacher.network, 'teacher_recorders', owner)
+            self._initialize(recorders, teacher.network, 'teacher_recorders', owner)
             self._check_teacher_records(distiller, teacher)
             if isinstance(distiller, OFDDistiller):
                 _initialize_margins(distiller, teacher)
@@ -393,7 +386,7 @@ class EducationDistill(BaseAlgorithm):
             return
         for key in ('student_recorders', 'teacher_recorders')[: 2 if self._self_teacher else 1]:
             recorders = getattr(self._first_distiller, key).recorders
-            self._record_student(recorders, self.student, key, 'the student')
+            self._record_student(recorders, key)
         for name, distiller in self.distillers.items():
             self._restrict_connectors(name, distiller)
         if self._first_distiller.deliveries.deliveries and len(self.distillers) > 1:
@@ -402,10 +395,8 @@ class EducationDistill(BaseAlgorithm):
                 f'{len(self.distillers)} teachers'
             )
 
-    def _record_student(
-        self, recorders: Dict[str, Any], student: FragmentedStudent, key: str, owner: str
-    ) -> None:
-        self._initialize(recorders, student, key, owner)
+    def _record_student(self, recorders: Dict[str, Any], key: str) -> None:
+        self._initialize(recorders, self.student, key, 'the student')
         for recorder in recorders.values():
             if not isinstance(recorder, ModuleOutputsRecorder):
                 continue
@@ -416,7 +407,7 @@ class EducationDistill(BaseAlgorithm):
                 'loss_module'
             ):
                 continue
-            for module in student.counterparts(recorder.source):
+            for module in self.student.counterparts(recorder.source):
                 module.register_forward_hook(recorder.forward_hook)
 
     def _restrict_connectors(self, name: str, distiller: nn.Module) -> None:
@@ -538,10 +529,6 @@ class EducationDistill(BaseAlgorithm):
                     f'had the shape {self.student.trace.image_shape} (see architecture.input_shape, '
                     f'and input_size of a teacher)'
                 ) from error
-            if self.faculty.previous_grade is not None:
-                self.faculty.previous_grade.graduate(self.student)
-        if self.faculty.previous_grade is not None:
-            self.faculty.previous_grade.graduate(None)
         if self._first_distiller is not None and not self._teaches_a_single_row():
             self._min_rows = 2
 
@@ -715,8 +702,6 @@ class EducationDistill(BaseAlgorithm):
 
         losses: Dict[str, torch.Tensor] = {}
         if self.calculate_student_loss:
-            with torch.set_grad_enabled(torch.is_grad_enabled() and self.student_trainable):
-                student_losses.update(self.student.exit_losses(data_samples))
             losses.update(add_prefix(_weigh(student_losses, self.task_loss_weight), 'student'))
         losses.update(add_prefix(self._distill_losses(lessons, records, batch_inputs), 'distill'))
         return losses

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from edudistill_mm.models.class_index import ClassIndex
 from edudistill_mm.models.students import FragmentedStudent
-from edudistill_mm.models.teachers import Lesson, PreviousGrade, SelfTeacher, Teacher
+from edudistill_mm.models.teachers import Lesson, SelfTeacher, Teacher
 from edudistill_mm.models.teachers.weighting import entropy
 
 
@@ -25,7 +25,7 @@ class TeacherView:
 
     Args:
         distiller (nn.Module): A distiller of MMRazor that belongs to this teacher alone.
-        teacher (Teacher | PreviousGrade | SelfTeacher): The teacher.
+        teacher (Teacher | SelfTeacher): The teacher.
         student (FragmentedStudent): The student, set to the grade.
         losses (dict): The distiller's complete ``loss_forward_mappings``.
         awake (Sequence[str]): Names of the losses whose records exist at this grade.
@@ -38,7 +38,7 @@ class TeacherView:
     def __init__(
         self,
         distiller: nn.Module,
-        teacher: Union[Teacher, PreviousGrade, SelfTeacher],
+        teacher: Union[Teacher, SelfTeacher],
         student: FragmentedStudent,
         losses: Dict[str, dict],
         awake: List[str],

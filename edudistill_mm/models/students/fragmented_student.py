@@ -1,5 +1,4 @@
 import inspect
-from functools import partial
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
@@ -10,7 +9,7 @@ from mmpretrain.structures import DataSample
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
-from edudistill_mm.errors import ConfigurationError, check_weight
+from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.models.batch_augments import adopt_augments
 from edudistill_mm.models.class_index import ClassIndex
 from edudistill_mm.models.labels import as_probabilities
@@ -77,9 +76,6 @@ class FragmentedStudent(BaseModel):
         input_shape (tuple[int, int, int], optional): (C, H, W) of an image for the dry run that
             finds shapes and order. Defaults to None: the channels that the student reads, and a
             size that it accepts.
-        exit_loss_weight (float): Factor of the losses of earlier grades' references, which then
-            stay as auxiliary exits and classify, in training only, over the classes taught so far
-            (deep supervision, Lee et al., AISTATS 2015). Defaults to 0: they rest.
         data_preprocessor (dict | nn.Module, optional): Defaults to None: the student's own.
         init_cfg (dict | list[dict], optional): Counts beside the student's and the references' own:
             a ``Pretrained`` one names a plain student. Defaults to None.
@@ -95,11 +91,9 @@ class FragmentedStudent(BaseModel):
         reference: Optional[dict] = None,
         num_fragments: Optional[int] = None,
         input_shape: Optional[Tuple[int, int, int]] = None,
-        exit_loss_weight: float = 0.0,
         data_preprocessor: Optional[Union[dict, nn.Module]] = None,
         init_cfg: Optional[dict] = None,
     ) -> None:
-        check_weight(exit_loss_weight, 'architecture.exit_loss_weight')
         student = build_network(student, 'architecture.student')
         own = getattr(student, 'data_preprocessor', None)
         super().__init__(data_preprocessor or own, init_cfg)
@@ -137,10 +131,7 @@ class FragmentedStudent(BaseModel):
             self._build_reference(index, reference or {})
             for index in range(self.num_fragments - 1)
         )
-        self.exit_loss_weight = exit_loss_weight
         self._handles: List[RemovableHandle] = []
-        # Features at the cuts of earlier grades, while a loss is computed.
-        self._exit_features: Optional[Dict[int, Any]] = None
         heads = [getattr(self, 'head', None), *(reference.head for reference in self.references)]
         losses = [getattr(head, 'loss_module', None) for head in heads]
         # A set, because references share the loss of the head.
@@ -232,8 +223,6 @@ class FragmentedStudent(BaseModel):
             }
             # A backbone's own: the class token and the position embedding.
             used.update(self.reference.parameters(), self.backbone.parameters(recurse=False))
-        if self.exit_loss_weight:
-            used.update(self.references[: self.depth - 1].parameters())
         return sum(parameter.numel() for parameter in used if parameter.requires_grad)
 
     def unused_modules(self) -> List[str]:
@@ -388,14 +377,6 @@ class FragmentedStudent(BaseModel):
             # Registered at each switch, hence behind the hooks of all recorders of that module.
             cut = self.student.get_submodule(self.cuts[fragments - 1])
             self._handles.append(cut.register_forward_hook(_leave))
-        for index in range(fragments - 1 if self.exit_loss_weight else 0):
-            cut = self.student.get_submodule(self.cuts[index])
-            # A method, not a closure: copies of the student (EMA's) keep their own features.
-            self._handles.append(cut.register_forward_hook(partial(self._keep, index)))
-
-    def _keep(self, index: int, module: nn.Module, inputs: Tuple, output: Any) -> None:
-        if self._exit_features is not None:
-            self._exit_features[index] = output
 
     def forward(
         self,
@@ -415,11 +396,10 @@ class FragmentedStudent(BaseModel):
                 not taught yet),
             losses over the classes taught so far, or predictions over all classes.
         """
-        self._exit_features = {} if mode == 'loss' else None
         if self.at_full_depth and self.seen.complete:
             return self.student(inputs, data_samples, mode=mode)
         if mode == 'loss':
-            return self._loss(self.active_head, self._features(inputs), data_samples)
+            return self._loss(self._features(inputs), data_samples)
         scores = self.active_head(self._features(inputs))
         if not self.seen.complete:
             scores = _each(self._mask, scores)
@@ -442,43 +422,16 @@ class FragmentedStudent(BaseModel):
         try:
             self.student.extract_feat(inputs)
         except _CutReached as cut:
-            return self._read(self.depth - 1, cut.output, len(inputs))
+            layout = self.trace.features[self.cuts[self.depth - 1]]
+            return (self.reference(layout.read(feature_of(cut.output, len(inputs)))),)
 
-    def _read(self, index: int, output: Any, batch_size: int) -> Tuple[torch.Tensor]:
-        """What a reference makes of the output of its cut."""
-        layout = self.trace.features[self.cuts[index]]
-        return (self.references[index](layout.read(feature_of(output, batch_size))),)
-
-    def _loss(
-        self, head: nn.Module, features: Any, data_samples: List[DataSample]
-    ) -> Dict[str, torch.Tensor]:
+    def _loss(self, features: Any, data_samples: List[DataSample]) -> Dict[str, torch.Tensor]:
+        head = self.active_head
         if self.seen.complete:
             return head.loss(features, data_samples)
         return head._get_loss(
             _each(self.seen.select, head(features)), self._restrict(data_samples)
         )
-
-    def exit_losses(self, data_samples: List[DataSample]) -> Dict[str, torch.Tensor]:
-        """Losses of the earlier grades' references on the batch of the last forward in mode
-        'loss'.
-
-        They are computed apart from that forward, so that what records the head records the
-        active one only.
-
-        Args:
-            data_samples (list[DataSample]): The labels of that batch.
-
-        Returns:
-            dict[str, torch.Tensor]: ``loss_exit1``, ..., times ``exit_loss_weight``; empty if that
-            is 0.
-        """
-        features, self._exit_features = self._exit_features or {}, None
-        losses = {}
-        for index, output in features.items():
-            head = self.references[index].head
-            loss = self._loss(head, self._read(index, output, len(data_samples)), data_samples)
-            losses[f'loss_exit{index + 1}'] = loss['loss'] * self.exit_loss_weight
-        return losses
 
     def _restrict(self, data_samples: List[DataSample]) -> List[DataSample]:
         """Labels numbered within the classes taught so far."""

@@ -11,7 +11,6 @@ from edudistill_mm.models.labels import MIXED
 from edudistill_mm.models.students import FragmentedStudent
 
 from .lesson import Lesson
-from .previous_grade import PreviousGrade
 from .teacher import Teacher
 from .teacher_keys import SINGLE
 
@@ -27,8 +26,6 @@ TEACHER_KEYS = (
     'input_size',
     'averaged',
 )
-# In the place of a teacher's architecture: the student itself.
-PREVIOUS_GRADE = 'previous_grade'
 
 
 class Faculty:
@@ -38,7 +35,7 @@ class Faculty:
     optimizer, the copy of EMA and the broadcasts of DDP.
 
     Args:
-        teachers (Sequence[Teacher | PreviousGrade]): The teachers.
+        teachers (Sequence[Teacher]): The teachers.
     """
 
     def __init__(self, teachers: Sequence[Teacher] = ()) -> None:
@@ -85,18 +82,6 @@ class Faculty:
                     f'{key}.ckpt must be a path or a URL, but got {cfg["ckpt"]!r}'
                 )
             names.append(name)
-            if cfg['architecture'] == PREVIOUS_GRADE:
-                for other in set(cfg) - {'name', 'architecture', 'weight'}:
-                    raise ConfigurationError(
-                        f'{key}.{other} is given, but a teacher whose architecture is '
-                        f'"{PREVIOUS_GRADE}" has nothing but a name and a weight'
-                    )
-        previous = [cfg['name'] for cfg in configs if cfg['architecture'] == PREVIOUS_GRADE]
-        if len(previous) > 1:
-            raise ConfigurationError(
-                f'teachers {", ".join(previous)} all have the architecture "{PREVIOUS_GRADE}", which '
-                f'one teacher can have'
-            )
         return names
 
     @classmethod
@@ -120,17 +105,14 @@ class Faculty:
             run_preprocessor (nn.Module, optional): Normalises the student's images. Defaults to
                 None.
             keep_inplace (bool): See :class:`Teacher`. Defaults to False.
-            student (FragmentedStudent, optional): Copied for a teacher whose ``architecture`` is
-                ``'previous_grade'``; see :class:`PreviousGrade`. Defaults to None: there is none.
+            student (FragmentedStudent, optional): Says how many channels an image of the run has.
+                Defaults to None.
             single (bool): Whether the teacher was given as ``model.teacher``, which messages then
                 name. Defaults to False.
         """
         teachers = []
         for index, cfg in enumerate(configs or ()):
             key, cfg = SINGLE if single else f'teachers[{index}]', dict(cfg)
-            if cfg['architecture'] == PREVIOUS_GRADE:
-                teachers.append(PreviousGrade(cfg['name'], student, cfg.get('weight', 1.0), key))
-                continue
             try:
                 classes = curriculum.classes_of(cfg.pop('classes', 'all'))
             except ConfigurationError as error:
@@ -151,21 +133,15 @@ class Faculty:
     @property
     def open_question(self) -> Optional[str]:
         """str | None: The first :attr:`Teacher.open_question` of a teacher that has one."""
-        questions = (getattr(teacher, 'open_question', None) for teacher in self.teachers)
+        questions = (teacher.open_question for teacher in self.teachers)
         return next((question for question in questions if question is not None), None)
 
     def introduce_data(
         self, class_names: Optional[Sequence[str]] = None, channel_order: Optional[str] = None
     ) -> None:
-        """:meth:`Teacher.introduce_data` of each teacher that comes from a file."""
+        """:meth:`Teacher.introduce_data` of each teacher."""
         for teacher in self.teachers:
-            if isinstance(teacher, Teacher):
-                teacher.introduce_data(class_names, channel_order)
-
-    @property
-    def previous_grade(self) -> Optional[PreviousGrade]:
-        """PreviousGrade | None: The teacher that is the student of the previous grade."""
-        return next((t for t in self.teachers if isinstance(t, PreviousGrade)), None)
+            teacher.introduce_data(class_names, channel_order)
 
     def apply_(self, function: Callable[[torch.Tensor], torch.Tensor]) -> None:
         """Pass ``nn.Module._apply`` (``.to``, ``.cuda``, ``.half``) on to the teachers."""

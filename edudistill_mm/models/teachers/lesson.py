@@ -3,7 +3,6 @@ from typing import Optional, Union
 
 import torch
 
-from .previous_grade import PreviousGrade
 from .self_teacher import SelfTeacher
 from .teacher import Teacher
 
@@ -13,7 +12,7 @@ class Lesson:
     """What one teacher teaches of a batch.
 
     Args:
-        teacher (Teacher | PreviousGrade | SelfTeacher): The teacher.
+        teacher (Teacher | SelfTeacher): The teacher.
         rows (torch.Tensor, optional): Indices of its samples, [n]. None stands for the whole
             batch.
         share (torch.Tensor, optional): Weight of its loss, a scalar: n over the batch size, less
@@ -22,7 +21,7 @@ class Lesson:
             teachers are weighed by sample. Defaults to None: all alike.
     """
 
-    teacher: Union[Teacher, PreviousGrade, SelfTeacher]
+    teacher: Union[Teacher, SelfTeacher]
     rows: Optional[torch.Tensor]
     share: Optional[torch.Tensor]
     weights: Optional[torch.Tensor] = None
