@@ -11,10 +11,12 @@ from mmengine.dataset import pseudo_collate
 from mmengine.logging import print_log
 from torch.utils.data import DataLoader
 
+from edudistill_mm.checkpoint.atomic_write import write_aside
+from edudistill_mm.checkpoint.download import resolve_checkpoint
+from edudistill_mm.checkpoint.files import file_sha256
 from edudistill_mm.curriculum import CONFIDENCE
 from edudistill_mm.datasets.channel_order import channel_order
 from edudistill_mm.datasets.samplers.grade_sampler import labels_of
-from edudistill_mm.engine.checkpoint import file_sha256, resolve_checkpoint, write_aside
 from edudistill_mm.errors import ConfigurationError, did_you_mean
 from edudistill_mm.models.network import build_module
 from edudistill_mm.models.teachers import Teacher

@@ -15,16 +15,13 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from edudistill_mm import registry
+from edudistill_mm.checkpoint.atomic_write import write_aside
+from edudistill_mm.checkpoint.form import check_form
+from edudistill_mm.checkpoint.load import load_checkpoint_file
+from edudistill_mm.checkpoint.state_dict_checks import misfit, not_finite
+from edudistill_mm.checkpoint.weights import extract_state_dict
 from edudistill_mm.curriculum import Curriculum, Grade
 from edudistill_mm.datasets.class_lists import class_names_of
-from edudistill_mm.engine.checkpoint import (
-    extract_state_dict,
-    load_checkpoint_file,
-    misfit,
-    not_finite,
-    write_aside,
-)
-from edudistill_mm.engine.checkpoint_form import check_form
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.models.network import build_module, build_network, dry_run
 from edudistill_mm.models.students import FragmentedStudent, GradeStudent

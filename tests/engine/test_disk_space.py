@@ -4,8 +4,8 @@ import pytest
 import torch
 from mmengine.runner import Runner
 
+from edudistill_mm.checkpoint.atomic_write import write_aside
 from edudistill_mm.engine import disk_space
-from edudistill_mm.engine.checkpoint import write_aside
 from edudistill_mm.engine.disk_space import full_disk_told
 from edudistill_mm.errors import TrainingError
 

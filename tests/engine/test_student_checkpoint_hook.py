@@ -7,7 +7,7 @@ from networks import resnet
 from runs import school_config
 
 import edudistill_mm.models  # noqa: F401
-from edudistill_mm.engine.checkpoint import write_aside
+from edudistill_mm.checkpoint.atomic_write import write_aside
 from edudistill_mm.models.students import TeachingReference
 
 

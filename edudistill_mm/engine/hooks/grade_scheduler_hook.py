@@ -11,17 +11,15 @@ from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import BaseLoop, EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 from mmengine.runner.loops import _InfiniteDataloaderIterator
 
+from edudistill_mm.checkpoint.atomic_write import write_aside
+from edudistill_mm.checkpoint.files import file_sha256
+from edudistill_mm.checkpoint.load import load_checkpoint_file
+from edudistill_mm.checkpoint.weights import extract_state_dict
 from edudistill_mm.curriculum import Curriculum, Grade
 from edudistill_mm.datasets import GradeSampler
 from edudistill_mm.datasets.channel_order import channel_order
 from edudistill_mm.datasets.class_lists import check_class_lists, class_names_of
 from edudistill_mm.engine.agreement import check_agreement
-from edudistill_mm.engine.checkpoint import (
-    extract_state_dict,
-    file_sha256,
-    load_checkpoint_file,
-    write_aside,
-)
 from edudistill_mm.engine.continuation import Continuation, optim_wrappers
 from edudistill_mm.engine.early_ends import EarlyEnds
 from edudistill_mm.engine.resumed_config import start_from_student

@@ -11,7 +11,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import BaseLoop, Runner
 from torch import Tensor
 
-from edudistill_mm.engine.checkpoint import write_aside
+from edudistill_mm.checkpoint.atomic_write import write_aside
 from edudistill_mm.errors import ConfigurationError, full_disk_error, reason_of
 from edudistill_mm.registry import HOOKS, MODELS, register
 

@@ -4,7 +4,7 @@ from typing import ClassVar, Set, Union
 
 from mmengine.fileio import LocalBackend, register_backend
 
-from .checkpoint import write_aside
+from .atomic_write import write_aside
 
 
 @register_backend('safe_local', force=True)

@@ -1,95 +1,16 @@
-"""Where other code bases put weights: averaged ones beside the plain ones, and names behind
-prefixes of whatever was wrapped around a network."""
+"""The names of tensors in a state dict, and what other code bases put before them or between them."""
 
-import functools
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from mmengine.logging import print_log
-from mmengine.model import PretrainedInit
 from torch import Tensor
 
 from ..errors import ConfigurationError
+from .foreign_weights import AVERAGED
 
-# Where weights are looked for, the first that is there.
-PLAIN_KEYS = (
-    'state_dict',
-    'model',
-    'model_state_dict',
-    'model_state',
-    'net',
-    'network',
-    'params',
-    'weights',
-    'module',
-)
-# A key, or a prefix, that says of weights that they are averaged over the training.
-_AVERAGED = re.compile(r'(^|[._])(ema|swa|averaged?)([._]|$)')
 # What torch puts into names when it wraps modules; no module of a user is called so.
 _WRAPPERS = ('_orig_mod', '_fsdp_wrapped_module', '_checkpoint_wrapped_module')
-
-
-def choose_weights(
-    checkpoint: Mapping[str, Any], source: str, averaged: bool | None = None
-) -> tuple[Mapping[str, Any], str | None]:
-    """Find the weights in a checkpoint, and choose where there are averaged ones as well.
-
-    MMEngine's ``EMAHook`` writes the averages as ``'state_dict'`` and the others as
-    ``'ema_state_dict'`` (mmengine/hooks/ema_hook.py); other code bases write the averages under
-    ``'state_dict_ema'`` (timm), ``'model_ema'`` (torchvision's references, DeiT), ``'ema'`` and
-    the like.
-
-    Args:
-        checkpoint (Mapping[str, Any]): What is in a file.
-        source (str): What to call it in a message.
-        averaged (bool, optional): Whether to take the averages. Defaults to None: if there are
-            any, as they are what a training with averages validates.
-
-    Returns:
-        tuple[Mapping[str, Any], str | None]: The weights by name, perhaps with other things among
-            them, and, if there were others, which of them these are, a part of a sentence.
-
-    Raises:
-        ConfigurationError: What is asked for is not there.
-    """
-    keys = [key for key in checkpoint if isinstance(key, str) and _AVERAGED.search(key)]
-    plain_key, plain = _first_weights(checkpoint, PLAIN_KEYS)
-    other_key, others = _first_weights(checkpoint, keys)
-    if others is None:
-        if averaged:
-            raise ConfigurationError(f'{source} holds no averaged weights')
-        return checkpoint if plain is None else plain, None
-    if plain is None:
-        if averaged is False:
-            raise ConfigurationError(f'{source} holds averaged weights alone, under "{other_key}"')
-        return others, None
-    swapped = plain_key == 'state_dict' and other_key == 'ema_state_dict' and 'steps' in others
-    if averaged is not False:
-        chosen, which = (plain if swapped else others), ('averaged', 'plain')
-    else:
-        chosen, which = plain, ('plain', 'averaged')
-        if swapped:
-            chosen = {name: others.get(f'module.{name}', value) for name, value in plain.items()}
-    return chosen, f'its {which[0]} weights are taken, not the {which[1]} ones, which it holds too'
-
-
-def _first_weights(
-    checkpoint: Mapping[str, Any], keys: Iterable[str]
-) -> tuple[str | None, Mapping[str, Any] | None]:
-    """The first of the keys under which there are tensors, and the dict that has them."""
-    for key in keys:
-        value = checkpoint.get(key)
-        if not isinstance(value, dict):
-            continue
-        if any(isinstance(item, Tensor) for item in value.values()):
-            return key, value
-        # An average with its own bookkeeping.
-        _, inner = _first_weights(value, PLAIN_KEYS)
-        if inner is not None:
-            return key, inner
-    return None, None
 
 
 def without_wrappers(name: str) -> str:
@@ -149,7 +70,7 @@ def fit_names(
     if '' in fitting or not counts:
         return dict(state), None
     if len(fitting) > 1:
-        of_averages = [prefix for prefix in fitting if _AVERAGED.search(prefix)]
+        of_averages = [prefix for prefix in fitting if AVERAGED.search(prefix)]
         others = [prefix for prefix in fitting if prefix not in of_averages]
         fitting = (others if averaged is False else of_averages) or fitting
     if len(fitting) > 1:
@@ -189,26 +110,3 @@ def _fits(names: Mapping[str, Any], state: Mapping[str, Tensor], prefix: str) ->
         prefix + name in state and state[prefix + name].shape == shape
         for name, shape in names.items()
     )
-
-
-def pretrained_of(init_cfg: Any) -> dict | None:
-    """The part of an ``init_cfg`` that names a checkpoint.
-
-    Args:
-        init_cfg (Any): A dict, a list of dicts, or anything else.
-
-    Returns:
-        dict | None: The first one of type ``Pretrained``.
-    """
-    for cfg in init_cfg if isinstance(init_cfg, (list, tuple)) else [init_cfg]:
-        if isinstance(cfg, dict):
-            kind = cfg.get('type')
-            if kind is PretrainedInit or kind in ('Pretrained', 'mmengine.Pretrained'):
-                return cfg
-    return None
-
-
-@functools.lru_cache(maxsize=None)
-def say(message: str) -> None:
-    """Log a sentence once: a file may be read several times in a run."""
-    print_log(message, logger='current')

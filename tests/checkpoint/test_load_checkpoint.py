@@ -25,13 +25,11 @@ from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from torch.utils.data import Dataset
 
-from edudistill_mm.engine.checkpoint import (
-    extract_state_dict,
-    file_sha256,
-    find_checkpoint_to_resume,
-    load_checkpoint_file,
-    resolve_checkpoint,
-)
+from edudistill_mm.checkpoint.download import resolve_checkpoint
+from edudistill_mm.checkpoint.files import file_sha256
+from edudistill_mm.checkpoint.load import load_checkpoint_file
+from edudistill_mm.checkpoint.weights import extract_state_dict
+from edudistill_mm.engine.find_checkpoint import find_checkpoint_to_resume
 from edudistill_mm.errors import ConfigurationError
 
 needs_allow_list = pytest.mark.skipif(

@@ -1,0 +1,43 @@
+"""Writing a file in one step."""
+
+import contextlib
+import os
+from collections.abc import Callable
+from typing import BinaryIO
+
+from ..errors import full_disk_error
+
+
+def write_aside(path: str, write: Callable[[BinaryIO], object]) -> None:
+    """Write a file so that a kill, of the process or of the machine, leaves the whole new one or
+    what was there before.
+
+    Args:
+        path (str): The file to write or to replace.
+        write (Callable): Gets a binary file, opened beside the final one, to write to.
+
+    Raises:
+        OSError: It cannot be written; for lack of room, with the path as its ``filename``.
+    """
+    part = f'{path}.part'
+    try:
+        with open(part, 'wb') as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except (OSError, RuntimeError) as error:
+        full = full_disk_error(error)
+        if full is None:
+            raise
+        raise OSError(full.errno, full.strerror, path) from error
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(part)
+    if hasattr(os, 'O_DIRECTORY'):
+        # The new name, too, must reach the disk, where the system has that.
+        folder = os.open(os.path.dirname(os.path.abspath(path)), os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
