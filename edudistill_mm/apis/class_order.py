@@ -11,7 +11,7 @@ from mmengine.dataset import pseudo_collate
 from mmengine.logging import print_log
 from torch.utils.data import DataLoader
 
-from edudistill_mm.checkpoint.atomic_write import write_aside
+from edudistill_mm.checkpoint.atomic_write import atomic_write
 from edudistill_mm.checkpoint.download import resolve_checkpoint
 from edudistill_mm.checkpoint.files import file_sha256
 from edudistill_mm.curriculum import CONFIDENCE
@@ -99,7 +99,7 @@ def put_in_order(cfg: Config, teacher: dict) -> None:
         confidence = class_confidence(cfg, teacher)
         kept = dict(teacher=teacher['name'], **source, confidence=confidence.tolist())
         os.makedirs(cfg.work_dir, exist_ok=True)
-        write_aside(path, lambda file: file.write(json.dumps(kept).encode()))
+        atomic_write(path, lambda file: file.write(json.dumps(kept).encode()))
     order = torch.tensor(kept['confidence']).argsort(stable=True, descending=True).tolist()
     if cfg.model.curriculum.class_order.get('hardest_first', False):
         order.reverse()

@@ -8,7 +8,7 @@ from typing import BinaryIO
 from ..errors import full_disk_error
 
 
-def write_aside(path: str, write: Callable[[BinaryIO], object]) -> None:
+def atomic_write(path: str, write: Callable[[BinaryIO], object]) -> None:
     """Write a file so that a kill, of the process or of the machine, leaves the whole new one or
     what was there before.
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ConfigurationError
-from .state_dict_checks import misfit, not_finite
+from .state_dict_checks import not_finite, state_dict_mismatch
 from .state_dict_names import behind, prefixes_of
 from .weights import extract_state_dict
 
@@ -31,7 +31,7 @@ def check_weights(checkpoint: dict, path: str, network: nn.Module, prefix: str |
     if prefix is not None:
         own = network.state_dict()
         expected = {name: own[name] for name in own if name.startswith(prefix)}
-        difference = misfit(expected, state)
+        difference = state_dict_mismatch(expected, state)
         more = [name for name in state if name.startswith(prefix) and name not in own]
         if difference is None and more:
             difference = f'it has {len(more)} tensors more, the first is "{more[0]}"'

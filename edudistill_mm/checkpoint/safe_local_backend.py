@@ -4,7 +4,7 @@ from typing import ClassVar, Set, Union
 
 from mmengine.fileio import LocalBackend, register_backend
 
-from .atomic_write import write_aside
+from .atomic_write import atomic_write
 
 
 @register_backend('safe_local', force=True)
@@ -32,7 +32,7 @@ class SafeLocalBackend(LocalBackend):
         """
         path = os.path.abspath(filepath)
         os.makedirs(os.path.dirname(path), exist_ok=True)
-        write_aside(path, lambda file: file.write(obj))
+        atomic_write(path, lambda file: file.write(obj))
         outdated = self._outdated - {path}
         self._outdated.clear()
         for old in outdated:

@@ -6,12 +6,12 @@ import torch
 from torch import Tensor, nn
 
 
-def misfit(expected: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> str | None:
+def state_dict_mismatch(expected: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> str | None:
     """Say in which way weights do not fit a network.
 
     Args:
         expected (Mapping[str, Tensor]): The network's own tensors, or some of them.
-        state (Mapping[str, Tensor]): The weights; more than those expected are no misfit.
+        state (Mapping[str, Tensor]): The weights; more than those expected do no harm.
 
     Returns:
         str | None: The first difference, a part of a sentence; None if there is none.

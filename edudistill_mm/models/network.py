@@ -18,7 +18,7 @@ from edudistill_mm.checkpoint.download import resolve_checkpoint
 from edudistill_mm.checkpoint.files import check_file
 from edudistill_mm.checkpoint.load import load_checkpoint_file
 from edudistill_mm.checkpoint.log_once import say
-from edudistill_mm.checkpoint.state_dict_checks import misfit, not_finite
+from edudistill_mm.checkpoint.state_dict_checks import not_finite, state_dict_mismatch
 from edudistill_mm.checkpoint.state_dict_names import behind, fit_names
 from edudistill_mm.checkpoint.weights import weights_in
 from edudistill_mm.compat import modernise, usual_recursion_limit
@@ -216,7 +216,7 @@ def load_weights(
         if part is not None:
             say(f'{key}: of "{source}", {part}')
     where = f'{key}: the checkpoint "{source}" does not fit the architecture'
-    difference = misfit(network.state_dict(), state)
+    difference = state_dict_mismatch(network.state_dict(), state)
     if difference is not None:
         raise ConfigurationError(f'{where}: {difference}')
     broken = not_finite(state, network)

@@ -11,7 +11,7 @@ from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import BaseLoop, EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 from mmengine.runner.loops import _InfiniteDataloaderIterator
 
-from edudistill_mm.checkpoint.atomic_write import write_aside
+from edudistill_mm.checkpoint.atomic_write import atomic_write
 from edudistill_mm.checkpoint.files import file_sha256
 from edudistill_mm.checkpoint.load import load_checkpoint_file
 from edudistill_mm.checkpoint.weights import extract_state_dict
@@ -377,7 +377,7 @@ class GradeSchedulerHook(Hook):
         path = self._file_of(runner, model.grade)
         if is_main_process():
             state = dict(state_dict=model.student.state_dict())
-            write_aside(path, lambda file: torch.save(state, file))
+            atomic_write(path, lambda file: torch.save(state, file))
         barrier()
         self._enrol(model, model.grade, path)
 
