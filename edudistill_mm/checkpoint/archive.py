@@ -10,15 +10,15 @@ from .storage_reader import StorageReader
 
 
 def check_archive(path: str) -> None:
-    """Check the archive that ``torch.save`` makes, before torch unpacks it; files in torch's form
-    before 1.6 are none, but bare pickles."""
+    """Check the archive that ``torch.save`` makes, before torch unpacks it. The bare pickles that
+    torch wrote before 1.6 are no archives, and pass."""
     with open(path, 'rb') as file:
         start = file.read(4)
     if start.startswith(pickle.PROTO) and not tarfile.is_tarfile(path):
         return
     if start != b'PK\x03\x04':
-        # Before torch 2.4 its unpickler takes the words of a text for commands, and before torch 2.6
-        # it unpacks the tar files of its very first releases.
+        # torch before 2.4 executes the words of a text file as pickle commands; torch before 2.6
+        # unpacks the tar files that its first releases wrote.
         raise ConfigurationError(unreadable(path))
     with zipfile.ZipFile(path) as archive:
         records = archive.infolist()
@@ -29,7 +29,8 @@ def check_archive(path: str) -> None:
             )
         names = {record.filename for record in records}
         total = sum(record.file_size for record in records)
-        # Of what is marked as a folder, torch reads nothing and returns memory as it finds it.
+        # torch reads no bytes of a record that is marked as a folder: its tensor would hold whatever
+        # was in memory.
         folders = any(record.is_dir() or record.external_attr & 0x10 for record in records)
         if (
             len(names) < len(records)
@@ -48,8 +49,8 @@ def unreadable(path: str) -> str:
 
 
 def _declares_too_much(archive: zipfile.ZipFile) -> bool:
-    """Whether a tensor of the archive has more bytes than its record: older releases of torch
-    (2.1 does) give it the memory behind the record."""
+    """Whether a tensor of the archive claims more bytes than its record has: older releases of
+    torch (2.1, for one) fill such a tensor from the memory behind the record."""
     records = {record.filename: record.file_size for record in archive.infolist()}
     folder = next(iter(records)).partition('/')[0]
     if f'{folder}/data.pkl' not in records:

@@ -9,8 +9,8 @@ from ..errors import full_disk_error
 
 
 def atomic_write(path: str, write: Callable[[BinaryIO], object]) -> None:
-    """Write a file so that a kill, of the process or of the machine, leaves the whole new one or
-    what was there before.
+    """Write a file so that, if the process or the machine stops, the path holds either the whole
+    new file or what it held before.
 
     Args:
         path (str): The file to write or to replace.
@@ -35,7 +35,7 @@ def atomic_write(path: str, write: Callable[[BinaryIO], object]) -> None:
         with contextlib.suppress(FileNotFoundError):
             os.remove(part)
     if hasattr(os, 'O_DIRECTORY'):
-        # The new name, too, must reach the disk, where the system has that.
+        # The folder's entry must reach the disk as well; Windows cannot open a folder to flush it.
         folder = os.open(os.path.dirname(os.path.abspath(path)), os.O_DIRECTORY)
         try:
             os.fsync(folder)

@@ -18,7 +18,7 @@ from .load import load_checkpoint_file
 # "resnet50-67b58a1b.pth".
 _HASH_IN_NAME = re.compile(r'-([0-9a-f]{8,64})\.[^.]+$')
 
-# Before a path, it lets MMEngine's functions read the file as read_weights does.
+# A path with this prefix is read by load_from_edudistill_mm when MMEngine loads it.
 SCHEME = 'edudistill_mm:'
 
 
@@ -54,8 +54,8 @@ def resolve_checkpoint(source: str) -> str:
     folder = os.path.join(torch.hub.get_dir(), 'checkpoints')
     path = os.path.join(folder, name)
     os.makedirs(folder, exist_ok=True)
-    # One of the processes of a run downloads, the others wait for it. A lock, not a barrier: what
-    # one process alone does, as the export of a student, may come here, too.
+    # One rank of a run downloads the file, the others wait for it. A barrier would hang where one
+    # process alone calls this function, for instance to export a student; a lock does not.
     lock = os.path.join(torch.hub.get_dir(), f'{name}.lock')
     with contextlib.nullcontext() if os.path.exists(path) else FileLock(lock):
         _download(source, path, in_name and in_name[1])
@@ -74,8 +74,8 @@ def _download(url: str, path: str, hash_prefix: str | None) -> None:
     part = f'{path}.part'
     try:
         torch.hub.download_url_to_file(url, part, hash_prefix, progress=True)
-        # A transfer that ends early is no error to torch, and the file would be taken for complete
-        # ever after.
+        # torch reports no error for a transfer that ends early, and later runs would take the
+        # truncated file for a complete one.
         load_checkpoint_file(part)
         os.replace(part, path)
     except ConfigurationError as error:

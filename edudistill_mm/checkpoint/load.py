@@ -56,7 +56,7 @@ def load_checkpoint_file(path: str) -> dict:
             'if you trust its source, save its state dict alone to a new file and give that one'
         ) from error
     except Exception as error:
-        # torch answers a damaged file with whatever its reader tripped over.
+        # The type of torch's error depends on where in a damaged file its reader fails.
         raise ConfigurationError(unreadable(path)) from error
     if not isinstance(checkpoint, dict):
         raise ConfigurationError(
@@ -66,8 +66,8 @@ def load_checkpoint_file(path: str) -> dict:
 
 
 def _read(path: str) -> object:
-    """``torch.load`` without code, and with what MMEngine's training checkpoints need only where
-    needed."""
+    """Read a file by ``torch.load`` without code. The globals that MMEngine's training checkpoints
+    need are allowed only for a file that asks for them."""
     try:
         return torch.load(path, map_location='cpu', weights_only=True)
     except pickle.UnpicklingError as error:

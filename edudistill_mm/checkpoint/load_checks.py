@@ -25,7 +25,7 @@ def check_weights(checkpoint: dict, path: str, network: nn.Module, prefix: str |
     Raises:
         ConfigurationError: The first tensor that is wrong is named.
     """
-    # Where there are several, a runner takes this one.
+    # A runner loads "state_dict" where a checkpoint has several sets of weights.
     taken = {key: checkpoint[key] for key in ('state_dict',) if key in checkpoint} or checkpoint
     state = extract_state_dict(taken, f'"{path}"')
     if prefix is not None:
@@ -55,7 +55,7 @@ def check_weights(checkpoint: dict, path: str, network: nn.Module, prefix: str |
 
 
 def check_part(module: nn.Module, state: dict, prefix: str | None, source: str) -> None:
-    """Refuse weights of which MMEngine would load nothing into a part of a model, in silence.
+    """Refuse weights of which MMEngine, without a word, would load nothing into a part of a model.
 
     Args:
         module (nn.Module): The part, with an ``init_cfg`` of type ``Pretrained``.

@@ -20,7 +20,7 @@ def without_wrappers(name: str) -> str:
 
 
 def behind(prefix: str | None, state: Mapping[str, Tensor], source: str) -> dict[str, Tensor]:
-    """The weights whose names begin with a prefix, called what is behind it.
+    """Select the weights whose names begin with a prefix, and take the prefix off their names.
 
     Args:
         prefix (str, optional): The prefix, with or without its dot, as in MMEngine's
@@ -43,7 +43,7 @@ def fit_names(
     state: Mapping[str, Tensor],
     averaged: bool | None = None,
 ) -> tuple[dict[str, Tensor], str | None]:
-    """Take the prefix off weights that are called as a network calls its own, but for a prefix.
+    """Take a prefix off the names of weights where the rest is the network's own name of a tensor.
 
     Args:
         expected (Mapping[str, Tensor]): The network's own tensors.

@@ -11,7 +11,7 @@ from .load import load_checkpoint_file
 from .log_once import say
 from .state_dict_names import without_wrappers
 
-# What hooks look at in a checkpoint that a run starts from.
+# Hooks read these keys of a checkpoint from which a run starts.
 _CARRIED = ('meta', 'message_hub')
 
 
@@ -82,8 +82,8 @@ def extract_state_dict(
 def weights_in(
     checkpoint: dict, source: str, averaged: bool | None
 ) -> tuple[dict[str, Tensor], str | None]:
-    """What :func:`extract_state_dict` returns, and, if the checkpoint holds other weights as well,
-    which of them these are, a part of a sentence."""
+    """Return what :func:`extract_state_dict` returns, and a part of a sentence that says which
+    weights these are if the checkpoint holds others as well, else None."""
     state_dict, note = choose_weights(checkpoint, source, averaged)
     tensors = {
         without_wrappers(name): value
