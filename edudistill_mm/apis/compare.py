@@ -15,7 +15,7 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Seque
 from mmengine.config import Config
 from mmengine.runner import find_latest_checkpoint
 
-from edudistill_mm.engine.checkpoint import file_sha256
+from edudistill_mm.checkpoint.files import file_sha256
 from edudistill_mm.engine.disk_space import full_disk_told
 from edudistill_mm.engine.preemption import SIGNALS
 from edudistill_mm.errors import ConfigurationError

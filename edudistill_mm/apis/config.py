@@ -32,9 +32,9 @@ import edudistill_mm.engine  # noqa: F401
 import edudistill_mm.evaluation  # noqa: F401
 import edudistill_mm.models  # noqa: F401
 from edudistill_mm.arguments import check_arguments, check_value, parameters_of
+from edudistill_mm.checkpoint.files import check_file
 from edudistill_mm.compat import modernise, usual_recursion_limit
 from edudistill_mm.curriculum import Curriculum
-from edudistill_mm.engine.checkpoint import check_file
 from edudistill_mm.errors import ConfigurationError, did_you_mean, reason_of
 from edudistill_mm.models.algorithms import EducationDistill
 from edudistill_mm.models.network import build_module, build_network, read_network_config

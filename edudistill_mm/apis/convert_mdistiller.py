@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import torch
 from mmengine.config import Config
 
-from edudistill_mm.engine.checkpoint import extract_state_dict, load_checkpoint_file
+from edudistill_mm.checkpoint.load import load_checkpoint_file
+from edudistill_mm.checkpoint.weights import extract_state_dict
 from edudistill_mm.errors import ConfigurationError, did_you_mean
 from edudistill_mm.models.network import build_network
 

@@ -15,16 +15,13 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from edudistill_mm import registry
+from edudistill_mm.checkpoint.atomic_write import atomic_write
+from edudistill_mm.checkpoint.form import check_form
+from edudistill_mm.checkpoint.load import load_checkpoint_file
+from edudistill_mm.checkpoint.state_dict_checks import not_finite, state_dict_mismatch
+from edudistill_mm.checkpoint.weights import extract_state_dict
 from edudistill_mm.curriculum import Curriculum, Grade
 from edudistill_mm.datasets.class_lists import class_names_of
-from edudistill_mm.engine.checkpoint import (
-    extract_state_dict,
-    load_checkpoint_file,
-    misfit,
-    not_finite,
-    write_aside,
-)
-from edudistill_mm.engine.checkpoint_form import check_form
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.models.network import build_module, build_network, dry_run
 from edudistill_mm.models.students import FragmentedStudent, GradeStudent
@@ -348,7 +345,7 @@ def export_student(cfg: Config, checkpoint: str, out: str) -> Tuple[str, str]:
     finally:
         if osp.exists(part):
             os.remove(part)
-    write_aside(config_out, lambda file: file.write(config_text(plain).encode()))
+    atomic_write(config_out, lambda file: file.write(config_text(plain).encode()))
     return out, config_out
 
 
@@ -419,7 +416,7 @@ def misfit_of_load(model: nn.Module, state: Dict[str, Tensor]) -> Optional[str]:
     Returns:
         str | None: The first difference, a part of a sentence; None if all has been loaded.
     """
-    difference = misfit(model.state_dict(), state)
+    difference = state_dict_mismatch(model.state_dict(), state)
     if difference is not None:
         return difference
     # Not strict: some networks take tables that they compute themselves out of what they load.

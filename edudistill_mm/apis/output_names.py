@@ -4,8 +4,9 @@ from typing import Any, Optional
 
 from torch import nn
 
+from edudistill_mm.checkpoint.download import resolve_checkpoint
+from edudistill_mm.checkpoint.load import load_checkpoint_file
 from edudistill_mm.datasets.class_lists import class_names_of
-from edudistill_mm.engine.checkpoint import load_checkpoint_file, resolve_checkpoint
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.models.class_names import names_in_config, remember_names
 from edudistill_mm.models.network import dry_run, read_network_config

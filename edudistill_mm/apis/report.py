@@ -9,7 +9,7 @@ from typing import List, Optional, Tuple
 from mmengine.config import Config
 from mmengine.runner import find_latest_checkpoint
 
-from edudistill_mm.engine.checkpoint import load_checkpoint_file
+from edudistill_mm.checkpoint.load import load_checkpoint_file
 from edudistill_mm.errors import ConfigurationError
 
 from .comparison.row_result import RowResult, costs_of, spent_costs

@@ -13,7 +13,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from edudistill_mm.build_errors import errors_name_keys
-from edudistill_mm.engine.checkpoint import write_aside
+from edudistill_mm.checkpoint.atomic_write import atomic_write
 from edudistill_mm.engine.disk_space import full_disk_told, guard_log
 from edudistill_mm.engine.preemption import preemption
 from edudistill_mm.errors import ConfigurationError, did_you_mean
@@ -215,7 +215,7 @@ def _train_teacher(cfg: Config, ckpt: str) -> None:
     if is_main_process():
         os.makedirs(cfg.work_dir, exist_ok=True)
         text = cfg.pretty_text
-        write_aside(recipe, lambda file: file.write(text.encode()))
+        atomic_write(recipe, lambda file: file.write(text.encode()))
     barrier()
     cfg.resume, cfg.load_from = same, None
     with errors_name_keys(cfg._cfg_dict, 'teacher_training'):
@@ -235,5 +235,5 @@ def _train_teacher(cfg: Config, ckpt: str) -> None:
         state = {name: tensor.cpu() for name, tensor in model.state_dict().items()}
         # Written aside first: a file of this name is taken for a finished teacher.
         meta = dict(dataset_meta=dict(runner.train_dataloader.dataset.metainfo))
-        write_aside(ckpt, lambda file: torch.save(dict(meta=meta, state_dict=state), file))
+        atomic_write(ckpt, lambda file: torch.save(dict(meta=meta, state_dict=state), file))
     barrier()

@@ -6,13 +6,11 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from edudistill_mm.build_errors import errors_name_keys
+from edudistill_mm.checkpoint.download import resolve_checkpoint
+from edudistill_mm.checkpoint.form import check_form
+from edudistill_mm.checkpoint.load import load_checkpoint_file
+from edudistill_mm.checkpoint.weights import extract_state_dict
 from edudistill_mm.datasets.class_lists import class_names_of
-from edudistill_mm.engine.checkpoint import (
-    extract_state_dict,
-    load_checkpoint_file,
-    resolve_checkpoint,
-)
-from edudistill_mm.engine.checkpoint_form import check_form
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.models.labels import accept_one_hot
 from edudistill_mm.models.network import build_module

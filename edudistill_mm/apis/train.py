@@ -14,8 +14,8 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner, find_latest_checkpoint
 
 from edudistill_mm.build_errors import errors_name_keys
+from edudistill_mm.checkpoint.harmless_globals import harmless_globals
 from edudistill_mm.engine.disk_space import guard_log
-from edudistill_mm.engine.harmless_globals import harmless_globals
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.models.labels import accept_one_hot
 

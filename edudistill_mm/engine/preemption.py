@@ -16,9 +16,7 @@ from torch.utils.data import DataLoader
 
 from ..errors import Preempted
 
-SIGNALS = tuple(
-    getattr(signal, name) for name in ('SIGTERM', 'SIGUSR1') if hasattr(signal, name)
-)
+SIGNALS = tuple(getattr(signal, name) for name in ('SIGTERM', 'SIGUSR1') if hasattr(signal, name))
 # Schedulers and launchers send a signal more than once: to each process, and again through its parent.
 SAME_REQUEST = 10.0  # seconds
 

@@ -10,7 +10,12 @@ from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.settings import change, differences, settings
 
 # Optimizer and schedules go on from their states in the checkpoint, with the values there.
-STATEFUL = ('optim_wrapper.optimizer.', 'optim_wrapper.paramwise_cfg', 'param_scheduler', 'auto_scale_lr')
+STATEFUL = (
+    'optim_wrapper.optimizer.',
+    'optim_wrapper.paramwise_cfg',
+    'param_scheduler',
+    'auto_scale_lr',
+)
 
 
 def check_resumed_config(saved: Any, current: str, path: str) -> Optional[str]:

@@ -14,17 +14,15 @@ from torch import nn
 
 from edudistill_mm.arguments import check_arguments
 from edudistill_mm.build_errors import build_error
+from edudistill_mm.checkpoint.download import resolve_checkpoint
+from edudistill_mm.checkpoint.files import check_file
+from edudistill_mm.checkpoint.load import load_checkpoint_file
+from edudistill_mm.checkpoint.log_once import say
+from edudistill_mm.checkpoint.state_dict_checks import not_finite, state_dict_mismatch
+from edudistill_mm.checkpoint.state_dict_names import behind, fit_names
+from edudistill_mm.checkpoint.weights import weights_in
 from edudistill_mm.compat import modernise, usual_recursion_limit
 from edudistill_mm.datasets.class_lists import class_names_of
-from edudistill_mm.engine.checkpoint import (
-    check_file,
-    load_checkpoint_file,
-    misfit,
-    not_finite,
-    resolve_checkpoint,
-    weights_in,
-)
-from edudistill_mm.engine.foreign_weights import behind, fit_names, say
 from edudistill_mm.errors import ConfigurationError, did_you_mean, reason_of
 from edudistill_mm.models.class_names import names_in_config, remember_names
 
@@ -197,7 +195,7 @@ def load_weights(
         source (str): Path or URL of the checkpoint.
         key (str): Where the source stands, for the error message.
         averaged (bool, optional): Whether to take the averaged ones of its weights; see
-            :func:`edudistill_mm.engine.checkpoint.extract_state_dict`. Defaults to None.
+            :func:`edudistill_mm.checkpoint.weights.extract_state_dict`. Defaults to None.
         prefix (str, optional): With what the names of the tensors begin, as in MMEngine's
             ``PretrainedInit``. Defaults to None: what fits.
 
@@ -218,7 +216,7 @@ def load_weights(
         if part is not None:
             say(f'{key}: of "{source}", {part}')
     where = f'{key}: the checkpoint "{source}" does not fit the architecture'
-    difference = misfit(network.state_dict(), state)
+    difference = state_dict_mismatch(network.state_dict(), state)
     if difference is not None:
         raise ConfigurationError(f'{where}: {difference}')
     broken = not_finite(state, network)

@@ -8,8 +8,8 @@ from torch.nn import functional as F
 
 from edudistill_mm.apis import cli
 from edudistill_mm.apis.convert_mdistiller import NETWORKS, convert_mdistiller
+from edudistill_mm.checkpoint.load import load_checkpoint_file
 from edudistill_mm.curriculum import Curriculum
-from edudistill_mm.engine.checkpoint import load_checkpoint_file
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.models.network import build_network
 from edudistill_mm.models.teachers import Faculty

@@ -4,8 +4,8 @@ import pytest
 import torch
 from mmengine.runner import Runner
 
+from edudistill_mm.checkpoint.atomic_write import atomic_write
 from edudistill_mm.engine import disk_space
-from edudistill_mm.engine.checkpoint import write_aside
 from edudistill_mm.engine.disk_space import full_disk_told
 from edudistill_mm.errors import TrainingError
 
@@ -21,7 +21,7 @@ def test_each_kind_of_lack_of_room_is_a_sentence_with_path_and_space(tmp_path, k
     message = rf'^"{path}" cannot be written: so it says, [\d.]+ .B are free in "{tmp_path}"; '
     with pytest.raises(TrainingError, match=message):
         with full_disk_told('elsewhere'):
-            write_aside(str(path), write)
+            atomic_write(str(path), write)
     assert list(tmp_path.iterdir()) == []
 
 

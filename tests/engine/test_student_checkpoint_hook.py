@@ -7,7 +7,7 @@ from networks import resnet
 from runs import school_config
 
 import edudistill_mm.models  # noqa: F401
-from edudistill_mm.engine.checkpoint import write_aside
+from edudistill_mm.checkpoint.atomic_write import atomic_write
 from edudistill_mm.models.students import TeachingReference
 
 
@@ -92,14 +92,14 @@ def test_other_models_are_left_alone(short, tmp_path):
 
 def test_writing_aside_replaces_the_file_at_once_or_not_at_all(tmp_path):
     path = tmp_path / 'student.pth'
-    write_aside(str(path), lambda file: file.write(b'old'))
+    atomic_write(str(path), lambda file: file.write(b'old'))
     seen = []
 
     def write(file):
         file.write(b'new')
         seen.append(path.read_bytes())
 
-    write_aside(str(path), write)
+    atomic_write(str(path), write)
     assert seen == [b'old'] and path.read_bytes() == b'new'
 
     def fail(file):
@@ -107,5 +107,5 @@ def test_writing_aside_replaces_the_file_at_once_or_not_at_all(tmp_path):
         raise OSError('no space left')
 
     with pytest.raises(OSError):
-        write_aside(str(path), fail)
+        atomic_write(str(path), fail)
     assert path.read_bytes() == b'new' and os.listdir(tmp_path) == ['student.pth']

@@ -15,7 +15,7 @@ from killed_runs import (
 )
 from test_killed_runs import AVERAGES, LOADERS, SEED, School
 
-from edudistill_mm.engine.checkpoint import load_checkpoint_file
+from edudistill_mm.checkpoint.load import load_checkpoint_file
 
 AREA = 'The folder of a run'
 PREEMPTED = 75

@@ -25,7 +25,7 @@ from killed_runs import (
 )
 from networks import build, resnet
 
-from edudistill_mm.engine.checkpoint import load_checkpoint_file
+from edudistill_mm.checkpoint.load import load_checkpoint_file
 from edudistill_mm.errors import ConfigurationError
 
 AREA = 'Killed and resumed'

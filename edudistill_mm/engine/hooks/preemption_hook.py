@@ -6,10 +6,10 @@ from mmengine.fileio import join_path
 from mmengine.hooks import CheckpointHook, EMAHook, Hook
 from mmengine.runner import Runner
 
-from edudistill_mm.engine.checkpoint import write_aside
+from edudistill_mm.checkpoint.atomic_write import atomic_write
+from edudistill_mm.checkpoint.safe_local_backend import SafeLocalBackend
 from edudistill_mm.engine.preemption import preemption
 from edudistill_mm.engine.rest_of_epoch import leave_out_seen
-from edudistill_mm.engine.safe_local_backend import SafeLocalBackend
 from edudistill_mm.registry import HOOKS, register
 
 from .finite_loss_hook import FiniteLossHook
@@ -164,5 +164,5 @@ class PreemptionHook(Hook):
             backend_args=backend_args,
         )
         pointer = osp.join(runner.work_dir, 'last_checkpoint')
-        write_aside(pointer, lambda file: file.write(path.encode()))
+        atomic_write(pointer, lambda file: file.write(path.encode()))
         return f'{where}"{path}" was written'

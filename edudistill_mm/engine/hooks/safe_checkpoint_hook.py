@@ -12,23 +12,21 @@ from mmengine.logging import HistoryBuffer
 from mmengine.model import is_model_wrapper
 from mmengine.runner import BaseLoop, Runner, find_latest_checkpoint
 
+from ...checkpoint.download import SCHEME, resolve_checkpoint
+from ...checkpoint.files import file_sha256
+from ...checkpoint.form import check_form
+from ...checkpoint.harmless_globals import harmless_globals
+from ...checkpoint.load import load_checkpoint_file
+from ...checkpoint.load_checks import check_optimizer, check_part, check_weights
+from ...checkpoint.pretrained import pretrained_of
+from ...checkpoint.safe_local_backend import SafeLocalBackend  # noqa: F401  registers "safe_local"
+from ...checkpoint.weights import read_weights
 from ...errors import ConfigurationError, reason_of
 from ...registry import HOOKS, MODELS, register
 from ..agreement import check_agreement
-from ..checkpoint import (
-    SCHEME,
-    file_sha256,
-    find_checkpoint_to_resume,
-    load_checkpoint_file,
-    read_weights,
-    resolve_checkpoint,
-)
-from ..checkpoint_form import check_form, check_optimizer, check_part, check_weights
 from ..disk_space import check_space
-from ..foreign_weights import pretrained_of
-from ..harmless_globals import harmless_globals
+from ..find_checkpoint import find_checkpoint_to_resume
 from ..resumed_config import check_resumed_config
-from ..safe_local_backend import SafeLocalBackend  # noqa: F401  registers "safe_local"
 
 
 @register(HOOKS)
@@ -43,15 +41,15 @@ class SafeCheckpointHook(Hook):
     with a warning that names it.
 
     A file that the ``Runner`` is told to load or to resume from is read by
-    :func:`~edudistill_mm.engine.checkpoint.load_checkpoint_file` before training begins, and a URL
+    :func:`~edudistill_mm.checkpoint.load.load_checkpoint_file` before training begins, and a URL
     is downloaded first, because MMEngine lets downloaded files run code. ``meta['config']`` of a
     file is dropped, because ``Runner.resume`` executes it.
 
     ``CheckpointHook`` writes by :class:`SafeLocalBackend`, unless its config names a backend or a
     remote folder: a run that is killed at any moment leaves a whole checkpoint. Where the
     ``Runner`` is to resume from the last one, the hook looks for it by
-    :func:`~edudistill_mm.engine.checkpoint.find_checkpoint_to_resume`; if there is none, the run
-    begins anew.
+    :func:`~edudistill_mm.engine.find_checkpoint.find_checkpoint_to_resume`; if there is none, the
+    run begins anew.
 
     The hook has the lowest priority: what other hooks put into a checkpoint is there when it makes
     the checkpoint plain. For the same reason other hooks see the log history in its plain form in
@@ -107,7 +105,7 @@ class SafeCheckpointHook(Hook):
     @staticmethod
     def _check_pretrained(runner: Runner) -> None:
         """Check the files from which parts of the model are about to be initialised, and have them
-        read by :func:`~edudistill_mm.engine.checkpoint.read_weights`."""
+        read by :func:`~edudistill_mm.checkpoint.weights.read_weights`."""
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         modules = list(model.modules())
         # The classifier inside of a FragmentedStudent is in no module tree.

@@ -11,7 +11,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import BaseLoop, Runner
 from torch import Tensor
 
-from edudistill_mm.engine.checkpoint import write_aside
+from edudistill_mm.checkpoint.atomic_write import atomic_write
 from edudistill_mm.errors import ConfigurationError, full_disk_error, reason_of
 from edudistill_mm.registry import HOOKS, MODELS, register
 
@@ -105,8 +105,8 @@ class StudentCheckpointHook(Hook):
             stem = osp.join(runner.work_dir, FOLDER, osp.splitext(filename)[0])
             os.makedirs(osp.dirname(stem), exist_ok=True)
             # The config first: where the weights are, everything is.
-            write_aside(f'{stem}.py', lambda file: file.write(self._text.encode()))
-            write_aside(
+            atomic_write(f'{stem}.py', lambda file: file.write(self._text.encode()))
+            atomic_write(
                 f'{stem}.pth', lambda file: torch.save(dict(meta=kept, state_dict=state), file)
             )
         except Exception as error:  # students, and the parts that users bring, fail in all ways

@@ -29,10 +29,13 @@ from mmrazor.models.utils import add_prefix
 from torch import nn
 
 from edudistill_mm.arguments import class_of
+from edudistill_mm.checkpoint.log_once import say
+from edudistill_mm.checkpoint.pretrained import pretrained_of
+from edudistill_mm.checkpoint.state_dict_checks import not_finite, state_dict_mismatch
+from edudistill_mm.checkpoint.state_dict_names import behind, fit_names
+from edudistill_mm.checkpoint.weights import read_weights
 from edudistill_mm.compat import modernise, switch_off_inplace
 from edudistill_mm.curriculum import Curriculum, Grade
-from edudistill_mm.engine.checkpoint import misfit, not_finite, read_weights
-from edudistill_mm.engine.foreign_weights import behind, fit_names, pretrained_of, say
 from edudistill_mm.errors import ConfigurationError, check_weight, did_you_mean, reason_of
 from edudistill_mm.models.distillers import (
     TeacherView,
@@ -861,7 +864,7 @@ class EducationDistill(BaseAlgorithm):
                 state[f'distillers.{teacher}.{name[len("distiller.") :]}'] = state[name]
         mine = self.state_dict()
         names = [f'{STUDENT}{name}' for name in self.student.student.state_dict()]
-        difference = misfit({name: mine[name] for name in names}, state)
+        difference = state_dict_mismatch({name: mine[name] for name in names}, state)
         if difference is not None:
             raise ConfigurationError(
                 f'model.init_cfg: the checkpoint "{source}" does not fit the student: {difference}'

@@ -7,10 +7,10 @@ import torch
 from mmengine.logging import print_log
 from torch import nn
 
+from edudistill_mm.checkpoint.files import file_sha256
+from edudistill_mm.checkpoint.pretrained import pretrained_of
 from edudistill_mm.compat import switch_off_inplace
 from edudistill_mm.datasets.channel_order import other_order
-from edudistill_mm.engine.checkpoint import file_sha256
-from edudistill_mm.engine.foreign_weights import pretrained_of
 from edudistill_mm.errors import ConfigurationError, did_you_mean
 from edudistill_mm.models.class_index import ClassIndex
 from edudistill_mm.models.class_names import as_names, names_of, remember_names

@@ -4,16 +4,16 @@ from typing import ClassVar, Set, Union
 
 from mmengine.fileio import LocalBackend, register_backend
 
-from .checkpoint import write_aside
+from .atomic_write import atomic_write
 
 
 @register_backend('safe_local', force=True)
 class SafeLocalBackend(LocalBackend):
     """Local files of which at least one is whole, whenever the process or the machine stops.
 
-    A file is written aside, forced to the disk and then put in its place in one step. A file that
-    is to be removed goes only when the next one is in place: MMEngine's ``CheckpointHook`` removes
-    the last checkpoint before it writes the new one. Use it by
+    The backend writes a file under another name, flushes it to the disk and renames it in one step.
+    It removes a file only after it has written the next one, because MMEngine's ``CheckpointHook``
+    removes the last checkpoint before it writes the new one. Use the backend by
     ``CheckpointHook(backend_args=dict(backend='safe_local'))``; :class:`SafeCheckpointHook` does.
     """
 
@@ -32,7 +32,7 @@ class SafeLocalBackend(LocalBackend):
         """
         path = os.path.abspath(filepath)
         os.makedirs(os.path.dirname(path), exist_ok=True)
-        write_aside(path, lambda file: file.write(obj))
+        atomic_write(path, lambda file: file.write(obj))
         outdated = self._outdated - {path}
         self._outdated.clear()
         for old in outdated:

@@ -5,8 +5,9 @@ from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from torch.optim.swa_utils import AveragedModel
 
-from edudistill_mm.engine.checkpoint import extract_state_dict
-from edudistill_mm.engine.foreign_weights import fit_names, pretrained_of
+from edudistill_mm.checkpoint.pretrained import pretrained_of
+from edudistill_mm.checkpoint.state_dict_names import fit_names
+from edudistill_mm.checkpoint.weights import extract_state_dict
 from edudistill_mm.errors import ConfigurationError
 
 PLAIN = {'fc.weight': torch.zeros(2, 3), 'fc.bias': torch.zeros(2)}

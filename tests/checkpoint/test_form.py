@@ -3,7 +3,8 @@ import copy
 import pytest
 import torch
 
-from edudistill_mm.engine.checkpoint_form import check_form, check_optimizer, check_weights
+from edudistill_mm.checkpoint.form import check_form
+from edudistill_mm.checkpoint.load_checks import check_optimizer, check_weights
 from edudistill_mm.errors import ConfigurationError
 
 GOOD = dict(

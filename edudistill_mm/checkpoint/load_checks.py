@@ -1,61 +1,15 @@
-"""What the parts of a training checkpoint must be, before a runner takes them for it."""
+"""Whether the weights and the optimizer's state of a checkpoint can be loaded."""
 
 from collections.abc import Mapping
-from numbers import Real
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import ConfigurationError
-from .checkpoint import extract_state_dict, misfit, not_finite
-from .foreign_weights import behind, prefixes_of
-
-# Type of each key, "?" behind it where it may be missing; a list of one entry stands for any
-# number of such.
-_EDUCATION = dict(
-    grade=str,
-    seen=[int],
-    curriculum=dict,
-    teachers=[{'name': str, 'classes': [int], 'sha256?': str, 'source?': str, 'outputs?': [int]}],
-    history={str: {str: Real}},
-    validated=int,
-    accuracy=list,
-)
-_TESTED = {'meta?': {'education?': dict(grade=str, seen=[int])}}
-_RESUMED = {
-    'meta': {'epoch': int, 'iter': int, 'seed?': int, 'education?': _EDUCATION},
-    'state_dict': {str: Tensor},
-    'message_hub': dict(log_scalars=dict, runtime_info=dict, resumed_keys=dict),
-    'optimizer': dict,
-}
-
-
-def check_form(checkpoint: dict, path: str, resume: bool) -> None:
-    """Refuse a checkpoint whose parts are of other types than a runner takes them for.
-
-    Args:
-        checkpoint (dict): What is in the file.
-        path (str): The file.
-        resume (bool): Whether training is to go on from it, or only its weights are wanted.
-
-    Raises:
-        ConfigurationError: A part is missing or of another type; it is named.
-    """
-    mistake = _mistake(checkpoint, _RESUMED if resume else _TESTED, '')
-    schedulers = checkpoint.get('param_schedulers')
-    if (
-        mistake is None and resume and isinstance(schedulers, list)
-    ):  # a dict with several optimizers
-        mistake = _mistake(schedulers, [dict(last_step=int)], 'param_schedulers')
-    if mistake is not None:
-        hint = ''
-        if resume and not any(key in checkpoint for key in ('optimizer', 'message_hub')):
-            hint = ': it holds weights alone, and no state of a training'
-        elif resume and 'optimizer' not in checkpoint:
-            hint = ': it was saved as the best one, or with save_optimizer=False'
-        verb = 'resume from' if resume else 'use'
-        raise ConfigurationError(f'cannot {verb} "{path}": {mistake}{hint}')
+from .state_dict_checks import not_finite, state_dict_mismatch
+from .state_dict_names import behind, prefixes_of
+from .weights import extract_state_dict
 
 
 def check_weights(checkpoint: dict, path: str, network: nn.Module, prefix: str | None) -> None:
@@ -71,13 +25,13 @@ def check_weights(checkpoint: dict, path: str, network: nn.Module, prefix: str |
     Raises:
         ConfigurationError: The first tensor that is wrong is named.
     """
-    # Where there are several, a runner takes this one.
+    # A runner loads "state_dict" where a checkpoint has several sets of weights.
     taken = {key: checkpoint[key] for key in ('state_dict',) if key in checkpoint} or checkpoint
     state = extract_state_dict(taken, f'"{path}"')
     if prefix is not None:
         own = network.state_dict()
         expected = {name: own[name] for name in own if name.startswith(prefix)}
-        difference = misfit(expected, state)
+        difference = state_dict_mismatch(expected, state)
         more = [name for name in state if name.startswith(prefix) and name not in own]
         if difference is None and more:
             difference = f'it has {len(more)} tensors more, the first is "{more[0]}"'
@@ -101,7 +55,7 @@ def check_weights(checkpoint: dict, path: str, network: nn.Module, prefix: str |
 
 
 def check_part(module: nn.Module, state: dict, prefix: str | None, source: str) -> None:
-    """Refuse weights of which MMEngine would load nothing into a part of a model, in silence.
+    """Refuse weights of which MMEngine, without a word, would load nothing into a part of a model.
 
     Args:
         module (nn.Module): The part, with an ``init_cfg`` of type ``Pretrained``.
@@ -155,32 +109,3 @@ def _not_finite_in(value: Any, place: str) -> str | None:
         return None
     places = (_not_finite_in(item, f'{place}.{key}') for key, item in items)
     return next((found for found in places if found is not None), None)
-
-
-def _mistake(value: Any, form: Any, place: str) -> str | None:
-    """The first thing in a value that is not as its form says, as a part of a sentence."""
-    kind = form if isinstance(form, type) else type(form)
-    if not isinstance(value, kind) or (kind in (int, Real) and isinstance(value, bool)):
-        names = {dict: 'a dict', list: 'a list', str: 'a string', int: 'an integer'}
-        wanted = names.get(kind, f'a {kind.__name__.lower()}')
-        return f'{place or "it"} must be {wanted}, but is of type {type(value).__name__}'
-    if isinstance(form, list):
-        entries = [(f'{place}[{index}]', item, form[0]) for index, item in enumerate(value)]
-    elif isinstance(form, dict) and form and not isinstance(next(iter(form)), str):
-        ((of_key, of_item),) = form.items()
-        for key in value:
-            if not isinstance(key, of_key):
-                return f'{place} has the key {key!r}, but must have names as keys'
-        entries = [(f'{place}.{key}', item, of_item) for key, item in value.items()]
-    elif isinstance(form, dict):
-        entries = []
-        for key, part in form.items():
-            name, where = key.rstrip('?'), f'{place}.{key}'.strip('.').rstrip('?')
-            if value.get(name) is not None:
-                entries.append((where, value[name], part))
-            elif not key.endswith('?'):
-                return f'{where} is missing'
-    else:
-        return None
-    mistakes = (_mistake(item, part, where) for where, item, part in entries)
-    return next((found for found in mistakes if found is not None), None)

@@ -1,0 +1,1 @@
+"""Files of weights and of trainings: read without running code, checked, downloaded, written."""

@@ -1,0 +1,85 @@
+"""What the parts of a training checkpoint must be, before a runner takes them for it."""
+
+from numbers import Real
+from typing import Any
+
+from torch import Tensor
+
+from ..errors import ConfigurationError
+
+# Type of each key, "?" behind it where it may be missing; a list of one entry stands for any
+# number of such.
+_EDUCATION = dict(
+    grade=str,
+    seen=[int],
+    curriculum=dict,
+    teachers=[{'name': str, 'classes': [int], 'sha256?': str, 'source?': str, 'outputs?': [int]}],
+    history={str: {str: Real}},
+    validated=int,
+    accuracy=list,
+)
+
+_TESTED = {'meta?': {'education?': dict(grade=str, seen=[int])}}
+
+_RESUMED = {
+    'meta': {'epoch': int, 'iter': int, 'seed?': int, 'education?': _EDUCATION},
+    'state_dict': {str: Tensor},
+    'message_hub': dict(log_scalars=dict, runtime_info=dict, resumed_keys=dict),
+    'optimizer': dict,
+}
+
+
+def check_form(checkpoint: dict, path: str, resume: bool) -> None:
+    """Refuse a checkpoint whose parts are of other types than a runner takes them for.
+
+    Args:
+        checkpoint (dict): What is in the file.
+        path (str): The file.
+        resume (bool): Whether training is to go on from it, or only its weights are wanted.
+
+    Raises:
+        ConfigurationError: A part is missing or of another type; it is named.
+    """
+    mistake = _mistake(checkpoint, _RESUMED if resume else _TESTED, '')
+    schedulers = checkpoint.get('param_schedulers')
+    if (
+        mistake is None and resume and isinstance(schedulers, list)
+    ):  # a dict with several optimizers
+        mistake = _mistake(schedulers, [dict(last_step=int)], 'param_schedulers')
+    if mistake is not None:
+        hint = ''
+        if resume and not any(key in checkpoint for key in ('optimizer', 'message_hub')):
+            hint = ': it holds weights alone, and no state of a training'
+        elif resume and 'optimizer' not in checkpoint:
+            hint = ': it was saved as the best one, or with save_optimizer=False'
+        verb = 'resume from' if resume else 'use'
+        raise ConfigurationError(f'cannot {verb} "{path}": {mistake}{hint}')
+
+
+def _mistake(value: Any, form: Any, place: str) -> str | None:
+    """The first thing in a value that is not as its form says, as a part of a sentence."""
+    kind = form if isinstance(form, type) else type(form)
+    if not isinstance(value, kind) or (kind in (int, Real) and isinstance(value, bool)):
+        names = {dict: 'a dict', list: 'a list', str: 'a string', int: 'an integer'}
+        wanted = names.get(kind, f'a {kind.__name__.lower()}')
+        return f'{place or "it"} must be {wanted}, but is of type {type(value).__name__}'
+    if isinstance(form, list):
+        entries = [(f'{place}[{index}]', item, form[0]) for index, item in enumerate(value)]
+    elif isinstance(form, dict) and form and not isinstance(next(iter(form)), str):
+        ((of_key, of_item),) = form.items()
+        for key in value:
+            if not isinstance(key, of_key):
+                return f'{place} has the key {key!r}, but must have names as keys'
+        entries = [(f'{place}.{key}', item, of_item) for key, item in value.items()]
+    elif isinstance(form, dict):
+        entries = []
+        for key, part in form.items():
+            name, where = key.rstrip('?'), f'{place}.{key}'.strip('.').rstrip('?')
+            if value.get(name) is not None:
+                entries.append((where, value[name], part))
+            elif not key.endswith('?'):
+                return f'{where} is missing'
+    else:
+        return None
+    mistakes = (_mistake(item, part, where) for where, item, part in entries)
+    return next((found for found in mistakes if found is not None), None)

@@ -1,0 +1,80 @@
+"""Reading a checkpoint without running what is in it."""
+
+import os
+import pickle
+import re
+
+import torch
+
+from ..errors import ConfigurationError
+from .archive import check_archive, unreadable
+from .files import check_file
+from .harmless_globals import harmless_globals
+from .safetensors_file import is_safetensors, read_safetensors
+
+# How torch's messages spell a global that its unpickler refuses (torch >= 2.4, torch < 2.4).
+_REFUSED_GLOBAL = re.compile(r'GLOBAL ([\w.]+) w(?:as|hose)|Unsupported class ([\w.]+)')
+
+
+def load_checkpoint_file(path: str) -> dict:
+    """Read a checkpoint on the CPU without running code from it.
+
+    Files of ``torch.save`` with tensors and plain Python values are read, those with the few other
+    things that trainings put beside their weights (see :mod:`.harmless_globals`), and files of
+    safetensors.
+
+    Args:
+        path (str): A local file; ``~`` is the home directory.
+
+    Returns:
+        dict: What was saved.
+
+    Raises:
+        ConfigurationError: The file is missing, a directory or a device, empty, truncated, damaged
+            (a single changed bit is found by the checksums of torch's archives, which torch itself
+            does not look at) or not a checkpoint, holds something other than a dict, or asks for
+            code to be run.
+    """
+    path = os.path.expanduser(path)
+    check_file(path, 'checkpoint')
+    try:
+        if is_safetensors(path):
+            return read_safetensors(path)
+        check_archive(path)
+        checkpoint = _read(path)
+    except ConfigurationError:
+        raise
+    except pickle.UnpicklingError as error:
+        refused = _REFUSED_GLOBAL.search(str(error))
+        if refused is None:
+            raise ConfigurationError(unreadable(path)) from error
+        # Pickles of the second protocol, which torch writes, name it as Python 2 did.
+        name = (refused[1] or refused[2]).replace('__builtin__.', 'builtins.')
+        name = name if '.' in name else f'builtins.{name}'
+        raise ConfigurationError(
+            f'checkpoint "{path}" was refused because reading it would run "{name}"; '
+            'if you trust its source, save its state dict alone to a new file and give that one'
+        ) from error
+    except Exception as error:
+        # The type of torch's error depends on where in a damaged file its reader fails.
+        raise ConfigurationError(unreadable(path)) from error
+    if not isinstance(checkpoint, dict):
+        raise ConfigurationError(
+            f'checkpoint "{path}" holds a {type(checkpoint).__name__}, but must hold a dict'
+        )
+    return checkpoint
+
+
+def _read(path: str) -> object:
+    """Read a file by ``torch.load`` without code. The globals that MMEngine's training checkpoints
+    need are allowed only for a file that asks for them."""
+    try:
+        return torch.load(path, map_location='cpu', weights_only=True)
+    except pickle.UnpicklingError as error:
+        refused = error
+    try:
+        with harmless_globals():
+            return torch.load(path, map_location='cpu', weights_only=True)
+    except AttributeError:
+        # This torch has no allow-list, or none with names of our choice.
+        raise refused from None

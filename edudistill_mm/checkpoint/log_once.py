@@ -1,0 +1,11 @@
+"""Sentences that a log needs once."""
+
+import functools
+
+from mmengine.logging import print_log
+
+
+@functools.lru_cache(maxsize=None)
+def say(message: str) -> None:
+    """Log a sentence once: a file may be read several times in a run."""
+    print_log(message, logger='current')

@@ -1,0 +1,55 @@
+"""Whether weights are those of a network, and are numbers."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+
+def state_dict_mismatch(expected: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> str | None:
+    """Say in which way weights do not fit a network.
+
+    Args:
+        expected (Mapping[str, Tensor]): The network's own tensors, or some of them.
+        state (Mapping[str, Tensor]): The weights; more than those expected do no harm.
+
+    Returns:
+        str | None: The first difference, a part of a sentence; None if there is none.
+    """
+    for name, tensor in expected.items():
+        if name in state and state[name].shape != tensor.shape:
+            found, wanted = tuple(state[name].shape), tuple(tensor.shape)
+            return f'"{name}" is {found}, the network wants {wanted}'
+        if name in state and state[name].is_floating_point() != tensor.is_floating_point():
+            found = str(state[name].dtype).removeprefix('torch.')
+            return f'"{name}" holds {found}, the network wants {str(tensor.dtype).removeprefix("torch.")}'
+    missing = [
+        name for name in expected if name not in state and not name.endswith('num_batches_tracked')
+    ]
+    if missing:
+        return (
+            f'it lacks {len(missing)} of {len(expected)} tensors of the architecture, the first is '
+            f'"{missing[0]}"'
+        )
+    return None
+
+
+def not_finite(state: Mapping[str, Tensor], network: nn.Module) -> str | None:
+    """Find weights that are no numbers.
+
+    Args:
+        state (Mapping[str, Tensor]): Weights for a network.
+        network (nn.Module): The network. Where its own buffer holds infinities (a mask), those of
+            the weights may do so as well.
+
+    Returns:
+        str | None: Name of the first tensor of the network with a value that is not finite.
+    """
+    parameters = dict(network.named_parameters())
+    for name, own in network.state_dict().items():
+        tensor = state.get(name)
+        if tensor is None or not tensor.is_floating_point() or torch.isfinite(tensor).all():
+            continue
+        if name in parameters or torch.isfinite(own).all():
+            return name
+    return None

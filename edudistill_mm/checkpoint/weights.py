@@ -1,0 +1,107 @@
+"""The weights of a checkpoint, for this package and, by a scheme of its own, for MMEngine."""
+
+import torch
+from mmengine.runner import CheckpointLoader
+from torch import Tensor
+
+from ..errors import ConfigurationError
+from .download import SCHEME, resolve_checkpoint
+from .foreign_weights import PLAIN_KEYS, choose_weights
+from .load import load_checkpoint_file
+from .log_once import say
+from .state_dict_names import without_wrappers
+
+# Hooks read these keys of a checkpoint from which a run starts.
+_CARRIED = ('meta', 'message_hub')
+
+
+def read_weights(
+    source: str, averaged: bool | None = None
+) -> tuple[str, dict[str, Tensor], str | None]:
+    """Find a checkpoint, read it and take the weights out of it.
+
+    Args:
+        source (str): Path or URL.
+        averaged (bool, optional): See :func:`extract_state_dict`. Defaults to None.
+
+    Returns:
+        tuple[str, dict[str, Tensor], str | None]: Path of the local file, the tensors by name,
+            and, if the file holds others as well, which of them these are, a part of a sentence.
+
+    Raises:
+        ConfigurationError: There is no such file, or it cannot be used.
+    """
+    path = resolve_checkpoint(source)
+    return path, *weights_in(load_checkpoint_file(path), f'checkpoint "{source}"', averaged)
+
+
+@CheckpointLoader.register_scheme(prefixes=SCHEME)
+def load_from_edudistill_mm(filename: str, map_location: object = None) -> dict:
+    """Read a checkpoint for MMEngine, with the weights as ``'state_dict'`` wherever they were.
+
+    Args:
+        filename (str): The path behind ``'edudistill_mm:'``.
+        map_location (object): Without effect: the tensors are on the CPU.
+
+    Returns:
+        dict: ``'state_dict'``, and what else a training takes over.
+
+    Raises:
+        ConfigurationError: The file cannot be used.
+    """
+    path = resolve_checkpoint(filename)
+    checkpoint = load_checkpoint_file(path)
+    state, note = weights_in(checkpoint, f'checkpoint "{path}"', None)
+    if note is not None:
+        say(f'Of "{path}", {note}')
+    return {**{key: checkpoint[key] for key in _CARRIED if key in checkpoint}, 'state_dict': state}
+
+
+def extract_state_dict(
+    checkpoint: dict, source: str = 'the checkpoint', averaged: bool | None = None
+) -> dict[str, Tensor]:
+    """Take the weights out of a checkpoint.
+
+    Args:
+        checkpoint (dict): A checkpoint of MM projects (key ``'state_dict'``), of other code bases
+            (key ``'model'`` and others), or a bare state dict.
+        source (str): What to call it in the message. Defaults to 'the checkpoint'.
+        averaged (bool, optional): Whether to take the weights that are averaged over the training,
+            if there are others too. Defaults to None: they are taken where there are any.
+
+    Returns:
+        dict[str, Tensor]: The tensors by name, without the parts of the names that DDP,
+            ``torch.compile`` and FSDP add.
+
+    Raises:
+        ConfigurationError: There is no tensor in it, or not what ``averaged`` asks for.
+    """
+    return weights_in(checkpoint, source, averaged)[0]
+
+
+def weights_in(
+    checkpoint: dict, source: str, averaged: bool | None
+) -> tuple[dict[str, Tensor], str | None]:
+    """Return what :func:`extract_state_dict` returns, and a part of a sentence that says which
+    weights these are if the checkpoint holds others as well, else None."""
+    state_dict, note = choose_weights(checkpoint, source, averaged)
+    tensors = {
+        without_wrappers(name): value
+        for name, value in state_dict.items()
+        if isinstance(name, str) and _is_plain(value)
+    }
+    if not tensors:
+        raise ConfigurationError(
+            f'{source} holds no weights: they are looked for under {", ".join(PLAIN_KEYS)} and at '
+            f'the top, where it has {", ".join(sorted(map(str, checkpoint))[:10]) or "nothing"}'
+        )
+    return tensors, note
+
+
+def _is_plain(value: object) -> bool:
+    """Whether a value is a tensor that has all of its numbers in memory."""
+    return (
+        isinstance(value, Tensor)
+        and value.layout is torch.strided
+        and not (value.is_meta or value.is_quantized)
+    )

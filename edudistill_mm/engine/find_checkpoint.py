@@ -1,0 +1,74 @@
+"""The checkpoint from which a stopped run goes on."""
+
+import os
+import re
+from collections.abc import Callable
+
+from ..checkpoint.load import load_checkpoint_file
+from ..errors import ConfigurationError
+
+
+def find_checkpoint_to_resume(
+    work_dir: str, folder: str, template: str, warn: Callable[[str], None]
+) -> str | None:
+    """Find the last checkpoint of a run that was stopped, at whatever moment.
+
+    It is the one that ``last_checkpoint`` in ``work_dir`` names, or a later one, if the run was
+    killed before it could write that name. If it is missing or cannot be read, it is the newest
+    one that can. A run that has been moved is found where it is now.
+
+    Args:
+        work_dir (str): Folder of the run.
+        folder (str): Folder of its checkpoints.
+        template (str): Their name, with ``{}`` for the epoch or iteration.
+        warn (Callable[[str], None]): Gets a sentence for each file that is passed over.
+
+    Returns:
+        str | None: Path of the checkpoint; None if there is none at all.
+
+    Raises:
+        ConfigurationError: There are checkpoints, and none of them can be read.
+    """
+    pattern = re.compile(re.escape(template).replace(r'\{\}', r'(\d+)'))
+    steps = {}
+    for name in os.listdir(folder) if os.path.isdir(folder) else ():
+        match = pattern.fullmatch(name)
+        if match:
+            steps[os.path.join(folder, name)] = int(match[1])
+
+    def age(path: str) -> tuple[int, int]:
+        return os.stat(path).st_mtime_ns, steps[path]
+
+    candidates = sorted(steps, key=age, reverse=True)
+    pointer, named = os.path.join(work_dir, 'last_checkpoint'), None
+    if os.path.isfile(pointer):
+        with open(pointer, errors='replace') as file:
+            named = file.read().strip()
+        here = os.path.join(folder, os.path.basename(named))
+        # Also under the path that it has now.
+        last = here if os.path.isfile(here) else named
+        if os.path.isfile(last):
+            written = os.stat(pointer).st_mtime_ns
+            later = [
+                path
+                for path in candidates
+                if steps[path] > steps.get(last, 0) and age(path)[0] >= written
+            ]
+            others = [path for path in candidates if path not in (last, *later)]
+            candidates = [*later, last, *others]
+        else:
+            warn(f'"{pointer}" names "{named}", which is not there')
+    refusals = []
+    for path in candidates:
+        try:
+            load_checkpoint_file(path)
+        except ConfigurationError as error:
+            refusals.append(error)
+            warn(f'passed over: {error}')
+            continue
+        return path
+    if refusals:
+        raise ConfigurationError(
+            f'there is no checkpoint in "{folder}" to resume from: {refusals[0]}'
+        )
+    return None
