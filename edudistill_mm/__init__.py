@@ -5,4 +5,8 @@ from edudistill_mm.version import __version__
 
 cure()
 
-__all__ = ['__version__']
+from edudistill_mm.registration import offer_modules, register_all_modules  # noqa: E402
+
+offer_modules()
+
+__all__ = ['__version__', 'register_all_modules']

@@ -321,11 +321,21 @@ def _no_word_of_mmcv_ops(module: str) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _our_modules_too(module: str) -> Iterator[None]:
+    """Let registries that have just been made look for names in this package."""
+    yield
+    from edudistill_mm.registration import offer_modules
+
+    offer_modules()
+
+
 CURED_IMPORTS = {
     **{module: _mmpretrain_as_mmcls for module in NEED_MMCLS},
     DEIT_HEAD: _two_tokens,
     CRD_DATASET: _ragged_arrays,
     'mmcv.cnn.bricks.transformer': _no_word_of_mmcv_ops,
+    'mmpretrain.registry': _our_modules_too,
 }
 
 

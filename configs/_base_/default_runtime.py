@@ -1,11 +1,7 @@
 default_scope = 'mmpretrain'
 
 # Registers what this package adds, also for tools that do not know it (MMPretrain's, MIM's).
-custom_imports = dict(
-    imports=[
-        'edudistill_mm.models', 'edudistill_mm.datasets', 'edudistill_mm.engine', 'edudistill_mm.evaluation'
-    ],
-    allow_failed_imports=False)
+custom_imports = dict(imports=['edudistill_mm'], allow_failed_imports=False)
 
 default_hooks = dict(
     timer=dict(type='IterTimerHook'),

@@ -26,11 +26,6 @@ from mmpretrain.datasets.custom import find_folders
 from torch import nn
 from torch.utils.data import DataLoader
 
-# Importing them registers their classes, which a config may name without custom_imports.
-import edudistill_mm.datasets  # noqa: F401
-import edudistill_mm.engine  # noqa: F401
-import edudistill_mm.evaluation  # noqa: F401
-import edudistill_mm.models  # noqa: F401
 from edudistill_mm.arguments import check_arguments, check_value, parameters_of
 from edudistill_mm.checkpoint.files import check_file
 from edudistill_mm.compat import modernise, usual_recursion_limit
@@ -40,6 +35,7 @@ from edudistill_mm.models.algorithms import EducationDistill
 from edudistill_mm.models.network import build_module, build_network, read_network_config
 from edudistill_mm.models.teachers import Faculty
 from edudistill_mm.models.teachers.teacher_keys import SINGLE, part_of
+from edudistill_mm.registration import register_all_modules
 from edudistill_mm.type_name import type_name as _name
 
 from .classes import fill_in_classes
@@ -103,6 +99,8 @@ def load_config(
     Raises:
         ConfigurationError: If the file or an option cannot be used.
     """
+    # A config may name the classes of this package without custom_imports.
+    register_all_modules()
     try:
         check_file(path, 'the config')
         with usual_recursion_limit():

@@ -1,0 +1,47 @@
+"""How the classes of this package get into the registries."""
+
+import sys
+from importlib import import_module
+
+from mmengine.registry import DefaultScope, Registry
+
+from edudistill_mm import registry
+
+NODES = ('MODELS', 'DATASETS', 'DATA_SAMPLERS', 'HOOKS', 'METRICS', 'OPTIM_WRAPPERS')
+PACKAGES = ('mmengine', 'mmpretrain', 'mmrazor')
+# MMEngine imports all of MMRazor for its registries because they name no modules; once they name
+# those of this package, they have to name MMRazor's as well.
+MMRAZOR = 'edudistill_mm.mmrazor_modules'
+
+
+def register_all_modules(init_default_scope: bool = False) -> None:
+    """Import every module of this package that registers a class.
+
+    Args:
+        init_default_scope (bool): Whether to set the default scope, too: to ``mmpretrain``, from
+            which the bare names of this package, MMPretrain and MMEngine are found. Defaults to
+            False.
+    """
+    for name in NODES:
+        for location in getattr(registry, name)._locations:
+            import_module(location)
+    if init_default_scope and DefaultScope.get_current_instance() is None:
+        DefaultScope.get_instance('edudistill_mm', scope_name='mmpretrain')
+
+
+def offer_modules() -> None:
+    """Let the registries of MMEngine, MMPretrain and MMRazor look for names in this package, too.
+
+    Nothing is imported before one of them is asked for a name. MMPretrain's are told when they are
+    there.
+    """
+    for package in PACKAGES:
+        module = sys.modules.get(f'{package}.registry')
+        for name in NODES if module is not None else ():
+            node: Registry = getattr(module, name)
+            if not node._locations and package == 'mmrazor':
+                node._locations.append(MMRAZOR)
+            for location in getattr(registry, name)._locations:
+                if location not in node._locations:
+                    node._locations.append(location)
+                    node._imported = False
