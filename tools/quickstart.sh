@@ -46,6 +46,7 @@ echo "Installing edudistill_mm into $venv"
 
 if [ "$job" = tests ]; then
     "$python" -m ruff check .
+    "$venv/bin/lint-imports" --no-cache
     "$python" -m pytest -n 2
 else
     work=work_dirs/edu_kd_digits
