@@ -6,7 +6,7 @@ import pytest
 import torch
 
 
-def forks():
+def needs_fork():
     """Skip a test that is about to fork where CUDA is in use, which no child of a fork can use."""
     if torch.cuda.is_available():
         pytest.skip('forks; run without CUDA_VISIBLE_DEVICES')

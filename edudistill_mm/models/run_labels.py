@@ -131,17 +131,17 @@ class RunLabels:
             return
         if any(teacher.is_generalist for teacher in teachers):
             return
-        mixed = classes == MIXED
-        if mixed.all():
+        mixed = int((classes == MIXED).sum())
+        if mixed == len(classes):
             raise ConfigurationError(
                 'the data set gives all samples of a batch a gt_score below 1 for every class: experts '
                 'do not teach what may be of several classes, and this grade has no generalist, so '
                 'nothing would be distilled; add a teacher with classes="all", or give gt_label alone'
             )
-        if mixed.any():
+        if mixed:
             self._told = True
             warnings.warn(
-                f'{int(mixed.sum())} of {len(mixed)} samples of a batch have a gt_score below 1 for '
+                f'{mixed} of {len(classes)} samples of a batch have a gt_score below 1 for '
                 'every class: experts do not teach them, because they may be of several classes, and '
                 'this grade has no generalist; they are trained without distillation',
                 stacklevel=2,

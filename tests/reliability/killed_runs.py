@@ -23,7 +23,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS, TRANSFORMS
 from mmrazor.utils import register_all_modules
 from networks import build, kd_distiller, resnet
-from surroundings import forks
+from surroundings import needs_fork
 from toy_images import DATASETS, ToyImages
 
 from edudistill_mm.apis.cli import train
@@ -269,7 +269,7 @@ def run(config, work_dir, *options, moment=None, processes=1):
         tuple[int, str]: The exit status of the first process (minus the signal that ended it) and
         what it printed; after that, the same of the others.
     """
-    forks()
+    needs_fork()
     Path(work_dir).mkdir(parents=True, exist_ok=True)
     outputs = [
         Path(work_dir).parent / f'{Path(work_dir).name}_{rank}.txt' for rank in range(processes)

@@ -11,7 +11,7 @@ import torch.multiprocessing as mp
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmrazor.utils import register_all_modules
-from surroundings import forks
+from surroundings import needs_fork
 from torch import distributed
 
 from edudistill_mm.apis.train import prepare_runtime
@@ -33,7 +33,7 @@ def run_processes(count, function, *arguments, fails=False, timeout=120):
 
     The processes are forked: importing everything again would take longer than what they do.
     """
-    forks()
+    needs_fork()
     context = mp.get_context('fork')
     results = context.SimpleQueue()
     port = free_port()

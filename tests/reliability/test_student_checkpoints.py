@@ -280,16 +280,19 @@ def test_a_kill_at_any_moment_leaves_no_broken_student(tmp_path, report, full):
     for number in range(times):
         config.work_dir = str(tmp_path / f'run_{number}')
         config.dump(str(tmp_path / 'config.py'))
-        process = subprocess.Popen(
-            [sys.executable, str(script), str(tmp_path / 'config.py'), *sys.path],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        with open(tmp_path / 'errors.txt', 'w') as errors:
+            process = subprocess.Popen(
+                [sys.executable, str(script), str(tmp_path / 'config.py'), *sys.path],
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+            )
         folder = Path(config.work_dir) / 'students'
         deadline = time.time() + 300
         wanted = 2 + number * 50 // times  # in all grades
         while not any(int(p.stem.split('_')[1]) >= wanted for p in folder.glob('iter_*.pth')):
-            assert process.poll() is None and time.time() < deadline
+            ended = process.poll() is not None
+            assert not ended, (tmp_path / 'errors.txt').read_text()[-3000:]
+            assert time.time() < deadline
             time.sleep(0.0007 * (number % 7))
         os.kill(process.pid, signal.SIGKILL)
         process.wait()

@@ -75,7 +75,7 @@ class FiniteLossHook(Hook):
         # A constant that a module keeps in a buffer, as a mask, may be infinite.
         bad = {name: ~value.isfinite().all() for name, value in model.named_parameters()}
         bad.update((name, value.isnan().any()) for name, value in model.named_buffers())
-        # All at once: one wait for the device. A user's hook may keep something on another one.
+        # All at once: one wait for the device. A user's module may keep a tensor on another device.
         device = next(model.parameters()).device
         flags = torch.stack([flag.to(device) for flag in bad.values()]).tolist()
         if any(flags):
