@@ -80,7 +80,8 @@ class BuildPy(build_py):
             except OSError:  # Windows allows links to privileged users only
                 pass
         if source.is_dir():
-            shutil.copytree(source, target, ignore=shutil.ignore_patterns('__pycache__'))
+            # tools/dev and tools/gpu are for developers, who have the checkout.
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns('__pycache__', 'dev', 'gpu'))
         else:
             shutil.copy(source, target)
 

@@ -9,7 +9,6 @@ from mmengine.dataset import pseudo_collate
 from mmengine.optim import build_optim_wrapper
 
 from edudistill_mm.apis import check_config, load_config, train
-from edudistill_mm.apis.comparison.plan import Plan
 from edudistill_mm.apis.config import (
     build_dataset,
     curriculum_of,
@@ -20,6 +19,7 @@ from edudistill_mm.apis.config import (
 )
 from edudistill_mm.apis.teachers import missing_teachers, teacher_config
 from edudistill_mm.apis.train import prepare_runtime
+from edudistill_mm.comparison.plan import Plan
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.models.network import build_module, build_network
 

@@ -1,6 +1,385 @@
-"""Measure what education distillation costs, as ratios within one run."""
+"""What the plugin costs, as ratios measured within one run."""
 
-from edudistill_mm.apis.cli import benchmark
+import copy
+import statistics
+import time
+from typing import Callable, Dict, List, Optional, Tuple
+
+import torch
+from mmengine.config import Config
+from mmengine.optim import OptimWrapper
+from mmpretrain.structures import DataSample
+from torch import nn
+
+from edudistill_mm.apis.command_line import config_parser, run_command
+from edudistill_mm.apis.config import curriculum_of, load_config, network_config, teachers_of
+from edudistill_mm.apis.training_cost import network_flops
+from edudistill_mm.curriculum import Curriculum
+from edudistill_mm.errors import ConfigurationError
+from edudistill_mm.models.network import build_module, build_network
+from edudistill_mm.models.students import FragmentedStudent
+from edudistill_mm.type_name import type_name
+
+Step = Callable[[], object]
+
+CLASSES = 1000
+# Grades and teachers.
+FEW, MANY = (3, 3), (20, 50)
+
+
+def benchmark(cfg: Config, batch_size: int = 128, repeats: int = 10) -> List[Tuple[str, float]]:
+    """Measure the overheads of education distillation and the cost of a curriculum.
+
+    The two sides of a ratio take turns, and the median of the ratios of neighbouring measurements
+    counts, so that a machine that slows down for a while slows down both.
+
+    Args:
+        cfg (Config): Config of an :class:`EducationDistill` run with one expert for each grade.
+        batch_size (int): Images in a batch. Defaults to 128.
+        repeats (int): Measurements of each side. Defaults to 10.
+
+    Returns:
+        list[tuple[str, float]]: What was compared, and the ratio.
+
+    Raises:
+        ConfigurationError: If the config has none.
+    """
+    curriculum = curriculum_of(cfg)
+    if (
+        len(curriculum.grades) < 2
+        or not cfg.model.get('teachers')
+        or 'student' not in cfg.model.architecture
+    ):
+        raise ConfigurationError(
+            'the benchmark needs a FragmentedStudent, at least two grades and an expert for each, as in '
+            'configs/edu_kd_experts_cifar100.py'
+        )
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(batch_size, 3, 32, 32, generator=generator)
+    labels = torch.arange(batch_size) % curriculum.num_classes
+    student = network_config(
+        cfg.model.architecture.student, 'model.architecture.student'
+    ).to_dict()
+    experts = [
+        network_config(teacher['architecture'], 'teachers').to_dict()
+        for teacher in teachers_of(cfg)
+    ]
+    generalist = copy.deepcopy(experts[0])
+    generalist['head']['num_classes'] = curriculum.num_classes
+    school = _school(cfg, experts)
+
+    pairs = {
+        'step of a one-grade run / step of SingleTeacherDistill': (
+            _one_grade_step(cfg, student, generalist, images, labels),
+            _mmrazor_step(cfg, student, generalist, images, labels),
+        ),
+        'student step of grade 1 / the same truncated network by hand': (
+            _first_grade_step(school.student, curriculum, images),
+            _truncated_step(student, curriculum, images),
+        ),
+        f'{len(experts)} experts on their shares of a batch / one on the whole batch': (
+            _faculty_step(school, images, labels),
+            _teacher_step(generalist, images),
+        ),
+    }
+    results = [(name, _ratio(ours, theirs, repeats)) for name, (ours, theirs) in pairs.items()]
+    return results + list(_costs(school.student, curriculum).items())
+
+
+def load_benchmark(
+    cfg: Config, batch_size: int = 128, repeats: int = 10
+) -> List[Tuple[str, float]]:
+    """Measure what a step and its parts cost with many grades and teachers, over what they cost
+    with few.
+
+    Both sides have the student of the config with 1000 outputs, and experts with the architecture
+    of its first teacher, which share the 1000 classes, so that all experts of a side see as many
+    images as all of the other. Steps are those of the last grade.
+
+    Args:
+        cfg (Config): Config of an :class:`EducationDistill` run.
+        batch_size (int): Images in a batch. Defaults to 128.
+        repeats (int): Measurements of each side. Defaults to 10.
+
+    Returns:
+        list[tuple[str, float]]: What was compared, and the ratio.
+
+    Raises:
+        ConfigurationError: If the config has no teacher.
+    """
+    images = torch.randn(batch_size, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    labels = torch.randint(0, CLASSES, (batch_size,), generator=torch.Generator().manual_seed(0))
+    schools, building = {}, {}
+    # The first time, imports are paid for.
+    for size in (FEW, FEW, MANY):
+        model = load_model(cfg, *size)
+        begin = time.perf_counter()
+        schools[size] = build_module(model, 'model', 'mmpretrain').train()
+        building[size] = time.perf_counter() - begin
+        schools[size].set_grade(schools[size].curriculum.grades[-1])
+    steps = {
+        (size, part): make(school, images, labels)
+        for size, school in schools.items()
+        for part, make in (('step', _train_step), ('teachers', _faculty_step))
+    }
+    for step in steps.values():
+        step()
+    ratios: Dict[str, List[float]] = {'step': [], 'teachers': [], 'rest': []}
+    for _ in range(repeats):
+        seconds = {key: _seconds(step) for key, step in steps.items()}
+        for size in schools:
+            seconds[size, 'rest'] = seconds[size, 'step'] - seconds[size, 'teachers']
+        for part, values in ratios.items():
+            values.append(seconds[MANY, part] / seconds[FEW, part])
+    medians = {part: statistics.median(values) for part, values in ratios.items()}
+    name = '{} grades and {} teachers / {} and {}'.format(*MANY, *FEW)
+    return [
+        (f'step: {name}', medians['step']),
+        (f"forward passes of the teachers' networks in it: {name}", medians['teachers']),
+        (f'all else in it: {name}', medians['rest']),
+        (f'building the algorithm: {name}', building[MANY] / building[FEW]),
+    ]
+
+
+def load_model(cfg: Config, grades: int, teachers: int) -> dict:
+    """The model of a config with other numbers of grades and teachers, and 1000 classes.
+
+    Args:
+        cfg (Config): Config of an :class:`EducationDistill` run.
+        grades (int): Number of grades; classes and fragments are shared out to them.
+        teachers (int): Number of experts; the classes are shared out to them. Their weights are
+            random.
+
+    Returns:
+        dict: Config of the :class:`EducationDistill` algorithm.
+
+    Raises:
+        ConfigurationError: If the config has no teacher.
+    """
+    fragments = curriculum_of(cfg).fragments
+    given = teachers_of(cfg)
+    if not given:
+        raise ConfigurationError(
+            'the load of teachers needs a config with a teacher, but it has none'
+        )
+    model = cfg.model.to_dict()
+    for key in ('teacher', 'teacher_ckpt'):
+        model.pop(key, None)
+    architecture = model['architecture']
+    if type_name(architecture) != 'FragmentedStudent':
+        architecture = dict(type='FragmentedStudent', student=architecture)
+    student = network_config(architecture['student'], 'model.architecture.student').to_dict()
+    student['head']['num_classes'] = CLASSES
+    expert = network_config(given[0]['architecture'], 'teachers[0].architecture').to_dict()
+    shares = [range(CLASSES)[index::teachers] for index in range(teachers)]
+    model['teachers'] = []
+    for index, share in enumerate(shares):
+        expert['head']['num_classes'] = len(share)
+        model['teachers'].append(
+            dict(
+                name=f'expert{index}',
+                architecture=build_network(expert, 'teachers'),
+                classes=list(share),
+            )
+        )
+    model['architecture'] = dict(architecture, student=student)
+    model['curriculum'] = dict(
+        num_classes=CLASSES,
+        grades=[
+            dict(
+                iters=1,
+                fragments=1 + index * fragments // grades,
+                classes=list(range(CLASSES)[index::grades]),
+            )
+            for index in range(grades)
+        ],
+    )
+    return model
+
+
+def _ratio(ours: Step, theirs: Step, repeats: int) -> float:
+    for step in (ours, theirs):
+        step()
+    ratios = []
+    for index in range(repeats):
+        # The order alternates, because the second of two finds warmer caches.
+        if index % 2:
+            other = _seconds(theirs)
+            ratios.append(_seconds(ours) / other)
+        else:
+            own = _seconds(ours)
+            ratios.append(own / _seconds(theirs))
+    return statistics.median(ratios)
+
+
+def _seconds(step: Step) -> float:
+    begin = time.perf_counter()
+    step()
+    return time.perf_counter() - begin
+
+
+def _school(cfg: Config, experts: List[dict]) -> nn.Module:
+    model = cfg.model.to_dict()
+    # Built modules stand for trained ones: speed does not depend on the weights.
+    model['teachers'] = [
+        dict(
+            teacher,
+            architecture=build_network(expert, 'teachers'),
+            ckpt=None,
+            # There are no data that could be in another order.
+            channel_order=None,
+        )
+        for teacher, expert in zip(model['teachers'], experts)
+    ]
+    algorithm = build_module(model, 'model', 'mmpretrain').train()
+    algorithm.set_grade(algorithm.curriculum.grades[-1])
+    return algorithm
+
+
+def _samples(labels: torch.Tensor) -> List[DataSample]:
+    return [DataSample().set_gt_label(int(label)) for label in labels]
+
+
+def _train_step(model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> Step:
+    optimizer = OptimWrapper(torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9))
+    model.train()
+    return lambda: model.train_step(dict(inputs=images, data_samples=_samples(labels)), optimizer)
+
+
+def _one_grade_step(
+    cfg: Config, student: dict, teacher: dict, images: torch.Tensor, labels: torch.Tensor
+) -> Step:
+    curriculum = dict(
+        num_classes=student['head']['num_classes'],
+        grades=[dict(epochs=1, fragments=1, classes='all')],
+    )
+    model = build_module(
+        dict(
+            type='EducationDistill',
+            architecture=student,
+            teacher=build_network(teacher, 'teacher'),
+            distiller=cfg.model.distiller.to_dict(),
+            curriculum=curriculum,
+        ),
+        'model',
+        'mmpretrain',
+    )
+    return _train_step(model, images, labels)
+
+
+def _mmrazor_step(
+    cfg: Config, student: dict, teacher: dict, images: torch.Tensor, labels: torch.Tensor
+) -> Step:
+    model = build_module(
+        dict(
+            type='SingleTeacherDistill',
+            architecture=build_network(student, 'student'),
+            teacher=build_network(teacher, 'teacher'),
+            distiller=cfg.model.distiller.to_dict(),
+        ),
+        'model',
+        'mmrazor',
+    )
+    return _train_step(model, images, labels)
+
+
+def _first_grade_step(
+    student: FragmentedStudent, curriculum: Curriculum, images: torch.Tensor
+) -> Step:
+    grade = curriculum.grades[0]
+    student = copy.deepcopy(student).train()
+    student.set_grade(grade.fragments, grade.seen)
+    labels = torch.tensor(grade.seen)[torch.arange(len(images)) % len(grade.seen)]
+    samples = _samples(labels)
+    return lambda: student(images, samples, mode='loss')['loss'].backward()
+
+
+def _truncated_step(student: dict, curriculum: Curriculum, images: torch.Tensor) -> Step:
+    backbone = build_network(student, 'student').backbone
+    classes = len(curriculum.grades[0].seen)
+    # The layout of the paper, with a classifier for the grade's classes only.
+    network = nn.Sequential(
+        backbone.conv1,
+        backbone.norm1,
+        backbone.relu,
+        backbone.layer1,
+        nn.Conv2d(16, 64, 1, bias=False),
+        nn.BatchNorm2d(64),
+        nn.AvgPool2d(8),
+        nn.Flatten(),
+        nn.Linear(64 * 16, classes),
+    ).train()
+    targets = torch.arange(len(images)) % classes
+    return lambda: nn.functional.cross_entropy(network(images), targets).backward()
+
+
+def _faculty_step(school: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> Step:
+    faculty = school.faculty
+
+    def step() -> None:
+        for lesson in faculty.assign(faculty.teachers, labels):
+            lesson.teacher.teach(lesson.select(images))
+
+    return step
+
+
+def _teacher_step(teacher: dict, images: torch.Tensor) -> Step:
+    network = build_network(teacher, 'teacher').eval()
+
+    def step() -> None:
+        with torch.no_grad():
+            network(images, mode='tensor')
+
+    return step
+
+
+def _costs(student: FragmentedStudent, curriculum: Curriculum) -> Dict[str, float]:
+    """Cost of the curriculum over that of the whole student on all images, for equally large
+    classes."""
+    passes, flops = [], []
+    for grade in curriculum.grades:
+        student.set_grade(grade.fragments, grade.seen)
+        passes.append(grade.length * len(grade.seen) / curriculum.num_classes)
+        flops.append(network_flops(student, student.input_shape))
+    return {
+        'image passes of the curriculum / plain KD': sum(passes) / curriculum.length,
+        'student FLOPs of the curriculum / plain KD': sum(
+            count * cost for count, cost in zip(passes, flops)
+        )
+        / (curriculum.length * flops[-1]),
+    }
+
+
+def main(argv: Optional[List[str]] = None) -> None:
+    parser = config_parser('Measure what education distillation costs, as ratios within one run')
+    parser.add_argument(
+        '--batch-size', type=int, default=128, help='images in a batch (default 128)'
+    )
+    parser.add_argument(
+        '--repeats', type=int, default=10, help='measurements of each side (default 10)'
+    )
+    parser.add_argument(
+        '--load',
+        action='store_true',
+        help='compare 20 grades and 50 teachers of 1000 classes to 3 grades and 3 teachers instead',
+    )
+    args = parser.parse_args(argv)
+
+    def command() -> None:
+        for name in ('batch_size', 'repeats'):
+            if getattr(args, name) < 1:
+                flag = f'--{name.replace("_", "-")}'
+                raise ConfigurationError(
+                    f'{flag} must be a positive integer, but got {getattr(args, name)}'
+                )
+        measure = load_benchmark if args.load else benchmark
+        for name, ratio in measure(
+            load_config(args.config, args.cfg_options), args.batch_size, args.repeats
+        ):
+            print(f'{ratio:6.3f}  {name}')
+
+    run_command(command)
+
 
 if __name__ == '__main__':
-    benchmark()
+    main()

@@ -1,6 +1,25 @@
 """Print the table of the grades of a config; see --help."""
 
-from edudistill_mm.apis.cli import print_curriculum
+from typing import List, Optional
+
+from edudistill_mm.apis.command_line import EPOCHS_OF_RUN, config_parser, run_command
+from edudistill_mm.apis.config import load_config
+from edudistill_mm.apis.curriculum_table import curriculum_table
+from edudistill_mm.apis.stretch import stretch
+
+
+def main(argv: Optional[List[str]] = None) -> None:
+    parser = config_parser('Print the table of the grades of a config', epochs=EPOCHS_OF_RUN)
+    args = parser.parse_args(argv)
+
+    def command() -> None:
+        cfg = load_config(args.config, args.cfg_options)
+        if args.epochs is not None:
+            stretch(cfg, args.epochs)
+        print(curriculum_table(cfg))
+
+    run_command(command)
+
 
 if __name__ == '__main__':
-    print_curriculum()
+    main()

@@ -1,6 +1,47 @@
 """Test a checkpoint of any grade, or a plain student; see --help."""
 
-from edudistill_mm.apis.cli import test
+import json
+import os
+import os.path as osp
+from typing import List, Optional
+
+from mmengine.dist import is_main_process
+
+from edudistill_mm.apis.command_line import config_parser, run_command
+from edudistill_mm.apis.config import load_config
+from edudistill_mm.apis.test import test
+from edudistill_mm.apis.train import prepare_runtime
+from edudistill_mm.errors import ConfigurationError
+
+
+def main(argv: Optional[List[str]] = None) -> None:
+    parser = config_parser('Test a checkpoint of any grade, or a plain student', launcher=True)
+    parser.add_argument('checkpoint', help='checkpoint file or URL')
+    parser.add_argument('--out', help='JSON file for the metrics')
+    parser.add_argument(
+        '--tta',
+        action='store_true',
+        help='test-time augmentation: by tta_pipeline and tta_model of the config, or else the mean of '
+        'the scores of an image and its mirror image',
+    )
+    args = parser.parse_args(argv)
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+
+    def command() -> None:
+        cfg = load_config(args.config, args.cfg_options, args.work_dir)
+        prepare_runtime(cfg, args.launcher)
+        if args.out:
+            # Before the test, not when its result is lost.
+            if osp.isdir(args.out):
+                raise ConfigurationError(f'--out must be a file, but "{args.out}" is a directory')
+            os.makedirs(osp.dirname(args.out) or '.', exist_ok=True)
+        metrics = test(cfg, args.checkpoint, args.tta)
+        if args.out and is_main_process():
+            with open(args.out, 'w') as file:
+                json.dump(metrics, file, indent=2)
+
+    run_command(command)
+
 
 if __name__ == '__main__':
-    test()
+    main()

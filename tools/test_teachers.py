@@ -1,6 +1,34 @@
 """Test the teachers of a config, each on its own classes; see --help."""
 
-from edudistill_mm.apis.cli import test_teachers
+from typing import List, Optional
+
+from edudistill_mm.apis.command_line import config_parser, run_command
+from edudistill_mm.apis.config import load_config
+from edudistill_mm.apis.test_teachers import teachers_table, test_teachers
+from edudistill_mm.apis.train import prepare_runtime
+from edudistill_mm.errors import ConfigurationError
+
+
+def main(argv: Optional[List[str]] = None) -> None:
+    parser = config_parser('Test the teachers of a config, each on its own classes')
+    parser.add_argument(
+        '--max-samples',
+        type=int,
+        help='images for each teacher, evenly over its classes (default: all)',
+    )
+    args = parser.parse_args(argv)
+
+    def command() -> None:
+        if args.max_samples is not None and args.max_samples < 1:
+            raise ConfigurationError(
+                f'--max-samples must be a positive integer, but got {args.max_samples}'
+            )
+        cfg = load_config(args.config, args.cfg_options)
+        prepare_runtime(cfg)
+        print(teachers_table(test_teachers(cfg, args.max_samples)))
+
+    run_command(command)
+
 
 if __name__ == '__main__':
-    test_teachers()
+    main()

@@ -1,6 +1,41 @@
 """Train the teachers of a config that have no checkpoint yet; see --help."""
 
-from edudistill_mm.apis.cli import train_teachers
+import os
+from typing import List, Optional
+
+from mmengine.dist import is_main_process
+
+from edudistill_mm.apis.command_line import config_parser, run_command
+from edudistill_mm.apis.config import load_config
+from edudistill_mm.apis.teachers import train_teachers
+from edudistill_mm.apis.train import prepare_runtime
+
+
+def main(argv: Optional[List[str]] = None) -> None:
+    parser = config_parser(
+        'Train the teachers of a config that have no checkpoint yet',
+        launcher=True,
+        epochs='train each for N epochs; its schedule is stretched or cut to them',
+    )
+    parser.add_argument(
+        '--only', nargs='+', metavar='NAME', help='the teachers to train (default: all)'
+    )
+    args = parser.parse_args(argv)
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+
+    def command() -> None:
+        cfg = load_config(args.config, args.cfg_options, args.work_dir)
+        prepare_runtime(cfg, args.launcher)
+        written = train_teachers(cfg, args.only, args.epochs)
+        if is_main_process():
+            print(
+                '\n'.join(['Trained:', *written])
+                if written
+                else 'Nothing to do: all checkpoints are there.'
+            )
+
+    run_command(command)
+
 
 if __name__ == '__main__':
-    train_teachers()
+    main()

@@ -1,10 +1,10 @@
 from pathlib import Path
 
 import pytest
+from distillers_table import shipped_configs
 from mmengine.registry import DATASETS, METRICS
 
 from edudistill_mm.apis.config import load_config
-from edudistill_mm.apis.distillers_table import shipped_configs
 from edudistill_mm.errors import ConfigurationError
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'

@@ -4,9 +4,9 @@ import pytest
 import torch
 from mmengine.config import Config
 from networks import classifier
+from run_tool import run_tool
 from torch.nn import functional as F
 
-from edudistill_mm.apis import cli
 from edudistill_mm.apis.convert_mdistiller import NETWORKS, convert_mdistiller
 from edudistill_mm.checkpoint.load import load_checkpoint_file
 from edudistill_mm.curriculum import Curriculum
@@ -364,7 +364,7 @@ def test_a_file_of_something_else_is_one_sentence(name, change, message, convert
 def test_the_tool_converts_and_reports(tmp_path, capsys):
     source, out = tmp_path / 'source.pth', tmp_path / 'resnet8.pth'
     torch.save(dict(model=random_state('resnet8')), source)
-    cli.convert_mdistiller(['resnet8', str(source), str(out)])
+    run_tool('convert_mdistiller', ['resnet8', str(source), str(out)])
     assert f'Wrote {out} and its config {tmp_path / "resnet8.py"}.' in capsys.readouterr().out
     for arguments, message in [
         (('resnet-8', source, out), 'did you mean "resnet8"?'),
@@ -374,6 +374,6 @@ def test_the_tool_converts_and_reports(tmp_path, capsys):
         (('resnet8', source, out, '--data-set', 'tiny'), 'must be one of cifar100, tiny_imagenet'),
     ]:
         with pytest.raises(SystemExit) as exit:
-            cli.convert_mdistiller([str(argument) for argument in arguments])
+            run_tool('convert_mdistiller', arguments)
         error = capsys.readouterr().err
         assert exit.value.code == 2 and message in error and error.count('\n') == 1

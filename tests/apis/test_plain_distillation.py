@@ -11,14 +11,14 @@ from mmpretrain import get_model
 from networks import build, dkd_distiller, resnet
 from toy_images import ToyImages  # noqa: F401
 
-from edudistill_mm.apis.benchmark import benchmark
-from edudistill_mm.apis.comparison.beginning import check_beginning
 from edudistill_mm.apis.config import load_config
 from edudistill_mm.apis.curriculum_table import curriculum_table
 from edudistill_mm.apis.plain_distillation import as_written
 from edudistill_mm.apis.test_teachers import test_teachers as report_teachers
 from edudistill_mm.apis.train import prepare_runtime, train
+from edudistill_mm.comparison.beginning import check_beginning
 from edudistill_mm.errors import ConfigurationError
+from tools.benchmark import benchmark
 
 
 @pytest.fixture

@@ -10,8 +10,9 @@ from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from run_tool import run_tool
 
-from edudistill_mm.apis import cli, prepare_data
+from edudistill_mm.apis import prepare_data
 from edudistill_mm.apis.prepare_data import unpack
 from edudistill_mm.datasets import SOURCES, Source
 from edudistill_mm.errors import ConfigurationError
@@ -167,7 +168,7 @@ def test_a_mirror_that_does_not_have_it_is_one_sentence_at_once(server, offer, t
     offer(archive('tar', **{'toy-1/1': b'x'}))
     missing = server.url.replace('set.tar.gz', 'missing')
     with pytest.raises(SystemExit) as end:
-        cli.prepare_data(['toy', '--root', str(tmp_path), '--url', missing])
+        run_tool('prepare_data', ['toy', '--root', str(tmp_path), '--url', missing])
     assert end.value.code == 2
     assert f'error: "{missing}" cannot be downloaded: HTTP Error 404' in capsys.readouterr().err
     assert len(server.asked) == 1

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mmengine.config import Config
+from run_tool import run_tool
 
-from edudistill_mm.apis import cli
 from edudistill_mm.apis.config import check_config, load_config, teachers_of
 from edudistill_mm.apis.stretch import (
     fit_lengths,
@@ -232,16 +232,16 @@ def test_epochs_that_a_run_cannot_have_are_refused(options, epochs, message):
 
 def test_the_tools_take_the_number_of_epochs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    cli.print_curriculum([str(CONFIGS / 'edu_kd_digits.py'), '--epochs', '10'])
+    run_tool('print_curriculum', [str(CONFIGS / 'edu_kd_digits.py'), '--epochs', '10'])
     assert '1-2' in capsys.readouterr().out
     few = [
         '--cfg-options',
         'train_dataloader.dataset.indices=64',
         'val_dataloader.dataset.indices=20',
     ]
-    cli.train([str(CONFIGS / 'student_digits.py'), '--epochs', '2', *few])
+    run_tool('train', [str(CONFIGS / 'student_digits.py'), '--epochs', '2', *few])
     assert (tmp_path / 'work_dirs/student_digits/epoch_2.pth').exists()
-    cli.train_teachers([str(CONFIGS / 'kd_digits.py'), '--epochs', '1', *few])
+    run_tool('train_teachers', [str(CONFIGS / 'kd_digits.py'), '--epochs', '1', *few])
     written = (tmp_path / 'work_dirs/teachers/digits_generalist/config.py').read_text()
     assert 'T_max=1' in written and 'max_epochs=1' in written
 

@@ -6,9 +6,10 @@ import pytest
 import torch
 from mmengine.hooks import EarlyStoppingHook, Hook
 from mmengine.registry import HOOKS
+from run_tool import run_tool
 from runs import school_config
 
-from edudistill_mm.apis import cli, runtime_settings
+from edudistill_mm.apis import runtime_settings
 from edudistill_mm.apis.config import load_config
 from edudistill_mm.apis.test import test as evaluate
 from edudistill_mm.errors import ConfigurationError
@@ -46,10 +47,10 @@ def write(tmp_path, **changes):
     return str(tmp_path / 'config.py')
 
 
-def ended(capsys, command, *arguments):
+def ended(capsys, tool, *arguments):
     """Exit status and error lines of a command."""
     with pytest.raises(SystemExit) as end:
-        command(list(arguments))
+        run_tool(tool, arguments)
     text = capsys.readouterr().err
     assert 'Traceback' not in text
     return end.value.code, [line for line in text.splitlines() if line.startswith('error: ')]
@@ -59,7 +60,7 @@ def train_with(hook, tmp_path, capsys):
     """Exit status and error lines of a short run with one more hook."""
     hooks = [*school_config(tmp_path).custom_hooks, dict(type=hook)]
     arguments = ['--work-dir', str(tmp_path / 'run'), '--no-teacher-test']
-    return ended(capsys, cli.train, write(tmp_path, custom_hooks=hooks), *arguments)
+    return ended(capsys, 'train', write(tmp_path, custom_hooks=hooks), *arguments)
 
 
 def test_a_run_out_of_memory_says_what_to_make_smaller(tmp_path, capsys):
@@ -90,7 +91,7 @@ def test_a_log_without_its_package_is_refused_before_the_training(tmp_path, caps
     monkeypatch.setattr(runtime_settings, 'find_spec', lambda name: None)
     backends = [dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')]
     path = write(tmp_path, **{'visualizer.vis_backends': backends})
-    status, (line,) = ended(capsys, cli.train, path, '--work-dir', str(tmp_path / 'run'))
+    status, (line,) = ended(capsys, 'train', path, '--work-dir', str(tmp_path / 'run'))
     assert status == 2
     assert 'visualizer.vis_backends[1] of type TensorboardVisBackend' in line
     assert 'pip install tensorboard' in line
@@ -130,8 +131,9 @@ def test_hooks_that_prepare_a_training_are_left_out_of_a_test(tmp_path, capsys):
     for teacher in config.model.teachers:
         teacher.classes = list(range(2))
     config.dump(str(tmp_path / 'config.py'))
-    cli.train(
-        [str(tmp_path / 'config.py'), '--work-dir', str(tmp_path / 'run'), '--no-teacher-test']
+    run_tool(
+        'train',
+        [str(tmp_path / 'config.py'), '--work-dir', str(tmp_path / 'run'), '--no-teacher-test'],
     )
     student = str(tmp_path / 'run' / 'student.pth')
     plain = evaluate(load_config(str(tmp_path / 'config.py'), None, str(tmp_path / 't1')), student)
@@ -150,5 +152,5 @@ def test_hooks_that_prepare_a_training_are_left_out_of_a_test(tmp_path, capsys):
 
 def test_a_result_that_could_not_be_written_is_refused_before_the_test(tmp_path, capsys):
     path = write(tmp_path)
-    status, (line,) = ended(capsys, cli.test, path, 'none.pth', '--out', str(tmp_path))
+    status, (line,) = ended(capsys, 'test', path, 'none.pth', '--out', str(tmp_path))
     assert status == 2 and '--out must be a file' in line

@@ -23,10 +23,9 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS, TRANSFORMS
 from mmrazor.utils import register_all_modules
 from networks import build, kd_distiller, resnet
+from run_tool import run_tool
 from surroundings import needs_fork
 from toy_images import DATASETS, ToyImages
-
-from edudistill_mm.apis.cli import train
 
 # Once, not in each child.
 register_all_modules(init_default_scope=False)
@@ -311,7 +310,7 @@ def _train(argv, output, moment):
         mmengine.config.config.FormatCode = lambda text, **_: (text, True)
         if moment is not None:
             moment()
-        train(argv)
+        run_tool('train', argv)
         status = 0
     except SystemExit as end:
         status = end.code or 0

@@ -19,8 +19,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.utils.dl_utils import collect_env
 from networks import build, dkd_distiller, kd_distiller, resnet
-
-from edudistill_mm.apis import cli
+from run_tool import run_tool
 
 REMOVED = object()
 COUNTS = (4, 4, 4, 4, 4, 4)
@@ -514,7 +513,7 @@ def outcome(config, folder):
             mock.patch('mmengine.runner.runner.collect_env', environment),
         ):
             arguments = [str(file), '--no-teacher-test', '--work-dir', str(folder / 'run')]
-            cli.train(arguments)
+            run_tool('train', arguments)
         return Outcome('trained', '')
     except Enough:
         return Outcome('trained', '')

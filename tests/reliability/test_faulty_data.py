@@ -9,9 +9,9 @@ import pytest
 import torch
 from mmengine.runner import Runner
 from PIL import Image
+from run_tool import run_tool
 from runs import school_config
 
-from edudistill_mm.apis import cli
 from edudistill_mm.apis.export import export_student
 from edudistill_mm.apis.test import test as run_test
 from edudistill_mm.apis.train import train
@@ -248,14 +248,14 @@ def test_an_unreadable_image_ends_the_run_and_a_repaired_one_goes_on(
     config.dump(str(tmp_path / 'config.py'))
     arguments = [str(tmp_path / 'config.py'), '--work-dir', str(tmp_path / 'run')]
     with pytest.raises(SystemExit) as end:
-        cli.train(arguments)
+        run_tool('train', arguments)
     assert end.value.code == 2
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith('error: ')]
     assert len(lines) == 1 and str(image) in lines[0] and 'failed to load image' in lines[0]
     kept = torch.load(tmp_path / 'run' / 'epoch_1.pth')
     assert kept['meta']['education']['grade'] == 'low'
     image.write_bytes(intact)
-    cli.train([*arguments, '--resume'])
+    run_tool('train', [*arguments, '--resume'])
     assert (tmp_path / 'run' / 'epoch_3.pth').exists() and (
         tmp_path / 'run' / 'student.pth'
     ).exists()

@@ -19,9 +19,9 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 from networks import build, resnet
+from run_tool import run_tool
 from runs import school_config, train
 
-from edudistill_mm.apis import cli
 from edudistill_mm.apis.export import export_student
 from edudistill_mm.apis.test import test as run_test
 from edudistill_mm.checkpoint.download import resolve_checkpoint
@@ -588,7 +588,7 @@ def test_a_config_file_that_cannot_be_read_is_one_sentence(tmp_path, capsys, rep
     for path in paths:
         with warnings.catch_warnings(), pytest.raises(SystemExit) as end:
             warnings.simplefilter('ignore')
-            cli.print_curriculum([str(path)])
+            run_tool('print_curriculum', [str(path)])
         assert end.value.code == 2, path
         lines = [line for line in capsys.readouterr().err.splitlines() if 'error: ' in line]
         assert len(lines) == 1 and str(path) in lines[0], (path, lines)

@@ -11,7 +11,7 @@ from mmengine.runner import Runner
 from runs import scalars, school_config
 from toy_images import ToyImages
 
-from edudistill_mm.apis.benchmark import CLASSES, FEW, MANY, load_benchmark, load_model
+from tools.benchmark import CLASSES, FEW, MANY, load_benchmark, load_model
 
 AREA = 'Load'
 ITERS = 3

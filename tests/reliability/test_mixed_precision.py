@@ -13,15 +13,15 @@ import spoil_hook  # noqa: F401
 import torch
 from mmengine.runner import Runner
 from networks import build, images, kd_distiller, resnet
+from run_tool import run_tool
 from runs import scalars, school_config
 from surroundings import python_path
 
-from edudistill_mm.apis import cli
-from edudistill_mm.apis.benchmark import _ratio, _train_step
 from edudistill_mm.apis.export import export_student
 from edudistill_mm.apis.train import prepare_runtime
 from edudistill_mm.engine import BFloat16OptimWrapper
 from edudistill_mm.errors import TrainingError
+from tools.benchmark import _ratio, _train_step
 
 AREA = 'Mixed precision and compilation'
 ROOT = Path(__file__).parents[2]
@@ -237,7 +237,7 @@ def test_a_loss_that_is_not_finite_stops_the_tool_with_its_name_the_grade_and_th
     file = tmp_path / 'config.py'
     config.dump(file)
     with pytest.raises(SystemExit) as stop:
-        cli.train([str(file), '--work-dir', config.work_dir, '--no-teacher-test'])
+        run_tool('train', [str(file), '--work-dir', config.work_dir, '--no-teacher-test'])
     assert stop.value.code == 1
     message = [line for line in capsys.readouterr().err.splitlines() if line.startswith('error: ')]
     assert message == [

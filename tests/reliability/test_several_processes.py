@@ -12,13 +12,12 @@ import pytest
 import torch
 from networks import build, kd_distiller, resnet
 from processes import build_runner, free_port, outcome, run_processes, train_together
+from run_tool import run_tool
 from runs import school_config
 from surroundings import python_path
 from torch import nn
 from torch.distributed.nn.functional import all_reduce
 from torch.nn.parallel import DistributedDataParallel
-
-from edudistill_mm.apis import cli
 
 AREA = 'Several processes'
 ROOT = Path(__file__).parents[2]
@@ -500,7 +499,7 @@ def run_command(rank, tool, options, folder):
         os.dup2(file.fileno(), 2)
         sys.stdout, sys.stderr = os.fdopen(1, 'w'), os.fdopen(2, 'w', buffering=1)
         try:
-            getattr(cli, tool)([*options[rank % len(options)], '--launcher', 'pytorch'])
+            run_tool(tool, [*options[rank % len(options)], '--launcher', 'pytorch'])
             return 0
         except SystemExit as end:
             return end.code

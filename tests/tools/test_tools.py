@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from run_tool import run_tool
 from surroundings import python_path
 
-from edudistill_mm.apis import cli
 from edudistill_mm.errors import ConfigurationError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,7 +38,7 @@ def run(tool, *arguments):
 def refused(capsys, tool, *arguments):
     """Run a tool's command line in this process; return the one sentence with which it refuses."""
     with pytest.raises(SystemExit) as end:
-        getattr(cli, tool)([str(argument) for argument in arguments])
+        run_tool(tool, arguments)
     assert end.value.code == 2
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith('error: ')]
     assert len(lines) == 1
@@ -245,7 +245,7 @@ def test_checkpoints_that_cannot_be_used_are_refused(capsys, trained, tmp_path):
     whole = (folder / 'run' / 'student.pth').read_bytes()
     (tmp_path / 'truncated.pth').write_bytes(whole[: len(whole) // 2])
     torch.save(dict(state_dict={'encoder.weight': torch.zeros(1)}), tmp_path / 'other.pth')
-    for tool, extra in (('test', []), ('export', [tmp_path / 'out.pth'])):
+    for tool, extra in (('test', []), ('export_student', [tmp_path / 'out.pth'])):
         for name, words in (
             ('missing', 'missing.pth'),
             ('truncated', 'truncated'),

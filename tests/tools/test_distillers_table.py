@@ -1,8 +1,7 @@
 from pathlib import Path
 
 import pytest
-
-from edudistill_mm.apis.distillers_table import INTRODUCTION, check_distiller, shipped_configs
+from distillers_table import INTRODUCTION, check_distiller, shipped_configs
 
 PAGE = Path(__file__).parents[2] / 'docs' / 'distillers.md'
 

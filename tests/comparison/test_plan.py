@@ -1,6 +1,6 @@
 import pytest
 
-from edudistill_mm.apis.comparison.plan import Plan
+from edudistill_mm.comparison.plan import Plan
 from edudistill_mm.errors import ConfigurationError
 
 

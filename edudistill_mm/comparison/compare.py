@@ -15,26 +15,26 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Seque
 from mmengine.config import Config
 from mmengine.runner import find_latest_checkpoint
 
+from edudistill_mm.apis.config import is_education, teachers_of
+from edudistill_mm.apis.folder_lock import hold_folder
+from edudistill_mm.apis.plain_distillation import MARK, as_written
+from edudistill_mm.apis.teachers import missing_teachers, teacher_config
+from edudistill_mm.apis.training_cost import training_cost
 from edudistill_mm.checkpoint.files import file_sha256
 from edudistill_mm.engine.disk_space import full_disk_told
 from edudistill_mm.engine.preemption import SIGNALS
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.settings import difference, settings, without_guards
 
-from .comparison.beginning import check_beginning
-from .comparison.job import Job
-from .comparison.job_queue import JobQueue
-from .comparison.options import as_arguments
-from .comparison.plan import MEASURES, Plan
-from .comparison.prepared_row import PreparedRow, prepare_rows
-from .comparison.row_result import RowResult, costs_of, grades_of, spent_costs
-from .comparison.run_record import RunRecord
-from .comparison.write import write_report
-from .config import is_education, teachers_of
-from .folder_lock import hold_folder
-from .plain_distillation import MARK, as_written
-from .teachers import missing_teachers, teacher_config
-from .training_cost import training_cost
+from .beginning import check_beginning
+from .job import Job
+from .job_queue import JobQueue
+from .options import as_arguments
+from .plan import MEASURES, Plan
+from .prepared_row import PreparedRow, prepare_rows
+from .row_result import RowResult, costs_of, grades_of, spent_costs
+from .run_record import RunRecord
+from .write import write_report
 
 STARTED, RESULT, FAILURE = 'run.json', 'result.json', 'failure.json'
 Say = Callable[[str], None]

@@ -1,7 +1,7 @@
 import json
 from dataclasses import asdict
 
-from edudistill_mm.apis.comparison.run_record import RunRecord
+from edudistill_mm.comparison.run_record import RunRecord
 
 
 def session(work_dir, name, lines, log=''):

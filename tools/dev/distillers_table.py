@@ -1,8 +1,10 @@
 """Send each distillation config that MMRazor ships for classification to school; writes
 docs/distillers.md."""
 
+import argparse
 import math
 import os.path as osp
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,15 +16,15 @@ import torch
 from mmengine.config import Config
 from mmengine.optim import OptimWrapper
 from mmpretrain.structures import DataSample
+from page import check_page, write_page
 from torch import nn
 
+from edudistill_mm.apis.config import check_config, load_config, network_config
+from edudistill_mm.apis.plain_distillation import as_written
 from edudistill_mm.compat import switch_off_inplace
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.models.distillers import count_weights
 from edudistill_mm.models.network import build_module, build_network
-
-from .config import check_config, load_config, network_config
-from .plain_distillation import as_written
 
 FOLDER = Path(mmrazor.__file__).parent / '.mim' / 'configs' / 'distill' / 'mmcls'
 BATCH, STEPS = 4, 2
@@ -68,9 +70,11 @@ REMARKS = {
     'ofd': "identical to MMRazor's once modules work out of place there too",
 }
 
+PAGE = Path(__file__).parents[2] / 'docs' / 'distillers.md'
+
 INTRODUCTION = """# Distillers
 
-Written by `python tools/distillers_table.py`; do not edit.
+Written by `python tools/dev/distillers_table.py`; do not edit.
 
 Each of the {total} distillation configs that MMRazor 1.0.0 ships for classification is used as it is,
 through `_base_ = 'mmrazor::distill/mmcls/...'`, with `type='EducationDistill'` and a curriculum:
@@ -325,3 +329,31 @@ def distillers_table(progress: Callable[[str], None] = lambda line: None) -> str
     refused = sum(bool(row.reason) for row in rows)
     lines = '\n'.join(row.markdown() for row in rows)
     return INTRODUCTION.format(total=len(rows), ran=ran, refused=refused) + lines + '\n'
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('names', nargs='*', help='check these configs only and write nothing')
+    parser.add_argument(
+        '--check', action='store_true', help='fail if the page is not what it should be'
+    )
+    args = parser.parse_args()
+    # Small batches gain nothing from threads.
+    torch.set_num_threads(1)
+    if args.names:
+        for name in args.names:
+            with TemporaryDirectory() as folder:
+                print(check_distiller(name, folder).markdown())
+        return
+    page = distillers_table(lambda line: print(line, flush=True))
+    if not args.check:
+        write_page(PAGE, page)
+        return
+    try:
+        check_page(PAGE, page, 'python tools/dev/distillers_table.py')
+    except ConfigurationError as error:
+        sys.exit(str(error))
+
+
+if __name__ == '__main__':
+    main()

@@ -5,9 +5,8 @@ from typing import Dict
 
 from mmpretrain.models import LinearClsHead
 
+from edudistill_mm.apis.convert_mdistiller import NETWORKS
 from edudistill_mm.models.network import build_module, dry_run
-
-from .convert_mdistiller import NETWORKS
 
 NUM_CLASSES = 100
 

@@ -9,8 +9,8 @@ from tempfile import TemporaryDirectory
 import torch
 from mmengine.config import Config
 
-from ..config import is_missing, teachers_of, untrained_network
-from ..train import prepare_runtime, train
+from edudistill_mm.apis.config import is_missing, teachers_of, untrained_network
+from edudistill_mm.apis.train import prepare_runtime, train
 
 
 def check_beginning(cfg: Config) -> None:

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from edudistill_mm.apis.comparison.plan import Plan
-from edudistill_mm.apis.comparison.prepared_row import prepare_rows
+from edudistill_mm.comparison.plan import Plan
+from edudistill_mm.comparison.prepared_row import prepare_rows
 from edudistill_mm.datasets import Digits
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.registry import DATASETS, register

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mmengine.config import Config, DictAction
 
-from edudistill_mm.apis.comparison.options import as_arguments, flatten
+from edudistill_mm.comparison.options import as_arguments, flatten
 from edudistill_mm.errors import ConfigurationError
 
 scalars = st.one_of(

@@ -1,14 +1,14 @@
 from pathlib import Path
 
 import pytest
-
-from edudistill_mm.apis.convert_mdistiller import NETWORKS
-from edudistill_mm.apis.literature_table import (
+from literature_table import (
     INTRODUCTION,
     PUBLISHED,
     count_parameters,
     literature_row,
 )
+
+from edudistill_mm.apis.convert_mdistiller import NETWORKS
 
 PAGE = Path(__file__).parents[2] / 'docs' / 'students.md'
 

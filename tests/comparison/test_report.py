@@ -10,7 +10,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from runs import school_config, train
 
-from edudistill_mm.apis.report import report
+from edudistill_mm.comparison.report import report
 from edudistill_mm.errors import ConfigurationError
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from edudistill_mm.apis.comparison.row_result import RowResult
-from edudistill_mm.apis.comparison.run_record import RunRecord
-from edudistill_mm.apis.comparison.write import write_report
+from edudistill_mm.comparison.row_result import RowResult
+from edudistill_mm.comparison.run_record import RunRecord
+from edudistill_mm.comparison.write import write_report
 
 
 def row(name, **accuracies):

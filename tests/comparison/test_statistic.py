@@ -1,6 +1,6 @@
 import pytest
 
-from edudistill_mm.apis.comparison.statistic import Statistic
+from edudistill_mm.comparison.statistic import Statistic
 
 
 def test_mean_and_deviation_of_the_sample():

@@ -1,6 +1,6 @@
 import pytest
+from page import check_page, write_page
 
-from edudistill_mm.apis.page import check_page, write_page
 from edudistill_mm.errors import ConfigurationError
 
 

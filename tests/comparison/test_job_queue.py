@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-from edudistill_mm.apis.comparison.job import Job
-from edudistill_mm.apis.comparison.job_queue import JobQueue, duration
+from edudistill_mm.comparison.job import Job
+from edudistill_mm.comparison.job_queue import JobQueue, duration
 
 
 @pytest.fixture

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from run_tool import run_tool
 
-from edudistill_mm.apis import cli
-from edudistill_mm.apis.compare import compare, describe_plan
-from edudistill_mm.apis.comparison.plan import Plan
 from edudistill_mm.apis.plain_distillation import as_written
+from edudistill_mm.comparison.compare import compare, describe_plan
+from edudistill_mm.comparison.plan import Plan
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.settings import settings
 
@@ -266,7 +266,7 @@ def test_sigterm_ends_a_comparison_as_ctrl_c_does_and_says_how_to_go_on(study, c
     threading.Thread(target=stop, daemon=True).start()
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(SystemExit) as end:
-        cli.compare(['plan.py'])
+        run_tool('compare', ['plan.py'])
     assert end.value.code == 130
     assert 'interrupted; the same command goes on from here' in capsys.readouterr().err
     assert signal.getsignal(signal.SIGTERM) is before
@@ -305,8 +305,8 @@ def test_a_dry_run_tells_epochs_costs_and_what_is_to_do(study):
 def test_the_command_ends_with_a_status_that_scripts_can_read(study, capsys):
     study()
     with pytest.raises(SystemExit) as end:
-        cli.compare(['plan.py', '--cfg-options', 'train_cfg.max_epochs=5'])
+        run_tool('compare', ['plan.py', '--cfg-options', 'train_cfg.max_epochs=5'])
     assert end.value.code == 2
     assert 'was trained in' in capsys.readouterr().err
-    cli.compare(['plan.py', '--report-only'])
+    run_tool('compare', ['plan.py', '--report-only'])
     assert capsys.readouterr().out == 'The report: study/report.md\n'

@@ -1,8 +1,7 @@
 from pathlib import Path
 
 import pytest
-
-from edudistill_mm.apis.students_table import (
+from students_table import (
     INTRODUCTION,
     REFUSED,
     STUDENTS,

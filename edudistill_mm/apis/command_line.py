@@ -1,0 +1,90 @@
+"""What the command lines of the tools share: one sentence for a user's mistake, and statuses."""
+
+import argparse
+import sys
+from typing import Callable
+
+from mmengine.config import DictAction
+
+from edudistill_mm.errors import ConfigurationError, Preempted, TrainingError
+
+from .processes import another_has_failed, tell
+from .sudden_ends import sentence_of
+from .warnings_once import warnings_once
+
+# EX_TEMPFAIL of sysexits.h: to be tried again. 143 would be that of a run that SIGTERM has killed.
+PREEMPTED = 75
+EPOCHS_OF_RUN = (
+    'length of the run; grades, schedules, warm-ups and times of hooks keep their proportions, '
+    'teachers their own length'
+)
+
+
+def config_parser(
+    description: str, launcher: bool = False, epochs: str = ''
+) -> argparse.ArgumentParser:
+    """The parser of a command that takes a config.
+
+    Args:
+        description (str): What the command does.
+        launcher (bool): Whether the command writes to a work dir and can be started in several
+            processes. Defaults to False.
+        epochs (str): Help of ``--epochs``, which the command lacks without it. Defaults to ''.
+
+    Returns:
+        ArgumentParser: With ``config`` and ``--cfg-options``.
+    """
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument('config', help='config file')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help='override values of the config, lists as key="[a,b]"; data_root=FOLDER applies to all data sets',
+    )
+    if epochs:
+        parser.add_argument('--epochs', type=int, metavar='N', help=epochs)
+    if launcher:
+        parser.add_argument('--work-dir', help='folder for logs and results')
+        parser.add_argument(
+            '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none'
+        )
+        # torch.distributed.launch passes the one or the other, depending on the version.
+        parser.add_argument(
+            '--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS
+        )
+    return parser
+
+
+def run_command(command: Callable[[], None]) -> None:
+    """Run a command; a user's mistake ends it with one sentence and status 2, a training that
+    cannot go on with status 1, one that has made room for another with status 75."""
+    try:
+        with warnings_once():
+            command()
+    except Preempted as stop:
+        again = 'the same command with --resume' if stop.to_resume else 'the same command'
+        _end(f'{stop}; {again} goes on from there', PREEMPTED, 'stopped')
+    except TrainingError as error:
+        _end(str(error), 1)
+    except ConfigurationError as error:
+        _end(str(error))
+    except Exception as error:
+        # MMEngine's registries, for a misspelt type that is not part of the model.
+        message = str(error.args[0]) if isinstance(error, KeyError) and error.args else ''
+        if 'is not in the' in message:
+            _end(message.split('. ')[0])
+        if another_has_failed():
+            # It waited for a process that has told the user why it ended.
+            sys.exit(2)
+        known = sentence_of(error)
+        if known is None:
+            raise
+        _end(*known)
+
+
+def _end(message: str, status: int = 2, kind: str = 'error') -> None:
+    """End with one sentence, which one of several processes prints."""
+    tell(message, kind)
+    sys.exit(status)
