@@ -198,19 +198,27 @@ def stretch(cfg: Config, epochs: int) -> None:
 
 def unfinished_schedule(cfg: Config) -> Optional[str]:
     """Say which schedule of a training goes on after its end, as where ``max_epochs`` alone has
-    been changed.
+    been changed, or never leaves its start, as where ``--epochs`` leaves one for each grade.
 
     Args:
         cfg (Config): The config of a training.
 
     Returns:
-        str, optional: The sentence; None if all schedules end with it or before.
+        str, optional: The sentence; None if all schedules end with it or before, and move.
     """
     loop = cfg.train_cfg
     unit = 'epochs' if 'max_epochs' in loop else 'iters'
     length = loop.get(f'max_{unit}')
     for key, schedule in _schedules(cfg.get('param_scheduler')):
         in_units = schedule.get('by_epoch', True) or schedule.get('convert_to_iter_based', False)
+        spans = schedule.get('periods') or [schedule.get('T_max', schedule.get('total_steps'))]
+        if set(spans) == {1} and unit == 'epochs' and schedule.get('by_epoch', True):
+            if not schedule.get('convert_to_iter_based', False):
+                return (
+                    f'{key} ({type_name(schedule)}) has one epoch from its start to its end, so that '
+                    'the learning rate never leaves the value at which it starts; give more epochs, '
+                    f'or {key}.convert_to_iter_based=True'
+                )
         times: List[int] = []
         move_schedule(dict(schedule), lambda time: times.append(time) or time)  # noqa: B023
         last = max((time for time in times if time < ENDLESS), default=0)

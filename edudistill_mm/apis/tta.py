@@ -1,10 +1,12 @@
 """Test-time augmentation as MMPretrain's ``tools/test.py`` does it."""
 
 import copy
+import logging
 from typing import Any
 
 from mmengine.config import Config
 from mmengine.hooks import PrepareTTAHook
+from mmengine.logging import print_log
 
 from edudistill_mm.errors import ConfigurationError
 
@@ -36,6 +38,14 @@ def prepare_tta(cfg: Config) -> PrepareTTAHook:
                 f'test_dataloader.dataset has {given!r} as its pipeline; give tta_pipeline'
             )
         *before, packing = copy.deepcopy(list(given))
+        trained = innermost(cfg.get('train_dataloader')) or {}
+        if not any('Flip' in kind or 'Aug' in kind for kind in types_in(trained.get('pipeline'))):
+            print_log(
+                '--tta averages over an image and its mirror image, but the training data have no '
+                'RandomFlip: if the student has seen no mirror images, give tta_pipeline',
+                logger='current',
+                level=logging.WARNING,
+            )
         flips = [dict(type='RandomFlip', prob=1.0), dict(type='RandomFlip', prob=0.0)]
         pipeline = [*before, dict(type='TestTimeAug', transforms=[flips, [packing]])]
     elif 'TestTimeAug' not in types_in(pipeline):

@@ -1,6 +1,6 @@
 """The names of the classes that a network's outputs stand for."""
 
-from collections import Counter
+from collections import defaultdict
 from typing import Any, List, Optional, Sequence, Tuple
 
 from mmengine.config import Config
@@ -64,18 +64,29 @@ def find_names(wanted: Sequence[str], names: Sequence[str]) -> List[Optional[int
         list[int | None]: The place of each among ``names``; None where it is not there.
 
     Raises:
-        ConfigurationError: If a name is there more often than it is wanted.
+        ConfigurationError: If a name is there more often than it is wanted, or if several names
+            differ only in their spelling and some of them are not there as they are spelt.
     """
-    wanted, names = [plain_name(name) for name in wanted], [plain_name(name) for name in names]
-    # Some lists of ImageNet's classes have one name for two of them.
-    asked, there = Counter(wanted), Counter(names)
-    for name, count in asked.items():
-        if 1 < there[name] != count:
-            raise ConfigurationError(f'{there[name]} of them are called "{name}"')
-    places = {}
-    for place, name in enumerate(names):
-        places.setdefault(name, []).append(place)
-    return [places[name].pop(0) if places.get(name) else None for name in wanted]
+    places: List[Optional[int]] = [None] * len(wanted)
+    # First as they are spelt: "cat" may stand beside "Cat". Then in any spelling.
+    for spelt in (str, plain_name):
+        asked, there = defaultdict(list), defaultdict(list)
+        for index, name in enumerate(wanted):
+            if places[index] is None:
+                asked[spelt(name)].append(index)
+        for place, name in enumerate(names):
+            if place not in places:
+                there[spelt(name)].append(place)
+        for name, indices in asked.items():
+            found = there[name]
+            # Some lists of ImageNet's classes have one name for two of them.
+            alike = len({wanted[i] for i in indices}) == len({names[i] for i in found}) == 1
+            if len(found) == 1 or (len(found) == len(indices) and alike):
+                for index, place in zip(indices, found):
+                    places[index] = place
+            elif spelt is plain_name and found:
+                raise ConfigurationError(f'{len(found)} of them are called "{name}"')
+    return places
 
 
 def plain_name(name: str) -> str:

@@ -263,3 +263,18 @@ def test_a_schedule_that_the_training_does_not_finish_is_named():
         dict(type='ConstantLR', factor=1.0),
     ]
     assert unfinished_schedule(cfg) is None
+
+
+def test_a_schedule_that_never_leaves_its_start_is_named():
+    cfg = load_config(str(CONFIGS / 'edu_kd_digits.py'))
+    stretch(cfg, 3)
+    assert unfinished_schedule(cfg) == (
+        'param_scheduler (CosineRestartLR) has one epoch from its start to its end, so that the '
+        'learning rate never leaves the value at which it starts; give more epochs, or '
+        'param_scheduler.convert_to_iter_based=True'
+    )
+    cfg.param_scheduler.convert_to_iter_based = True
+    assert unfinished_schedule(cfg) is None
+    cfg = load_config(str(CONFIGS / 'edu_kd_digits.py'))
+    stretch(cfg, 5)
+    assert unfinished_schedule(cfg) is None

@@ -254,6 +254,14 @@ def test_names_that_are_there_twice_are_told_apart_by_their_order_or_not_at_all(
         find_names(['crane', 'b'], ['b', 'crane', 'crane'])
 
 
+def test_names_that_differ_in_their_case_are_taken_as_they_are_spelt_or_not_at_all():
+    assert find_names(['Cat', 'cat', 'Sea_Lion'], ['cat', 'sea lion', 'Cat']) == [2, 0, 1]
+    assert find_names(['cat'], ['Cat', 'cat']) == [1]
+    assert find_names(['Cat', 'cat'], ['cat']) == [None, 0]
+    with pytest.raises(ConfigurationError, match='2 of them are called "cat"'):
+        find_names(['CAT', 'cAT'], ['cat', 'Cat'])
+
+
 # ---- names in a config
 def test_a_config_names_its_classes_by_its_metainfo(tmp_path):
     file = tmp_path / 'network.py'
