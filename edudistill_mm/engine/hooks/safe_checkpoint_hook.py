@@ -23,7 +23,7 @@ from ...checkpoint.safe_local_backend import SafeLocalBackend  # noqa: F401  reg
 from ...checkpoint.weights import read_weights
 from ...errors import ConfigurationError, reason_of
 from ...registry import HOOKS, MODELS, register
-from ..agreement import check_agreement
+from ...distributed import check_same_on_all_ranks
 from ..disk_space import check_space
 from ..find_checkpoint import find_checkpoint_to_resume
 from ..resumed_config import check_resumed_config
@@ -90,7 +90,7 @@ class SafeCheckpointHook(Hook):
         if get_world_size() > 1:
             found = runner._load_from
             readable = found is not None and osp.isfile(found)
-            check_agreement(
+            check_same_on_all_ranks(
                 {'checkpoint to load': file_sha256(found) if readable else 'none'},
                 'all must see the same files',
             )

@@ -1,13 +1,13 @@
-"""What all processes of a run must have in common."""
+"""The ranks of a run: what they must have in common, and the model inside of their wrapper."""
 
 from typing import Any, Dict
 
 from mmengine.dist import all_gather_object
 
-from ..errors import ConfigurationError
+from .errors import ConfigurationError
 
 
-def check_agreement(facts: Dict[str, Any], advice: str) -> None:
+def check_same_on_all_ranks(facts: Dict[str, Any], advice: str) -> None:
     """Refuse a run in which a process has been given something else than the first one.
 
     Otherwise the processes would train different things without a word, or wait for each other

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from edudistill_mm.random_state import random_state, set_random_state
 
 
-class Continuation:
+class ResumeState:
     """Random states, accumulated gradients and buffers: read when a checkpoint is written, put back
     when a run is resumed.
 
