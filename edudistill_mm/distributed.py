@@ -2,7 +2,7 @@
 
 from typing import Any, Dict
 
-from mmengine.dist import all_gather_object
+from mmengine.dist import all_gather_object, broadcast_object_list
 
 from .errors import ConfigurationError
 
@@ -29,3 +29,10 @@ def check_same_on_all_ranks(facts: Dict[str, Any], advice: str) -> None:
                     f'process {rank} of {len(everyone)} has another {name} than process 0: '
                     f'{other[name]} instead of {value}; {advice}'
                 )
+
+
+def broadcast_from_main(value: bool) -> bool:
+    """What the main process says, so that all processes do the same."""
+    said = [value]
+    broadcast_object_list(said)
+    return said[0]

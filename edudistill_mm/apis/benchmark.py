@@ -11,14 +11,14 @@ from mmengine.optim import OptimWrapper
 from mmpretrain.structures import DataSample
 from torch import nn
 
+from edudistill_mm.config.education import curriculum_of, teachers_of
+from edudistill_mm.config.networks import network_config
+from edudistill_mm.cost.training_cost import network_flops
 from edudistill_mm.curriculum import Curriculum
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.models.network import build_module, build_network
 from edudistill_mm.models.students import FragmentedStudent
 from edudistill_mm.type_name import type_name
-
-from .config import curriculum_of, network_config, teachers_of
-from .training_cost import network_flops
 
 Step = Callable[[], object]
 

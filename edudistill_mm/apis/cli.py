@@ -10,25 +10,25 @@ from typing import Callable, List, Optional
 from mmengine.config import DictAction
 from mmengine.dist import is_main_process
 
+from edudistill_mm.apis.ranks import another_has_failed, print_error_once
+from edudistill_mm.config.load import load_config
+from edudistill_mm.config.stretch import stretch
+from edudistill_mm.cost.curriculum_table import curriculum_table
 from edudistill_mm.datasets import SOURCES
 from edudistill_mm.engine.disk_space import full_disk_told
+from edudistill_mm.engine.sudden_ends import sentence_of
 from edudistill_mm.errors import ConfigurationError, Preempted, TrainingError
+from edudistill_mm.export.export_student import export_student, grade_of_export
 
 from .benchmark import benchmark as run_benchmark
 from .benchmark import load_benchmark
 from .compare import compare as run_compare
 from .compare import describe_plan
 from .comparison.plan import Plan
-from .config import load_config
 from .convert_mdistiller import DATA_SETS, NETWORKS
 from .convert_mdistiller import convert_mdistiller as run_convert_mdistiller
-from .curriculum_table import curriculum_table
-from .export import export_student, grade_of_export
 from .prepare_data import prepare_data as run_prepare_data
-from .processes import another_has_failed, tell
 from .report import report as run_report
-from .stretch import stretch
-from .sudden_ends import sentence_of
 from .teachers import train_teachers as run_train_teachers
 from .test import test as run_test
 from .test_teachers import teachers_table
@@ -98,7 +98,7 @@ def _run(command: Callable[[], None]) -> None:
 
 def _end(message: str, status: int = 2, kind: str = 'error') -> None:
     """End with one sentence, which one of several processes prints."""
-    tell(message, kind)
+    print_error_once(message, kind)
     sys.exit(status)
 
 

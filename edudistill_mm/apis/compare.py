@@ -16,6 +16,9 @@ from mmengine.config import Config
 from mmengine.runner import find_latest_checkpoint
 
 from edudistill_mm.checkpoint.files import file_sha256
+from edudistill_mm.config.education import is_education, teachers_of
+from edudistill_mm.config.plain_distillation import MARK, as_written
+from edudistill_mm.cost.training_cost import training_cost
 from edudistill_mm.engine.disk_space import full_disk_told
 from edudistill_mm.engine.preemption import SIGNALS
 from edudistill_mm.errors import ConfigurationError
@@ -30,11 +33,8 @@ from .comparison.prepared_row import PreparedRow, prepare_rows
 from .comparison.row_result import RowResult, costs_of, grades_of, spent_costs
 from .comparison.run_record import RunRecord
 from .comparison.write import write_report
-from .config import is_education, teachers_of
 from .folder_lock import hold_folder
-from .plain_distillation import MARK, as_written
 from .teachers import missing_teachers, teacher_config
-from .training_cost import training_cost
 
 STARTED, RESULT, FAILURE = 'run.json', 'result.json', 'failure.json'
 Say = Callable[[str], None]

@@ -10,13 +10,15 @@ from mmengine.config import Config
 from mmengine.runner import find_latest_checkpoint
 
 from edudistill_mm.checkpoint.load import load_checkpoint_file
+from edudistill_mm.config.data import check_data
+from edudistill_mm.config.education import curriculum_of, is_education
+from edudistill_mm.config.load import load_config
+from edudistill_mm.cost.training_cost import TrainingCost, training_cost
 from edudistill_mm.errors import ConfigurationError
 
 from .comparison.row_result import RowResult, costs_of, spent_costs
 from .comparison.run_record import RunRecord
 from .comparison.write import write_report
-from .config import check_data, curriculum_of, is_education, load_config
-from .training_cost import TrainingCost, training_cost
 
 
 def report(work_dir: str, out: Optional[str] = None) -> str:

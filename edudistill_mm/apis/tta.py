@@ -6,9 +6,8 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.hooks import PrepareTTAHook
 
+from edudistill_mm.config.parts import innermost, types_in
 from edudistill_mm.errors import ConfigurationError
-
-from .config import innermost, types_in
 
 
 def prepare_tta(cfg: Config) -> PrepareTTAHook:

@@ -16,7 +16,7 @@ import torch
 from edudistill_mm.apis import cli
 from edudistill_mm.apis.compare import compare, describe_plan
 from edudistill_mm.apis.comparison.plan import Plan
-from edudistill_mm.apis.plain_distillation import as_written
+from edudistill_mm.config.plain_distillation import as_written
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.settings import settings
 

@@ -18,10 +18,10 @@ from surroundings import python_path
 
 from edudistill_mm.apis import cli
 from edudistill_mm.apis.benchmark import _ratio, _train_step
-from edudistill_mm.apis.export import export_student
 from edudistill_mm.apis.train import prepare_runtime
 from edudistill_mm.engine import BFloat16OptimWrapper
 from edudistill_mm.errors import TrainingError
+from edudistill_mm.export.export_student import export_student
 
 AREA = 'Mixed precision and compilation'
 ROOT = Path(__file__).parents[2]

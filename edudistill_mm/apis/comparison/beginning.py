@@ -9,7 +9,9 @@ from tempfile import TemporaryDirectory
 import torch
 from mmengine.config import Config
 
-from ..config import is_missing, teachers_of, untrained_network
+from edudistill_mm.config.education import is_missing, teachers_of
+from edudistill_mm.config.networks import untrained_network
+
 from ..train import prepare_runtime, train
 
 

@@ -5,12 +5,13 @@ from typing import Any, Dict, List, Sequence, Tuple
 
 from mmengine.config import Config
 
+from edudistill_mm.config.check_classes import check_classes
+from edudistill_mm.config.check_config import check_config
+from edudistill_mm.config.data import build_dataset, check_data
+from edudistill_mm.config.stretch import fit_lengths, stretched_options
+from edudistill_mm.cost.training_cost import TrainingCost, training_cost
 from edudistill_mm.errors import ConfigurationError
 
-from ..config import build_dataset, check_config, check_data
-from ..data import check_classes
-from ..stretch import fit_lengths, stretched_options
-from ..training_cost import TrainingCost, training_cost
 from .plan import MEASURES, Plan
 from .row import Row
 

@@ -4,9 +4,9 @@ from typing import Any, Dict, Mapping, Optional
 
 from mmengine.config import Config
 
+from edudistill_mm.config.load import load_config
 from edudistill_mm.errors import ConfigurationError
 
-from ..config import load_config
 from .options import as_arguments
 
 

@@ -10,15 +10,15 @@ from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import BaseLoop, EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 from mmengine.runner.loops import _InfiniteDataloaderIterator
 
+from edudistill_mm.config.schedule import epochs_to_iters
 from edudistill_mm.curriculum import Curriculum, Grade
 from edudistill_mm.datasets import GradeSampler
 from edudistill_mm.datasets.channel_order import channel_order
 from edudistill_mm.datasets.class_lists import check_class_lists, class_names_of
 from edudistill_mm.distributed import check_same_on_all_ranks
-from edudistill_mm.engine.resume_state import ResumeState, optim_wrappers
 from edudistill_mm.engine.early_ends import EarlyEnds
+from edudistill_mm.engine.resume_state import ResumeState, optim_wrappers
 from edudistill_mm.engine.resumed_config import start_from_student
-from edudistill_mm.engine.schedule import epochs_to_iters
 from edudistill_mm.engine.slow_averages import warn_of_slow_averages
 from edudistill_mm.engine.student_record import describe_student, student_difference
 from edudistill_mm.engine.switched_recipes import check_switched_recipes
