@@ -39,9 +39,11 @@ def offer_modules() -> None:
         module = sys.modules.get(f'{package}.registry')
         for name in NODES if module is not None else ():
             node: Registry = getattr(module, name)
+            wanted = getattr(registry, name)._locations
             if not node._locations and package == 'mmrazor':
-                node._locations.append(MMRAZOR)
-            for location in getattr(registry, name)._locations:
-                if location not in node._locations:
-                    node._locations.append(location)
-                    node._imported = False
+                wanted = [MMRAZOR, *wanted]
+            missing = [location for location in wanted if location not in node._locations]
+            if missing:
+                # A new list: MMEngine gives all registries without locations one and the same.
+                node._locations = [*node._locations, *missing]
+                node._imported = False

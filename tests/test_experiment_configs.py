@@ -9,17 +9,13 @@ from mmengine.dataset import pseudo_collate
 from mmengine.optim import build_optim_wrapper
 
 from edudistill_mm.apis import check_config, load_config, train
-from edudistill_mm.apis.config import (
-    build_dataset,
-    curriculum_of,
-    innermost,
-    is_education,
-    network_config,
-    teachers_of,
-)
 from edudistill_mm.apis.teachers import missing_teachers, teacher_config
 from edudistill_mm.apis.train import prepare_runtime
 from edudistill_mm.comparison.plan import Plan
+from edudistill_mm.config.data import build_dataset
+from edudistill_mm.config.education import curriculum_of, is_education, teachers_of
+from edudistill_mm.config.networks import network_config
+from edudistill_mm.config.parts import innermost
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.models.network import build_module, build_network
 

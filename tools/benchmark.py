@@ -12,8 +12,10 @@ from mmpretrain.structures import DataSample
 from torch import nn
 
 from edudistill_mm.apis.command_line import config_parser, run_command
-from edudistill_mm.apis.config import curriculum_of, load_config, network_config, teachers_of
-from edudistill_mm.apis.training_cost import network_flops
+from edudistill_mm.config.education import curriculum_of, teachers_of
+from edudistill_mm.config.load import load_config
+from edudistill_mm.config.networks import network_config
+from edudistill_mm.cost.training_cost import network_flops
 from edudistill_mm.curriculum import Curriculum
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.models.network import build_module, build_network

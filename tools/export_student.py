@@ -4,9 +4,9 @@ import os
 from typing import List, Optional
 
 from edudistill_mm.apis.command_line import config_parser, run_command
-from edudistill_mm.apis.config import load_config
-from edudistill_mm.apis.export import export_student, grade_of_export
+from edudistill_mm.config.load import load_config
 from edudistill_mm.engine.disk_space import full_disk_told
+from edudistill_mm.export.export_student import export_student, grade_of_export
 
 
 def main(argv: Optional[List[str]] = None) -> None:

@@ -3,9 +3,9 @@
 from typing import List, Optional
 
 from edudistill_mm.apis.command_line import EPOCHS_OF_RUN, config_parser, run_command
-from edudistill_mm.apis.config import load_config
-from edudistill_mm.apis.curriculum_table import curriculum_table
-from edudistill_mm.apis.stretch import stretch
+from edudistill_mm.config.load import load_config
+from edudistill_mm.config.stretch import stretch
+from edudistill_mm.cost.curriculum_table import curriculum_table
 
 
 def main(argv: Optional[List[str]] = None) -> None:

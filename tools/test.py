@@ -8,9 +8,9 @@ from typing import List, Optional
 from mmengine.dist import is_main_process
 
 from edudistill_mm.apis.command_line import config_parser, run_command
-from edudistill_mm.apis.config import load_config
 from edudistill_mm.apis.test import test
 from edudistill_mm.apis.train import prepare_runtime
+from edudistill_mm.config.load import load_config
 from edudistill_mm.errors import ConfigurationError
 
 

@@ -4,9 +4,9 @@ import os
 from typing import List, Optional
 
 from edudistill_mm.apis.command_line import EPOCHS_OF_RUN, config_parser, run_command
-from edudistill_mm.apis.config import load_config
-from edudistill_mm.apis.stretch import stretch
 from edudistill_mm.apis.train import prepare_runtime, train
+from edudistill_mm.config.load import load_config
+from edudistill_mm.config.stretch import stretch
 from edudistill_mm.errors import ConfigurationError
 
 

@@ -1,7 +1,12 @@
-from .config import check_config, check_data, load_config, strip_teachers
+from edudistill_mm.config.check_config import check_config
+from edudistill_mm.config.data import check_data
+from edudistill_mm.config.education import strip_teachers
+from edudistill_mm.config.load import load_config
+from edudistill_mm.cost.curriculum_table import curriculum_table
+from edudistill_mm.export.export_student import export_student
+from edudistill_mm.export.plain_config import plain_config
+
 from .convert_mdistiller import convert_mdistiller
-from .curriculum_table import curriculum_table
-from .export import export_student, plain_config
 from .prepare_data import prepare_data
 from .teachers import teacher_config, train_teachers
 from .test import test

@@ -6,10 +6,10 @@ from typing import Callable
 
 from mmengine.config import DictAction
 
+from edudistill_mm.engine.sudden_ends import sentence_of
 from edudistill_mm.errors import ConfigurationError, Preempted, TrainingError
 
-from .processes import another_has_failed, tell
-from .sudden_ends import sentence_of
+from .ranks import another_has_failed, print_error_once
 from .warnings_once import warnings_once
 
 # EX_TEMPFAIL of sysexits.h: to be tried again. 143 would be that of a run that SIGTERM has killed.
@@ -86,5 +86,5 @@ def run_command(command: Callable[[], None]) -> None:
 
 def _end(message: str, status: int = 2, kind: str = 'error') -> None:
     """End with one sentence, which one of several processes prints."""
-    tell(message, kind)
+    print_error_once(message, kind)
     sys.exit(status)

@@ -7,12 +7,12 @@ from typing import Any, Dict, Mapping
 from mmengine.config import Config
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 
+from edudistill_mm.config.check_values import check_values
+from edudistill_mm.config.complete import SAFETY_HOOKS
+from edudistill_mm.config.parts import schedulers_of
+from edudistill_mm.config.stretch import EPOCHS_OF_HOOKS, ITERATIONS_OF_HOOKS
 from edudistill_mm.errors import ConfigurationError, did_you_mean, reason_of
 from edudistill_mm.type_name import type_name
-
-from .config import check_values
-from .config_parts import schedulers_of
-from .stretch import EPOCHS_OF_HOOKS, ITERATIONS_OF_HOOKS
 
 # What is decided where a teacher is trained.
 _NOT_OF_RECIPE = {'self', 'cfg', 'work_dir', 'experiment_name', 'load_from', 'resume', 'launcher'}
@@ -36,7 +36,6 @@ HOOKS_OF_STUDENT = (
     'StopDistillHook',
     'EarlyStoppingHook',
 )
-HOOKS_OF_SAFETY = ('SafeCheckpointHook', 'FiniteLossHook', 'PreemptionHook')
 
 
 def check_teacher_training(cfg: Config) -> None:
@@ -97,7 +96,7 @@ def give_recipe(cfg: Config, run: Config) -> None:
         for hook in run.get('custom_hooks') or []
         if type_name(hook) not in HOOKS_OF_STUDENT and not _follows_the_clock(hook)
     ]
-    safety = [hook for hook in cfg.custom_hooks if type_name(hook) in HOOKS_OF_SAFETY]
+    safety = [hook for hook in cfg.custom_hooks if type_name(hook) in SAFETY_HOOKS]
     if 'param_scheduler' in changes:
         cfg.param_scheduler = changes.pop('param_scheduler')
     else:
@@ -121,7 +120,9 @@ def give_recipe(cfg: Config, run: Config) -> None:
 def describe_recipe(cfg: Config) -> str:
     """Say how long and by which schedules a teacher's config trains."""
     loop = cfg.train_cfg
-    length = f'{loop.max_epochs} epochs' if 'max_epochs' in loop else f'{loop.max_iters} iterations'
+    length = (
+        f'{loop.max_epochs} epochs' if 'max_epochs' in loop else f'{loop.max_iters} iterations'
+    )
     schedules = [type_name(schedule) for schedule in schedulers_of(cfg)]
     return f'{length}, {", ".join(schedules) or "a constant learning rate"}'
 
@@ -170,9 +171,7 @@ def _cosine(run: Config, loop: Mapping) -> Any:
                 continue  # LinearLR needs two epochs to get anywhere
             begin, warmup['end'] = max(begin, end), end
         warmups.append(warmup)
-    lowest = [
-        {key: s[key]} for s in schedules for key in ('eta_min', 'eta_min_ratio') if key in s
-    ]
+    lowest = [{key: s[key]} for s in schedules for key in ('eta_min', 'eta_min_ratio') if key in s]
     cosine = dict(type='CosineAnnealingLR', by_epoch=by_epoch, T_max=length - begin)
     cosine.update(lowest[-1] if lowest else dict(eta_min=0))
     if begin:

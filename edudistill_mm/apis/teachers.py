@@ -14,26 +14,21 @@ from mmengine.runner import Runner
 
 from edudistill_mm.build_errors import errors_name_keys
 from edudistill_mm.checkpoint.atomic_write import atomic_write
+from edudistill_mm.config.check_classes import check_classes
+from edudistill_mm.config.check_config import check_config
+from edudistill_mm.config.data import DATALOADERS, check_data
+from edudistill_mm.config.education import curriculum_of, is_education, is_missing, teachers_of
+from edudistill_mm.config.networks import network_config
+from edudistill_mm.config.parts import without_metric
+from edudistill_mm.config.stretch import stretch, unfinished_schedule
+from edudistill_mm.distributed import broadcast_from_main
+from edudistill_mm.engine.data_loaders import end_workers, guard_data
 from edudistill_mm.engine.disk_space import full_disk_told, guard_log
 from edudistill_mm.engine.preemption import preemption
 from edudistill_mm.errors import ConfigurationError, did_you_mean
 from edudistill_mm.models.labels import accept_one_hot
 
-from .config import (
-    DATALOADERS,
-    check_config,
-    check_data,
-    curriculum_of,
-    is_education,
-    is_missing,
-    main_says,
-    network_config,
-    teachers_of,
-    without_metric,
-)
-from .data import check_classes, end_workers, guard_data
 from .folder_lock import hold_folder
-from .stretch import stretch, unfinished_schedule
 from .teacher_recipe import describe_recipe, give_recipe
 
 # What the parts of a config define for the student and its teachers.
@@ -201,7 +196,7 @@ def _train_unless_another_does(cfg: Config, teacher: dict) -> None:
 
     folder = cfg.work_dir
     with full_disk_told(folder), preemption.heeded(), hold_folder(folder, wait=wait):
-        if main_says(is_missing(teacher)):
+        if broadcast_from_main(is_missing(teacher)):
             _train_teacher(cfg, teacher['ckpt'])
         number = preemption.asked()
         if number:
@@ -211,7 +206,7 @@ def _train_unless_another_does(cfg: Config, teacher: dict) -> None:
 def _train_teacher(cfg: Config, ckpt: str) -> None:
     recipe = osp.join(cfg.work_dir, 'config.py')
     # The main process decides, before it writes what the others would read.
-    same = main_says(_is_recipe(recipe, cfg))
+    same = broadcast_from_main(_is_recipe(recipe, cfg))
     if is_main_process():
         os.makedirs(cfg.work_dir, exist_ok=True)
         text = cfg.pretty_text

@@ -10,21 +10,19 @@ from edudistill_mm.checkpoint.download import resolve_checkpoint
 from edudistill_mm.checkpoint.form import check_form
 from edudistill_mm.checkpoint.load import load_checkpoint_file
 from edudistill_mm.checkpoint.weights import extract_state_dict
+from edudistill_mm.config.check_classes import check_classes
+from edudistill_mm.config.data import check_data
+from edudistill_mm.config.education import curriculum_of, is_education, strip_teachers
+from edudistill_mm.config.parts import without_hook
+from edudistill_mm.config.runtime_settings import check_packages
 from edudistill_mm.datasets.class_lists import class_names_of
+from edudistill_mm.engine.data_loaders import guard_data
 from edudistill_mm.errors import ConfigurationError
+from edudistill_mm.export.grade_config import grade_student_config, plain_student_state
+from edudistill_mm.export.plain_config import plain_config
 from edudistill_mm.models.labels import accept_one_hot
 from edudistill_mm.models.network import build_module
 
-from .config import (
-    check_data,
-    curriculum_of,
-    is_education,
-    strip_teachers,
-    without_hook,
-)
-from .data import check_classes, guard_data
-from .export import grade_student_config, plain_config, plain_student_state
-from .runtime_settings import check_packages
 from .test_hooks import without_training_hooks
 from .tta import prepare_tta
 

@@ -11,15 +11,18 @@ from torch import nn
 from torch.utils.data import DataLoader, Subset
 
 from edudistill_mm.build_errors import errors_name_keys
+from edudistill_mm.config.check_classes import check_classes
+from edudistill_mm.config.check_config import check_config
+from edudistill_mm.config.data import build_dataset, check_data, class_names
+from edudistill_mm.config.education import curriculum_of
 from edudistill_mm.datasets.channel_order import channel_order
+from edudistill_mm.datasets.reading_errors import clear_annotation_errors, name_samples
 from edudistill_mm.datasets.samplers.grade_sampler import labels_of
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.models.network import build_module
 from edudistill_mm.models.teachers import Teacher
 from edudistill_mm.models.teachers.teacher_inputs import TeacherInputs
 
-from .config import build_dataset, check_config, check_data, class_names, curriculum_of
-from .data import check_classes, clear_annotation_errors, name_samples
 from .exchanged_outputs import exchanged_outputs, favourite_outputs
 from .input_trials import best_trial, input_trials
 from .teachers import missing_teachers

@@ -13,22 +13,26 @@ from mmengine.model import is_model_wrapper
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner, find_latest_checkpoint
 
+from edudistill_mm.apis.ranks import join_ranks
 from edudistill_mm.build_errors import errors_name_keys
 from edudistill_mm.checkpoint.harmless_globals import harmless_globals
+from edudistill_mm.config.check_classes import check_classes
+from edudistill_mm.config.check_config import check_config
+from edudistill_mm.config.data import check_data
+from edudistill_mm.config.education import is_education
+from edudistill_mm.config.plain_distillation import follow_loop
+from edudistill_mm.config.precision import check_compile, prepare_precision
+from edudistill_mm.config.ranks import wrap_for_ranks
+from edudistill_mm.config.runtime_settings import check_packages
+from edudistill_mm.config.stretch import unfinished_schedule
+from edudistill_mm.engine.data_loaders import guard_data
 from edudistill_mm.engine.disk_space import guard_log
 from edudistill_mm.errors import ConfigurationError
+from edudistill_mm.export.export_student import export_student, grade_of_export
+from edudistill_mm.export.preparation import next_stage, preparation_of
 from edudistill_mm.models.labels import accept_one_hot
 
-from .config import check_config, check_data, is_education
-from .data import check_classes, guard_data
-from .export import export_student, grade_of_export
-from .plain_distillation import follow_loop
-from .precision import check_compile, prepare_precision
-from .preparation import next_stage, preparation_of
-from .processes import join_processes, wrap_for_processes
 from .run_folder import in_its_folder
-from .runtime_settings import check_packages
-from .stretch import unfinished_schedule
 from .teacher_recipe import check_teacher_training
 from .teachers import missing_teachers, train_teachers
 from .test_teachers import TeacherReport, refuse_near_chance, report_teachers
@@ -51,8 +55,8 @@ def prepare_runtime(cfg: Config, launcher: str = 'none', amp: bool = False) -> N
     """
     cfg.launcher = launcher
     if launcher != 'none':
-        join_processes(cfg, launcher)
-        wrap_for_processes(cfg)
+        join_ranks(cfg, launcher)
+        wrap_for_ranks(cfg)
     if (cfg.get('randomness') or {}).get('deterministic'):
         # Without it torch refuses the first product of matrices on a GPU.
         os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')

@@ -8,9 +8,8 @@ from mmengine.config import Config
 from mmengine.hooks import PrepareTTAHook
 from mmengine.logging import print_log
 
+from edudistill_mm.config.parts import innermost, types_in
 from edudistill_mm.errors import ConfigurationError
-
-from .config import innermost, types_in
 
 
 def prepare_tta(cfg: Config) -> PrepareTTAHook:

@@ -9,8 +9,9 @@ from tempfile import TemporaryDirectory
 import torch
 from mmengine.config import Config
 
-from edudistill_mm.apis.config import is_missing, teachers_of, untrained_network
 from edudistill_mm.apis.train import prepare_runtime, train
+from edudistill_mm.config.education import is_missing, teachers_of
+from edudistill_mm.config.networks import untrained_network
 
 
 def check_beginning(cfg: Config) -> None:

@@ -15,12 +15,12 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Seque
 from mmengine.config import Config
 from mmengine.runner import find_latest_checkpoint
 
-from edudistill_mm.apis.config import is_education, teachers_of
 from edudistill_mm.apis.folder_lock import hold_folder
-from edudistill_mm.apis.plain_distillation import MARK, as_written
 from edudistill_mm.apis.teachers import missing_teachers, teacher_config
-from edudistill_mm.apis.training_cost import training_cost
 from edudistill_mm.checkpoint.files import file_sha256
+from edudistill_mm.config.education import is_education, teachers_of
+from edudistill_mm.config.plain_distillation import MARK, as_written
+from edudistill_mm.cost.training_cost import training_cost
 from edudistill_mm.engine.disk_space import full_disk_told
 from edudistill_mm.engine.preemption import SIGNALS
 from edudistill_mm.errors import ConfigurationError

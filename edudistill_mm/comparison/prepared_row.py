@@ -5,10 +5,11 @@ from typing import Any, Dict, List, Sequence, Tuple
 
 from mmengine.config import Config
 
-from edudistill_mm.apis.config import build_dataset, check_config, check_data
-from edudistill_mm.apis.data import check_classes
-from edudistill_mm.apis.stretch import fit_lengths, stretched_options
-from edudistill_mm.apis.training_cost import TrainingCost, training_cost
+from edudistill_mm.config.check_classes import check_classes
+from edudistill_mm.config.check_config import check_config
+from edudistill_mm.config.data import build_dataset, check_data
+from edudistill_mm.config.stretch import fit_lengths, stretched_options
+from edudistill_mm.cost.training_cost import TrainingCost, training_cost
 from edudistill_mm.errors import ConfigurationError
 
 from .plan import MEASURES, Plan

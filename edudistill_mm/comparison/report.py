@@ -9,9 +9,11 @@ from typing import List, Optional, Tuple
 from mmengine.config import Config
 from mmengine.runner import find_latest_checkpoint
 
-from edudistill_mm.apis.config import check_data, curriculum_of, is_education, load_config
-from edudistill_mm.apis.training_cost import TrainingCost, training_cost
 from edudistill_mm.checkpoint.load import load_checkpoint_file
+from edudistill_mm.config.data import check_data
+from edudistill_mm.config.education import curriculum_of, is_education
+from edudistill_mm.config.load import load_config
+from edudistill_mm.cost.training_cost import TrainingCost, training_cost
 from edudistill_mm.errors import ConfigurationError
 
 from .row_result import RowResult, costs_of, spent_costs

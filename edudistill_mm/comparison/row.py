@@ -4,7 +4,7 @@ from typing import Any, Dict, Mapping, Optional
 
 from mmengine.config import Config
 
-from edudistill_mm.apis.config import load_config
+from edudistill_mm.config.load import load_config
 from edudistill_mm.errors import ConfigurationError
 
 from .options import as_arguments

@@ -3,8 +3,8 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from mmengine.config import Config
 
-from edudistill_mm.apis.config import curriculum_of, is_education
-from edudistill_mm.apis.training_cost import TrainingCost
+from edudistill_mm.config.education import curriculum_of, is_education
+from edudistill_mm.cost.training_cost import TrainingCost
 
 from .run_record import GROUP, RunRecord
 from .statistic import Statistic

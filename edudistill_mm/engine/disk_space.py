@@ -19,7 +19,7 @@ from torch import nn
 
 from ..errors import TrainingError, full_disk_error
 from ..registry import MODELS
-from .continuation import optim_wrappers
+from .resume_state import optim_wrappers
 
 
 @contextlib.contextmanager

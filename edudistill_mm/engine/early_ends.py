@@ -9,7 +9,7 @@ from mmpretrain.engine.hooks import SwitchRecipeHook
 
 from edudistill_mm.curriculum import Curriculum, Grade
 
-from .continuation import optim_wrappers
+from .resume_state import optim_wrappers
 
 # The name under which a run's scalars tell to which epoch (or iteration) progress has jumped.
 JUMP = 'grade/jumps_to'

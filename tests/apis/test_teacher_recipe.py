@@ -7,10 +7,10 @@ from mmengine.config import Config
 from mmengine.registry import PARAM_SCHEDULERS
 from torch.optim import SGD
 
-from edudistill_mm.apis.config import load_config
 from edudistill_mm.apis.teacher_recipe import describe_recipe
 from edudistill_mm.apis.teachers import teacher_config, train_teachers
 from edudistill_mm.apis.train import train
+from edudistill_mm.config.load import load_config
 from edudistill_mm.errors import ConfigurationError
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'

@@ -7,11 +7,13 @@ from mmengine.registry import MODELS
 from mmpretrain import get_model
 from mmpretrain.structures import DataSample
 
-from edudistill_mm.apis.config import build_dataset, load_config, strip_teachers
-from edudistill_mm.apis.export import export_student
-from edudistill_mm.apis.plain_distillation import as_written
 from edudistill_mm.apis.test import test as evaluate
+from edudistill_mm.config.data import build_dataset
+from edudistill_mm.config.education import strip_teachers
+from edudistill_mm.config.load import load_config
+from edudistill_mm.config.plain_distillation import as_written
 from edudistill_mm.errors import ConfigurationError
+from edudistill_mm.export.export_student import export_student
 from edudistill_mm.registry import METRICS, register
 
 ROOT = Path(__file__).resolve().parents[2]

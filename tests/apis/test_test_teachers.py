@@ -13,7 +13,8 @@ from torch.nn import functional as F
 from toy_images import ToyImages
 
 from edudistill_mm.apis import test_teachers as tested
-from edudistill_mm.apis.config import build_dataset, load_config
+from edudistill_mm.config.data import build_dataset
+from edudistill_mm.config.load import load_config
 from edudistill_mm.errors import ConfigurationError
 
 NORMAL = dict(type='ClsDataPreprocessor', mean=[60.0] * 3, std=[60.0] * 3)

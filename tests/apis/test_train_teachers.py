@@ -9,9 +9,9 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
-from edudistill_mm.apis.config import load_config
 from edudistill_mm.apis.folder_lock import hold_folder
 from edudistill_mm.apis.teachers import teacher_config, train_teachers
+from edudistill_mm.config.load import load_config
 from edudistill_mm.errors import ConfigurationError
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -14,9 +14,9 @@ import pytest
 import torch
 from run_tool import run_tool
 
-from edudistill_mm.apis.plain_distillation import as_written
 from edudistill_mm.comparison.compare import compare, describe_plan
 from edudistill_mm.comparison.plan import Plan
+from edudistill_mm.config.plain_distillation import as_written
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.settings import settings
 

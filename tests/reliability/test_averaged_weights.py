@@ -12,7 +12,7 @@ from mmengine.config import Config
 from mmengine.hooks import EMAHook, Hook
 from mmengine.runner import Runner, load_checkpoint
 
-from edudistill_mm.apis.export import export_student
+from edudistill_mm.export.export_student import export_student
 from edudistill_mm.random_state import random_state_preserved
 
 AREA = 'Averaged weights'

@@ -12,10 +12,10 @@ from PIL import Image
 from run_tool import run_tool
 from runs import school_config
 
-from edudistill_mm.apis.export import export_student
 from edudistill_mm.apis.test import test as run_test
 from edudistill_mm.apis.train import train
 from edudistill_mm.errors import ConfigurationError
+from edudistill_mm.export.export_student import export_student
 
 AREA = 'Faulty data'
 COUNTS = (8,) * 6

@@ -10,9 +10,9 @@ from runs import COUNTS, school_config
 from torch.nn import functional as F
 from toy_images import ToyImages
 
-from edudistill_mm.apis.config import load_config
 from edudistill_mm.apis.test_teachers import test_teachers as run_test_teachers
 from edudistill_mm.apis.train import prepare_runtime, train
+from edudistill_mm.config.load import load_config
 from edudistill_mm.errors import ConfigurationError
 
 AREA = 'Hostile and broken files'

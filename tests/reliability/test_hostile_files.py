@@ -22,11 +22,11 @@ from networks import build, resnet
 from run_tool import run_tool
 from runs import school_config, train
 
-from edudistill_mm.apis.export import export_student
 from edudistill_mm.apis.test import test as run_test
 from edudistill_mm.checkpoint.download import resolve_checkpoint
 from edudistill_mm.checkpoint.load import load_checkpoint_file
 from edudistill_mm.errors import ConfigurationError
+from edudistill_mm.export.export_student import export_student
 from edudistill_mm.models.network import load_weights
 from edudistill_mm.models.teachers import Teacher
 

@@ -17,10 +17,10 @@ from run_tool import run_tool
 from runs import scalars, school_config
 from surroundings import python_path
 
-from edudistill_mm.apis.export import export_student
 from edudistill_mm.apis.train import prepare_runtime
 from edudistill_mm.engine import BFloat16OptimWrapper
 from edudistill_mm.errors import TrainingError
+from edudistill_mm.export.export_student import export_student
 from tools.benchmark import _ratio, _train_step
 
 AREA = 'Mixed precision and compilation'

@@ -17,9 +17,10 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS, MODELS
 from runs import GRADES, school_config, train
 
-from edudistill_mm.apis.config import load_config, strip_teachers
-from edudistill_mm.apis.export import export_student
 from edudistill_mm.apis.test import test as run_test
+from edudistill_mm.config.education import strip_teachers
+from edudistill_mm.config.load import load_config
+from edudistill_mm.export.export_student import export_student
 
 AREA = 'Students of unfinished runs'
 NEW_CLASSES = [[0, 1], [2, 3], [4, 5]]

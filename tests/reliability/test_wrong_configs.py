@@ -11,9 +11,9 @@ import pytest
 from mmengine.config import Config
 from mutations import CONFIGS, all_mutations, outcome
 
-from edudistill_mm.apis.classes import fill_in_classes
-from edudistill_mm.apis.config import check_values
 from edudistill_mm.compat import modernise
+from edudistill_mm.config.check_values import check_values
+from edudistill_mm.config.classes import fill_in_classes
 from edudistill_mm.errors import ConfigurationError
 
 ROOT = Path(__file__).parents[2]

@@ -257,7 +257,8 @@ def test_checkpoints_that_cannot_be_used_are_refused(capsys, trained, tmp_path):
 
 
 def test_a_config_of_mmrazor_becomes_an_education_run_by_inheritance(tmp_path):
-    from edudistill_mm.apis.config import check_config, load_config
+    from edudistill_mm.config.check_config import check_config
+    from edudistill_mm.config.load import load_config
 
     file = tmp_path / 'edu.py'
     file.write_text(

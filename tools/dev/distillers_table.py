@@ -19,9 +19,11 @@ from mmpretrain.structures import DataSample
 from page import check_page, write_page
 from torch import nn
 
-from edudistill_mm.apis.config import check_config, load_config, network_config
-from edudistill_mm.apis.plain_distillation import as_written
 from edudistill_mm.compat import switch_off_inplace
+from edudistill_mm.config.check_config import check_config
+from edudistill_mm.config.load import load_config
+from edudistill_mm.config.networks import network_config
+from edudistill_mm.config.plain_distillation import as_written
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.models.distillers import count_weights
 from edudistill_mm.models.network import build_module, build_network

@@ -6,7 +6,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 from torch import nn
 
-from edudistill_mm.engine.continuation import Continuation
+from edudistill_mm.engine.resume_state import ResumeState
 from edudistill_mm.errors import TrainingError
 from edudistill_mm.registry import HOOKS, register
 
@@ -49,7 +49,7 @@ class FiniteLossHook(Hook):
                 f'training stopped {self._when(runner, runner.iter + 1)}: the loss {bad}; '
                 f'{self._kept(runner)}'
             )
-        if Continuation.saves_after_iteration(runner):
+        if ResumeState.saves_after_iteration(runner):
             self._check_weights(runner, runner.iter + 1)
 
     def after_train_epoch(self, runner: Runner) -> None:

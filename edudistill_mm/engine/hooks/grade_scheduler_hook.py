@@ -10,15 +10,15 @@ from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import BaseLoop, EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 from mmengine.runner.loops import _InfiniteDataloaderIterator
 
+from edudistill_mm.config.schedule import epochs_to_iters
 from edudistill_mm.curriculum import Curriculum, Grade
 from edudistill_mm.datasets import GradeSampler
 from edudistill_mm.datasets.channel_order import channel_order
 from edudistill_mm.datasets.class_lists import check_class_lists, class_names_of
-from edudistill_mm.engine.agreement import check_agreement
-from edudistill_mm.engine.continuation import Continuation, optim_wrappers
+from edudistill_mm.distributed import check_same_on_all_ranks
 from edudistill_mm.engine.early_ends import EarlyEnds
+from edudistill_mm.engine.resume_state import ResumeState, optim_wrappers
 from edudistill_mm.engine.resumed_config import start_from_student
-from edudistill_mm.engine.schedule import epochs_to_iters
 from edudistill_mm.engine.slow_averages import warn_of_slow_averages
 from edudistill_mm.engine.student_record import describe_student, student_difference
 from edudistill_mm.engine.switched_recipes import check_switched_recipes
@@ -44,7 +44,7 @@ class GradeSchedulerHook(Hook):
     :class:`GradeAccuracy`, sets the train loop's true number of iterations, and rebuilds the
     schedules that MMEngine has converted to iterations as if all epochs were equally long.
 
-    It writes curriculum, student, teachers, results and the run's :class:`Continuation` into the
+    It writes curriculum, student, teachers, results and the run's :class:`ResumeState` into the
     checkpoint's ``meta['education']``, and refuses to resume with another curriculum, student or
     faculty. A run that is resumed with the same configuration, number of processes and number of
     workers goes on bit for bit as if it had never stopped. Gradients that are being accumulated
@@ -62,7 +62,7 @@ class GradeSchedulerHook(Hook):
         self._behind = False
         self._lengths: List[int] = []
         self._begun = False
-        self._continuation = Continuation()
+        self._resume_state = ResumeState()
         self._ends = EarlyEnds()
 
     # ---- set-up
@@ -97,7 +97,7 @@ class GradeSchedulerHook(Hook):
             'val_dataloader.dataset',
         )
         model.introduce_data(_class_names(loader), channel_order(loader.dataset))
-        check_agreement(
+        check_same_on_all_ranks(
             {
                 **{
                     f'checkpoint of teacher "{teacher.name}"': teacher.sha256
@@ -128,7 +128,7 @@ class GradeSchedulerHook(Hook):
             )
         if by_epoch:
             lengths = self._lengths = self._epoch_lengths(curriculum, loader, sampler)
-            check_agreement(
+            check_same_on_all_ranks(
                 {
                     f'number of batches in grade "{grade.name}"': lengths[grade.begin]
                     for grade in curriculum.grades
@@ -210,11 +210,11 @@ class GradeSchedulerHook(Hook):
             self._enter(runner, model, model.grade)
         warn_of_slow_averages(runner, model.curriculum, self._lengths)
         left_out = self._ends.resume(runner, model.curriculum, self._lengths)
-        self._continuation.put_back_buffers(runner)
-        self._continuation.put_back_gradients(runner)
+        self._resume_state.put_back_buffers(runner)
+        self._resume_state.put_back_gradients(runner)
         sampler = self._sampler(runner.train_dataloader)
         if sampler is None:
-            if self._continuation.pending:
+            if self._resume_state.pending:
                 runner.logger.warning(
                     'train_dataloader.sampler is no GradeSampler: where the data are augmented at '
                     'random, the resumed run may differ from the uninterrupted one'
@@ -263,8 +263,8 @@ class GradeSchedulerHook(Hook):
         if runner.val_loop is None or self._batches_since(runner, progress):
             return
         if due and self._validated < progress:
-            self._continuation.start_workers(runner, self._validated > 0)
-            self._continuation.put_back_random_state()
+            self._resume_state.start_workers(runner, self._validated > 0)
+            self._resume_state.put_back_random_state()
             runner.val_loop.run()
             return
         self.before_val(runner)
@@ -284,16 +284,16 @@ class GradeSchedulerHook(Hook):
             sampler = self._sampler(runner.train_dataloader)
             if sampler is not None:
                 sampler.set_epoch(runner.epoch)
-            if self._continuation.pending:
+            if self._resume_state.pending:
                 self._go_on(runner, sampler)
             self._promote(runner, model)
 
     def _go_on(self, runner: Runner, sampler: Optional[GradeSampler]) -> None:
         """Enter the epoch at whose beginning, or in which, a run is resumed."""
-        self._continuation.start_workers(runner, self._validated > 0)
+        self._resume_state.start_workers(runner, self._validated > 0)
         batches = self._batches_since(runner, runner.epoch)
         if batches == 0:
-            self._continuation.put_back_random_state()
+            self._resume_state.put_back_random_state()
         elif sampler is not None:
             # The uninterrupted run had begun to load the epoch before the random state was read:
             # it is put back when this run has done so as well.
@@ -308,25 +308,25 @@ class GradeSchedulerHook(Hook):
         """Promote, if the first iteration of a new grade begins."""
         model = self._algorithm(runner)
         if not model.curriculum.by_epoch:
-            if self._continuation.pending:
-                self._continuation.start_workers(runner, self._validated > 0)
-                self._continuation.put_back_random_state()
+            if self._resume_state.pending:
+                self._resume_state.start_workers(runner, self._validated > 0)
+                self._resume_state.put_back_random_state()
             self._promote(runner, model)
-        self._continuation.put_back_random_state()
+        self._resume_state.put_back_random_state()
         runner.message_hub.update_scalar('train/grade', model.grade.index + 1)
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
         """Gather what a checkpoint after this iteration would hold of all processes."""
-        if self._continuation.saves_after_iteration(runner):
-            self._continuation.gather(runner)
+        if self._resume_state.saves_after_iteration(runner):
+            self._resume_state.gather(runner)
 
     def after_train_epoch(self, runner: Runner) -> None:
         """Gather what a checkpoint after this epoch would hold of all processes."""
         # Where a run was resumed right at the end of an epoch.
-        self._continuation.put_back_random_state()
-        self._continuation.gather(runner)
+        self._resume_state.put_back_random_state()
+        self._resume_state.gather(runner)
 
     @staticmethod
     def _progress(runner: Runner, model: Any) -> int:
@@ -398,7 +398,7 @@ class GradeSchedulerHook(Hook):
         """Tell the metrics which classes have been taught."""
         model = self._algorithm(runner)
         if isinstance(runner._train_loop, BaseLoop):
-            self._continuation.hold(runner)
+            self._resume_state.hold(runner)
         for metric in self._metrics(runner.val_loop):
             metric.set_grade(model.curriculum, model.grade)
 
@@ -417,7 +417,7 @@ class GradeSchedulerHook(Hook):
             for key, value in (metrics or {}).items()
             if isinstance(value, (int, float))
         }
-        self._continuation.gather(runner)
+        self._resume_state.gather(runner)
 
     def after_val(self, runner: Runner) -> None:
         """End the grade, if the validation has led to a stop."""
@@ -437,7 +437,7 @@ class GradeSchedulerHook(Hook):
         """Save a run that was stopped; log the table of accuracies per grade and class group."""
         model = self._algorithm(runner)
         if self._progress(runner, model) < model.curriculum.length:
-            self._continuation.gather(runner)
+            self._resume_state.gather(runner)
             self._ends.save_last(runner)
         table = self.table(model.curriculum)
         if table:
@@ -499,7 +499,7 @@ class GradeSchedulerHook(Hook):
             early_ends=self._ends.state_dict(runner),
             accuracy=[metric.state_dict() for metric in metrics],
             sampler_seed=getattr(self._any_sampler(runner.train_dataloader), 'seed', None),
-            continuation=self._continuation.state_dict(runner, 'optimizer' in checkpoint),
+            continuation=self._resume_state.state_dict(runner, 'optimizer' in checkpoint),
         )
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
@@ -519,7 +519,7 @@ class GradeSchedulerHook(Hook):
                 self._metrics(getattr(runner, '_val_loop', None)), education['accuracy']
             ):
                 metric.load_state_dict(state)
-            self._continuation.load_state_dict(runner, education['continuation'])
+            self._resume_state.load_state_dict(runner, education['continuation'])
             sampler = self._any_sampler(runner.train_dataloader)
             if hasattr(sampler, 'seed'):
                 # Without randomness.seed in the config, each process draws one.

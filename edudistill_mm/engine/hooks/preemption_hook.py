@@ -70,7 +70,7 @@ class PreemptionHook(Hook):
                 hook._check_weights(runner, runner.iter + 1)
         school = self._school(runner)
         if school is not None:
-            school._continuation.gather(runner)
+            school._resume_state.gather(runner)
         self._stop(runner, number, runner.iter + 1)
 
     # ---- validations

@@ -21,9 +21,9 @@ from ...checkpoint.load_checks import check_optimizer, check_part, check_weights
 from ...checkpoint.pretrained import pretrained_of
 from ...checkpoint.safe_local_backend import SafeLocalBackend  # noqa: F401  registers "safe_local"
 from ...checkpoint.weights import read_weights
+from ...distributed import check_same_on_all_ranks
 from ...errors import ConfigurationError, reason_of
 from ...registry import HOOKS, MODELS, register
-from ..agreement import check_agreement
 from ..disk_space import check_space
 from ..find_checkpoint import find_checkpoint_to_resume
 from ..resumed_config import check_resumed_config
@@ -90,7 +90,7 @@ class SafeCheckpointHook(Hook):
         if get_world_size() > 1:
             found = runner._load_from
             readable = found is not None and osp.isfile(found)
-            check_agreement(
+            check_same_on_all_ranks(
                 {'checkpoint to load': file_sha256(found) if readable else 'none'},
                 'all must see the same files',
             )

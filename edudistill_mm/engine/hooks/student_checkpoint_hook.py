@@ -13,6 +13,15 @@ from torch import Tensor
 
 from edudistill_mm.checkpoint.atomic_write import atomic_write
 from edudistill_mm.errors import ConfigurationError, full_disk_error, reason_of
+from edudistill_mm.export.grade_config import (
+    STUDENT,
+    config_text,
+    grade_meta,
+    grade_student_config,
+    grade_student_state,
+)
+from edudistill_mm.export.plain_model import build_plain, gives_same_scores, misfit_of_load
+from edudistill_mm.export.preparation import preparation_of
 from edudistill_mm.registry import HOOKS, MODELS, register
 
 FOLDER = 'students'
@@ -55,9 +64,6 @@ class StudentCheckpointHook(Hook):
             return
         if not isinstance(_algorithm(runner), MODELS.get('EducationDistill')):
             return
-        # Here, because the tools' modules register the hooks.
-        from edudistill_mm.apis.preparation import preparation_of
-
         if preparation_of(runner.cfg) is not None:
             return
         save = runner.save_checkpoint
@@ -79,14 +85,6 @@ class StudentCheckpointHook(Hook):
         self._checkpoint = checkpoint
 
     def _leave_student(self, runner: Runner, checkpoint: dict, filename: str) -> None:
-        # Here, because the tools' modules register the hooks.
-        from edudistill_mm.apis.export import (
-            config_text,
-            grade_meta,
-            grade_student_config,
-            grade_student_state,
-        )
-
         model = _algorithm(runner)
         student = model.student
         try:
@@ -119,13 +117,6 @@ class StudentCheckpointHook(Hook):
     @staticmethod
     def _check(config: Any, student: Any, state: dict[str, Tensor], saved: dict) -> None:
         """See that a model of the config loads the state and gives the student's scores."""
-        from edudistill_mm.apis.export import (
-            STUDENT,
-            build_plain,
-            gives_same_scores,
-            misfit_of_load,
-        )
-
         with torch.random.fork_rng():
             model = build_plain(config)
         difference = misfit_of_load(model, state)

@@ -1,0 +1,160 @@
+"""The group of a run's ranks, and errors that all of them meet."""
+
+import contextlib
+import datetime
+import hashlib
+import os
+import subprocess
+import sys
+import time
+
+import torch
+from mmengine.config import Config
+from mmengine.dist import get_rank, get_world_size, init_dist, is_distributed
+from mmengine.utils.dl_utils import set_multi_processing
+from torch import distributed
+
+from edudistill_mm.errors import ConfigurationError, reason_of
+
+# What torch calls a process's place, and what launchers call it.
+VARIABLES = {
+    'pytorch': dict(RANK='RANK', WORLD_SIZE='WORLD_SIZE', LOCAL_RANK='LOCAL_RANK'),
+    'slurm': dict(RANK='SLURM_PROCID', WORLD_SIZE='SLURM_NTASKS', LOCAL_RANK='SLURM_LOCALID'),
+    'mpi': dict(
+        RANK='OMPI_COMM_WORLD_RANK',
+        WORLD_SIZE='OMPI_COMM_WORLD_SIZE',
+        LOCAL_RANK='OMPI_COMM_WORLD_LOCAL_RANK',
+    ),
+}
+
+STARTED_BY = dict(pytorch='tools/dist_train.sh', slurm='tools/slurm_train.sh', mpi='mpirun')
+
+FAILED = 'edudistill_mm/failed'
+
+PATIENCE = 5  # seconds
+
+
+def join_ranks(cfg: Config, launcher: str) -> None:
+    """Join the group of the processes that a launcher has started; without GPUs by gloo.
+
+    Args:
+        cfg (Config): Its ``env_cfg.dist_cfg`` gives ``backend`` (GPUs only), ``timeout`` (in
+            seconds) and, for slurm, ``port``.
+        launcher (str): 'pytorch' | 'slurm' | 'mpi'.
+
+    Raises:
+        ConfigurationError: If this process has not been started by the launcher, or there are
+            fewer GPUs on the machine than processes.
+    """
+    if is_distributed():
+        return
+    place = {}
+    for name, variable in VARIABLES[launcher].items():
+        if variable not in os.environ:
+            raise ConfigurationError(
+                f'--launcher {launcher} needs the environment variable {variable}, which is not set: '
+                f'start the processes by {STARTED_BY[launcher]}'
+            )
+        place[name] = os.environ[variable]
+    env_cfg = cfg.get('env_cfg') or {}
+    dist_cfg = dict(env_cfg.get('dist_cfg') or {})
+    set_multi_processing(**(env_cfg.get('mp_cfg') or {}), distributed=True)
+    if torch.cuda.is_available():
+        _check_gpus(int(place['LOCAL_RANK']))
+        init_dist(launcher, **dist_cfg)
+        return
+    # MMEngine's own set-up asks for GPUs; its runner leaves a group alone that exists.
+    os.environ.update(place)
+    os.environ.setdefault('MASTER_PORT', str(dist_cfg.get('port', 29500)))
+    if 'MASTER_ADDR' not in os.environ:
+        os.environ['MASTER_ADDR'] = _first_machine() if launcher == 'slurm' else '127.0.0.1'
+    options = {}
+    if dist_cfg.get('timeout') is not None:
+        options['timeout'] = datetime.timedelta(seconds=dist_cfg['timeout'])
+    distributed.init_process_group('gloo', **options)
+
+
+def _check_gpus(local_rank: int) -> None:
+    processes = max(int(os.environ.get('LOCAL_WORLD_SIZE', 0)), local_rank + 1)
+    gpus = torch.cuda.device_count()
+    if processes > gpus:
+        raise ConfigurationError(
+            f'{processes} processes have been started on this machine, but it has {gpus} GPUs: '
+            f'start at most so many, or hide the GPUs by CUDA_VISIBLE_DEVICES=-1'
+        )
+
+
+def _first_machine() -> str:
+    """Name of the machine of a slurm job's first process."""
+    if os.environ.get('SLURM_NNODES', '1') == '1':
+        return '127.0.0.1'
+    nodes = os.environ.get('SLURM_NODELIST', '')
+    try:
+        command = ['scontrol', 'show', 'hostnames', nodes]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[
+            0
+        ]
+    except (OSError, subprocess.CalledProcessError, IndexError) as error:
+        raise ConfigurationError(
+            f'the first of the machines SLURM_NODELIST="{nodes}" cannot be found by scontrol '
+            f'({reason_of(error)}); set MASTER_ADDR to its name'
+        ) from error
+
+
+def print_error_once(message: str, kind: str = 'error') -> None:
+    """Print a sentence that ends the run, once in all.
+
+    Before the processes know each other, the first one of each machine prints it; afterwards, the
+    first one that meets this very error.
+
+    Args:
+        message (str): The sentence.
+        kind (str): What it is, the word before it. Defaults to 'error'.
+    """
+    if not is_distributed():
+        places = [variables['LOCAL_RANK'] for variables in VARIABLES.values()]
+        first = all(os.environ.get(place, '0') == '0' for place in places)
+    else:
+        first = _is_first(message)
+    if first:
+        print(f'{kind}: {message}', file=sys.stderr, flush=True)
+    if is_distributed():
+        _wait_for_others()
+
+
+def _is_first(message: str) -> bool:
+    key = f'edudistill_mm/{hashlib.sha256(message.encode()).hexdigest()}'
+    store = _store()
+    try:
+        first = store.add(key, 1) == 1
+    except RuntimeError:
+        # The process that keeps the store has ended.
+        return True
+    # Last: process 0 keeps the store until all have come this far.
+    with contextlib.suppress(RuntimeError):
+        store.add(FAILED, 1)
+    return first
+
+
+def _wait_for_others() -> None:
+    """Keep the store, which ends with process 0 unless torchrun keeps it, for those that meet an
+    error at the same time."""
+    if get_rank() or os.environ.get('TORCHELASTIC_USE_AGENT_STORE') == 'True':
+        return
+    end = time.monotonic() + PATIENCE
+    while _store().add(FAILED, 0) < get_world_size() and time.monotonic() < end:
+        time.sleep(0.05)
+
+
+def _store() -> distributed.Store:
+    return distributed.distributed_c10d._get_default_store()
+
+
+def another_has_failed() -> bool:
+    """Whether another process of the run has met an error of the user and told of it."""
+    if not is_distributed():
+        return False
+    try:
+        return _store().check([FAILED])
+    except RuntimeError:
+        return False

@@ -1,0 +1,1 @@
+"""Reading a config: completed, checked, in the form in which runs take it."""

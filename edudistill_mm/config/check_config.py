@@ -1,0 +1,100 @@
+"""Find the mistakes of an education that need neither data nor weights to be found."""
+
+from mmengine.config import Config
+
+from edudistill_mm.config.education import curriculum_of, is_education, is_missing, teachers_of
+from edudistill_mm.config.networks import untrained_network
+from edudistill_mm.config.output_names import note_output_names
+from edudistill_mm.config.parts import hooks_of, schedulers_of, types_in
+from edudistill_mm.config.ranks import check_ranks
+from edudistill_mm.curriculum import Curriculum
+from edudistill_mm.errors import ConfigurationError
+from edudistill_mm.models.network import build_module
+from edudistill_mm.models.teachers.teacher_keys import SINGLE, part_of
+from edudistill_mm.type_name import type_name
+
+
+def check_config(cfg: Config) -> None:
+    """Find the mistakes that can be found without data, teachers' weights and training.
+
+    The algorithm is built once, with untrained teachers.
+
+    Args:
+        cfg (Config): The config. Without effect if its model is not :class:`EducationDistill`.
+
+    Raises:
+        ConfigurationError: For the first mistake.
+    """
+    if not is_education(cfg):
+        return
+    curriculum = curriculum_of(cfg)
+    loop = cfg.get('train_cfg') or {}
+    by_epoch = 'max_epochs' in loop
+    if by_epoch or 'max_iters' in loop:
+        curriculum.check_length(by_epoch, loop['max_epochs' if by_epoch else 'max_iters'])
+    for index, scheduler in enumerate(schedulers_of(cfg)):
+        if not by_epoch and 'max_iters' in loop and scheduler.get('by_epoch', True):
+            raise ConfigurationError(
+                f'param_scheduler[{index}] counts epochs (by_epoch=True, its default), but train_cfg '
+                f'counts iterations; set by_epoch=False'
+            )
+    hooks = [type_name(hook) for hook in hooks_of(cfg)]
+    if hooks.count('GradeSchedulerHook') > 1:
+        raise ConfigurationError(
+            'custom_hooks have dict(type="GradeSchedulerHook") more than once'
+        )
+    if 'GradeSchedulerHook' not in hooks:
+        raise ConfigurationError(
+            f'custom_hooks lack dict(type="GradeSchedulerHook"), without which no grade is ever entered; '
+            f'they are {", ".join(hooks)}'
+        )
+    sampler = (cfg.get('train_dataloader') or {}).get('sampler') or {}
+    ordered = any(
+        len(grade.seen) < curriculum.num_classes or grade.samples != 'mixed'
+        for grade in curriculum.grades
+    )
+    if ordered and type_name(sampler) != 'GradeSampler':
+        raise ConfigurationError(
+            f'train_dataloader.sampler must be dict(type="GradeSampler"), because the curriculum decides '
+            f'which classes are taught when, but is "{type_name(sampler)}"'
+        )
+
+    if any(kind == 'CRDLoss' for kind in types_in(cfg.model.get('distiller') or {})):
+        _check_contrast(cfg)
+    model = cfg.model.to_dict() if hasattr(cfg.model, 'to_dict') else dict(cfg.model)
+    single = model.pop('teacher', None) is not None
+    model.pop('teacher_ckpt', None)
+    teachers = teachers_of(cfg)
+    if single:
+        model['teacher'] = _untrained(teachers[0], SINGLE, curriculum)['architecture']
+    elif teachers:
+        model['teachers'] = [
+            _untrained(teacher, f'teachers[{index}]', curriculum)
+            for index, teacher in enumerate(teachers)
+        ]
+    if cfg.get('data_preprocessor') is not None:
+        model.setdefault('data_preprocessor', cfg.data_preprocessor.to_dict())
+    check_ranks(cfg, build_module(model, 'model', 'mmpretrain'))
+
+
+def _check_contrast(cfg: Config) -> None:
+    """See that the data set numbers its samples, by which CRDLoss remembers them."""
+    kinds = list(types_in(cfg.get('train_dataloader') or {}))
+    for kind, key in (('CRDDataset', 'dataset'), ('PackCRDClsInputs', 'dataset.dataset.pipeline')):
+        if kind not in kinds:
+            raise ConfigurationError(
+                f'distiller.distill_losses has a CRDLoss, which needs "mmrazor.{kind}" in '
+                f'train_dataloader.{key}, but there is none'
+            )
+
+
+def _untrained(teacher: dict, key: str, curriculum: Curriculum) -> dict:
+    """A teacher's config with an untrained network and no checkpoint."""
+    network = untrained_network(teacher['architecture'], part_of(key, 'architecture'))
+    if not is_missing(teacher):
+        try:
+            count = len(curriculum.classes_of(teacher.get('classes', 'all')))
+        except ConfigurationError as error:
+            raise ConfigurationError(f'{key}.classes: {error}') from error
+        note_output_names(network, teacher, count, key)
+    return dict(teacher, architecture=network, ckpt=None)

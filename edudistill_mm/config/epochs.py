@@ -1,0 +1,44 @@
+"""How much of the data an epoch is."""
+
+from typing import List, Tuple
+
+import torch
+from mmengine.config import Config
+
+from edudistill_mm.config.data import build_dataset
+from edudistill_mm.config.education import curriculum_of, is_education
+from edudistill_mm.datasets.samplers.grade_sampler import labels_of
+
+
+def epoch_size(loader: dict, images: int, by_epoch: bool) -> Tuple[int, int]:
+    """Images and batches of an epoch, or of an iteration.
+
+    Args:
+        loader (dict): Config of the data loader of training.
+        images (int): Number of images that are taught.
+        by_epoch (bool): Whether an epoch is meant.
+    """
+    batch_size = loader['batch_size']
+    if not by_epoch:
+        return batch_size, 1
+    if loader.get('drop_last', False):
+        return images // batch_size * batch_size, images // batch_size
+    return images, -(-images // batch_size)
+
+
+def batches_of_grades(cfg: Config) -> List[int]:
+    """Batches of an epoch in each grade of a config, or of its only stage.
+
+    Args:
+        cfg (Config): As for :func:`training_cost`, which counts epochs.
+    """
+    dataset = build_dataset(cfg.train_dataloader.dataset)
+    if not is_education(cfg):
+        return [epoch_size(cfg.train_dataloader, len(dataset), True)[1]]
+    labels = labels_of(dataset)
+    return [
+        epoch_size(
+            cfg.train_dataloader, int(torch.isin(labels, torch.tensor(grade.seen)).sum()), True
+        )[1]
+        for grade in curriculum_of(cfg).grades
+    ]

@@ -1,0 +1,56 @@
+"""Parts of a config in one form, however it gives them."""
+
+from typing import Any, Iterator, List, Optional
+
+from mmengine.config import Config, ConfigDict
+
+from edudistill_mm.type_name import type_name
+
+
+def schedulers_of(cfg: Config) -> List[dict]:
+    """The schedulers of the one optimizer of a config; those of several are given as a dict by
+    name, and are none of these."""
+    schedulers = cfg.get('param_scheduler')
+    if isinstance(schedulers, dict):
+        several = len(schedulers) > 0 and all(
+            isinstance(value, (list, tuple, dict)) for value in schedulers.values()
+        )
+        return [] if several else [schedulers]
+    return list(schedulers or [])
+
+
+def hooks_of(cfg: Config) -> List[dict]:
+    """All hooks of a config, the default ones first."""
+    hooks = [*(cfg.get('default_hooks') or {}).values(), *(cfg.get('custom_hooks') or [])]
+    return [hook for hook in hooks if hook is not None]
+
+
+def without_hook(cfg: Config, name: str) -> List[dict]:
+    """The custom hooks of a config, except those of one type."""
+    return [hook for hook in cfg.get('custom_hooks') or [] if type_name(hook) != name]
+
+
+def innermost(loader: Optional[dict]) -> Optional[ConfigDict]:
+    """The data set of a data loader, below wrappers such as RepeatDataset."""
+    dataset = (loader or {}).get('dataset')
+    while isinstance(dataset, dict) and isinstance(dataset.get('dataset'), dict):
+        dataset = dataset['dataset']
+    return dataset
+
+
+def without_metric(evaluator: Any, name: str) -> List[dict]:
+    """The metrics of an evaluator's config, except those of one type."""
+    metrics = evaluator if isinstance(evaluator, (list, tuple)) else [evaluator]
+    return [metric for metric in metrics if type_name(metric) != name]
+
+
+def types_in(node: Any) -> Iterator[str]:
+    """All class names that a config gives as a ``type``."""
+    if isinstance(node, dict):
+        if 'type' in node:
+            yield type_name(node)
+        for value in node.values():
+            yield from types_in(value)
+    elif isinstance(node, (list, tuple)):
+        for value in node:
+            yield from types_in(value)

@@ -1,0 +1,275 @@
+"""A training stretched or cut to another length, with everything in it that happens at a time."""
+
+from itertools import accumulate
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
+
+from mmengine.config import Config
+
+from edudistill_mm.config.education import is_education, teachers_of
+from edudistill_mm.config.epochs import batches_of_grades
+from edudistill_mm.config.plain_distillation import follow_loop, is_plain
+from edudistill_mm.config.schedule import move_schedule
+from edudistill_mm.errors import ConfigurationError
+from edudistill_mm.type_name import type_name
+
+# Where hooks name a time of the run: EMAHook, MMRazor's StopDistillHook, CheckpointHook, recipes of
+# MMPretrain's SwitchRecipeHook; and how long DistillWarmupHook and EarlyStoppingHook wait.
+EPOCHS_OF_HOOKS = ('begin_epoch', 'stop_epoch', 'save_begin', 'action_epoch')
+ITERATIONS_OF_HOOKS = ('begin_iter',)
+DURATIONS_OF_HOOKS = dict(DistillWarmupHook=('epochs', 'iters'), EarlyStoppingHook=('patience',))
+# MMEngine's mark for a schedule that never ends.
+ENDLESS = int(1e9)
+
+
+def fit_lengths(lengths: Sequence[int], costs: Sequence[int], budget: float) -> List[int]:
+    """Scale the lengths of stages in proportion until they cost what a budget allows.
+
+    Each stage gets 1 epoch; then epoch after epoch goes to the stage that is farthest behind its
+    proportion, the rule of Sainte-Lague for the seats of a parliament. Unlike with largest
+    remainders, a larger budget then never makes a stage shorter. The result is the one whose cost
+    is nearest to the budget, which is at most half of the dearest stage's epoch away; the lengths
+    themselves come back for the budget that they cost.
+
+    Args:
+        lengths (Sequence[int]): Epochs (or iterations) of each stage, at least 1.
+        costs (Sequence[int]): Cost of one epoch (or iteration) of each stage.
+        budget (float): The cost that all together should have.
+
+    Returns:
+        list[int]: The new lengths.
+
+    Raises:
+        ConfigurationError: If the budget is less than one epoch of each stage.
+    """
+    fitted, total = [1] * len(lengths), sum(costs)
+    if budget < total:
+        raise ConfigurationError(
+            f'the budget {budget:,} is less than the shortest training, which costs {total:,}'
+        )
+    while True:
+        # Of equally needy stages the last comes first: it is the one that is kept.
+        stage = max(
+            range(len(lengths)),
+            key=lambda index: (lengths[index] / (2 * fitted[index] + 1), index),
+        )
+        if total + costs[stage] - budget >= budget - total:
+            return fitted
+        fitted[stage] += 1
+        total += costs[stage]
+
+
+def time_map(old: Sequence[int], new: Sequence[int]) -> Callable[[int], int]:
+    """Map times of a run onto a run with other lengths of its stages.
+
+    Args:
+        old (Sequence[int]): Length of each stage.
+        new (Sequence[int]): New length of each stage.
+
+    Returns:
+        Callable[[int], int]: Borders of stages become borders, times between them keep their
+        proportion; what happens after the start happens after the start.
+    """
+    olds, news = [0, *accumulate(old)], [0, *accumulate(new)]
+
+    def position(time: int) -> int:
+        if time <= 0 or time >= ENDLESS:
+            return int(time)
+        if time > olds[-1]:
+            return round(time * news[-1] / olds[-1])
+        stage = next(index for index, end in enumerate(olds[1:]) if time <= end)
+        share = (time - olds[stage]) / old[stage]
+        return max(1, round(news[stage] + share * new[stage]))
+
+    return position
+
+
+def stretched_options(
+    cfg: Config,
+    lengths: Sequence[int],
+    wanted: Sequence[int],
+    batches: Callable[[], Sequence[int]],
+) -> Dict[str, Any]:
+    """Find the options that give a config other lengths.
+
+    Args:
+        cfg (Config): The config.
+        lengths (Sequence[int]): Its epochs (or iterations) of each stage.
+        wanted (Sequence[int]): The new ones.
+        batches (Callable[[], Sequence[int]]): Gives the batches of an epoch (or 1 for an
+            iteration) of each stage; asked only if something in the config counts iterations
+            beside epochs.
+
+    Returns:
+        dict: Values by dotted key, as ``--cfg-options`` takes them: the grades, the length of the
+        loop, all times of learning-rate schedules, and those of hooks. Empty if the lengths are
+        the old ones.
+    """
+    if list(wanted) == list(lengths):
+        return {}
+    unit = 'epochs' if 'max_epochs' in cfg.train_cfg else 'iters'
+    options: Dict[str, Any] = {f'train_cfg.max_{unit}': sum(wanted)}
+    # The one grade of plain distillation, which its file does not have, follows the loop.
+    if is_education(cfg) and not is_plain(cfg):
+        for index, length in enumerate(wanted):
+            options[f'model.curriculum.grades.{index}.{unit}'] = length
+    clock, ratio = time_map(lengths, wanted), sum(wanted) / sum(lengths)
+
+    def iterations(time: int) -> int:
+        counts = batches()
+        old, new = (
+            [length * count for length, count in zip(each, counts)] for each in (lengths, wanted)
+        )
+        return time_map(old, new)(time)
+
+    if cfg.train_cfg.get('val_begin'):
+        options['train_cfg.val_begin'] = clock(cfg.train_cfg.val_begin)
+    if cfg.train_cfg.get('dynamic_intervals'):
+        options['train_cfg.dynamic_intervals'] = [
+            (clock(time), interval) for time, interval in cfg.train_cfg.dynamic_intervals
+        ]
+    for key, schedule in _schedules(cfg.get('param_scheduler')):
+        in_units = schedule.get('by_epoch', True) or schedule.get('convert_to_iter_based', False)
+        moved = move_schedule(dict(schedule), clock if in_units else iterations)
+        if 'step_size' in schedule:
+            moved['step_size'] = max(1, round(schedule['step_size'] * ratio))
+        if 'Exponential' in type_name(schedule) and 'gamma' in schedule:
+            # The rate falls as far over the whole run.
+            moved['gamma'] = schedule['gamma'] ** (1 / ratio)
+        options.update(
+            {
+                f'{key}.{name}': value
+                for name, value in moved.items()
+                if value != schedule.get(name)
+            }
+        )
+    for key, hook in _timed(cfg):
+        for name in EPOCHS_OF_HOOKS:
+            if hook.get(name):
+                in_units = unit == 'iters' or hook.get('by_epoch', True)
+                options[f'{key}.{name}'] = (clock if in_units else iterations)(hook[name])
+        for name in ITERATIONS_OF_HOOKS:
+            if hook.get(name):
+                options[f'{key}.{name}'] = (iterations if unit == 'epochs' else clock)(hook[name])
+        for name in durations_of(hook):
+            if hook.get(name):
+                options[f'{key}.{name}'] = max(1, round(hook[name] * ratio))
+    return options
+
+
+def stretch(cfg: Config, epochs: int) -> None:
+    """Give a training as many epochs as wanted, and everything in it that happens at a time its
+    place in them: grades, schedules of learning rates, warm-ups, hooks.
+
+    The teachers of a run keep their length; see
+    :func:`~edudistill_mm.apis.teachers.train_teachers` for theirs.
+
+    Args:
+        cfg (Config): What :func:`load_config` returned, changed in place.
+        epochs (int): The wanted number.
+
+    Raises:
+        ConfigurationError: If it is too small for the grades, or the training counts iterations.
+    """
+    if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
+        raise ConfigurationError(f'--epochs must be a positive integer, but got {epochs!r}')
+    loop = cfg.get('train_cfg') or {}
+    if 'max_epochs' not in loop:
+        given = f'max_iters={loop["max_iters"]}' if 'max_iters' in loop else 'no length'
+        raise ConfigurationError(
+            f'--epochs {epochs} needs a config that counts epochs, but train_cfg gives {given}; '
+            'change iterations one by one by --cfg-options'
+        )
+    lengths = [loop.max_epochs]
+    if is_education(cfg):
+        grades = cfg.model.curriculum.grades
+        lengths = [grade['epochs'] for grade in grades]
+        if epochs < len(grades):
+            raise ConfigurationError(
+                f'--epochs {epochs} is less than the number of grades, {len(grades)}, each of which '
+                'takes an epoch'
+            )
+    if teachers_of(cfg):
+        _keep_length_of_teachers(cfg)
+    wanted = fit_lengths(lengths, [1] * len(lengths), epochs)
+    cfg.merge_from_dict(stretched_options(cfg, lengths, wanted, lambda: batches_of_grades(cfg)))
+    follow_loop(cfg)
+
+
+def unfinished_schedule(cfg: Config) -> Optional[str]:
+    """Say which schedule of a training goes on after its end, as where ``max_epochs`` alone has
+    been changed, or never leaves its start, as where ``--epochs`` leaves one for each grade.
+
+    Args:
+        cfg (Config): The config of a training.
+
+    Returns:
+        str, optional: The sentence; None if all schedules end with it or before, and move.
+    """
+    loop = cfg.train_cfg
+    unit = 'epochs' if 'max_epochs' in loop else 'iters'
+    length = loop.get(f'max_{unit}')
+    for key, schedule in _schedules(cfg.get('param_scheduler')):
+        in_units = schedule.get('by_epoch', True) or schedule.get('convert_to_iter_based', False)
+        spans = schedule.get('periods') or [schedule.get('T_max', schedule.get('total_steps'))]
+        if set(spans) == {1} and unit == 'epochs' and schedule.get('by_epoch', True):
+            if not schedule.get('convert_to_iter_based', False):
+                return (
+                    f'{key} ({type_name(schedule)}) has one epoch from its start to its end, so that '
+                    'the learning rate never leaves the value at which it starts; give more epochs, '
+                    f'or {key}.convert_to_iter_based=True'
+                )
+        times: List[int] = []
+        move_schedule(dict(schedule), lambda time: times.append(time) or time)  # noqa: B023
+        last = max((time for time in times if time < ENDLESS), default=0)
+        if length is not None and in_units == (unit == 'epochs') and last > length:
+            return (
+                f'{key} ({type_name(schedule)}) goes on until {last} {unit}, but the training ends at '
+                f'{length}, before the learning rate is where the schedule would bring it'
+                + ('; --epochs N of the tools changes both' if unit == 'epochs' else '')
+            )
+    return None
+
+
+def _keep_length_of_teachers(cfg: Config) -> None:
+    """Their files outlive a run: a short trial must not leave short teachers to a long one."""
+    training = cfg.get('teacher_training') or {}
+    own = training.get('train_cfg') or {} if isinstance(training, dict) else None
+    if isinstance(own, dict) and not {'max_epochs', 'max_iters'} & set(own):
+        loop = dict(own, max_epochs=cfg.train_cfg.max_epochs)
+        cfg.teacher_training = dict(training, train_cfg=loop)
+
+
+def durations_of(hook: dict) -> Tuple[str, ...]:
+    """The keys by which a hook's config says how many epochs (or iterations) it waits."""
+    return DURATIONS_OF_HOOKS.get(type_name(hook), ())
+
+
+def _schedules(schedules: Any) -> Iterator[Tuple[str, dict]]:
+    """The configs of parameter schedulers by their keys, of one optimizer or of several."""
+    for key, schedule in _items(schedules, 'param_scheduler'):
+        if 'type' in schedule:
+            yield key, schedule
+        else:
+            for name, own in schedule.items():
+                yield from _items(own, f'{key}.{name}')
+
+
+def _timed(cfg: Config) -> Iterator[Tuple[str, dict]]:
+    """The configs of hooks by their keys, and those of what a hook does later."""
+    hooks = [*_items(cfg.get('custom_hooks') or [], 'custom_hooks')]
+    hooks += [
+        (f'default_hooks.{name}', hook)
+        for name, hook in (cfg.get('default_hooks') or {}).items()
+        if hook is not None
+    ]
+    for key, hook in hooks:
+        yield key, hook
+        yield from _items(hook.get('schedule') or [], f'{key}.schedule')
+
+
+def _items(node: Any, key: str) -> Iterator[Tuple[str, dict]]:
+    if isinstance(node, dict):
+        yield key, node
+    for index, item in enumerate(node if isinstance(node, (list, tuple)) else []):
+        if isinstance(item, dict):
+            yield f'{key}.{index}', item

@@ -1,0 +1,175 @@
+"""What a training costs, counted from its config without training."""
+
+from dataclasses import dataclass
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+import torch
+from mmengine.config import Config
+from torch.utils.flop_counter import FlopCounterMode
+
+from edudistill_mm.config.data import build_dataset
+from edudistill_mm.config.education import curriculum_of, is_education, strip_teachers, teachers_of
+from edudistill_mm.config.epochs import epoch_size
+from edudistill_mm.config.networks import untrained_network
+from edudistill_mm.cost.stage_cost import StageCost
+from edudistill_mm.datasets import GradeSampler
+from edudistill_mm.datasets.samplers.grade_sampler import labels_of
+from edudistill_mm.errors import ConfigurationError, reason_of
+from edudistill_mm.models.network import build_module, dry_run
+
+
+@dataclass(frozen=True)
+class TrainingCost:
+    """Cost of a whole training: forward passes only, in image passes and FLOPs.
+
+    Attributes:
+        stages (Tuple[StageCost, ...]): One a grade; a single one for a plain training.
+        by_epoch (bool): Whether lengths are epochs; iterations otherwise.
+    """
+
+    stages: Tuple[StageCost, ...]
+    by_epoch: bool
+
+    @property
+    def lengths(self) -> List[int]:
+        """list[int]: Epochs (or iterations) of each stage, as the config gives them."""
+        return [stage.length for stage in self.stages]
+
+    def image_passes(self, lengths: Optional[Sequence[int]] = None) -> int:
+        """Images that the student sees.
+
+        Args:
+            lengths (Sequence[int], optional): Epochs (or iterations) of each stage. Defaults to
+                None: the config's.
+        """
+        return self._total([stage.images for stage in self.stages], lengths)
+
+    def student_flops(self, lengths: Optional[Sequence[int]] = None) -> int:
+        """FLOPs of the student's forward passes; ``lengths`` as in :meth:`image_passes`."""
+        return self._total([stage.student_flops for stage in self.stages], lengths)
+
+    def teacher_flops(self, lengths: Optional[Sequence[int]] = None) -> int:
+        """FLOPs of the teachers' forward passes; ``lengths`` as in :meth:`image_passes`."""
+        return self._total([stage.teacher_flops for stage in self.stages], lengths)
+
+    def _total(self, costs: Sequence[int], lengths: Optional[Sequence[int]]) -> int:
+        return sum(
+            cost * length
+            for cost, length in zip(costs, self.lengths if lengths is None else lengths)
+        )
+
+
+def training_cost(cfg: Config, dataset: Any = None) -> TrainingCost:
+    """Count what a training by a config costs. No weights are read, nothing is trained.
+
+    Args:
+        cfg (Config): What :func:`load_config` returned for education, plain distillation or a
+            training of MMPretrain, with its training data at hand.
+        dataset (Dataset, optional): The training data, where they have been read; a curriculum's
+            :class:`GradeSampler` takes it over. Defaults to None: they are read.
+
+    Returns:
+        TrainingCost: Its cost on one process, on images of the size that the training pipeline
+        gives.
+
+    Raises:
+        ConfigurationError: If the length of the training is not given, or a network cannot be run.
+    """
+    if dataset is None:
+        dataset = build_dataset(cfg.train_dataloader.dataset)
+    shape = image_shape(dataset)
+    if is_education(cfg):
+        return _education_cost(cfg, dataset, shape)
+    loop = cfg.get('train_cfg') or {}
+    by_epoch = 'max_epochs' in loop
+    length = loop.get('max_epochs', loop.get('max_iters'))
+    if length is None:
+        raise ConfigurationError('train_cfg has neither "max_epochs" nor "max_iters"')
+    images, batches = epoch_size(cfg.train_dataloader, len(dataset), by_epoch)
+    network = untrained_network(cfg.model.get('architecture') or cfg.model, 'model')
+    stage = StageCost(
+        length=length,
+        images=images,
+        batches=batches,
+        flops_per_image=network_flops(network, shape),
+        teachers={},
+    )
+    return TrainingCost((stage,), by_epoch)
+
+
+def _education_cost(cfg: Config, dataset: Any, shape: Optional[Tuple[int, ...]]) -> TrainingCost:
+    flops: Dict[str, int] = {
+        teacher['name']: _teacher_flops(teacher, index, shape)
+        for index, teacher in enumerate(teachers_of(cfg))
+    }
+    curriculum = curriculum_of(cfg)
+    algorithm = build_module(strip_teachers(cfg).model.to_dict(), 'model', 'mmpretrain')
+    labels = labels_of(dataset)
+    known = {
+        teacher['name']: curriculum.classes_of(teacher.get('classes', 'all'))
+        for teacher in teachers_of(cfg)
+    }
+    # Finds the mistakes of data and curriculum that the training would find.
+    GradeSampler(dataset, seed=0).attach(curriculum, known, cfg.train_dataloader.batch_size)
+    stages: List[StageCost] = []
+    for grade in curriculum.grades:
+        taught = labels[torch.isin(labels, torch.tensor(grade.seen))]
+        images, batches = epoch_size(cfg.train_dataloader, len(taught), curriculum.by_epoch)
+        algorithm.set_grade(algorithm.curriculum.grades[grade.index])
+        routed = {}
+        for name in grade.teachers:
+            share = torch.isin(taught, torch.tensor(known[name])).double().mean().item()
+            routed[name] = (round(images * share), flops[name])
+        stages.append(
+            StageCost(
+                length=grade.length,
+                images=images,
+                batches=batches,
+                flops_per_image=network_flops(algorithm.student, shape),
+                teachers=routed,
+            )
+        )
+    return TrainingCost(tuple(stages), curriculum.by_epoch)
+
+
+def image_shape(dataset: Any) -> Optional[Tuple[int, ...]]:
+    """Shape (C, H, W) of the images that a data set's pipeline gives; None if it packs no image."""
+    state = torch.get_rng_state()
+    image = dataset[0].get('inputs')
+    torch.set_rng_state(state)
+    return tuple(image.shape) if isinstance(image, torch.Tensor) and image.ndim == 3 else None
+
+
+def network_flops(network: torch.nn.Module, shape: Optional[Tuple[int, ...]] = None) -> int:
+    """FLOPs of the forward pass of one image, two for a multiply-add.
+
+    Args:
+        network (nn.Module): A classifier; of a :class:`FragmentedStudent` what its current grade
+            runs.
+        shape (tuple[int, int, int], optional): (C, H, W). Defaults to None; see :func:`dry_run`.
+
+    Raises:
+        ConfigurationError: If the network cannot be run on such an image.
+    """
+    counter = FlopCounterMode(display=False)
+
+    def forward(image: torch.Tensor) -> int:
+        with counter:
+            network(image, mode='tensor')
+        return counter.get_total_flops() // len(image)
+
+    try:
+        return dry_run(network, forward, shape)
+    except RuntimeError as error:
+        raise ConfigurationError(
+            f'the network "{type(network).__name__}" cannot be run on an image of shape {shape}: '
+            f'{reason_of(error)}'
+        ) from error
+
+
+def _teacher_flops(teacher: dict, index: int, shape: Optional[Tuple[int, ...]]) -> int:
+    network = untrained_network(teacher['architecture'], f'teachers[{index}].architecture')
+    size = teacher.get('input_size')
+    if size is not None and shape is not None:
+        shape = (shape[0], *((size, size) if isinstance(size, int) else size))
+    return network_flops(network, shape)

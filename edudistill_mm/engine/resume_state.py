@@ -1,0 +1,172 @@
+"""What a run needs, beyond MMEngine's checkpoint, to go on as if it had never stopped."""
+
+from typing import Any, Dict, List, Optional
+
+import torch
+from mmengine.dist import all_gather_object, get_rank, get_world_size
+from mmengine.hooks import CheckpointHook
+from mmengine.model import is_model_wrapper
+from mmengine.optim import OptimWrapper
+from mmengine.runner import Runner
+from torch.utils.data import DataLoader
+
+from edudistill_mm.random_state import random_state, set_random_state
+
+
+class ResumeState:
+    """Random states, accumulated gradients and buffers: read when a checkpoint is written, put back
+    when a run is resumed.
+
+    MMEngine's checkpoint lacks what dropout, drop-path and Mixup will draw next, and, if it falls
+    into an accumulation of gradients, the gradients so far. Of buffers, such as the statistics of
+    BatchNorm, which each process keeps of its own samples, it has those of the main process only.
+    All of these belong to one process; with several of them the states are gathered where a
+    checkpoint may follow, because only the main process is there when it is written.
+
+    PyTorch's data loaders take a random number from the process when they start their workers:
+    those with persistent workers once in a process. A resumed run starts them before it puts the
+    random state back, if the uninterrupted run had them at that point.
+    """
+
+    def __init__(self) -> None:
+        self._gathered: List[dict] = []
+        self._gathered_at: Any = None
+        self._held: List[dict] = []
+        self._pending: Optional[dict] = None
+
+    # ---- writing
+    def gather(self, runner: Runner) -> None:
+        """Let the main process know the states of all. To be called by all, before a checkpoint is
+        written."""
+        self._held = []
+        if get_world_size() > 1:
+            self._gathered = all_gather_object(self._own(runner))
+            self._gathered_at = (runner.epoch, runner.iter)
+
+    def hold(self, runner: Runner) -> None:
+        """Let a checkpoint that is written before the next :meth:`gather` hold the states of now.
+        To be called by all, before a validation: a run that is resumed will draw for it again."""
+        self._held = all_gather_object(self._own(runner))
+
+    @staticmethod
+    def saves_after_iteration(runner: Runner) -> bool:
+        """Whether a ``CheckpointHook`` is going to write a checkpoint after this iteration."""
+        return any(
+            hook.every_n_train_iters(runner, hook.interval, hook.save_begin)
+            or (hook.save_last and hook.is_last_train_iter(runner))
+            for hook in runner.hooks
+            if isinstance(hook, CheckpointHook) and not hook.by_epoch
+        )
+
+    def state_dict(self, runner: Runner, with_gradients: bool) -> List[dict]:
+        """The state of each process.
+
+        Args:
+            runner (Runner): The runner of this process.
+            with_gradients (bool): Whether gradients are wanted, as they are where the optimizer is.
+
+        Returns:
+            list[dict]: 'random', 'gradients' and, except for the main process, 'buffers', by rank;
+            shorter than the number of processes if the states of the others are not known.
+        """
+        states = self._held or [self._own(runner)]
+        if not self._held and self._gathered_at == (runner.epoch, runner.iter):
+            states += self._gathered[1:]
+        return states if with_gradients else [dict(state, gradients={}) for state in states]
+
+    @staticmethod
+    def _own(runner: Runner) -> dict:
+        gradients = {}
+        if not all(wrapper.should_update() for wrapper in optim_wrappers(runner)):
+            gradients = {
+                name: parameter.grad.detach().cpu()
+                for name, parameter in _parameters(runner).items()
+                if parameter.grad is not None
+            }
+        buffers = {}
+        if get_rank():
+            buffers = {name: value.cpu() for name, value in _model(runner).named_buffers()}
+        return dict(random=random_state(), gradients=gradients, buffers=buffers)
+
+    # ---- resuming
+    @property
+    def pending(self) -> bool:
+        """bool: Whether a random state waits to be put back."""
+        return self._pending is not None
+
+    def load_state_dict(self, runner: Runner, states: List[dict]) -> None:
+        """Take the state of this process from a checkpoint.
+
+        Args:
+            runner (Runner): The runner of this process.
+            states (list[dict]): What :meth:`state_dict` returned.
+        """
+        if len(states) == get_world_size():
+            self._pending = states[get_rank()]
+            return
+        lost = any(state['gradients'] for state in states)
+        runner.logger.warning(
+            f'The checkpoint holds the random states of {len(states)} processes, but there are '
+            f'{get_world_size()}: dropout and the like draw other numbers from here on'
+            + (', and the gradients that were being accumulated are lost' if lost else '')
+        )
+
+    def put_back_buffers(self, runner: Runner) -> None:
+        """Give this process its own buffers, after all have loaded those of the main process."""
+        # Checkpoints of earlier versions have none.
+        buffers = (self._pending or {}).get('buffers', {})
+        for name, value in _model(runner).named_buffers():
+            if name in buffers:
+                value.copy_(buffers[name])
+
+    def put_back_gradients(self, runner: Runner) -> None:
+        """Go on with the accumulation that was under way."""
+        gradients: Dict[str, torch.Tensor] = (self._pending or {}).get('gradients', {})
+        if not gradients:
+            return
+        parameters = _parameters(runner)
+        if is_model_wrapper(runner.model):
+            # DDP reduces what it has seen used since the last step, even if the next batch does
+            # not use it, as the reference of the grade before a promotion.
+            sum(parameters[name].sum() * 0 for name in gradients).backward()
+        for name, gradient in gradients.items():
+            parameters[name].grad = gradient.to(parameters[name], copy=True)
+        runner.logger.info(
+            f'The checkpoint was written in an accumulation of gradients: it held those of '
+            f'{len(gradients)} parameters, and none is lost'
+        )
+
+    def start_workers(self, runner: Runner, validated: bool) -> None:
+        """Start the persistent workers that the uninterrupted run had.
+
+        Args:
+            runner (Runner): The runner of this process.
+            validated (bool): Whether it had validated.
+        """
+        loaders = [runner.train_dataloader]
+        if validated and runner.val_loop is not None:
+            loaders.append(runner.val_dataloader)
+        for loader in loaders:
+            if isinstance(loader, DataLoader) and loader.num_workers and loader.persistent_workers:
+                if loader._iterator is None:
+                    iter(loader)
+
+    def put_back_random_state(self) -> None:
+        """Draw from here on what the uninterrupted run drew."""
+        if self._pending is not None:
+            set_random_state(self._pending['random'])
+            self._pending = None
+
+
+def optim_wrappers(runner: Runner) -> List[OptimWrapper]:
+    """The optimizer wrapper of a run, or those of an ``OptimWrapperDict``."""
+    wrapper = runner.optim_wrapper
+    return list(wrapper.values()) if hasattr(wrapper, 'optim_wrappers') else [wrapper]
+
+
+def _parameters(runner: Runner) -> Dict[str, torch.nn.Parameter]:
+    return dict(_model(runner).named_parameters())
+
+
+def _model(runner: Runner) -> torch.nn.Module:
+    return runner.model.module if is_model_wrapper(runner.model) else runner.model

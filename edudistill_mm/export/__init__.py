@@ -1,0 +1,1 @@
+"""The student of a run as a plain model of MMPretrain."""

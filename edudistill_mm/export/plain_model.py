@@ -1,0 +1,70 @@
+"""The model of a plain student's config, compared with the student of the run."""
+
+from typing import Dict, Optional
+
+import torch
+from mmengine.config import Config
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from edudistill_mm.checkpoint.state_dict_checks import state_dict_mismatch
+from edudistill_mm.models.network import build_network, dry_run
+from edudistill_mm.models.students import FragmentedStudent
+
+
+def build_plain(plain: Config) -> nn.Module:
+    """Build the model of a plain student's config as ``mmpretrain.get_model`` does, with its
+    preprocessor."""
+    model = plain.model.to_dict()
+    if plain.get('data_preprocessor') is not None:
+        model['data_preprocessor'] = plain.data_preprocessor.to_dict()
+    return build_network(model, 'model.architecture')
+
+
+def misfit_of_load(model: nn.Module, state: Dict[str, Tensor]) -> Optional[str]:
+    """Load a model from a state that must be its whole one.
+
+    Args:
+        model (nn.Module): The model.
+        state (dict[str, Tensor]): Its tensors.
+
+    Returns:
+        str | None: The first difference, a part of a sentence; None if all has been loaded.
+    """
+    difference = state_dict_mismatch(model.state_dict(), state)
+    if difference is not None:
+        return difference
+    # Not strict: some networks take tables that they compute themselves out of what they load.
+    more = model.load_state_dict(state, strict=False).unexpected_keys
+    return f'it has {len(more)} tensors more, the first is "{more[0]}"' if more else None
+
+
+def gives_same_scores(
+    model: nn.Module, student: FragmentedStudent, state: Dict[str, Tensor]
+) -> bool:
+    """Compare a plain model with a run's student at its current grade, on two images of noise.
+
+    Args:
+        model (nn.Module): The plain model.
+        student (FragmentedStudent): The run's student.
+        state (dict[str, Tensor]): Tensors that the student has for the comparison instead of its
+            own; those of a saved checkpoint, of averaged weights for example.
+
+    Returns:
+        bool: Whether all class scores are equal.
+    """
+
+    def scores(network: nn.Module, tensors: Dict[str, Tensor]) -> Tensor:
+        def forward(image: Tensor) -> Tensor:
+            noise = torch.randn(image.shape, generator=torch.Generator().manual_seed(0))
+            inputs = (noise.to(image.device),)
+            output = functional_call(network, tensors, inputs, dict(mode='tensor'))
+            return sum(output) if isinstance(output, tuple) else output
+
+        return dry_run(network, forward, student.trace.image_shape)
+
+    # One device, hence one way of computing; what is not a number is compared as a large one.
+    device = next((p.device for p in student.parameters()), torch.device('cpu'))
+    state = {name: tensor.to(device) for name, tensor in state.items()}
+    plain, own = scores(model.to(device), {}), scores(student, state)
+    return torch.equal(plain.nan_to_num(), own.nan_to_num())

@@ -1,0 +1,82 @@
+from pathlib import Path
+
+import pytest
+from torch import nn
+
+from edudistill_mm.config.load import load_config
+from edudistill_mm.cost.training_cost import network_flops, training_cost
+
+CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
+# Training images of the digits 0 to 9, of which there are 1442.
+DIGITS = (143, 146, 142, 147, 145, 146, 145, 144, 140, 144)
+
+
+class TinyNetwork(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.fc = nn.Conv2d(3, 8, 3, padding=1), nn.Linear(8, 5)
+
+    def forward(self, inputs, mode):
+        return self.fc(self.conv(inputs).mean((2, 3)))
+
+
+def test_flops_are_two_for_each_multiply_add_of_one_image():
+    convolution, classifier = 2 * (8 * 8) * (3 * 3 * 3) * 8, 2 * 8 * 5
+    assert network_flops(TinyNetwork(), (3, 8, 8)) == convolution + classifier
+    assert network_flops(TinyNetwork(), (3, 16, 16)) == 4 * convolution + classifier
+
+
+@pytest.fixture
+def digits():
+    return lambda name, **options: load_config(str(CONFIGS / f'{name}_digits.py'), options)
+
+
+def test_a_curriculum_pays_for_seen_classes_depth_and_the_teachers_that_cover_them(digits):
+    cost = training_cost(digits('edu_kd'))
+    seen = [sum(DIGITS[:count]) for count in (4, 7, 10)]
+    assert [stage.images for stage in cost.stages] == seen
+    assert [stage.batches for stage in cost.stages] == [19, 32, 46]
+    assert cost.image_passes() == 6 * seen[0] + 6 * seen[1] + 18 * seen[2]
+    primary, middle, university = cost.stages
+    assert {name: images for name, (images, _) in university.teachers.items()} == dict(
+        primary=sum(DIGITS[:4]), middle=sum(DIGITS[4:7]), university=sum(DIGITS[7:])
+    )
+    assert list(primary.teachers) == ['primary']
+    assert primary.flops_per_image < middle.flops_per_image < university.flops_per_image
+    assert cost.student_flops([1, 0, 2]) == primary.student_flops + 2 * university.student_flops
+    # The experts are the student with fewer classes: one forward of it for each image.
+    assert university.teacher_flops == pytest.approx(university.student_flops, rel=0.001)
+
+
+def test_kd_pays_for_student_and_teacher_on_all_images(digits):
+    kd, alone = training_cost(digits('kd')), training_cost(digits('student'))
+    assert kd.image_passes() == alone.image_passes() == 30 * sum(DIGITS)
+    assert kd.student_flops() == alone.student_flops()
+    (stage,) = kd.stages
+    assert stage.teachers['teacher'][0] == sum(DIGITS)
+    assert alone.teacher_flops() == 0
+    # The last grade of the curriculum is the plain student on all classes.
+    last = training_cost(digits('edu_kd')).stages[-1]
+    assert (last.images, last.flops_per_image) == (stage.images, stage.flops_per_image)
+
+
+def test_incomplete_batches_that_are_dropped_cost_nothing(digits):
+    cost = training_cost(digits('kd', **{'train_dataloader.drop_last': True}))
+    (stage,) = cost.stages
+    assert (stage.images, stage.batches) == (45 * 32, 45)
+    assert stage.teachers['teacher'][0] == 45 * 32
+
+
+def test_a_teacher_of_larger_images_costs_more(digits):
+    usual, larger = (
+        training_cost(digits('edu_kd', **options)).stages[0].teachers['primary'][1]
+        for options in ({}, {'model.teachers.0.input_size': 16})
+    )
+    assert larger == pytest.approx(4 * usual, rel=0.01)
+
+
+def test_a_run_that_counts_iterations_pays_for_full_batches(digits):
+    cfg = digits('student')
+    cfg.train_cfg = dict(by_epoch=False, max_iters=100)
+    cost = training_cost(cfg)
+    assert not cost.by_epoch and cost.image_passes() == 3200
