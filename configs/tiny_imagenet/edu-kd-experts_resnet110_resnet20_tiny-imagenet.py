@@ -2,11 +2,7 @@
 # experts.
 _base_ = [
     '../_base_/datasets/tiny_imagenet.py',
-    '../_base_/models/resnet20.py',
-    '../_base_/models/resnet110_experts.py',
-    '../_base_/experiments/edu_kd_experts.py',
+    '../_base_/recipes/edu-kd-experts_resnet110_resnet20.py',
 ]
 
-model = dict(
-    architecture=dict(student=_base_.student, input_shape=_base_.input_shape),
-    teachers=_base_.teachers)
+model = dict(architecture=dict(input_shape=_base_.input_shape))

@@ -1,12 +1,5 @@
 # Tiny-ImageNet: ResNet-20 alone.
 _base_ = [
     '../_base_/datasets/tiny_imagenet.py',
-    '../_base_/models/resnet20.py',
-    '../_base_/experiments/student.py',
+    '../_base_/recipes/student_resnet20.py',
 ]
-
-model = _base_.student
-
-# The learning rates of the distillation literature, instead of one cosine.
-param_scheduler = dict(
-    _delete_=True, type='MultiStepLR', by_epoch=True, milestones=[150, 180, 210], gamma=0.1)
