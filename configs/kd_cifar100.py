@@ -1,15 +1,2 @@
 # CIFAR-100: ResNet-18 from the zoo's ResNet-50, with plain KD.
-#     python tools/train.py configs/kd_cifar100.py
-# Images and teacher are downloaded on first use; local copies are named by
-#     --cfg-options data_root=/path/to/cifar100 model.teacher_ckpt=/path/to/resnet50.pth
-_base_ = [
-    '_base_/datasets/cifar100.py',
-    '_base_/models/resnet18_small_images.py',
-    '_base_/models/resnet50_zoo_cifar100.py',
-    '_base_/experiments/kd.py',
-]
-
-model = dict(
-    architecture=_base_.student,
-    teacher=_base_.teachers[0].architecture,
-    teacher_ckpt=_base_.teachers[0].ckpt)
+_base_ = './cifar100/kd_resnet50_resnet18_cifar100.py'

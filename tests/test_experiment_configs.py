@@ -1,4 +1,4 @@
-"""Every config in configs/, on tiny data in the official layouts and with shrunken networks."""
+"""The configs of each data set, on tiny data in the official layouts and with shrunken networks."""
 
 from pathlib import Path
 
@@ -21,24 +21,45 @@ from edudistill_mm.models.network import build_module, build_network
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
 DATASETS = {'cifar100': 100, 'tiny_imagenet': 6, 'caltech256': 6, 'food101': 6}
-EXPERIMENTS = 'edu_kd_experts kd_experts edu_kd edu_dkd kd dkd edu_student student'.split()
-SMALL = 'edu_kd edu_dkd kd dkd edu_student student'.split()
-NAMES = [f'{experiment}_{dataset}' for dataset in DATASETS for experiment in EXPERIMENTS]
-NAMES += [
-    f'{experiment}_resnet20_{dataset}'
-    for dataset in ('cifar100', 'tiny_imagenet')
-    for experiment in SMALL
+ALONE = ['edu-student', 'student']
+GENERALIST = ['edu-kd', 'edu-dkd', 'kd', 'dkd', *ALONE]
+METHODS = ['edu-kd-experts', 'kd-experts', *GENERALIST]
+# Teacher, student and methods of each data set.
+NETWORKS = {
+    'cifar100': [
+        ('resnet50', 'resnet18', GENERALIST),
+        ('resnet110', 'resnet20', METHODS),
+        ('resnet32-56-110', 'resnet20', ['dkd-generalists', 'edu-dkd-depth-and-teachers']),
+    ],
+    'tiny_imagenet': [('resnet50', 'resnet18', GENERALIST), ('resnet110', 'resnet20', METHODS)],
+    'caltech256': [('resnet50', 'resnet18', METHODS)],
+    'food101': [('resnet50', 'resnet18', METHODS)],
+}
+
+
+def name_of(method, teacher, student, folder):
+    """A config's name by the scheme of configs/README.md."""
+    networks = [student] if method in ALONE else [teacher, student]
+    return '_'.join([method, *networks, folder.replace('_', '-')])
+
+
+NAMES = [
+    f'{folder}/{name_of(method, teacher, student, folder)}'
+    for folder, networks in NETWORKS.items()
+    for teacher, student, methods in networks
+    for method in methods
 ]
-NAMES += [f'{name}_generalists_resnet20_cifar100' for name in ('dkd', 'edu_dkd')]
 # Baselines and ablations on a part of CIFAR-100.
 NAMES += [f'small/{file.stem}' for file in sorted((CONFIGS / 'small').glob('*.py'))]
 
 
-def test_each_data_set_has_a_config_for_each_experiment():
-    there = {file.stem for file in CONFIGS.glob('*.py')}
-    digits = {f'{name}_digits' for name in ('edu_kd', 'edu_dkd', 'kd', 'student')}
-    assert there == {*digits, *(name for name in NAMES if not name.startswith('small/'))}
-    assert {f'small/{experiment}' for experiment in EXPERIMENTS} <= set(NAMES)
+def test_each_data_set_has_a_config_for_each_method():
+    there = {
+        f'{folder}/{file.stem}' for folder in NETWORKS for file in (CONFIGS / folder).glob('*.py')
+    }
+    assert there == {name for name in NAMES if not name.startswith('small/')}
+    small = {f'small/{name_of(method, "resnet14x2", "resnet8", "small")}' for method in METHODS}
+    assert small <= set(NAMES)
 
 
 @pytest.mark.parametrize('file', sorted((CONFIGS / 'compare').glob('*.py')), ids=lambda f: f.stem)
@@ -71,7 +92,7 @@ def shrink(network):
 
 def load(name, data, folder):
     """A config with small networks and untrained checkpoints of its teachers."""
-    dataset = next((key for key in DATASETS if name.endswith(key)), 'cifar100')
+    dataset = name.split('/')[0].replace('small', 'cifar100')
     cfg = load_config(
         str(CONFIGS / f'{name}.py'), dict(data_root=data[dataset]), str(folder / 'run')
     )
@@ -107,7 +128,7 @@ def save_untrained_teachers(cfg):
 def test_a_config_is_valid_and_takes_a_finite_training_step(name, data, tmp_path):
     torch.manual_seed(0)
     cfg = load(name, data, tmp_path)
-    classes = next((DATASETS[key] for key in DATASETS if name.endswith(key)), 20)
+    classes = DATASETS.get(name.split('/')[0], 20)
     save_untrained_teachers(cfg)
     check_config(cfg)
     # The parts of a Runner; what else a Runner does takes seconds.
@@ -126,7 +147,7 @@ def test_a_config_is_valid_and_takes_a_finite_training_step(name, data, tmp_path
     log = model.train_step(batch, optimizer)
     assert all(torch.isfinite(value).all() for value in log.values())
     # Each teacher gives a loss.
-    distilling = 'student' not in Path(name).name.split('_')
+    distilling = Path(name).name.split('_')[0] not in ALONE
     assert any('distill' in key for key in log) == distilling
     changed = [not torch.equal(a, b) for a, b in zip(before, model.parameters())]
     assert any(changed)
@@ -135,7 +156,7 @@ def test_a_config_is_valid_and_takes_a_finite_training_step(name, data, tmp_path
 
 
 def test_plain_mmrazor_trains_its_teacher_first_on_the_classes_that_are_there(data, tmp_path):
-    cfg = load('kd_resnet20_tiny_imagenet', data, tmp_path)
+    cfg = load('tiny_imagenet/kd_resnet110_resnet20_tiny-imagenet', data, tmp_path)
     cfg.train_cfg.max_epochs = 1
     cfg.teacher_training.train_cfg.max_epochs = 1
     prepare_runtime(cfg)
@@ -149,7 +170,7 @@ def test_plain_mmrazor_trains_its_teacher_first_on_the_classes_that_are_there(da
 
 
 def test_the_zoos_teacher_starts_from_the_weights_that_are_named(data, tmp_path):
-    cfg = load('edu_kd_food101', data, tmp_path)
+    cfg = load('food101/edu-kd_resnet50_resnet18_food101', data, tmp_path)
     teacher = cfg.model.teachers[0]
     zoo = build_network(teacher.architecture.to_dict(), 'teacher')
     torch.save(dict(state_dict=zoo.state_dict()), tmp_path / 'zoo.pth')

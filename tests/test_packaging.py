@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pytest
 import setuptools
-import yaml
-from mmengine.config import Config
 
 import edudistill_mm
 from edudistill_mm.compat import SUPPORTED
@@ -178,14 +176,3 @@ class TestMetadata:
         assert (
             any(line.startswith('mmcv-lite') for line in defined['runtime_requirements']()) == lite
         )
-
-
-class TestModelIndex:
-    def test_every_entry_names_a_config_that_loads(self):
-        index = yaml.safe_load((ROOT / 'model-index.yml').read_text())
-        metafiles = [yaml.safe_load((ROOT / name).read_text()) for name in index['Import']]
-        models = [model for metafile in metafiles for model in metafile['Models']]
-        assert len(models) >= 5
-        for model in models:
-            assert Config.fromfile(ROOT / model['Config']).model.type == 'EducationDistill'
-            assert Path(model['Config']).stem == model['Name']

@@ -1,19 +1,19 @@
 # Education distillation and its baselines on 20 classes of CIFAR-100 at 16x16 pixels, at equal epochs:
 #     python tools/compare.py configs/compare/small.py --jobs 2
 title = '20 classes of CIFAR-100 (16x16 pixels, 500 images each), ResNet-8, 32 epochs'
-_configs = dict(
-    student='student alone',
-    kd='KD',
-    dkd='DKD',
-    edu_dkd='edu DKD, three grades',
-    edu_kd='edu KD, three grades',
-    depth_only_dkd='depth only, DKD',
-    depth_only='depth only',
-    kd_experts='experts without curriculum',
-    edu_kd_experts="experts, the paper's curriculum",
-    edu_student='three grades without teacher',
-    experts='experts, three grades',
-)
+_configs = {
+    'student_resnet8_small': 'student alone',
+    'kd_resnet14x2_resnet8_small': 'KD',
+    'dkd_resnet14x2_resnet8_small': 'DKD',
+    'edu-dkd_resnet14x2_resnet8_small': 'edu DKD, three grades',
+    'edu-kd_resnet14x2_resnet8_small': 'edu KD, three grades',
+    'edu-dkd-depth-only_resnet14x2_resnet8_small': 'depth only, DKD',
+    'edu-kd-depth-only_resnet14x2_resnet8_small': 'depth only',
+    'kd-experts_resnet14x2_resnet8_small': 'experts without curriculum',
+    'edu-kd-experts_resnet14x2_resnet8_small': "experts, the paper's curriculum",
+    'edu-student_resnet8_small': 'three grades without teacher',
+    'edu-kd-experts-three-grades_resnet14x2_resnet8_small': 'experts, three grades',
+}
 rows = [dict(name=name, config=f'../small/{config}.py') for config, name in _configs.items()]
 seeds = [0, 1, 2]
 budget = dict(epochs=32)  # the configs say 240

@@ -3,14 +3,16 @@
 title = '20 classes of CIFAR-100 (16x16 pixels, 500 images each), ResNet-14, cost of 18 epochs of DKD'
 _plain = {'model.architecture.backbone.depth': 14}
 _fragmented = {'model.architecture.student.backbone.depth': 14}
-_configs = dict(
-    edu_dkd='edu DKD, three grades',
-    depth_only_dkd='depth only, DKD',
-    dkd_generalists='three generalists, DKD',
-    depth_and_teachers_dkd='depth and teachers, DKD',
-)
+_configs = {
+    'edu-dkd_resnet14x2_resnet8_small': 'edu DKD, three grades',
+    'edu-dkd-depth-only_resnet14x2_resnet8_small': 'depth only, DKD',
+    'dkd-generalists_resnet8x2-20-14x2_resnet8_small': 'three generalists, DKD',
+    'edu-dkd-depth-and-teachers_resnet8x2-20-14x2_resnet8_small': 'depth and teachers, DKD',
+}
 rows = [
-    dict(name='DKD', config='../small/dkd.py', cfg_options=_plain, budget=dict(epochs=18)),
+    dict(
+        name='DKD', config='../small/dkd_resnet14x2_resnet8_small.py', cfg_options=_plain,
+        budget=dict(epochs=18)),
     *[
         dict(name=name, config=f'../small/{config}.py', cfg_options=_fragmented)
         for config, name in _configs.items()

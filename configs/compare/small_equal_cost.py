@@ -1,18 +1,18 @@
 # Education distillation and its baselines, each with the student FLOPs of 18 epochs of KD:
 #     python tools/compare.py configs/compare/small_equal_cost.py --jobs 2
 title = '20 classes of CIFAR-100 (16x16 pixels, 500 images each), ResNet-8, cost of 18 epochs of KD'
-_configs = dict(
-    student='student alone',
-    dkd='DKD',
-    edu_kd='edu KD, three grades',
-    edu_dkd='edu DKD, three grades',
-    depth_only='depth only',
-    depth_only_dkd='depth only, DKD',
-    dkd_generalists='three generalists, DKD',
-    depth_and_teachers_dkd='depth and teachers, DKD',
-)
+_configs = {
+    'student_resnet8_small': 'student alone',
+    'dkd_resnet14x2_resnet8_small': 'DKD',
+    'edu-kd_resnet14x2_resnet8_small': 'edu KD, three grades',
+    'edu-dkd_resnet14x2_resnet8_small': 'edu DKD, three grades',
+    'edu-kd-depth-only_resnet14x2_resnet8_small': 'depth only',
+    'edu-dkd-depth-only_resnet14x2_resnet8_small': 'depth only, DKD',
+    'dkd-generalists_resnet8x2-20-14x2_resnet8_small': 'three generalists, DKD',
+    'edu-dkd-depth-and-teachers_resnet8x2-20-14x2_resnet8_small': 'depth and teachers, DKD',
+}
 rows = [
-    dict(name='KD', config='../small/kd.py', budget=dict(epochs=18)),
+    dict(name='KD', config='../small/kd_resnet14x2_resnet8_small.py', budget=dict(epochs=18)),
     *[dict(name=name, config=f'../small/{config}.py') for config, name in _configs.items()],
 ]
 seeds = [0, 1, 2]

@@ -17,6 +17,7 @@ from edudistill_mm.export.export_student import export_student
 from edudistill_mm.registry import METRICS, register
 
 ROOT = Path(__file__).resolve().parents[2]
+DIGITS = ROOT / 'configs' / 'digits'
 
 
 @pytest.mark.parametrize(
@@ -24,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 )
 def test_a_run_of_mmrazor_is_tested_without_its_teachers_checkpoint(tmp_path, ckpt):
     cfg = load_config(
-        str(ROOT / 'configs' / 'kd_digits.py'),
+        str(DIGITS / 'kd_resnet14x2_resnet14_digits.py'),
         {'model.teacher_ckpt': ckpt, 'test_dataloader.dataset.indices': 20},
         str(tmp_path / 'run'),
     )
@@ -36,7 +37,8 @@ def test_a_run_of_mmrazor_is_tested_without_its_teachers_checkpoint(tmp_path, ck
 
 
 def test_the_student_of_a_run_of_mmrazor_is_exported_and_tested_alone(tmp_path):
-    name, options = str(ROOT / 'configs' / 'kd_digits.py'), {'model.teacher_ckpt': None}
+    name = str(DIGITS / 'kd_resnet14x2_resnet14_digits.py')
+    options = {'model.teacher_ckpt': None}
     cfg = load_config(name, options, str(tmp_path / 'run'))
     algorithm = MODELS.build(as_written(cfg).model.to_dict())
     state = algorithm.state_dict()
@@ -56,7 +58,7 @@ def test_the_student_of_a_run_of_mmrazor_is_exported_and_tested_alone(tmp_path):
 
 
 def test_a_plain_training_has_no_student_to_export(tmp_path):
-    cfg = load_config(str(ROOT / 'configs' / 'student_digits.py'), work_dir=str(tmp_path))
+    cfg = load_config(str(DIGITS / 'student_resnet14_digits.py'), work_dir=str(tmp_path))
     message = 'EducationDistill or SingleTeacherDistill here, but is "ImageClassifier"'
     with pytest.raises(ConfigurationError, match=message):
         export_student(cfg, 'epoch_1.pth', 'student.pth')

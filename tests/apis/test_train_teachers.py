@@ -107,7 +107,7 @@ def test_a_teacher_that_another_run_is_training_is_waited_for(digits, tmp_path, 
 
 def test_the_generalist_of_a_config_of_mmrazor_is_trained_by_the_runs_recipe(tmp_path):
     cfg = load_config(
-        str(ROOT / 'configs' / 'kd_digits.py'),
+        str(ROOT / 'configs' / 'digits' / 'kd_resnet14x2_resnet14_digits.py'),
         {
             'model.teacher_ckpt': str(tmp_path / 'wide.pth'),
             'teacher_training.train_cfg.max_epochs': 1,

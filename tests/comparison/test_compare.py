@@ -23,7 +23,7 @@ from edudistill_mm.settings import settings
 ROOT = Path(__file__).resolve().parents[2]
 # One epoch of 32 images, all of which are kept in checkpoints.
 SHORT = f"""
-_configs = {str(ROOT / 'configs')!r}
+_digits = {str(ROOT / 'configs' / 'digits')!r}
 _teacher = dict(teacher_ckpt='teachers/wide.pth')
 cfg_options = {{
     'default_hooks.checkpoint.max_keep_ckpts': -1,
@@ -34,11 +34,13 @@ cfg_options = {{
     'train_cfg.max_epochs': 2,
 }}
 rows = [
-    dict(name='student', config=_configs + '/student_digits.py'),
-    dict(name='KD', config=_configs + '/kd_digits.py', cfg_options=dict(model=_teacher)),
-    dict(name='KD, half', config=_configs + '/kd_digits.py', cfg_options=dict(model=_teacher),
+    dict(name='student', config=_digits + '/student_resnet14_digits.py'),
+    dict(name='KD', config=_digits + '/kd_resnet14x2_resnet14_digits.py',
+         cfg_options=dict(model=_teacher)),
+    dict(name='KD, half', config=_digits + '/kd_resnet14x2_resnet14_digits.py',
+         cfg_options=dict(model=_teacher),
          budget=dict(image_passes=160)),
-    dict(name='broken', config=_configs + '/student_digits.py',
+    dict(name='broken', config=_digits + '/student_resnet14_digits.py',
          cfg_options={{'val_evaluator.0.topk': 99}}),
 ]
 seeds = [3]

@@ -9,7 +9,8 @@ from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.registry import DATASETS, register
 
 CONFIGS = Path(__file__).resolve().parents[3] / 'configs'
-KD, EDU = str(CONFIGS / 'kd_digits.py'), str(CONFIGS / 'edu_kd_digits.py')
+KD = str(CONFIGS / 'digits/kd_resnet14x2_resnet14_digits.py')
+EDU = str(CONFIGS / 'edu_kd_digits.py')
 
 
 @register(DATASETS)

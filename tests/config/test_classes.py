@@ -17,9 +17,10 @@ from edudistill_mm.errors import ConfigurationError
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 
 
-def food(tmp_path, classes, config='edu_kd_experts_food101', **options):
+def food(tmp_path, classes, config='edu-kd-experts_resnet50_resnet18_food101', **options):
     root = official_layouts.food101(tmp_path / str(len(classes)), classes)
-    return load_config(str(CONFIGS / f'{config}.py'), dict(data_root=str(root), **options))
+    file = CONFIGS / 'food101' / f'{config}.py'
+    return load_config(str(file), dict(data_root=str(root), **options))
 
 
 def test_head_curriculum_and_experts_follow_the_data(tmp_path):
@@ -40,7 +41,7 @@ def test_head_curriculum_and_experts_follow_the_data(tmp_path):
 
 def test_experts_without_a_curriculum_are_those_of_the_curriculum(tmp_path):
     with_it = food(tmp_path / 'a', official_layouts.FOODS)
-    without = food(tmp_path / 'b', official_layouts.FOODS, 'kd_experts_food101')
+    without = food(tmp_path / 'b', official_layouts.FOODS, 'kd-experts_resnet50_resnet18_food101')
     for one, other in zip(with_it.model.teachers, without.model.teachers):
         assert one.ckpt == other.ckpt
         one, other = teacher_config(with_it, one), teacher_config(without, other)
@@ -49,9 +50,9 @@ def test_experts_without_a_curriculum_are_those_of_the_curriculum(tmp_path):
         assert one.train_dataloader.dataset.classes == other.train_dataloader.dataset.classes
 
 
-@pytest.mark.parametrize('name', ['kd', 'dkd', 'edu_kd', 'edu_dkd'])
+@pytest.mark.parametrize('name', ['kd', 'dkd', 'edu-kd', 'edu-dkd'])
 def test_all_experiments_train_a_generalist_by_one_recipe(tmp_path, name):
-    cfg = food(tmp_path, official_layouts.FOODS, f'{name}_food101')
+    cfg = food(tmp_path, official_layouts.FOODS, f'{name}_resnet50_resnet18_food101')
     teacher = cfg.model.get('teachers', [None])[0] or dict(
         name='teacher', architecture=cfg.model.teacher, ckpt=cfg.model.teacher_ckpt
     )
@@ -84,7 +85,7 @@ def test_a_number_in_the_config_counts_and_needs_no_data():
         'model.curriculum.num_classes': 7,
         'model.architecture.student.head.num_classes': 7,
     }
-    name = str(CONFIGS / 'edu_student_food101.py')
+    name = str(CONFIGS / 'food101/edu-student_resnet18_food101.py')
     with pytest.raises(ConfigurationError, match='Food101Subset is not in "/nonexistent"'):
         load_config(name, {key: options[key] for key in list(options)[:3]})
     # The parts of the bases that stay beside the model are no reason to read data.
@@ -93,8 +94,9 @@ def test_a_number_in_the_config_counts_and_needs_no_data():
 
 
 def test_missing_data_are_reported_with_the_official_source_before_anything_is_built(tmp_path):
+    name = str(CONFIGS / 'caltech256/edu-kd_resnet50_resnet18_caltech256.py')
     with pytest.raises(ConfigurationError, match='prepare_data.py caltech256.*data_root=FOLDER'):
-        load_config(str(CONFIGS / 'edu_kd_caltech256.py'), dict(data_root=str(tmp_path)))
+        load_config(name, dict(data_root=str(tmp_path)))
 
 
 def toy(tmp_path, dataset, classes='all', num_classes='auto'):

@@ -58,5 +58,5 @@ def test_another_mistake_is_not_taken_for_an_option_inside_a_list(key, word):
 
 def test_options_replace_a_dict_wherever_delete_stands_among_them():
     options = {'param_scheduler.type': 'ConstantLR', 'param_scheduler._delete_': True}
-    cfg = load_config(str(CONFIGS / 'kd_digits.py'), options)
+    cfg = load_config(str(CONFIGS / 'digits/kd_resnet14x2_resnet14_digits.py'), options)
     assert cfg.param_scheduler.to_dict() == dict(type='ConstantLR')

@@ -1,3 +1,5 @@
+import re
+
 import pytest
 import torch
 from mmengine.config import Config
@@ -74,11 +76,15 @@ def test_a_config_of_classes_trains_and_its_student_is_exported_by_names(tmp_pat
     assert get_model(config, pretrained=weights)(image).shape == (1, 10)
 
 
-def test_a_config_of_another_project_inherits_one_of_this_package(tmp_path):
+@pytest.mark.parametrize(
+    'name', ['edu_kd_digits.py', 'digits/edu-kd-experts_resnet14_resnet14_digits.py']
+)
+def test_a_config_of_another_project_inherits_one_of_this_package(tmp_path, name):
     file = tmp_path / 'mine.py'
-    file.write_text("_base_ = 'edudistill_mm::edu_kd_digits.py'\n")
+    file.write_text(f"_base_ = 'edudistill_mm::{name}'\n")
     cfg = load_config(str(file))
-    assert cfg.model.distiller['_scope_'] == 'mmpretrain'
+    assert cfg.model['_scope_'] == 'mmpretrain'
+    assert set(re.findall("'_scope_': '(.*?)'", repr(cfg.to_dict()))) == {'mmpretrain'}
     check_config(cfg)
 
 

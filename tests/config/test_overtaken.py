@@ -33,7 +33,10 @@ def test_a_variable_with_which_a_base_has_computed_is_refused_with_what_became_o
 
 
 def test_a_variable_that_a_base_has_put_elsewhere_is_refused(load):
-    message = 'curriculum .*edu_kd_digits.py" has made model.curriculum of.*set model.curriculum'
+    message = (
+        'curriculum .*edu-kd-experts_resnet14_resnet14_digits.py" has made model.curriculum of'
+        '.*set model.curriculum'
+    )
     with pytest.raises(ConfigurationError, match=message):
         load(run=f'_base_ = {DIGITS!r}\ncurriculum = dict(num_classes=9)')
     message = r'task_loss_weight.*set model.architecture.head.loss.loss_weight instead'

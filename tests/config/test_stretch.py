@@ -168,7 +168,7 @@ def test_a_run_of_grades_is_cut_with_its_schedule_and_its_teachers_keep_their_le
 
 
 def test_a_teacher_that_is_trained_as_long_as_the_run_is_not_cut_with_it():
-    cfg = load_config(str(CONFIGS / 'kd_digits.py'))
+    cfg = load_config(str(CONFIGS / 'digits/kd_resnet14x2_resnet14_digits.py'))
     cfg.teacher_training = None
     stretch(cfg, 12)
     assert cfg.train_cfg.max_epochs == cfg.param_scheduler.T_max == 12
@@ -241,22 +241,24 @@ def test_the_tools_take_the_number_of_epochs(tmp_path, monkeypatch, capsys):
         'train_dataloader.dataset.indices=64',
         'val_dataloader.dataset.indices=20',
     ]
-    run_tool('train', [str(CONFIGS / 'student_digits.py'), '--epochs', '2', *few])
-    assert (tmp_path / 'work_dirs/student_digits/epoch_2.pth').exists()
-    run_tool('train_teachers', [str(CONFIGS / 'kd_digits.py'), '--epochs', '1', *few])
+    student = str(CONFIGS / 'digits/student_resnet14_digits.py')
+    run_tool('train', [student, '--epochs', '2', *few])
+    assert (tmp_path / 'work_dirs/student_resnet14_digits/epoch_2.pth').exists()
+    kd = str(CONFIGS / 'digits/kd_resnet14x2_resnet14_digits.py')
+    run_tool('train_teachers', [kd, '--epochs', '1', *few])
     written = (tmp_path / 'work_dirs/teachers/digits_generalist/config.py').read_text()
     assert 'T_max=1' in written and 'max_epochs=1' in written
 
 
 def test_a_schedule_that_the_training_does_not_finish_is_named():
     options = {'train_cfg.max_epochs': 3}
-    cfg = load_config(str(CONFIGS / 'student_digits.py'), options)
+    cfg = load_config(str(CONFIGS / 'digits/student_resnet14_digits.py'), options)
     assert unfinished_schedule(cfg) == (
         'param_scheduler (CosineAnnealingLR) goes on until 30 epochs, but the training ends at 3, '
         'before the learning rate is where the schedule would bring it; --epochs N of the tools '
         'changes both'
     )
-    cfg = load_config(str(CONFIGS / 'student_digits.py'))
+    cfg = load_config(str(CONFIGS / 'digits/student_resnet14_digits.py'))
     assert unfinished_schedule(cfg) is None
     stretch(cfg, 3)
     assert unfinished_schedule(cfg) is None

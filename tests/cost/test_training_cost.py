@@ -28,11 +28,15 @@ def test_flops_are_two_for_each_multiply_add_of_one_image():
 
 @pytest.fixture
 def digits():
-    return lambda name, **options: load_config(str(CONFIGS / f'{name}_digits.py'), options)
+    def load(method, **options):
+        (file,) = (CONFIGS / 'digits').glob(f'{method}_*.py')
+        return load_config(str(file), options)
+
+    return load
 
 
 def test_a_curriculum_pays_for_seen_classes_depth_and_the_teachers_that_cover_them(digits):
-    cost = training_cost(digits('edu_kd'))
+    cost = training_cost(digits('edu-kd-experts'))
     seen = [sum(DIGITS[:count]) for count in (4, 7, 10)]
     assert [stage.images for stage in cost.stages] == seen
     assert [stage.batches for stage in cost.stages] == [19, 32, 46]
@@ -56,7 +60,7 @@ def test_kd_pays_for_student_and_teacher_on_all_images(digits):
     assert stage.teachers['teacher'][0] == sum(DIGITS)
     assert alone.teacher_flops() == 0
     # The last grade of the curriculum is the plain student on all classes.
-    last = training_cost(digits('edu_kd')).stages[-1]
+    last = training_cost(digits('edu-kd-experts')).stages[-1]
     assert (last.images, last.flops_per_image) == (stage.images, stage.flops_per_image)
 
 
@@ -69,7 +73,7 @@ def test_incomplete_batches_that_are_dropped_cost_nothing(digits):
 
 def test_a_teacher_of_larger_images_costs_more(digits):
     usual, larger = (
-        training_cost(digits('edu_kd', **options)).stages[0].teachers['primary'][1]
+        training_cost(digits('edu-kd-experts', **options)).stages[0].teachers['primary'][1]
         for options in ({}, {'model.teachers.0.input_size': 16})
     )
     assert larger == pytest.approx(4 * usual, rel=0.01)

@@ -1,0 +1,7 @@
+# CIFAR-100: the paper's setting (arXiv 2311.13811), ResNet-20 from three ResNet-110 experts.
+_base_ = [
+    '../_base_/datasets/cifar100.py',
+    '../_base_/recipes/edu-kd-experts_resnet110_resnet20.py',
+]
+
+model = dict(architecture=dict(input_shape=_base_.input_shape))

@@ -1,0 +1,8 @@
+# CIFAR-100: ResNet-18 alone.
+_base_ = [
+    '../_base_/datasets/cifar100.py',
+    '../_base_/models/resnet18_small_images.py',
+    '../_base_/experiments/student.py',
+]
+
+model = _base_.student

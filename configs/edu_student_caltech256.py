@@ -1,9 +1,0 @@
-# Caltech-256: ResNet-18 alone in three grades, without distillation.
-#     python tools/train.py configs/edu_student_caltech256.py
-_base_ = [
-    '_base_/datasets/caltech256.py',
-    '_base_/models/resnet18.py',
-    '_base_/experiments/edu_student.py',
-]
-
-model = dict(architecture=dict(student=_base_.student, input_shape=_base_.input_shape))

@@ -1,9 +1,0 @@
-# Food-101: ResNet-18 alone in three grades, without distillation.
-#     python tools/train.py configs/edu_student_food101.py
-_base_ = [
-    '_base_/datasets/food101.py',
-    '_base_/models/resnet18.py',
-    '_base_/experiments/edu_student.py',
-]
-
-model = dict(architecture=dict(student=_base_.student, input_shape=_base_.input_shape))

@@ -1,9 +1,0 @@
-# Tiny-ImageNet: ResNet-18 alone in three grades, without distillation.
-#     python tools/train.py configs/edu_student_tiny_imagenet.py
-_base_ = [
-    '_base_/datasets/tiny_imagenet.py',
-    '_base_/models/resnet18_small_images.py',
-    '_base_/experiments/edu_student.py',
-]
-
-model = dict(architecture=dict(student=_base_.student, input_shape=_base_.input_shape))

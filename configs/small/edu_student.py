@@ -1,9 +1,0 @@
-# 20 classes of CIFAR-100: ResNet-8 alone in three grades, without distillation.
-#     python tools/train.py configs/small/edu_student.py
-_base_ = [
-    '../_base_/datasets/cifar100_20classes.py',
-    '../_base_/models/resnet8_small.py',
-    '../_base_/experiments/edu_student.py',
-]
-
-model = dict(architecture=dict(student=_base_.student, input_shape=_base_.input_shape))

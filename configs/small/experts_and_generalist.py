@@ -1,8 +1,0 @@
-# The generalist teaches from the start, and each grade brings an expert.
-_base_ = './edu_kd.py'
-
-model = dict(teachers=[_base_.generalist, *_base_.experts], curriculum=dict(grades=[
-    dict(name='primary', epochs=60, fragments=1, classes=1 / 3, teachers=['resnet14x2', 'primary']),
-    dict(name='middle', epochs=60, fragments=2, classes=1 / 3, teachers=['middle']),
-    dict(name='university', epochs=120, fragments=3, classes='all', teachers=['university']),
-]))

@@ -1,9 +1,0 @@
-# Late promotions: a quarter of the time is left for the last grade.
-_base_ = './edu_kd.py'
-
-model = dict(curriculum=dict(grades=[
-    dict(name='primary', epochs=90, fragments=1, classes=1 / 3),
-    dict(name='middle', epochs=90, fragments=2, classes=1 / 3),
-    dict(name='university', epochs=60, fragments=3, classes='all'),
-]))
-param_scheduler = dict(periods=[90, 90, 60])

@@ -1,9 +1,0 @@
-# Caltech-256: ResNet-18 alone.
-#     python tools/train.py configs/student_caltech256.py
-_base_ = [
-    '_base_/datasets/caltech256.py',
-    '_base_/models/resnet18.py',
-    '_base_/experiments/student.py',
-]
-
-model = _base_.student

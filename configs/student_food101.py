@@ -1,9 +1,0 @@
-# Food-101: ResNet-18 alone.
-#     python tools/train.py configs/student_food101.py
-_base_ = [
-    '_base_/datasets/food101.py',
-    '_base_/models/resnet18.py',
-    '_base_/experiments/student.py',
-]
-
-model = _base_.student

@@ -1,9 +1,0 @@
-# Tiny-ImageNet: ResNet-18 alone.
-#     python tools/train.py configs/student_tiny_imagenet.py
-_base_ = [
-    '_base_/datasets/tiny_imagenet.py',
-    '_base_/models/resnet18_small_images.py',
-    '_base_/experiments/student.py',
-]
-
-model = _base_.student

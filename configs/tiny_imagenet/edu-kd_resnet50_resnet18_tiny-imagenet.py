@@ -1,0 +1,11 @@
+# Tiny-ImageNet: ResNet-18 from ResNet-50, with KD in three grades.
+_base_ = [
+    '../_base_/datasets/tiny_imagenet.py',
+    '../_base_/models/resnet18_small_images.py',
+    '../_base_/models/resnet50_small_images.py',
+    '../_base_/experiments/edu_kd.py',
+]
+
+model = dict(
+    architecture=dict(student=_base_.student, input_shape=_base_.input_shape),
+    teachers=_base_.teachers)
