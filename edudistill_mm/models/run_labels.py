@@ -11,6 +11,7 @@ from edudistill_mm.models.batch_augments import adopt_augments, names_of_augment
 from edudistill_mm.models.labels import MIXED, set_label_width
 from edudistill_mm.models.network import dry_run
 from edudistill_mm.models.students import FragmentedStudent
+from edudistill_mm.models.teachers import BaseTeacher
 
 
 class RunLabels:
@@ -114,14 +115,17 @@ class RunLabels:
         ) from error
 
     def tell_of_mixed(
-        self, classes: torch.Tensor, data_samples: List[DataSample], teachers: Sequence[Any]
+        self,
+        classes: torch.Tensor,
+        data_samples: List[DataSample],
+        teachers: Sequence[BaseTeacher],
     ) -> None:
         """Say, once in a run, that nobody teaches samples whose label the data set softens or mixes.
 
         Args:
             classes (torch.Tensor): What :func:`classes_of` says of the samples, [B].
             data_samples (list[DataSample]): The samples.
-            teachers (Sequence[Teacher]): The teachers of the grade.
+            teachers (Sequence[BaseTeacher]): The teachers of the grade.
 
         Raises:
             ConfigurationError: If they are all samples of the first such batch: the run would be one

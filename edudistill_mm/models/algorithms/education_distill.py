@@ -442,7 +442,7 @@ class EducationDistill(BaseAlgorithm):
     @staticmethod
     def _check_teacher_records(distiller: nn.Module, teacher: Teacher) -> None:
         with distiller.teacher_recorders:
-            teacher.rehearse(lambda image: teacher.network(image, mode='tensor'))
+            teacher.dry_run(lambda image: teacher.network(image, mode='tensor'))
         for name, recorder in distiller.teacher_recorders.recorders.items():
             if not recorder.data_buffer:
                 raise ConfigurationError(

@@ -1,4 +1,4 @@
-from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import torch
 from mmengine.structures import BaseDataElement
@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from edudistill_mm.models.class_index import ClassIndex
 from edudistill_mm.models.students import FragmentedStudent
-from edudistill_mm.models.teachers import Lesson, SelfTeacher, Teacher
+from edudistill_mm.models.teachers import BaseTeacher, Lesson
 from edudistill_mm.models.teachers.weighting import entropy
 
 
@@ -25,7 +25,7 @@ class TeacherView:
 
     Args:
         distiller (nn.Module): A distiller of MMRazor that belongs to this teacher alone.
-        teacher (Teacher | SelfTeacher): The teacher.
+        teacher (BaseTeacher): The teacher.
         student (FragmentedStudent): The student, set to the grade.
         losses (dict): The distiller's complete ``loss_forward_mappings``.
         awake (Sequence[str]): Names of the losses whose records exist at this grade.
@@ -38,7 +38,7 @@ class TeacherView:
     def __init__(
         self,
         distiller: nn.Module,
-        teacher: Union[Teacher, SelfTeacher],
+        teacher: BaseTeacher,
         student: FragmentedStudent,
         losses: Dict[str, dict],
         awake: List[str],
@@ -105,7 +105,7 @@ class TeacherView:
         for name, recorder in self.distiller.student_recorders.recorders.items():
             self._rewrite(recorder, records[name], batch_size, lesson.rows)
         for recorder in self.distiller.teacher_recorders.recorders.values():
-            if isinstance(self.teacher, SelfTeacher):
+            if self.teacher.records_from_student:
                 self._rewrite(recorder, recorder.data_buffer, batch_size, lesson.rows)
                 continue
             columns = self._of_teacher if self._has_scores(recorder, None) else {}

@@ -10,6 +10,7 @@ from edudistill_mm.errors import ConfigurationError, did_you_mean
 from edudistill_mm.models.labels import MIXED
 from edudistill_mm.models.students import FragmentedStudent
 
+from .base_teacher import BaseTeacher
 from .lesson import Lesson
 from .teacher import Teacher
 from .teacher_keys import SINGLE
@@ -153,14 +154,16 @@ class Faculty:
         """list[dict]: :meth:`Teacher.describe` of each teacher."""
         return [teacher.describe() for teacher in self.teachers]
 
-    def assign(self, active: Sequence[Teacher], labels: Optional[torch.Tensor]) -> List[Lesson]:
+    def assign(
+        self, active: Sequence[BaseTeacher], labels: Optional[torch.Tensor]
+    ) -> List[Lesson]:
         """Send each sample of a batch to the active teachers that cover its class.
 
         A teacher with n of B samples that it shares with nobody gets a loss weight of n / B;
         samples that several teachers cover are shared out in proportion to the teachers' weights.
 
         Args:
-            active (Sequence[Teacher]): The teachers of the grade.
+            active (Sequence[BaseTeacher]): The teachers of the grade.
             labels (torch.Tensor, optional): Classes in the data set's numbering, [B], and
                 :data:`MIXED` for samples of several classes, which generalists alone teach. None
                 is possible with a single generalist only.

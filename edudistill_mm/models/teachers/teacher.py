@@ -23,12 +23,13 @@ from edudistill_mm.models.network import (
     published_weights,
 )
 
+from .base_teacher import BaseTeacher
 from .outputs import checked_outputs, contradiction, listed, outputs_by_name
 from .teacher_inputs import TeacherInputs, normalisation
 from .teacher_keys import part_of
 
 
-class Teacher:
+class Teacher(BaseTeacher):
     """A frozen network and the classes that it knows.
 
     Args:
@@ -70,8 +71,6 @@ class Teacher:
         key (str): Where the teacher stands in the config, for error messages.
 
     Attributes:
-        outputs (ClassIndex): The classes that :meth:`teach` gives scores of.
-        columns (ClassIndex): The network's outputs that stand for them.
         class_names (tuple[str, ...] | None): What the checkpoint calls the network's outputs, one
             name for each.
 
@@ -105,10 +104,9 @@ class Teacher:
             raise ConfigurationError(f'{key}.weight must be a positive number, but got {weight!r}')
         if averaged is not None and not isinstance(averaged, bool):
             raise ConfigurationError(f'{key}.averaged must be True or False, but got {averaged!r}')
-        self.name, self.weight, self.key = name, float(weight), key
+        super().__init__(name, ClassIndex(classes, num_classes), float(weight))
+        self.key = key
         self._check_order(channel_order, data_preprocessor)
-        self.classes = self.outputs = ClassIndex(classes, num_classes)
-        self.columns = ClassIndex(range(len(self.classes)), len(self.classes))
         self.class_names: Optional[Tuple[str, ...]] = None
         self._given_outputs, self._unnamed = outputs, False
         self._data_names: Optional[Tuple[str, ...]] = None
@@ -126,7 +124,9 @@ class Teacher:
         self.sha256: Optional[str] = None
         if ckpt is not None:
             if not isinstance(ckpt, (str, Path)):
-                raise ConfigurationError(f'{part_of(key, "ckpt")} must be a path or a URL, but got {ckpt!r}')
+                raise ConfigurationError(
+                    f'{part_of(key, "ckpt")} must be a path or a URL, but got {ckpt!r}'
+                )
             self.sha256 = file_sha256(
                 load_weights(self.network, str(ckpt), part_of(key, 'ckpt'), averaged)
             )
@@ -234,7 +234,7 @@ class Teacher:
         Raises:
             ConfigurationError: Unless there is one output for each of them.
         """
-        output = self.rehearse(lambda image: self.network(image, mode='tensor'))
+        output = self.dry_run(lambda image: self.network(image, mode='tensor'))
         width = output.shape[-1] if isinstance(output, torch.Tensor) and output.ndim == 2 else None
         count, names = len(self.classes), names_of(self.network)
         # Not those of a data set of which the network knows a part.
@@ -249,9 +249,7 @@ class Teacher:
         if width is None or width < count or (self._unnamed and self.class_names is None):
             advice = f'give {part_of(self.key, "classes")} that fit the checkpoint'
             if self._unnamed:
-                advice = (
-                    f'give {part_of(self.key, "outputs")}, those of them that stand for the classes'
-                )
+                advice = f'give {part_of(self.key, "outputs")}, those of them that stand for the classes'
             raise ConfigurationError(
                 f'{self.key} ("{self.name}") covers {count} classes, but its head has '
                 f'{width if width is not None else "no"} outputs; {advice}'
@@ -344,7 +342,7 @@ class Teacher:
                 logger='current',
             )
 
-    def rehearse(self, forward: Callable[[torch.Tensor], Any]) -> Any:
+    def dry_run(self, forward: Callable[[torch.Tensor], Any]) -> Any:
         """Run ``forward`` on a zero image; a failure becomes a ConfigurationError."""
         try:
             return dry_run(self.network, forward)
@@ -353,22 +351,11 @@ class Teacher:
                 f'{self.key} ("{self.name}") cannot be run on a zero image: {error}'
             ) from error
 
-    @property
-    def is_generalist(self) -> bool:
-        """bool: Whether the teacher covers all classes of the data set."""
-        return len(self.classes) == self.classes.num_classes
-
     def describe(self) -> dict:
         """What a checkpoint says of the teacher: name, source, sha256 of the file, classes, and
         which outputs stand for them, if not all in order."""
         outputs = {} if self.columns.complete else dict(outputs=list(self.columns.classes))
-        return dict(
-            name=self.name,
-            source=self.source,
-            sha256=self.sha256,
-            classes=list(self.classes.classes),
-            **outputs,
-        )
+        return dict(super().describe(), source=self.source, sha256=self.sha256, **outputs)
 
     def teach(self, inputs: torch.Tensor) -> torch.Tensor:
         """Run the network without gradients.
