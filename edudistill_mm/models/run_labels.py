@@ -12,6 +12,7 @@ from edudistill_mm.models.labels import MIXED, set_label_width
 from edudistill_mm.models.network import dry_run
 from edudistill_mm.models.students import FragmentedStudent
 from edudistill_mm.models.teachers import BaseTeacher
+from edudistill_mm.models.teachers.weighting import TeacherWeighting
 
 
 class RunLabels:
@@ -151,11 +152,14 @@ class RunLabels:
                 stacklevel=2,
             )
 
-    def refuse_mixed(self, classes: torch.Tensor, data_samples: List[DataSample]) -> None:
-        """Raise ConfigurationError for samples of several classes, where teachers are compared with
-        the class."""
+    @staticmethod
+    def refuse_mixed(
+        classes: torch.Tensor, data_samples: List[DataSample], weighting: TeacherWeighting
+    ) -> None:
+        """Raise ConfigurationError for samples of several classes, where a weighting needs the
+        class."""
         if 'gt_score' in data_samples[0] and (classes == MIXED).any():
             raise ConfigurationError(
-                'model.teacher_weighting="confidence" compares teachers with the label, but some '
-                'samples have a gt_score below 1 for every class; take "entropy"'
+                f'{weighting.why_labels}, but some samples have a gt_score below 1 for every class; '
+                f'{weighting.advice}'
             )

@@ -50,7 +50,7 @@ from edudistill_mm.models.network import build_module, dry_run
 from edudistill_mm.models.run_labels import RunLabels
 from edudistill_mm.models.students import FragmentedStudent
 from edudistill_mm.models.teachers import Faculty, Lesson, SelfTeacher, Teacher
-from edudistill_mm.models.teachers.weighting import SCHEMES, teacher_weights
+from edudistill_mm.models.teachers.weighting import TeacherWeighting
 from edudistill_mm.registry import MODELS, register
 from edudistill_mm.type_name import type_name
 
@@ -89,10 +89,10 @@ class EducationDistill(BaseAlgorithm):
         teacher_ckpt (str, optional): Its checkpoint. Defaults to None.
         task_loss_weight (float): Factor of the student's own loss. Defaults to 1.
         distill_loss_weight (float): Factor of the distillation losses. Defaults to 1.
-        teacher_weighting (str): How teachers that share a sample are weighed on it: 'average' by
-            their ``weight`` alone, 'entropy' by how sure they are, 'confidence' by how right they
-            are; see :func:`teacher_weights`. Losses that are no mean over samples take the mean of
-            the weights. Defaults to 'average'.
+        teacher_weighting (str | dict): How teachers that share a sample are weighed on it:
+            'average' by their ``weight`` alone, 'entropy' by how sure they are, 'confidence' by how
+            right they are, or another :class:`TeacherWeighting`. Losses that are no mean over
+            samples take the mean of the weights. Defaults to 'average'.
         teacher_trainable (bool): Teachers are frozen here: only False. Defaults to False.
         teacher_norm_eval (bool): Teachers run in eval mode here: only True. Defaults to True.
         student_trainable (bool): Whether the student gets gradients (some pretraining stages of
@@ -129,7 +129,7 @@ class EducationDistill(BaseAlgorithm):
         teacher_ckpt: Optional[str] = None,
         task_loss_weight: float = 1.0,
         distill_loss_weight: float = 1.0,
-        teacher_weighting: str = 'average',
+        teacher_weighting: Union[str, dict] = 'average',
         teacher_trainable: bool = False,
         teacher_norm_eval: bool = True,
         student_trainable: bool = True,
@@ -157,11 +157,7 @@ class EducationDistill(BaseAlgorithm):
             )
         check_weight(task_loss_weight, 'model.task_loss_weight')
         check_weight(distill_loss_weight, 'model.distill_loss_weight')
-        if teacher_weighting not in SCHEMES:
-            raise ConfigurationError(
-                f'model.teacher_weighting must be one of {", ".join(SCHEMES)}, but got '
-                f'{teacher_weighting!r}{did_you_mean(teacher_weighting, SCHEMES)}'
-            )
+        weighting = TeacherWeighting.from_cfg(teacher_weighting)
         if not isinstance(channels_last, bool):
             raise ConfigurationError(
                 f'model.channels_last must be True or False, but got {channels_last!r}'
@@ -202,7 +198,7 @@ class EducationDistill(BaseAlgorithm):
         self._check_normalisation(data_preprocessor)
         self._labels = RunLabels(self.data_preprocessor, data_preprocessor, student)
         self.curriculum = curriculum
-        self.teacher_weighting = teacher_weighting
+        self.teacher_weighting = weighting
         self.task_loss_weight, self.distill_loss_weight = task_loss_weight, distill_loss_weight
         self.student_trainable, self.calculate_student_loss = (
             student_trainable,
@@ -363,11 +359,11 @@ class EducationDistill(BaseAlgorithm):
                 f'{self._labels.mixing} mixes the images of several classes, but teacher '
                 f'"{experts[0].name}" covers a part of the classes only; remove the batch augments'
             )
-        if self._labels.mixing and self.teacher_weighting == 'confidence':
+        if self._labels.mixing and self.teacher_weighting.needs_labels:
             raise ConfigurationError(
                 f'{self._labels.mixing} mixes the images of several classes, but '
-                'model.teacher_weighting="confidence" compares teachers with the label; take "entropy", '
-                'or remove the batch augments'
+                f'{self.teacher_weighting.why_labels}; {self.teacher_weighting.advice}, or remove the '
+                f'batch augments'
             )
 
     @property
@@ -686,7 +682,7 @@ class EducationDistill(BaseAlgorithm):
             with distiller.teacher_recorders, distiller.deliveries:
                 scores.append(lesson.teacher.teach(lesson.select(batch_inputs)))
             distiller.set_deliveries_override(True)
-        if self.teacher_weighting != 'average' and len(lessons) > 1:
+        if self.teacher_weighting.by_sample and len(lessons) > 1:
             lessons = self._weigh_samples(lessons, scores, data_samples)
 
         records: Dict[str, list] = {}
@@ -735,20 +731,20 @@ class EducationDistill(BaseAlgorithm):
         """Lessons in which each sample has a weight, by what the teachers make of it."""
         device, size = scores[0].device, len(data_samples)
         labels = None
-        if self.teacher_weighting == 'confidence':
+        if self.teacher_weighting.needs_labels:
             labels = classes_of(data_samples)
-            self._labels.refuse_mixed(labels, data_samples)
-        doubts = torch.zeros(len(lessons), size, device=device)
+            self._labels.refuse_mixed(labels, data_samples, self.teacher_weighting)
+        uncertainty = torch.zeros(len(lessons), size, device=device)
         covered = torch.zeros(len(lessons), size, dtype=torch.bool, device=device)
         rows = []
         for index, (lesson, score) in enumerate(zip(lessons, scores)):
             rows.append(torch.arange(size, device=device) if lesson.rows is None else lesson.rows)
             covered[index, rows[index]] = True
-            doubts[index, rows[index]] = self._views[lesson.teacher.name].doubts(
+            uncertainty[index, rows[index]] = self._views[lesson.teacher.name].uncertainty(
                 self.teacher_weighting, score, None if labels is None else labels[rows[index]]
             )
-        fixed = doubts.new_tensor([lesson.teacher.weight for lesson in lessons])
-        weights = teacher_weights(self.teacher_weighting, doubts, covered, fixed)
+        fixed = uncertainty.new_tensor([lesson.teacher.weight for lesson in lessons])
+        weights = self.teacher_weighting.weights(uncertainty, covered, fixed)
         return [
             replace(lesson, share=weight.sum() / size, weights=weight[row])
             for lesson, weight, row in zip(lessons, weights, rows)

@@ -4,12 +4,11 @@ import torch
 from mmengine.structures import BaseDataElement
 from mmrazor.models.task_modules.recorder import ModuleInputsRecorder, ModuleOutputsRecorder
 from torch import nn
-from torch.nn import functional as F
 
 from edudistill_mm.models.class_index import ClassIndex
 from edudistill_mm.models.students import FragmentedStudent
 from edudistill_mm.models.teachers import BaseTeacher, Lesson
-from edudistill_mm.models.teachers.weighting import entropy
+from edudistill_mm.models.teachers.weighting import TeacherWeighting
 
 
 class TeacherView:
@@ -144,25 +143,24 @@ class TeacherView:
                 losses[name] = mean_of(loss(**values)) * lesson.share
         return losses
 
-    def doubts(
-        self, scheme: str, scores: torch.Tensor, labels: Optional[torch.Tensor]
+    def uncertainty(
+        self, weighting: TeacherWeighting, scores: torch.Tensor, labels: Optional[torch.Tensor]
     ) -> torch.Tensor:
         """How unsure the teacher is of its samples, among its classes that have been taught.
 
         Args:
-            scheme (str): 'entropy' | 'confidence'.
+            weighting (TeacherWeighting): Says it.
             scores (torch.Tensor): The teacher's class scores, [n, C].
             labels (torch.Tensor, optional): The samples' classes in the data set's numbering, [n].
-                Read for 'confidence'.
+                None if the weighting needs none.
 
         Returns:
-            torch.Tensor: Entropies, or cross-entropies with the label, [n].
+            torch.Tensor: What the weighting says, [n].
         """
         scores = self._answers.select(scores).float()
-        if scheme == 'entropy':
-            return entropy(scores)
-        labels = self.classes.positions(labels.device)[labels]
-        return F.cross_entropy(scores, labels, reduction='none')
+        if labels is not None:
+            labels = self.classes.positions(labels.device)[labels]
+        return weighting.uncertainty(scores, labels)
 
     def _rewrite(
         self, recorder: Any, records: list, batch_size: int, rows: Optional[torch.Tensor]
