@@ -1,6 +1,7 @@
 import warnings
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, List, Sequence
+from typing import Any
 
 import torch
 from mmpretrain.structures import DataSample
@@ -50,7 +51,7 @@ class RunLabels:
             return f'{self.mixing} mixes the labels of several images; remove it'
         return 'data_preprocessor.to_onehot=True makes one-hot labels; remove it'
 
-    def samples(self, labels: Sequence[int], device: torch.device) -> List[DataSample]:
+    def samples(self, labels: Sequence[int], device: torch.device) -> list[DataSample]:
         """Samples for a rehearsal, with labels as the run produces them.
 
         Args:
@@ -65,7 +66,7 @@ class RunLabels:
 
     def _samples(
         self, labels: Sequence[int], device: torch.device, one_hot: bool, mixed: bool
-    ) -> List[DataSample]:
+    ) -> list[DataSample]:
         scores = torch.eye(self.num_classes, dtype=torch.long, device=device)[list(labels)]
         if mixed:
             scores = 0.75 * scores + 0.25 * scores.roll(1, 0)
@@ -118,7 +119,7 @@ class RunLabels:
     def tell_of_mixed(
         self,
         classes: torch.Tensor,
-        data_samples: List[DataSample],
+        data_samples: list[DataSample],
         teachers: Sequence[BaseTeacher],
     ) -> None:
         """Say, once in a run, that nobody teaches samples whose label the data set softens or mixes.
@@ -154,7 +155,7 @@ class RunLabels:
 
     @staticmethod
     def refuse_mixed(
-        classes: torch.Tensor, data_samples: List[DataSample], weighting: TeacherWeighting
+        classes: torch.Tensor, data_samples: list[DataSample], weighting: TeacherWeighting
     ) -> None:
         """Raise ConfigurationError for samples of several classes, where a weighting needs the
         class."""

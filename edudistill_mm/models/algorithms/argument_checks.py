@@ -1,6 +1,7 @@
 """What the arguments of EducationDistill must be, and whether they fit one another."""
 
-from typing import Any, Iterable, Optional, Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -35,8 +36,8 @@ def check_keys(keys: Iterable[str], known: Sequence[str]) -> None:
 
 
 def list_teachers(
-    teachers: Optional[Sequence[dict]], teacher: Any, ckpt: Optional[str]
-) -> Optional[Sequence[dict]]:
+    teachers: Sequence[dict] | None, teacher: Any, ckpt: str | None
+) -> Sequence[dict] | None:
     """The teachers, of which MMRazor's configs give one by ``teacher`` and ``teacher_ckpt``.
 
     Raises:
@@ -51,20 +52,19 @@ def list_teachers(
     return [dict(name='teacher', architecture=teacher, ckpt=ckpt)]
 
 
-def check_values(
-    task_loss_weight: Any,
-    distill_loss_weight: Any,
-    teacher_trainable: Any,
-    teacher_norm_eval: Any,
-    channels_last: Any,
-    data_preprocessor: Any,
-) -> None:
-    """Raise ConfigurationError unless each of these arguments has a possible value."""
+def check_frozen(teacher_trainable: bool, teacher_norm_eval: bool) -> None:
+    """Raise ConfigurationError unless teachers are asked to be as they are here."""
     if teacher_trainable or not teacher_norm_eval:
         raise ConfigurationError(
             'EducationDistill runs frozen teachers in eval mode: teacher_trainable must be False and '
             f'teacher_norm_eval True, but got {teacher_trainable} and {teacher_norm_eval}'
         )
+
+
+def check_values(
+    task_loss_weight: Any, distill_loss_weight: Any, channels_last: Any, data_preprocessor: Any
+) -> None:
+    """Raise ConfigurationError unless each of these arguments has a possible value."""
     check_weight(task_loss_weight, 'model.task_loss_weight')
     check_weight(distill_loss_weight, 'model.distill_loss_weight')
     if not isinstance(channels_last, bool):
@@ -86,7 +86,7 @@ def check_values(
 
 
 def check_parts(
-    teachers: Optional[Sequence[dict]], distiller: Optional[dict], curriculum: Optional[dict]
+    teachers: Sequence[dict] | None, distiller: dict | None, curriculum: dict | None
 ) -> None:
     """Raise ConfigurationError unless all is there that the arguments call for."""
     if teachers is not None and not teachers and distiller is not None:

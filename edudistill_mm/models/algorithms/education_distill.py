@@ -1,20 +1,9 @@
 import copy
 import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from functools import partial
-from typing import (
-    Any,
-    Callable,
-    Dict,
-    Iterable,
-    List,
-    Mapping,
-    Optional,
-    Sequence,
-    Tuple,
-    Union,
-)
+from typing import Any
 
 import torch
 from mmengine.model import BaseModel, revert_sync_batchnorm
@@ -27,7 +16,7 @@ from edudistill_mm.checkpoint.pretrained import pretrained_of
 from edudistill_mm.compat import modernise, switch_off_inplace
 from edudistill_mm.curriculum import Curriculum, Grade
 from edudistill_mm.errors import ConfigurationError
-from edudistill_mm.models.distillers import TeacherView, build_distiller, warn_of_reductions
+from edudistill_mm.models.distillers import TeacherView, build_distillers
 from edudistill_mm.models.labels import classes_of
 from edudistill_mm.models.run_labels import RunLabels
 from edudistill_mm.models.students import FragmentedStudent, build_student
@@ -36,6 +25,7 @@ from edudistill_mm.models.teachers.weighting import TeacherWeighting
 from edudistill_mm.registry import MODELS, register
 
 from .argument_checks import (
+    check_frozen,
     check_keys,
     check_label_mixing,
     check_normalisation,
@@ -44,10 +34,10 @@ from .argument_checks import (
     list_teachers,
 )
 from .loss_dry_run import LossDryRun
+from .losses import ZeroLoss, weigh_losses
 from .recorders import record_teacher, records_features, restrict_classifiers
 from .starting_weights import load_pretrained, name_weights
 from .student_records import StudentRecords
-from .zero_loss import ZeroLoss
 
 
 @register(MODELS)
@@ -111,15 +101,15 @@ class EducationDistill(BaseAlgorithm):
 
     def __init__(
         self,
-        architecture: Union[str, dict, BaseModel],
-        curriculum: Optional[dict] = None,
-        distiller: Optional[dict] = None,
-        teachers: Optional[Sequence[dict]] = None,
-        teacher: Optional[Union[str, dict, BaseModel]] = None,
-        teacher_ckpt: Optional[str] = None,
+        architecture: str | dict | BaseModel,
+        curriculum: dict | None = None,
+        distiller: dict | None = None,
+        teachers: Sequence[dict] | None = None,
+        teacher: str | dict | BaseModel | None = None,
+        teacher_ckpt: str | None = None,
         task_loss_weight: float = 1.0,
         distill_loss_weight: float = 1.0,
-        teacher_weighting: Union[str, dict] = 'average',
+        teacher_weighting: str | dict = 'average',
         teacher_trainable: bool = False,
         teacher_norm_eval: bool = True,
         student_trainable: bool = True,
@@ -127,36 +117,25 @@ class EducationDistill(BaseAlgorithm):
         teacher_module_inplace: bool = False,
         module_inplace: bool = False,
         channels_last: bool = False,
-        data_preprocessor: Optional[Union[dict, nn.Module]] = None,
-        init_cfg: Optional[Union[dict, Sequence[dict]]] = None,
+        data_preprocessor: dict | nn.Module | None = None,
+        init_cfg: dict | Sequence[dict] | None = None,
         **others: Any,
     ) -> None:
         self.check_keys(others)
-        check_values(
-            task_loss_weight,
-            distill_loss_weight,
-            teacher_trainable,
-            teacher_norm_eval,
-            channels_last,
-            data_preprocessor,
-        )
-        weighting = TeacherWeighting.from_cfg(teacher_weighting)
         teachers = list_teachers(teachers, teacher, teacher_ckpt)
+        check_frozen(teacher_trainable, teacher_norm_eval)
+        check_values(task_loss_weight, distill_loss_weight, channels_last, data_preprocessor)
+        weighting = TeacherWeighting.from_cfg(teacher_weighting)
         names = Faculty.names(teachers)
         check_parts(teachers, distiller, curriculum)
         curriculum = Curriculum.from_cfg(curriculum, teachers=names)
         student = build_student(architecture, curriculum)
         if data_preprocessor is None:
             data_preprocessor = student.data_preprocessor
-        super().__init__(
-            student,
-            modernise(data_preprocessor)
-            if isinstance(data_preprocessor, dict)
-            else data_preprocessor,
-            init_cfg,
-            # MMRazor's own switch does nothing on new torch; ours follows when the recorders are known.
-            module_inplace=True,
-        )
+        elif isinstance(data_preprocessor, dict):
+            data_preprocessor = modernise(data_preprocessor)
+        # MMRazor's own switch does nothing on new torch; ours follows when the recorders are known.
+        super().__init__(student, data_preprocessor, init_cfg, module_inplace=True)
         check_normalisation(self.data_preprocessor, student.trace.image_shape)
         self._labels = RunLabels(self.data_preprocessor, data_preprocessor, student)
         self.curriculum, self.teacher_weighting = curriculum, weighting
@@ -167,16 +146,12 @@ class EducationDistill(BaseAlgorithm):
         # MMRazor's StopDistillHook sets this.
         self.distillation_stopped = False
         # MMRazor's SelfDistill has a distiller, but no teacher.
-        of_itself = distiller is not None and not names
-        self._teachers: List[BaseTeacher] = []
-        if of_itself:
-            self._teachers = [SelfTeacher(curriculum.num_classes)]
-            names = [teacher.name for teacher in self._teachers]
-        self.distillers = nn.ModuleDict({name: build_distiller(distiller) for name in names})
+        itself = None
+        if distiller is not None and not names:
+            itself = SelfTeacher(curriculum.num_classes)
+        self.distillers = build_distillers(distiller, [itself.name] if itself else names)
         # All distillers come from one config.
         first = next(iter(self.distillers.values()), None)
-        if first is not None:
-            warn_of_reductions(first)
         keep_inplace = first is None or not records_features(first)
         self.module_inplace = module_inplace or keep_inplace
         if not self.module_inplace:
@@ -191,30 +166,24 @@ class EducationDistill(BaseAlgorithm):
             student=student,
             single=teacher is not None,
         )
-        self._teachers = self._teachers or self.faculty.teachers
+        self._teachers: list[BaseTeacher] = [itself] if itself else self.faculty.teachers
         self._keep_format()
         check_label_mixing(self._labels, self._teachers, weighting)
         for known in self.faculty.teachers:
             record_teacher(self.distillers[known.name], known)
-        self._records = StudentRecords(student, first, of_itself)
-        for name in names:
-            self._restrict_connectors(name)
-        if len(names) > 1 and first.deliveries.deliveries:
-            raise ConfigurationError(
-                'distiller.distill_deliveries hand data of one teacher to the student, but there are '
-                f'{len(names)} teachers'
-            )
+        self._records = StudentRecords(student, first, of_itself=itself is not None)
+        for name, own in self.distillers.items():
+            restrict_classifiers(own, curriculum.num_classes, partial(self._select_taught, name))
         self._awake = {
             fragments: self._records.find_awake(fragments, self._labels)
             for fragments in dict.fromkeys(grade.fragments for grade in curriculum.grades)
         }
-        # How many samples a teacher must have in a batch.
+        # So many samples of a batch a teacher must have.
         self._min_rows = 1
         # Which losses are means over samples, as far as it is known.
-        self._by_sample: Dict[str, bool] = {}
-        # What must be known of the data before the first step; asked once teachers have had the
-        # chance to be told.
-        self._open_question: Optional[str] = None
+        self._by_sample: dict[str, bool] = {}
+        # What must be known of the data before a step, but not before the dry run.
+        self._open_question: str | None = None
         dry_run = LossDryRun(self, self._labels)
         dry_run.run()
         self._min_rows = dry_run.rows_needed()
@@ -234,11 +203,8 @@ class EducationDistill(BaseAlgorithm):
         known = inspect.signature(cls.__init__).parameters
         check_keys(keys, [name for name in known if name not in ('self', 'others')])
 
-    def _restrict_connectors(self, name: str) -> None:
-        def select(scores: torch.Tensor) -> torch.Tensor:
-            return self.views[name].classes.select(scores)
-
-        restrict_classifiers(self.distillers[name], self.curriculum.num_classes, select)
+    def _select_taught(self, teacher: str, scores: torch.Tensor) -> torch.Tensor:
+        return self.views[teacher].classes.select(scores)
 
     # ---- grades
     @property
@@ -247,12 +213,12 @@ class EducationDistill(BaseAlgorithm):
         return self.architecture
 
     @property
-    def losses_awake(self) -> List[str]:
+    def losses_awake(self) -> list[str]:
         """list[str]: Names of the distillation losses that are computed at this grade."""
         return self._awake[self.grade.fragments]
 
     @property
-    def losses_asleep(self) -> List[str]:
+    def losses_asleep(self) -> list[str]:
         """list[str]: Names of the distillation losses whose features do not exist yet at this
         grade."""
         return [name for name in self._records.mappings if name not in self.losses_awake]
@@ -285,7 +251,7 @@ class EducationDistill(BaseAlgorithm):
         self.active_teachers = [view.teacher for view in self.views.values()]
 
     def introduce_data(
-        self, class_names: Optional[Sequence[str]] = None, channel_order: Optional[str] = None
+        self, class_names: Sequence[str] | None = None, channel_order: str | None = None
     ) -> None:
         """Tell the teachers what the data are, by which their outputs and inputs are chosen; see
         :meth:`Teacher.introduce_data`.
@@ -316,8 +282,8 @@ class EducationDistill(BaseAlgorithm):
     # and would be translated again and again.
     @partial(torch.compiler.disable, recursive=False)
     def loss(
-        self, batch_inputs: torch.Tensor, data_samples: Optional[List[DataSample]] = None
-    ) -> Dict[str, torch.Tensor]:
+        self, batch_inputs: torch.Tensor, data_samples: list[DataSample] | None = None
+    ) -> dict[str, torch.Tensor]:
         """Compute the losses of a batch.
 
         Args:
@@ -345,7 +311,7 @@ class EducationDistill(BaseAlgorithm):
         with ExitStack() as stack:
             if lessons:
                 stack.enter_context(self._records.recording())
-                # They are those of the only teacher.
+                # Several teachers have none.
                 stack.enter_context(distiller.deliveries)
             stack.enter_context(
                 torch.set_grad_enabled(torch.is_grad_enabled() and self.student_trainable)
@@ -353,14 +319,16 @@ class EducationDistill(BaseAlgorithm):
             student_losses = self.student(batch_inputs, data_samples, mode='loss')
         records = self._records.take()
 
-        losses: Dict[str, torch.Tensor] = {}
+        losses: dict[str, torch.Tensor] = {}
         if self.calculate_student_loss:
-            losses.update(add_prefix(_weigh(student_losses, self.task_loss_weight), 'student'))
+            losses.update(
+                add_prefix(weigh_losses(student_losses, self.task_loss_weight), 'student')
+            )
         losses.update(add_prefix(self._distill_losses(lessons, records, batch_inputs), 'distill'))
         return losses
 
     @torch.compiler.disable
-    def _assign(self, data_samples: List[DataSample]) -> List[Lesson]:
+    def _assign(self, data_samples: list[DataSample]) -> list[Lesson]:
         if self.distillation_stopped or not self.active_teachers:
             return []
         if self._open_question is not None:
@@ -378,35 +346,26 @@ class EducationDistill(BaseAlgorithm):
         ]
 
     def _weigh_samples(
-        self, lessons: List[Lesson], scores: List[torch.Tensor], data_samples: List[DataSample]
-    ) -> List[Lesson]:
+        self, lessons: list[Lesson], scores: list[torch.Tensor], data_samples: list[DataSample]
+    ) -> list[Lesson]:
         """Lessons in which each sample has a weight, by what the teachers make of it."""
-        device, size = scores[0].device, len(data_samples)
-        labels = None
-        if self.teacher_weighting.needs_labels:
+        weighting, labels = self.teacher_weighting, None
+        if weighting.needs_labels:
             labels = classes_of(data_samples)
-            self._labels.refuse_mixed(labels, data_samples, self.teacher_weighting)
-        uncertainty = torch.zeros(len(lessons), size, device=device)
-        covered = torch.zeros(len(lessons), size, dtype=torch.bool, device=device)
-        rows = []
-        for index, (lesson, score) in enumerate(zip(lessons, scores)):
-            rows.append(torch.arange(size, device=device) if lesson.rows is None else lesson.rows)
-            covered[index, rows[index]] = True
-            uncertainty[index, rows[index]] = self.views[lesson.teacher.name].uncertainty(
-                self.teacher_weighting, score, None if labels is None else labels[rows[index]]
+            self._labels.refuse_mixed(labels, data_samples, weighting)
+        uncertainties = [
+            self.views[lesson.teacher.name].uncertainty(
+                weighting, score, None if labels is None else lesson.select(labels)
             )
-        fixed = uncertainty.new_tensor([lesson.teacher.weight for lesson in lessons])
-        weights = self.teacher_weighting.weights(uncertainty, covered, fixed)
-        return [
-            replace(lesson, share=weight.sum() / size, weights=weight[row])
-            for lesson, weight, row in zip(lessons, weights, rows)
+            for lesson, score in zip(lessons, scores)
         ]
+        return weighting.weigh(lessons, uncertainties, len(data_samples))
 
     @torch.compiler.disable
     def _distill_losses(
-        self, lessons: List[Lesson], records: Dict[str, list], inputs: torch.Tensor
-    ) -> Dict[str, torch.Tensor]:
-        total: Dict[str, torch.Tensor] = {}
+        self, lessons: list[Lesson], records: dict[str, list], inputs: torch.Tensor
+    ) -> dict[str, torch.Tensor]:
+        total: dict[str, torch.Tensor] = {}
         for lesson in lessons:
             view = self.views[lesson.teacher.name]
             for name, value in view.losses(lesson, records, len(inputs)).items():
@@ -419,7 +378,7 @@ class EducationDistill(BaseAlgorithm):
             for name in self.losses_awake:
                 if name not in total:
                     total[name] = ZeroLoss.apply(inputs.new_zeros(()), parameter)
-        return _weigh(total, self.distill_loss_weight)
+        return weigh_losses(total, self.distill_loss_weight)
 
     # ---- weights
     def init_weights(self) -> None:
@@ -453,7 +412,7 @@ class EducationDistill(BaseAlgorithm):
 
     def start_from(
         self, state: Mapping[str, torch.Tensor]
-    ) -> Tuple[Dict[str, torch.Tensor], List[str]]:
+    ) -> tuple[dict[str, torch.Tensor], list[str]]:
         """Name the tensors of another checkpoint as they are called here; see
         :func:`name_weights`."""
         return name_weights(self.student, state)
@@ -482,20 +441,3 @@ class EducationDistill(BaseAlgorithm):
         memo[id(self.active_teachers)] = []
         twin.__dict__.update(copy.deepcopy(self.__dict__, memo))
         return twin
-
-
-def _weigh(losses: Dict[str, Any], weight: float) -> Dict[str, Any]:
-    """Multiply what MMEngine sums up to the total loss, that is all entries with "loss" in their
-    names."""
-    if weight == 1:
-        return losses
-    return {
-        name: (
-            [item * weight for item in value]
-            if isinstance(value, (list, tuple))
-            else value * weight
-        )
-        if 'loss' in name
-        else value
-        for name, value in losses.items()
-    }

@@ -1,7 +1,7 @@
 import io
 import re
 from contextlib import redirect_stdout
-from typing import Any, Dict, List
+from typing import Any
 
 import torch
 
@@ -43,7 +43,7 @@ class LossDryRun:
             labels = {label for *_, taught in new for label in taught[:2]} or set(grade.seen[:2])
             self._try_grade(grade, sorted(labels) * 2)
 
-    def _try_grade(self, grade: Grade, labels: List[int]) -> None:
+    def _try_grade(self, grade: Grade, labels: list[int]) -> None:
         def forward(image: torch.Tensor) -> Any:
             return self.algorithm.parse_losses(self._losses(image, labels))
 
@@ -61,7 +61,7 @@ class LossDryRun:
                 f'and input_size of a teacher)'
             ) from error
 
-    def _losses(self, image: torch.Tensor, labels: List[int]) -> Dict[str, torch.Tensor]:
+    def _losses(self, image: torch.Tensor, labels: list[int]) -> dict[str, torch.Tensor]:
         inputs = image[:1].expand(len(labels), *image.shape[1:])
         return self.algorithm.loss(inputs, self.labels.samples(labels, image.device))
 

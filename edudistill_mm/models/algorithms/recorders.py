@@ -1,6 +1,7 @@
 """MMRazor's recorders, attached to the networks that they record."""
 
-from typing import Any, Callable, Dict
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from mmrazor.models.distillers import OFDDistiller
@@ -29,7 +30,7 @@ def records_features(distiller: nn.Module) -> bool:
     )
 
 
-def attach_recorders(recorders: Dict[str, Any], network: nn.Module, key: str, owner: str) -> None:
+def attach_recorders(recorders: dict[str, Any], network: nn.Module, key: str, owner: str) -> None:
     """Let recorders record a network.
 
     Args:

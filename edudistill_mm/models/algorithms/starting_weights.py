@@ -1,6 +1,6 @@
 """The weights of other trainings, from which an education starts."""
 
-from typing import Dict, List, Mapping, Optional, Tuple
+from collections.abc import Mapping
 
 from torch import Tensor, nn
 
@@ -17,7 +17,7 @@ STUDENT, DISTILLER = 'architecture.', 'distiller.'
 
 def name_weights(
     student: FragmentedStudent, state: Mapping[str, Tensor]
-) -> Tuple[Dict[str, Tensor], List[str]]:
+) -> tuple[dict[str, Tensor], list[str]]:
     """Name the tensors of another checkpoint as an education with a student calls them.
 
     What they lack starts anew: the references of lower grades, and the classifier of a plain
@@ -49,7 +49,7 @@ def name_weights(
 
 def _fit_plain(
     student: FragmentedStudent, state: Mapping[str, Tensor]
-) -> Tuple[Dict[str, Tensor], List[str]]:
+) -> tuple[dict[str, Tensor], list[str]]:
     own = student.student.state_dict()
     state, renamed = fit_names(own, state)
     done = [] if renamed is None else [renamed]
@@ -63,7 +63,7 @@ def _fit_plain(
     return state, done
 
 
-def load_pretrained(algorithm: nn.Module, source: str, prefix: Optional[str]) -> None:
+def load_pretrained(algorithm: nn.Module, source: str, prefix: str | None) -> None:
     """Load the student of an education, and what else fits, from a checkpoint.
 
     Args:

@@ -1,5 +1,5 @@
 from contextlib import ExitStack
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any
 
 from mmrazor.models.task_modules.recorder import ModuleInputsRecorder, ModuleOutputsRecorder
 from torch import nn
@@ -32,21 +32,21 @@ class StudentRecords:
 
     def __init__(
         self,
-        student: Optional[FragmentedStudent] = None,
-        distiller: Optional[nn.Module] = None,
+        student: FragmentedStudent | None = None,
+        distiller: nn.Module | None = None,
         of_itself: bool = False,
     ) -> None:
         self.student = student
-        self.mappings: Dict[str, dict] = {}
+        self.mappings: dict[str, dict] = {}
         # By whether a loss finds them with from_student.
-        self._managers: Dict[bool, Any] = {}
+        self._managers: dict[bool, Any] = {}
         if distiller is not None:
             self.mappings = dict(distiller.loss_forward_mappings)
             self._managers[True] = distiller.student_recorders
             if of_itself:
                 self._managers[False] = distiller.teacher_recorders
         # Each module that a recorder watches.
-        self._watched: List[Tuple[ModuleOutputsRecorder, nn.Module]] = []
+        self._watched: list[tuple[ModuleOutputsRecorder, nn.Module]] = []
         for from_student, manager in self._managers.items():
             key = 'student_recorders' if from_student else 'teacher_recorders'
             attach_recorders(manager.recorders, student, key, 'the student')
@@ -83,7 +83,7 @@ class StudentRecords:
             stack.enter_context(manager)
         return stack
 
-    def take(self) -> Dict[str, list]:
+    def take(self) -> dict[str, list]:
         """Empty the student's recorders.
 
         Returns:
@@ -96,7 +96,7 @@ class StudentRecords:
                 recorder.reset_data_buffer()
         return records
 
-    def find_awake(self, fragments: int, labels: RunLabels) -> List[str]:
+    def find_awake(self, fragments: int, labels: RunLabels) -> list[str]:
         """Names of the distillation losses whose records of the student exist at a depth.
 
         Found by running the student once on a zero image, which holds for recorders of all kinds.

@@ -1,5 +1,5 @@
-from .build_distiller import build_distiller
-from .loss_checks import count_weights, reads_labels, warn_of_reductions
+from .build_distillers import build_distillers
+from .loss_checks import count_weights, reads_labels
 from .teacher_view import TeacherView
 
-__all__ = ['TeacherView', 'build_distiller', 'count_weights', 'reads_labels', 'warn_of_reductions']
+__all__ = ['TeacherView', 'build_distillers', 'count_weights', 'reads_labels']

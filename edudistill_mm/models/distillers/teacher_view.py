@@ -1,4 +1,5 @@
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from mmengine.structures import BaseDataElement
@@ -39,9 +40,9 @@ class TeacherView:
         distiller: nn.Module,
         teacher: BaseTeacher,
         student: FragmentedStudent,
-        losses: Dict[str, dict],
-        awake: List[str],
-        by_sample: Dict[str, bool],
+        losses: dict[str, dict],
+        awake: list[str],
+        by_sample: dict[str, bool],
         channels_last: bool = False,
     ) -> None:
         self.distiller, self.teacher, self.student = distiller, teacher, student
@@ -67,7 +68,7 @@ class TeacherView:
         self._labels = self.classes.within(student.seen)
 
     @staticmethod
-    def _has_scores(recorder: Any, classifiers: Optional[Sequence[str]]) -> bool:
+    def _has_scores(recorder: Any, classifiers: Sequence[str] | None) -> bool:
         """Whether a recorder's two-dimensional records of a fitting width are class scores."""
         source = recorder.source
         if isinstance(recorder, ModuleInputsRecorder):
@@ -82,14 +83,14 @@ class TeacherView:
         return 'head' in source.lower()
 
     @property
-    def taught(self) -> Tuple[int, ...]:
+    def taught(self) -> tuple[int, ...]:
         """tuple[int, ...]: The teacher's classes that have been taught, in the data set's
         numbering."""
         return self.classes.classes
 
     def losses(
-        self, lesson: Lesson, records: Dict[str, list], batch_size: int
-    ) -> Dict[str, torch.Tensor]:
+        self, lesson: Lesson, records: dict[str, list], batch_size: int
+    ) -> dict[str, torch.Tensor]:
         """Compute the distillation losses of the lesson from the records of both forward passes.
 
         Args:
@@ -127,7 +128,7 @@ class TeacherView:
             return losses
         return {name: value * lesson.share for name, value in losses.items()}
 
-    def _losses_by_sample(self, lesson: Lesson, batch_size: int) -> Dict[str, torch.Tensor]:
+    def _losses_by_sample(self, lesson: Lesson, batch_size: int) -> dict[str, torch.Tensor]:
         """The losses with a weight for each sample; those that are no mean over samples, as
         relations are not, take the weights' mean."""
         losses = {}
@@ -144,7 +145,7 @@ class TeacherView:
         return losses
 
     def uncertainty(
-        self, weighting: TeacherWeighting, scores: torch.Tensor, labels: Optional[torch.Tensor]
+        self, weighting: TeacherWeighting, scores: torch.Tensor, labels: torch.Tensor | None
     ) -> torch.Tensor:
         """How unsure the teacher is of its samples, among its classes that have been taught.
 
@@ -163,7 +164,7 @@ class TeacherView:
         return weighting.uncertainty(scores, labels)
 
     def _rewrite(
-        self, recorder: Any, records: list, batch_size: int, rows: Optional[torch.Tensor]
+        self, recorder: Any, records: list, batch_size: int, rows: torch.Tensor | None
     ) -> None:
         """Put this view of the student's records into a recorder."""
         scores = self._has_scores(recorder, self.student.classifier_names)
@@ -175,10 +176,10 @@ class TeacherView:
     def _view(
         self,
         record: Any,
-        batch_size: Optional[int],
-        rows: Optional[torch.Tensor],
-        columns: Dict[int, ClassIndex],
-        labels: Optional[ClassIndex],
+        batch_size: int | None,
+        rows: torch.Tensor | None,
+        columns: dict[int, ClassIndex],
+        labels: ClassIndex | None,
     ) -> Any:
         if isinstance(record, nn.Parameter):
             return record
@@ -239,7 +240,7 @@ def mean_of(value: Any) -> torch.Tensor:
     return sum(item.mean() if item.ndim else item for item in values)
 
 
-def is_mean_over_samples(loss: nn.Module, values: Dict[str, Any]) -> bool:
+def is_mean_over_samples(loss: nn.Module, values: dict[str, Any]) -> bool:
     """Whether a loss is the mean of what it is for each sample by itself, tried on random numbers.
 
     Args:
@@ -267,7 +268,7 @@ def is_mean_over_samples(loss: nn.Module, values: Dict[str, Any]) -> bool:
     return torch.allclose(rows.mean(), whole, rtol=1e-3, atol=1e-6)
 
 
-def loss_of_rows(loss: nn.Module, values: Dict[str, torch.Tensor]) -> torch.Tensor:
+def loss_of_rows(loss: nn.Module, values: dict[str, torch.Tensor]) -> torch.Tensor:
     """A loss of each sample by itself.
 
     Args:

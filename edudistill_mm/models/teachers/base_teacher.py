@@ -1,5 +1,3 @@
-from typing import Optional
-
 import torch
 
 from edudistill_mm.models.class_index import ClassIndex
@@ -27,7 +25,7 @@ class BaseTeacher:
         self.classes = self.outputs = classes
         self.columns = ClassIndex(range(len(classes)), len(classes))
 
-    def teach(self, inputs: torch.Tensor) -> Optional[torch.Tensor]:
+    def teach(self, inputs: torch.Tensor) -> torch.Tensor | None:
         """Answer for the teacher's samples of a batch.
 
         Args:

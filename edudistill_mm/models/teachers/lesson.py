@@ -1,5 +1,4 @@
 from dataclasses import dataclass
-from typing import Optional
 
 import torch
 
@@ -21,9 +20,9 @@ class Lesson:
     """
 
     teacher: BaseTeacher
-    rows: Optional[torch.Tensor]
-    share: Optional[torch.Tensor]
-    weights: Optional[torch.Tensor] = None
+    rows: torch.Tensor | None
+    share: torch.Tensor | None
+    weights: torch.Tensor | None = None
 
     def select(self, inputs: torch.Tensor) -> torch.Tensor:
         """The teacher's own rows of a batch-first tensor."""

@@ -1,7 +1,8 @@
 import logging
 import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Callable, Optional, Sequence, Tuple, Union
+from typing import Any
 
 import torch
 from mmengine.logging import print_log
@@ -81,19 +82,19 @@ class Teacher(BaseTeacher):
     def __init__(
         self,
         name: str,
-        architecture: Union[str, dict, nn.Module],
+        architecture: str | dict | nn.Module,
         classes: Sequence[int],
         num_classes: int,
-        ckpt: Optional[str] = None,
+        ckpt: str | None = None,
         weight: float = 1.0,
-        outputs: Optional[Union[Sequence[int], Sequence[str]]] = None,
-        data_preprocessor: Optional[Union[str, dict]] = None,
-        channel_order: Optional[str] = None,
-        input_size: Optional[Union[int, Sequence[int]]] = None,
-        run_preprocessor: Optional[nn.Module] = None,
-        run_channels: Optional[int] = None,
+        outputs: Sequence[int] | Sequence[str] | None = None,
+        data_preprocessor: str | dict | None = None,
+        channel_order: str | None = None,
+        input_size: int | Sequence[int] | None = None,
+        run_preprocessor: nn.Module | None = None,
+        run_channels: int | None = None,
         keep_inplace: bool = False,
-        averaged: Optional[bool] = None,
+        averaged: bool | None = None,
         key: str = 'teachers',
     ) -> None:
         if (
@@ -107,9 +108,9 @@ class Teacher(BaseTeacher):
         super().__init__(name, ClassIndex(classes, num_classes), float(weight))
         self.key = key
         self._check_order(channel_order, data_preprocessor)
-        self.class_names: Optional[Tuple[str, ...]] = None
+        self.class_names: tuple[str, ...] | None = None
         self._given_outputs, self._unnamed = outputs, False
-        self._data_names: Optional[Tuple[str, ...]] = None
+        self._data_names: tuple[str, ...] | None = None
         trained = isinstance(architecture, nn.Module)
         published = None
         if ckpt is None and not trained:
@@ -121,7 +122,7 @@ class Teacher(BaseTeacher):
         if published is not None:
             remember_names(self.network, published_names(architecture))
         self.source = str(ckpt) if ckpt is not None else 'architecture'
-        self.sha256: Optional[str] = None
+        self.sha256: str | None = None
         if ckpt is not None:
             if not isinstance(ckpt, (str, Path)):
                 raise ConfigurationError(
@@ -151,7 +152,7 @@ class Teacher(BaseTeacher):
             )
         self.data_preprocessor, self.channel_order = data_preprocessor, channel_order
         self._run_preprocessor, self._input_size = run_preprocessor, input_size
-        self._loaded: Optional[str] = None
+        self._loaded: str | None = None
         self._run_channels, self._channels = run_channels, self._other_channels(run_channels)
         self.inputs = self.build_inputs(data_preprocessor)
         if not keep_inplace:
@@ -170,7 +171,7 @@ class Teacher(BaseTeacher):
                 f'data_preprocessor.to_rgb, which swaps what the run loads; give one of them'
             )
 
-    def _other_channels(self, given: Optional[int]) -> Optional[int]:
+    def _other_channels(self, given: int | None) -> int | None:
         """The number of channels that the network reads, if the student's images have another."""
         wanted = first_input_channels(self.network)
         if given in (None, wanted):
@@ -183,9 +184,7 @@ class Teacher(BaseTeacher):
             )
         return wanted
 
-    def build_inputs(
-        self, wanted: Optional[Union[str, dict]], swap: Optional[bool] = None
-    ) -> TeacherInputs:
+    def build_inputs(self, wanted: str | dict | None, swap: bool | None = None) -> TeacherInputs:
         """What turns the student's images into this teacher's.
 
         Args:
@@ -258,7 +257,7 @@ class Teacher(BaseTeacher):
         self.columns = ClassIndex(range(count), width)
 
     @property
-    def open_question(self) -> Optional[str]:
+    def open_question(self) -> str | None:
         """str | None: What must be known of the data before this teacher can teach, as an error
         message."""
         if self._unnamed:
@@ -285,7 +284,7 @@ class Teacher(BaseTeacher):
         return None
 
     def introduce_data(
-        self, class_names: Optional[Sequence[str]] = None, channel_order: Optional[str] = None
+        self, class_names: Sequence[str] | None = None, channel_order: str | None = None
     ) -> None:
         """Say what the network's outputs and inputs are by what is known of the data.
 

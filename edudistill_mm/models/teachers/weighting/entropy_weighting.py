@@ -1,5 +1,3 @@
-from typing import Optional
-
 import torch
 
 from edudistill_mm.registry import MODELS, register
@@ -12,7 +10,7 @@ class EntropyWeighting(TeacherWeighting):
     """The surer a teacher is of a sample, the more it counts (EBKD, Kwon et al., ICASSP 2020, in
     the form that the authors of CA-MKD compare with)."""
 
-    def uncertainty(self, scores: torch.Tensor, labels: Optional[torch.Tensor]) -> torch.Tensor:
+    def uncertainty(self, scores: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
         """Entropy of the predicted distributions, as a share of the largest possible one, so that
         experts of different numbers of classes compare, [n]."""
         log_probabilities = scores.float().log_softmax(1)

@@ -1,4 +1,5 @@
-from typing import Any, Optional
+from dataclasses import replace
+from typing import Any
 
 import torch
 from mmengine.registry import MODELS as ROOT_MODELS
@@ -6,6 +7,7 @@ from mmengine.registry import MODELS as ROOT_MODELS
 from edudistill_mm.arguments import class_of
 from edudistill_mm.errors import ConfigurationError, did_you_mean
 from edudistill_mm.models.network import build_module
+from edudistill_mm.models.teachers.lesson import Lesson
 
 KEY = 'model.teacher_weighting'
 
@@ -66,7 +68,35 @@ class TeacherWeighting:
         """str: What needs the class of each sample, as a clause; empty if nothing does."""
         return f'{KEY}="{self.name}" compares teachers with the label' if self.needs_labels else ''
 
-    def uncertainty(self, scores: torch.Tensor, labels: Optional[torch.Tensor]) -> torch.Tensor:
+    def weigh(
+        self, lessons: list[Lesson], uncertainties: list[torch.Tensor], batch_size: int
+    ) -> list[Lesson]:
+        """Give each sample of each lesson its weight.
+
+        Args:
+            lessons (list[Lesson]): What the teachers teach of a batch.
+            uncertainties (list[torch.Tensor]): What :meth:`uncertainty` says of each lesson, [n].
+            batch_size (int): Number of samples in the batch.
+
+        Returns:
+            list[Lesson]: The lessons with ``weights``, and the mean of them as ``share``.
+        """
+        device = uncertainties[0].device
+        uncertainty = torch.zeros(len(lessons), batch_size, device=device)
+        covered = torch.zeros(len(lessons), batch_size, dtype=torch.bool, device=device)
+        everything = torch.arange(batch_size, device=device)
+        rows = [lesson.select(everything) for lesson in lessons]
+        for index, (row, values) in enumerate(zip(rows, uncertainties)):
+            covered[index, row] = True
+            uncertainty[index, row] = values
+        fixed = uncertainty.new_tensor([lesson.teacher.weight for lesson in lessons])
+        weights = self.weights(uncertainty, covered, fixed)
+        return [
+            replace(lesson, share=weight.sum() / batch_size, weights=weight[row])
+            for lesson, weight, row in zip(lessons, weights, rows)
+        ]
+
+    def uncertainty(self, scores: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
         """How unsure one teacher is of its samples.
 
         Args:
