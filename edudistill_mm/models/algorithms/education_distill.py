@@ -146,9 +146,8 @@ class EducationDistill(BaseAlgorithm):
         # MMRazor's StopDistillHook sets this.
         self.distillation_stopped = False
         # MMRazor's SelfDistill has a distiller, but no teacher.
-        itself = None
-        if distiller is not None and not names:
-            itself = SelfTeacher(curriculum.num_classes)
+        alone = distiller is not None and not names
+        itself = SelfTeacher(curriculum.num_classes) if alone else None
         self.distillers = build_distillers(distiller, [itself.name] if itself else names)
         # All distillers come from one config.
         first = next(iter(self.distillers.values()), None)
@@ -171,7 +170,7 @@ class EducationDistill(BaseAlgorithm):
         check_label_mixing(self._labels, self._teachers, weighting)
         for known in self.faculty.teachers:
             record_teacher(self.distillers[known.name], known)
-        self._records = StudentRecords(student, first, of_itself=itself is not None)
+        self._records = StudentRecords(student, first, of_itself=alone)
         for name, own in self.distillers.items():
             restrict_classifiers(own, curriculum.num_classes, partial(self._select_taught, name))
         self._awake = {
@@ -192,14 +191,7 @@ class EducationDistill(BaseAlgorithm):
 
     @classmethod
     def check_keys(cls, keys: Iterable[str]) -> None:
-        """Refuse arguments that are none.
-
-        Args:
-            keys (Iterable[str]): Keys of a model config.
-
-        Raises:
-            ConfigurationError: For the first that is no argument of this class.
-        """
+        """Raise ConfigurationError for the first key of a model config that is no argument."""
         known = inspect.signature(cls.__init__).parameters
         check_keys(keys, [name for name in known if name not in ('self', 'others')])
 
@@ -254,15 +246,7 @@ class EducationDistill(BaseAlgorithm):
         self, class_names: Sequence[str] | None = None, channel_order: str | None = None
     ) -> None:
         """Tell the teachers what the data are, by which their outputs and inputs are chosen; see
-        :meth:`Teacher.introduce_data`.
-
-        Args:
-            class_names (Sequence[str], optional): Names of the data set's classes.
-            channel_order (str, optional): 'rgb' or 'bgr', the order in which images are loaded.
-
-        Raises:
-            ConfigurationError: If a teacher does not fit the data.
-        """
+        :meth:`Teacher.introduce_data`."""
         self.faculty.introduce_data(class_names, channel_order)
         self._open_question = None
         self.set_grade(self.grade)
@@ -383,11 +367,7 @@ class EducationDistill(BaseAlgorithm):
     # ---- weights
     def init_weights(self) -> None:
         """Initialise what is not loaded yet; with ``init_cfg`` of type ``Pretrained``, from its
-        checkpoint.
-
-        Raises:
-            ConfigurationError: If the checkpoint cannot be used.
-        """
+        checkpoint."""
         if self.channels_last:
             # Random numbers fill a tensor in the order of its memory.
             self.to(memory_format=torch.contiguous_format)

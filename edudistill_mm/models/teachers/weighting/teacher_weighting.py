@@ -4,10 +4,10 @@ from typing import Any
 import torch
 from mmengine.registry import MODELS as ROOT_MODELS
 
-from edudistill_mm.arguments import class_of
 from edudistill_mm.errors import ConfigurationError, did_you_mean
 from edudistill_mm.models.network import build_module
 from edudistill_mm.models.teachers.lesson import Lesson
+from edudistill_mm.type_name import type_name
 
 KEY = 'model.teacher_weighting'
 
@@ -20,7 +20,7 @@ class TeacherWeighting:
     needs :meth:`uncertainty` alone; :meth:`shares` and :meth:`weights` can be others, too.
     """
 
-    # The short name.
+    # What messages call the weighting.
     name = ''
     # Whether uncertainty() reads labels, which no augmentation may mix then.
     needs_labels = False
@@ -46,17 +46,15 @@ class TeacherWeighting:
         """
         cfg = dict(given) if isinstance(given, dict) else dict(type=given)
         nodes = (ROOT_MODELS, *ROOT_MODELS.children.values())
-        known = {
-            cls.name: cls
+        registered = {
+            name: cls
             for node in nodes
-            for cls in node.module_dict.values()
+            for name, cls in node.module_dict.items()
             if isinstance(cls, type) and issubclass(cls, TeacherWeighting)
         }
-        classes = {cls.__name__: cls for cls in known.values()} | known
-        kind = cfg.get('type')
-        if isinstance(kind, str):
-            kind = classes.get(kind) or class_of(kind, ROOT_MODELS, None)
-        if not isinstance(kind, type) or not issubclass(kind, TeacherWeighting):
+        known = {cls.name: cls for cls in registered.values()}
+        kind = (registered | known).get(type_name(cfg))
+        if kind is None:
             raise ConfigurationError(
                 f'{KEY} must be one of {", ".join(known)}, but got {given!r}'
                 f'{did_you_mean(cfg.get("type"), known)}'
@@ -65,8 +63,8 @@ class TeacherWeighting:
 
     @property
     def why_labels(self) -> str:
-        """str: What needs the class of each sample, as a clause; empty if nothing does."""
-        return f'{KEY}="{self.name}" compares teachers with the label' if self.needs_labels else ''
+        """str: What the weighting needs labels for, as a clause."""
+        return f'{KEY}="{self.name}" compares teachers with the label'
 
     def weigh(
         self, lessons: list[Lesson], uncertainties: list[torch.Tensor], batch_size: int
