@@ -161,7 +161,8 @@ def _walk(key: str, node: Any) -> Iterator[Tuple[str, Any]]:
 
 
 def _sentence(error: Exception, key: str, part: Any, cls: Optional[Callable]) -> str:
-    given = f' (type "{part["type"]}")' if isinstance(part, Mapping) and 'type' in part else ''
+    kind = part.get('type') if isinstance(part, Mapping) else None
+    given = f' (type "{getattr(kind, "__name__", kind)}")' if kind is not None else ''
     return f'{key}{given} cannot be built: {_reason(error, part, cls)}'
 
 

@@ -134,8 +134,6 @@ def report_teachers(
     algorithm.introduce_data(_names_for_teachers(algorithm, cfg), order)
     reports = []
     for teacher in algorithm.faculty.teachers:
-        if not len(teacher.classes):  # the student of the previous grade
-            continue
         indices = _indices(labels, teacher, max_samples)
         if not indices:
             continue
@@ -192,7 +190,7 @@ def teachers_table(reports: List[TeacherReport]) -> str:
 def _names_for_teachers(algorithm: nn.Module, cfg: Config) -> Optional[Sequence[str]]:
     """The names of the training data's classes, if a teacher's checkpoint has names to compare
     them with."""
-    if not any(getattr(teacher, 'class_names', None) for teacher in algorithm.faculty.teachers):
+    if not any(teacher.class_names for teacher in algorithm.faculty.teachers):
         return None
     loader = cfg.get('train_dataloader') or cfg.get('val_dataloader') or cfg.test_dataloader
     return class_names(loader.dataset)

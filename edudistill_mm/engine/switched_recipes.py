@@ -46,8 +46,8 @@ def _wants_classes(model: Any) -> str:
     for teacher in model.faculty.teachers:
         if not teacher.is_generalist:
             return f'teacher "{teacher.name}" covers a part of the classes only'
-    if model.teacher_weighting == 'confidence':
-        return 'model.teacher_weighting="confidence" compares teachers with the label'
+    if model.teacher_weighting.needs_labels:
+        return model.teacher_weighting.why_labels
     for distiller in model.distillers.values():
         for name, mapping in distiller.loss_forward_mappings.items():
             if reads_labels(distiller, mapping):

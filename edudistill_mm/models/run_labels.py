@@ -1,6 +1,7 @@
 import warnings
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, List, Sequence
+from typing import Any
 
 import torch
 from mmpretrain.structures import DataSample
@@ -11,6 +12,8 @@ from edudistill_mm.models.batch_augments import adopt_augments, names_of_augment
 from edudistill_mm.models.labels import MIXED, set_label_width
 from edudistill_mm.models.network import dry_run
 from edudistill_mm.models.students import FragmentedStudent
+from edudistill_mm.models.teachers import BaseTeacher
+from edudistill_mm.models.teachers.weighting import TeacherWeighting
 
 
 class RunLabels:
@@ -48,7 +51,7 @@ class RunLabels:
             return f'{self.mixing} mixes the labels of several images; remove it'
         return 'data_preprocessor.to_onehot=True makes one-hot labels; remove it'
 
-    def samples(self, labels: Sequence[int], device: torch.device) -> List[DataSample]:
+    def samples(self, labels: Sequence[int], device: torch.device) -> list[DataSample]:
         """Samples for a rehearsal, with labels as the run produces them.
 
         Args:
@@ -63,7 +66,7 @@ class RunLabels:
 
     def _samples(
         self, labels: Sequence[int], device: torch.device, one_hot: bool, mixed: bool
-    ) -> List[DataSample]:
+    ) -> list[DataSample]:
         scores = torch.eye(self.num_classes, dtype=torch.long, device=device)[list(labels)]
         if mixed:
             scores = 0.75 * scores + 0.25 * scores.roll(1, 0)
@@ -114,14 +117,17 @@ class RunLabels:
         ) from error
 
     def tell_of_mixed(
-        self, classes: torch.Tensor, data_samples: List[DataSample], teachers: Sequence[Any]
+        self,
+        classes: torch.Tensor,
+        data_samples: list[DataSample],
+        teachers: Sequence[BaseTeacher],
     ) -> None:
         """Say, once in a run, that nobody teaches samples whose label the data set softens or mixes.
 
         Args:
             classes (torch.Tensor): What :func:`classes_of` says of the samples, [B].
             data_samples (list[DataSample]): The samples.
-            teachers (Sequence[Teacher]): The teachers of the grade.
+            teachers (Sequence[BaseTeacher]): The teachers of the grade.
 
         Raises:
             ConfigurationError: If they are all samples of the first such batch: the run would be one
@@ -147,11 +153,14 @@ class RunLabels:
                 stacklevel=2,
             )
 
-    def refuse_mixed(self, classes: torch.Tensor, data_samples: List[DataSample]) -> None:
-        """Raise ConfigurationError for samples of several classes, where teachers are compared with
-        the class."""
+    @staticmethod
+    def refuse_mixed(
+        classes: torch.Tensor, data_samples: list[DataSample], weighting: TeacherWeighting
+    ) -> None:
+        """Raise ConfigurationError for samples of several classes, where a weighting needs the
+        class."""
         if 'gt_score' in data_samples[0] and (classes == MIXED).any():
             raise ConfigurationError(
-                'model.teacher_weighting="confidence" compares teachers with the label, but some '
-                'samples have a gt_score below 1 for every class; take "entropy"'
+                f'{weighting.why_labels}, but some samples have a gt_score below 1 for every class; '
+                f'{weighting.advice}'
             )

@@ -8,7 +8,10 @@ from networks import dkd_distiller, logits_distiller
 from torch import nn
 
 from edudistill_mm.errors import ConfigurationError
-from edudistill_mm.models.distillers import check_distiller_config, check_loss_arguments
+from edudistill_mm.models.distillers.distiller_config import (
+    check_distiller_config,
+    check_loss_arguments,
+)
 
 
 def distiller():

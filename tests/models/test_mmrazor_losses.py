@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from edudistill_mm.errors import ConfigurationError
-from edudistill_mm.models.algorithms import EducationDistill
+from edudistill_mm.models.distillers import build_distillers
 
 TWO_GRADES = [
     dict(epochs=1, fragments=1, classes=3),
@@ -231,7 +231,7 @@ def test_the_weight_of_a_loss_counts(name):
             distill_losses=dict(loss=dict(type=name, loss_weight=weight, **NEEDED.get(name, {}))),
             loss_forward_mappings=dict(loss={argument: recorder for argument in arguments}),
         )
-        distiller = EducationDistill._build_distiller(config)
+        distiller = build_distillers(config, ['teacher'])['teacher']
         torch.manual_seed(0)
         return distiller.distill_losses['loss'](**arguments)
 
@@ -303,7 +303,7 @@ def test_a_loss_of_a_name_that_mmengine_does_not_sum_up_is_refused(config):
     with pytest.raises(
         ConfigurationError, match='distiller.distill_losses.soft would never count.*"loss_soft"'
     ):
-        EducationDistill._build_distiller(distiller)
+        build_distillers(distiller, ['teacher'])
 
 
 @ROOT_MODELS.register_module(force=True)

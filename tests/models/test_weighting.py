@@ -6,45 +6,53 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from mmengine.optim import OptimWrapper
 from networks import build, dkd_distiller, images, kd_distiller, logits_distiller, resnet, samples
 from torch.nn import functional as F
 
 from edudistill_mm.errors import ConfigurationError
-from edudistill_mm.models.teachers.weighting import entropy, teacher_weights
+from edudistill_mm.models.teachers.weighting import (
+    ConfidenceWeighting,
+    EntropyWeighting,
+    TeacherWeighting,
+)
+from edudistill_mm.registry import MODELS
 
 LABELS = [0, 1, 2, 0]
+BY_SAMPLE = [EntropyWeighting(), ConfidenceWeighting()]
 
 
 # ---- formulas
 def test_entropy_is_a_share_of_the_largest():
     scores = torch.log(torch.tensor([[0.25, 0.25, 0.25, 0.25], [0.5, 0.5, 1e-30, 1e-30]]))
     # log 4 / log 4, log 2 / log 4
-    assert torch.allclose(entropy(scores), torch.tensor([1.0, 0.5]))
-    assert torch.allclose(entropy(torch.zeros(1, 7)), torch.ones(1))
+    entropy = EntropyWeighting().uncertainty
+    assert torch.allclose(entropy(scores, None), torch.tensor([1.0, 0.5]))
+    assert torch.allclose(entropy(torch.zeros(1, 7), None), torch.ones(1))
 
 
 def test_ebkd_by_hand():
     # Sample 0: entropies 1, 2, 3 of 6 -> (1 - 1/6) / 2, ...; sample 1: teachers 0 and 2 of 4 ->
     # 1 - 1/4, 1 - 3/4; sample 2: teacher 1 alone.
-    doubts = torch.tensor([[1.0, 1.0, 0.0], [2.0, 9.0, 5.0], [3.0, 3.0, 0.0]])
+    uncertainty = torch.tensor([[1.0, 1.0, 0.0], [2.0, 9.0, 5.0], [3.0, 3.0, 0.0]])
     covered = torch.tensor([[True, True, False], [True, False, True], [True, True, False]])
     expected = torch.tensor([[5 / 12, 3 / 4, 0], [4 / 12, 0, 1], [3 / 12, 1 / 4, 0]])
-    weights = teacher_weights('entropy', doubts, covered, torch.ones(3))
+    weights = EntropyWeighting().weights(uncertainty, covered, torch.ones(3))
     assert torch.allclose(weights, expected)
 
 
 def test_ca_mkd_by_hand():
     # Softmax over the teachers of log 1, log 2, log 5 is 1/8, 2/8, 5/8; of log 1 and log 3, 1/4, 3/4.
-    doubts = torch.tensor([[1.0, 1.0], [2.0, 100.0], [5.0, 3.0]]).log()
+    uncertainty = torch.tensor([[1.0, 1.0], [2.0, 100.0], [5.0, 3.0]]).log()
     covered = torch.tensor([[True, True], [True, False], [True, True]])
     expected = torch.tensor([[7 / 16, 3 / 4], [6 / 16, 0], [3 / 16, 1 / 4]])
-    weights = teacher_weights('confidence', doubts, covered, torch.ones(3))
+    weights = ConfidenceWeighting().weights(uncertainty, covered, torch.ones(3))
     assert torch.allclose(weights, expected)
 
 
 def test_fixed_weights_multiply():
-    doubts, covered = torch.ones(2, 1), torch.ones(2, 1, dtype=torch.bool)
-    weights = teacher_weights('entropy', doubts, covered, torch.tensor([3.0, 1.0]))
+    uncertainty, covered = torch.ones(2, 1), torch.ones(2, 1, dtype=torch.bool)
+    weights = EntropyWeighting().weights(uncertainty, covered, torch.tensor([3.0, 1.0]))
     assert torch.allclose(weights, torch.tensor([[0.75], [0.25]]))
 
 
@@ -64,24 +72,26 @@ matrices = st.integers(1, 5).flatmap(
 )
 
 
-@given(matrices, st.sampled_from(['entropy', 'confidence']), st.randoms())
-def test_weights_are_a_distribution_over_the_teachers_whatever_their_order(case, scheme, random):
-    doubts, covered = torch.tensor(case[0]), torch.tensor(case[1])
-    fixed = torch.arange(1, len(doubts) + 1, dtype=torch.float32)
-    weights = teacher_weights(scheme, doubts, covered, fixed)
+@given(matrices, st.sampled_from(BY_SAMPLE), st.randoms())
+def test_weights_are_a_distribution_over_the_teachers_whatever_their_order(
+    case, weighting, random
+):
+    uncertainty, covered = torch.tensor(case[0]), torch.tensor(case[1])
+    fixed = torch.arange(1, len(uncertainty) + 1, dtype=torch.float32)
+    weights = weighting.weights(uncertainty, covered, fixed)
     assert (weights >= 0).all() and (weights[~covered] == 0).all()
     assert torch.allclose(weights.sum(0), covered.any(0).float(), atol=1e-5)
-    order = list(range(len(doubts)))
+    order = list(range(len(uncertainty)))
     random.shuffle(order)
-    again = teacher_weights(scheme, doubts[order], covered[order], fixed[order])
+    again = weighting.weights(uncertainty[order], covered[order], fixed[order])
     assert torch.allclose(again, weights[order], atol=1e-5)
 
 
-@given(st.floats(0, 10), st.floats(0, 10), st.sampled_from(['entropy', 'confidence']))
-def test_the_surer_of_two_teachers_weighs_more(one, other, scheme):
-    doubts = torch.tensor([[one], [other]])
-    first, second = teacher_weights(
-        scheme, doubts, torch.ones(2, 1, dtype=torch.bool), torch.ones(2)
+@given(st.floats(0, 10), st.floats(0, 10), st.sampled_from(BY_SAMPLE))
+def test_the_surer_of_two_teachers_weighs_more(one, other, weighting):
+    uncertainty = torch.tensor([[one], [other]])
+    first, second = weighting.weights(
+        uncertainty, torch.ones(2, 1, dtype=torch.bool), torch.ones(2)
     )
     assert (first >= second - 1e-6) if one <= other else (first <= second + 1e-6)
 
@@ -212,9 +222,57 @@ def test_a_single_teacher_is_not_weighed(teacher_file):
     assert torch.equal(loss('average'), loss('confidence'))
 
 
-def test_a_scheme_that_is_none_is_refused(school):
-    with pytest.raises(ConfigurationError, match=r'did you mean "confidence"'):
-        school('confidance')
+class MarginWeighting(TeacherWeighting):
+    """A user's own: by how near the second class is to the first."""
+
+    def __init__(self, scale=1.0):
+        self.scale = scale
+
+    def uncertainty(self, scores, labels):
+        first, second = scores.topk(2).values.T
+        return (self.scale * (second - first)).exp()
+
+
+@pytest.fixture
+def margin():
+    """Registered as in a file of a user."""
+    MODELS.register_module(module=MarginWeighting)
+    yield
+    del MODELS.module_dict['MarginWeighting']
+
+
+@pytest.mark.parametrize(
+    'given', ['margin', 'MarginWeighting', dict(type='MarginWeighting', scale=0.5)]
+)
+def test_a_weighting_of_a_user_trains_by_its_name_or_a_config(margin, school, given):
+    model, x = school(given), images(4)
+    optimizer = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.01))
+    log = model.train_step(dict(inputs=x, data_samples=samples(LABELS)), optimizer)
+    assert type(model.teacher_weighting) is MarginWeighting
+    assert model.teacher_weighting.scale == (0.5 if isinstance(given, dict) else 1.0)
+    plain = school('average').loss(x, samples(LABELS))['distill.loss_kd']
+    assert log['distill.loss_kd'].item() > 0 and log['distill.loss_kd'] != plain
+
+
+@pytest.mark.parametrize(
+    'given, words',
+    [
+        (
+            'confidance',
+            'must be one of average, entropy, confidence, but got .confidance. '
+            r'\(did you mean "confidence"\?\)',
+        ),
+        (dict(type='KLDivergence'), 'must be one of average, entropy, confidence, but got'),
+        (
+            dict(type='EntropyWeighting', tau=2),
+            r'model.teacher_weighting \(type "EntropyWeighting"\)',
+        ),
+        (None, 'must be one of average, entropy, confidence, but got None'),
+    ],
+)
+def test_a_weighting_that_is_none_is_refused(school, given, words):
+    with pytest.raises(ConfigurationError, match=words):
+        school(given)
 
 
 def test_confidence_needs_labels_of_one_class(teacher_file):

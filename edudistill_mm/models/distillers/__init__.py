@@ -1,12 +1,5 @@
-from .distiller_config import check_distiller_config, check_loss_arguments
-from .loss_checks import count_weights, reads_labels, warn_of_reductions
+from .build_distillers import build_distillers
+from .loss_checks import count_weights, reads_labels
 from .teacher_view import TeacherView
 
-__all__ = [
-    'TeacherView',
-    'check_distiller_config',
-    'check_loss_arguments',
-    'count_weights',
-    'reads_labels',
-    'warn_of_reductions',
-]
+__all__ = ['TeacherView', 'build_distillers', 'count_weights', 'reads_labels']

@@ -2,7 +2,8 @@
 
 import inspect
 import warnings
-from typing import Any, Dict, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from mmrazor.models.distillers import ConfigurableDistiller
 from mmrazor.registry import TASK_UTILS
@@ -34,7 +35,7 @@ def check_distiller_config(cfg: Any) -> None:
     """
     if not isinstance(cfg, Mapping):
         raise ConfigurationError(f'distiller must be a dict with a "type", but got {cfg!r}')
-    parts: Dict[str, Mapping] = {}
+    parts: dict[str, Mapping] = {}
     for part in PARTS:
         given = cfg.get(part)
         if given is not None and not isinstance(given, Mapping):

@@ -1,7 +1,8 @@
 """What MMRazor 1.0.0's losses compute that their configs do not say."""
 
 import warnings
-from typing import Any, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 from mmrazor.models.losses import CRDLoss, DKDLoss, KLDivergence
 from mmrazor.models.task_modules.recorder import ModuleInputsRecorder

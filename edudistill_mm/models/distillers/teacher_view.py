@@ -1,15 +1,15 @@
-from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from mmengine.structures import BaseDataElement
 from mmrazor.models.task_modules.recorder import ModuleInputsRecorder, ModuleOutputsRecorder
 from torch import nn
-from torch.nn import functional as F
 
 from edudistill_mm.models.class_index import ClassIndex
 from edudistill_mm.models.students import FragmentedStudent
-from edudistill_mm.models.teachers import Lesson, SelfTeacher, Teacher
-from edudistill_mm.models.teachers.weighting import entropy
+from edudistill_mm.models.teachers import BaseTeacher, Lesson
+from edudistill_mm.models.teachers.weighting import TeacherWeighting
 
 
 class TeacherView:
@@ -25,7 +25,7 @@ class TeacherView:
 
     Args:
         distiller (nn.Module): A distiller of MMRazor that belongs to this teacher alone.
-        teacher (Teacher | SelfTeacher): The teacher.
+        teacher (BaseTeacher): The teacher.
         student (FragmentedStudent): The student, set to the grade.
         losses (dict): The distiller's complete ``loss_forward_mappings``.
         awake (Sequence[str]): Names of the losses whose records exist at this grade.
@@ -38,11 +38,11 @@ class TeacherView:
     def __init__(
         self,
         distiller: nn.Module,
-        teacher: Union[Teacher, SelfTeacher],
+        teacher: BaseTeacher,
         student: FragmentedStudent,
-        losses: Dict[str, dict],
-        awake: List[str],
-        by_sample: Dict[str, bool],
+        losses: dict[str, dict],
+        awake: list[str],
+        by_sample: dict[str, bool],
         channels_last: bool = False,
     ) -> None:
         self.distiller, self.teacher, self.student = distiller, teacher, student
@@ -68,7 +68,7 @@ class TeacherView:
         self._labels = self.classes.within(student.seen)
 
     @staticmethod
-    def _has_scores(recorder: Any, classifiers: Optional[Sequence[str]]) -> bool:
+    def _has_scores(recorder: Any, classifiers: Sequence[str] | None) -> bool:
         """Whether a recorder's two-dimensional records of a fitting width are class scores."""
         source = recorder.source
         if isinstance(recorder, ModuleInputsRecorder):
@@ -83,14 +83,14 @@ class TeacherView:
         return 'head' in source.lower()
 
     @property
-    def taught(self) -> Tuple[int, ...]:
+    def taught(self) -> tuple[int, ...]:
         """tuple[int, ...]: The teacher's classes that have been taught, in the data set's
         numbering."""
         return self.classes.classes
 
     def losses(
-        self, lesson: Lesson, records: Dict[str, list], batch_size: int
-    ) -> Dict[str, torch.Tensor]:
+        self, lesson: Lesson, records: dict[str, list], batch_size: int
+    ) -> dict[str, torch.Tensor]:
         """Compute the distillation losses of the lesson from the records of both forward passes.
 
         Args:
@@ -105,7 +105,7 @@ class TeacherView:
         for name, recorder in self.distiller.student_recorders.recorders.items():
             self._rewrite(recorder, records[name], batch_size, lesson.rows)
         for recorder in self.distiller.teacher_recorders.recorders.values():
-            if isinstance(self.teacher, SelfTeacher):
+            if self.teacher.records_from_student:
                 self._rewrite(recorder, recorder.data_buffer, batch_size, lesson.rows)
                 continue
             columns = self._of_teacher if self._has_scores(recorder, None) else {}
@@ -128,7 +128,7 @@ class TeacherView:
             return losses
         return {name: value * lesson.share for name, value in losses.items()}
 
-    def _losses_by_sample(self, lesson: Lesson, batch_size: int) -> Dict[str, torch.Tensor]:
+    def _losses_by_sample(self, lesson: Lesson, batch_size: int) -> dict[str, torch.Tensor]:
         """The losses with a weight for each sample; those that are no mean over samples, as
         relations are not, take the weights' mean."""
         losses = {}
@@ -144,28 +144,27 @@ class TeacherView:
                 losses[name] = mean_of(loss(**values)) * lesson.share
         return losses
 
-    def doubts(
-        self, scheme: str, scores: torch.Tensor, labels: Optional[torch.Tensor]
+    def uncertainty(
+        self, weighting: TeacherWeighting, scores: torch.Tensor, labels: torch.Tensor | None
     ) -> torch.Tensor:
         """How unsure the teacher is of its samples, among its classes that have been taught.
 
         Args:
-            scheme (str): 'entropy' | 'confidence'.
+            weighting (TeacherWeighting): Says it.
             scores (torch.Tensor): The teacher's class scores, [n, C].
             labels (torch.Tensor, optional): The samples' classes in the data set's numbering, [n].
-                Read for 'confidence'.
+                None if the weighting needs none.
 
         Returns:
-            torch.Tensor: Entropies, or cross-entropies with the label, [n].
+            torch.Tensor: What the weighting says, [n].
         """
         scores = self._answers.select(scores).float()
-        if scheme == 'entropy':
-            return entropy(scores)
-        labels = self.classes.positions(labels.device)[labels]
-        return F.cross_entropy(scores, labels, reduction='none')
+        if labels is not None:
+            labels = self.classes.positions(labels.device)[labels]
+        return weighting.uncertainty(scores, labels)
 
     def _rewrite(
-        self, recorder: Any, records: list, batch_size: int, rows: Optional[torch.Tensor]
+        self, recorder: Any, records: list, batch_size: int, rows: torch.Tensor | None
     ) -> None:
         """Put this view of the student's records into a recorder."""
         scores = self._has_scores(recorder, self.student.classifier_names)
@@ -177,10 +176,10 @@ class TeacherView:
     def _view(
         self,
         record: Any,
-        batch_size: Optional[int],
-        rows: Optional[torch.Tensor],
-        columns: Dict[int, ClassIndex],
-        labels: Optional[ClassIndex],
+        batch_size: int | None,
+        rows: torch.Tensor | None,
+        columns: dict[int, ClassIndex],
+        labels: ClassIndex | None,
     ) -> Any:
         if isinstance(record, nn.Parameter):
             return record
@@ -241,7 +240,7 @@ def mean_of(value: Any) -> torch.Tensor:
     return sum(item.mean() if item.ndim else item for item in values)
 
 
-def is_mean_over_samples(loss: nn.Module, values: Dict[str, Any]) -> bool:
+def is_mean_over_samples(loss: nn.Module, values: dict[str, Any]) -> bool:
     """Whether a loss is the mean of what it is for each sample by itself, tried on random numbers.
 
     Args:
@@ -269,7 +268,7 @@ def is_mean_over_samples(loss: nn.Module, values: Dict[str, Any]) -> bool:
     return torch.allclose(rows.mean(), whole, rtol=1e-3, atol=1e-6)
 
 
-def loss_of_rows(loss: nn.Module, values: Dict[str, torch.Tensor]) -> torch.Tensor:
+def loss_of_rows(loss: nn.Module, values: dict[str, torch.Tensor]) -> torch.Tensor:
     """A loss of each sample by itself.
 
     Args:

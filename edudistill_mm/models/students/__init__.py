@@ -1,5 +1,6 @@
 from edudistill_mm.registry import MODELS, register
 
+from .build_student import build_student
 from .fragmented_student import FragmentedStudent
 from .grade_student import GradeStudent
 from .teaching_reference import TeachingReference
@@ -8,4 +9,10 @@ from .token_teaching_reference import TokenTeachingReference
 # Not where it is defined: its file must not know of this package.
 register(MODELS)(GradeStudent)
 
-__all__ = ['FragmentedStudent', 'GradeStudent', 'TeachingReference', 'TokenTeachingReference']
+__all__ = [
+    'FragmentedStudent',
+    'GradeStudent',
+    'TeachingReference',
+    'TokenTeachingReference',
+    'build_student',
+]

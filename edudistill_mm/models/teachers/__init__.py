@@ -1,6 +1,7 @@
+from .base_teacher import BaseTeacher
 from .faculty import Faculty
 from .lesson import Lesson
 from .self_teacher import SelfTeacher
 from .teacher import Teacher
 
-__all__ = ['Faculty', 'Lesson', 'SelfTeacher', 'Teacher']
+__all__ = ['BaseTeacher', 'Faculty', 'Lesson', 'SelfTeacher', 'Teacher']

@@ -1,6 +1,6 @@
 import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Callable, List, Optional, Sequence
 
 import torch
 from torch import nn
@@ -10,6 +10,7 @@ from edudistill_mm.errors import ConfigurationError, did_you_mean
 from edudistill_mm.models.labels import MIXED
 from edudistill_mm.models.students import FragmentedStudent
 
+from .base_teacher import BaseTeacher
 from .lesson import Lesson
 from .teacher import Teacher
 from .teacher_keys import SINGLE
@@ -39,10 +40,10 @@ class Faculty:
     """
 
     def __init__(self, teachers: Sequence[Teacher] = ()) -> None:
-        self.teachers: List[Teacher] = list(teachers)
+        self.teachers: list[Teacher] = list(teachers)
 
     @staticmethod
-    def names(configs: Optional[Sequence[dict]]) -> List[str]:
+    def names(configs: Sequence[dict] | None) -> list[str]:
         """Check the outer form of ``teachers`` and return the names, before anything is built.
 
         Raises:
@@ -52,7 +53,7 @@ class Faculty:
             return []
         if not isinstance(configs, (list, tuple)):
             raise ConfigurationError(f'teachers must be a list of dicts, but got {configs!r}')
-        names: List[str] = []
+        names: list[str] = []
         for index, cfg in enumerate(configs):
             key = f'teachers[{index}]'
             if not isinstance(cfg, dict):
@@ -87,11 +88,11 @@ class Faculty:
     @classmethod
     def from_cfg(
         cls,
-        configs: Optional[Sequence[dict]],
+        configs: Sequence[dict] | None,
         curriculum: Curriculum,
-        run_preprocessor: Optional[nn.Module] = None,
+        run_preprocessor: nn.Module | None = None,
         keep_inplace: bool = False,
-        student: Optional[FragmentedStudent] = None,
+        student: FragmentedStudent | None = None,
         single: bool = False,
     ) -> 'Faculty':
         """Build, load and freeze the teachers of a config.
@@ -131,13 +132,13 @@ class Faculty:
         return cls(teachers)
 
     @property
-    def open_question(self) -> Optional[str]:
+    def open_question(self) -> str | None:
         """str | None: The first :attr:`Teacher.open_question` of a teacher that has one."""
         questions = (teacher.open_question for teacher in self.teachers)
         return next((question for question in questions if question is not None), None)
 
     def introduce_data(
-        self, class_names: Optional[Sequence[str]] = None, channel_order: Optional[str] = None
+        self, class_names: Sequence[str] | None = None, channel_order: str | None = None
     ) -> None:
         """:meth:`Teacher.introduce_data` of each teacher."""
         for teacher in self.teachers:
@@ -149,18 +150,18 @@ class Faculty:
             teacher.network._apply(function)
             teacher.inputs._apply(function)
 
-    def describe(self) -> List[dict]:
+    def describe(self) -> list[dict]:
         """list[dict]: :meth:`Teacher.describe` of each teacher."""
         return [teacher.describe() for teacher in self.teachers]
 
-    def assign(self, active: Sequence[Teacher], labels: Optional[torch.Tensor]) -> List[Lesson]:
+    def assign(self, active: Sequence[BaseTeacher], labels: torch.Tensor | None) -> list[Lesson]:
         """Send each sample of a batch to the active teachers that cover its class.
 
         A teacher with n of B samples that it shares with nobody gets a loss weight of n / B;
         samples that several teachers cover are shared out in proportion to the teachers' weights.
 
         Args:
-            active (Sequence[Teacher]): The teachers of the grade.
+            active (Sequence[BaseTeacher]): The teachers of the grade.
             labels (torch.Tensor, optional): Classes in the data set's numbering, [B], and
                 :data:`MIXED` for samples of several classes, which generalists alone teach. None
                 is possible with a single generalist only.

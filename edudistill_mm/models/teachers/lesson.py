@@ -1,10 +1,8 @@
 from dataclasses import dataclass
-from typing import Optional, Union
 
 import torch
 
-from .self_teacher import SelfTeacher
-from .teacher import Teacher
+from .base_teacher import BaseTeacher
 
 
 @dataclass(frozen=True)
@@ -12,7 +10,7 @@ class Lesson:
     """What one teacher teaches of a batch.
 
     Args:
-        teacher (Teacher | SelfTeacher): The teacher.
+        teacher (BaseTeacher): The teacher.
         rows (torch.Tensor, optional): Indices of its samples, [n]. None stands for the whole
             batch.
         share (torch.Tensor, optional): Weight of its loss, a scalar: n over the batch size, less
@@ -21,10 +19,10 @@ class Lesson:
             teachers are weighed by sample. Defaults to None: all alike.
     """
 
-    teacher: Union[Teacher, SelfTeacher]
-    rows: Optional[torch.Tensor]
-    share: Optional[torch.Tensor]
-    weights: Optional[torch.Tensor] = None
+    teacher: BaseTeacher
+    rows: torch.Tensor | None
+    share: torch.Tensor | None
+    weights: torch.Tensor | None = None
 
     def select(self, inputs: torch.Tensor) -> torch.Tensor:
         """The teacher's own rows of a batch-first tensor."""

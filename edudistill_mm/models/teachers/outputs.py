@@ -1,6 +1,7 @@
 """Which of a teacher's outputs stand for its classes."""
 
-from typing import Any, Optional, Sequence, Tuple
+from collections.abc import Sequence
+from typing import Any
 
 from edudistill_mm.errors import ConfigurationError, did_you_mean
 from edudistill_mm.models.class_names import find_names, plain_name
@@ -10,8 +11,8 @@ SHOWN = 5
 
 
 def checked_outputs(
-    given: Any, count: int, width: int, names: Optional[Sequence[str]], key: str
-) -> Tuple[int, ...]:
+    given: Any, count: int, width: int, names: Sequence[str] | None, key: str
+) -> tuple[int, ...]:
     """The numbers of the outputs that a config names.
 
     Args:
@@ -60,7 +61,7 @@ def checked_outputs(
     return outputs
 
 
-def _by_name(wanted: Sequence[str], names: Sequence[str], key: str) -> Tuple[int, ...]:
+def _by_name(wanted: Sequence[str], names: Sequence[str], key: str) -> tuple[int, ...]:
     try:
         places = find_names(wanted, names)
     except ConfigurationError as error:
@@ -78,7 +79,7 @@ def _by_name(wanted: Sequence[str], names: Sequence[str], key: str) -> Tuple[int
 
 def outputs_by_name(
     wanted: Sequence[str], names: Sequence[str], key: str, where: str
-) -> Optional[Tuple[int, ...]]:
+) -> tuple[int, ...] | None:
     """The outputs that are called as the data set calls a teacher's classes.
 
     Args:
@@ -115,7 +116,7 @@ def outputs_by_name(
 
 def contradiction(
     wanted: Sequence[str], outputs: Sequence[int], names: Sequence[str]
-) -> Optional[str]:
+) -> str | None:
     """Where outputs that a config gives are called otherwise in the checkpoint.
 
     Args:

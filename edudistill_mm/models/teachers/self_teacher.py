@@ -2,8 +2,10 @@ import torch
 
 from edudistill_mm.models.class_index import ClassIndex
 
+from .base_teacher import BaseTeacher
 
-class SelfTeacher:
+
+class SelfTeacher(BaseTeacher):
     """The student as its own teacher, in self-distillation: what it teaches is recorded while it
     learns.
 
@@ -11,10 +13,10 @@ class SelfTeacher:
         num_classes (int): Number of classes of the data set.
     """
 
-    name = 'self'
+    records_from_student = True
 
     def __init__(self, num_classes: int) -> None:
-        self.classes = self.outputs = self.columns = ClassIndex(range(num_classes), num_classes)
+        super().__init__('self', ClassIndex(range(num_classes), num_classes))
 
     def teach(self, inputs: torch.Tensor) -> None:
         """Do nothing: the student will run anyway."""

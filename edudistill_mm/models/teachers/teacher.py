@@ -1,7 +1,8 @@
 import logging
 import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Callable, Optional, Sequence, Tuple, Union
+from typing import Any
 
 import torch
 from mmengine.logging import print_log
@@ -23,12 +24,13 @@ from edudistill_mm.models.network import (
     published_weights,
 )
 
+from .base_teacher import BaseTeacher
 from .outputs import checked_outputs, contradiction, listed, outputs_by_name
 from .teacher_inputs import TeacherInputs, normalisation
 from .teacher_keys import part_of
 
 
-class Teacher:
+class Teacher(BaseTeacher):
     """A frozen network and the classes that it knows.
 
     Args:
@@ -70,8 +72,6 @@ class Teacher:
         key (str): Where the teacher stands in the config, for error messages.
 
     Attributes:
-        outputs (ClassIndex): The classes that :meth:`teach` gives scores of.
-        columns (ClassIndex): The network's outputs that stand for them.
         class_names (tuple[str, ...] | None): What the checkpoint calls the network's outputs, one
             name for each.
 
@@ -82,19 +82,19 @@ class Teacher:
     def __init__(
         self,
         name: str,
-        architecture: Union[str, dict, nn.Module],
+        architecture: str | dict | nn.Module,
         classes: Sequence[int],
         num_classes: int,
-        ckpt: Optional[str] = None,
+        ckpt: str | None = None,
         weight: float = 1.0,
-        outputs: Optional[Union[Sequence[int], Sequence[str]]] = None,
-        data_preprocessor: Optional[Union[str, dict]] = None,
-        channel_order: Optional[str] = None,
-        input_size: Optional[Union[int, Sequence[int]]] = None,
-        run_preprocessor: Optional[nn.Module] = None,
-        run_channels: Optional[int] = None,
+        outputs: Sequence[int] | Sequence[str] | None = None,
+        data_preprocessor: str | dict | None = None,
+        channel_order: str | None = None,
+        input_size: int | Sequence[int] | None = None,
+        run_preprocessor: nn.Module | None = None,
+        run_channels: int | None = None,
         keep_inplace: bool = False,
-        averaged: Optional[bool] = None,
+        averaged: bool | None = None,
         key: str = 'teachers',
     ) -> None:
         if (
@@ -105,13 +105,12 @@ class Teacher:
             raise ConfigurationError(f'{key}.weight must be a positive number, but got {weight!r}')
         if averaged is not None and not isinstance(averaged, bool):
             raise ConfigurationError(f'{key}.averaged must be True or False, but got {averaged!r}')
-        self.name, self.weight, self.key = name, float(weight), key
+        super().__init__(name, ClassIndex(classes, num_classes), float(weight))
+        self.key = key
         self._check_order(channel_order, data_preprocessor)
-        self.classes = self.outputs = ClassIndex(classes, num_classes)
-        self.columns = ClassIndex(range(len(self.classes)), len(self.classes))
-        self.class_names: Optional[Tuple[str, ...]] = None
+        self.class_names: tuple[str, ...] | None = None
         self._given_outputs, self._unnamed = outputs, False
-        self._data_names: Optional[Tuple[str, ...]] = None
+        self._data_names: tuple[str, ...] | None = None
         trained = isinstance(architecture, nn.Module)
         published = None
         if ckpt is None and not trained:
@@ -123,10 +122,12 @@ class Teacher:
         if published is not None:
             remember_names(self.network, published_names(architecture))
         self.source = str(ckpt) if ckpt is not None else 'architecture'
-        self.sha256: Optional[str] = None
+        self.sha256: str | None = None
         if ckpt is not None:
             if not isinstance(ckpt, (str, Path)):
-                raise ConfigurationError(f'{part_of(key, "ckpt")} must be a path or a URL, but got {ckpt!r}')
+                raise ConfigurationError(
+                    f'{part_of(key, "ckpt")} must be a path or a URL, but got {ckpt!r}'
+                )
             self.sha256 = file_sha256(
                 load_weights(self.network, str(ckpt), part_of(key, 'ckpt'), averaged)
             )
@@ -151,7 +152,7 @@ class Teacher:
             )
         self.data_preprocessor, self.channel_order = data_preprocessor, channel_order
         self._run_preprocessor, self._input_size = run_preprocessor, input_size
-        self._loaded: Optional[str] = None
+        self._loaded: str | None = None
         self._run_channels, self._channels = run_channels, self._other_channels(run_channels)
         self.inputs = self.build_inputs(data_preprocessor)
         if not keep_inplace:
@@ -170,7 +171,7 @@ class Teacher:
                 f'data_preprocessor.to_rgb, which swaps what the run loads; give one of them'
             )
 
-    def _other_channels(self, given: Optional[int]) -> Optional[int]:
+    def _other_channels(self, given: int | None) -> int | None:
         """The number of channels that the network reads, if the student's images have another."""
         wanted = first_input_channels(self.network)
         if given in (None, wanted):
@@ -183,9 +184,7 @@ class Teacher:
             )
         return wanted
 
-    def build_inputs(
-        self, wanted: Optional[Union[str, dict]], swap: Optional[bool] = None
-    ) -> TeacherInputs:
+    def build_inputs(self, wanted: str | dict | None, swap: bool | None = None) -> TeacherInputs:
         """What turns the student's images into this teacher's.
 
         Args:
@@ -234,7 +233,7 @@ class Teacher:
         Raises:
             ConfigurationError: Unless there is one output for each of them.
         """
-        output = self.rehearse(lambda image: self.network(image, mode='tensor'))
+        output = self.dry_run(lambda image: self.network(image, mode='tensor'))
         width = output.shape[-1] if isinstance(output, torch.Tensor) and output.ndim == 2 else None
         count, names = len(self.classes), names_of(self.network)
         # Not those of a data set of which the network knows a part.
@@ -249,9 +248,7 @@ class Teacher:
         if width is None or width < count or (self._unnamed and self.class_names is None):
             advice = f'give {part_of(self.key, "classes")} that fit the checkpoint'
             if self._unnamed:
-                advice = (
-                    f'give {part_of(self.key, "outputs")}, those of them that stand for the classes'
-                )
+                advice = f'give {part_of(self.key, "outputs")}, those of them that stand for the classes'
             raise ConfigurationError(
                 f'{self.key} ("{self.name}") covers {count} classes, but its head has '
                 f'{width if width is not None else "no"} outputs; {advice}'
@@ -260,7 +257,7 @@ class Teacher:
         self.columns = ClassIndex(range(count), width)
 
     @property
-    def open_question(self) -> Optional[str]:
+    def open_question(self) -> str | None:
         """str | None: What must be known of the data before this teacher can teach, as an error
         message."""
         if self._unnamed:
@@ -287,7 +284,7 @@ class Teacher:
         return None
 
     def introduce_data(
-        self, class_names: Optional[Sequence[str]] = None, channel_order: Optional[str] = None
+        self, class_names: Sequence[str] | None = None, channel_order: str | None = None
     ) -> None:
         """Say what the network's outputs and inputs are by what is known of the data.
 
@@ -344,7 +341,7 @@ class Teacher:
                 logger='current',
             )
 
-    def rehearse(self, forward: Callable[[torch.Tensor], Any]) -> Any:
+    def dry_run(self, forward: Callable[[torch.Tensor], Any]) -> Any:
         """Run ``forward`` on a zero image; a failure becomes a ConfigurationError."""
         try:
             return dry_run(self.network, forward)
@@ -353,22 +350,11 @@ class Teacher:
                 f'{self.key} ("{self.name}") cannot be run on a zero image: {error}'
             ) from error
 
-    @property
-    def is_generalist(self) -> bool:
-        """bool: Whether the teacher covers all classes of the data set."""
-        return len(self.classes) == self.classes.num_classes
-
     def describe(self) -> dict:
         """What a checkpoint says of the teacher: name, source, sha256 of the file, classes, and
         which outputs stand for them, if not all in order."""
         outputs = {} if self.columns.complete else dict(outputs=list(self.columns.classes))
-        return dict(
-            name=self.name,
-            source=self.source,
-            sha256=self.sha256,
-            classes=list(self.classes.classes),
-            **outputs,
-        )
+        return dict(super().describe(), source=self.source, sha256=self.sha256, **outputs)
 
     def teach(self, inputs: torch.Tensor) -> torch.Tensor:
         """Run the network without gradients.

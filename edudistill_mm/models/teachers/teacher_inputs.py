@@ -1,4 +1,5 @@
-from typing import Any, Optional, Sequence, Tuple, Union
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -42,11 +43,11 @@ class TeacherInputs(nn.Module):
     def __init__(
         self,
         given: nn.Module,
-        wanted: Optional[Union[nn.Module, dict]] = None,
-        size: Optional[Union[int, Sequence[int]]] = None,
+        wanted: nn.Module | dict | None = None,
+        size: int | Sequence[int] | None = None,
         key: str = 'teachers',
-        swap: Optional[bool] = None,
-        channels: Optional[int] = None,
+        swap: bool | None = None,
+        channels: int | None = None,
         order: str = 'rgb',
     ) -> None:
         super().__init__()
@@ -109,7 +110,7 @@ class TeacherInputs(nn.Module):
         return images
 
 
-def normalisation(preprocessor: nn.Module) -> Tuple[torch.Tensor, torch.Tensor, bool]:
+def normalisation(preprocessor: nn.Module) -> tuple[torch.Tensor, torch.Tensor, bool]:
     """Mean and deviation that a data preprocessor applies, [C] or [1], and whether it swaps the
     channels of what was loaded."""
     # MMPretrain's and MMEngine's own name for the same.
@@ -122,7 +123,7 @@ def normalisation(preprocessor: nn.Module) -> Tuple[torch.Tensor, torch.Tensor, 
     return preprocessor.mean.flatten().float(), preprocessor.std.flatten().float(), swaps
 
 
-def _checked(cfg: dict, key: str) -> Tuple[torch.Tensor, torch.Tensor, bool]:
+def _checked(cfg: dict, key: str) -> tuple[torch.Tensor, torch.Tensor, bool]:
     for unknown in set(cfg) - set(KEYS):
         raise ConfigurationError(
             f'{key} has the unknown key "{unknown}"{did_you_mean(unknown, KEYS)}; possible are '
@@ -147,7 +148,7 @@ def _numbers(value: Any) -> bool:
     )
 
 
-def _checked_size(size: Any, key: str) -> Optional[Tuple[int, int]]:
+def _checked_size(size: Any, key: str) -> tuple[int, int] | None:
     if size is None:
         return None
     pair = (size, size) if isinstance(size, int) else size

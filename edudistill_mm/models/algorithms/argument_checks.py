@@ -1,0 +1,138 @@
+"""What the arguments of EducationDistill must be, and whether they fit one another."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from edudistill_mm.errors import ConfigurationError, check_weight, did_you_mean, reason_of
+from edudistill_mm.models.run_labels import RunLabels
+from edudistill_mm.models.teachers import BaseTeacher
+from edudistill_mm.models.teachers.weighting import TeacherWeighting
+
+DATA_FREE_KEYS = ('generator', 'generator_distiller', 'student_iter', 'student_train_first')
+
+
+def check_keys(keys: Iterable[str], known: Sequence[str]) -> None:
+    """Raise ConfigurationError for the first key of a model config that is no argument.
+
+    Args:
+        keys (Iterable[str]): The keys.
+        known (Sequence[str]): The arguments.
+    """
+    for key in keys:
+        if key in DATA_FREE_KEYS:
+            raise ConfigurationError(
+                f'model.{key} belongs to data-free distillation (DAFL, DFAD, ZSKT), whose images '
+                'come from a generator and have no labels, so that no grade could choose the '
+                'classes to be taught; train it by its own algorithm, without a curriculum'
+            )
+        if key not in known and key not in ('type', '_scope_'):
+            raise ConfigurationError(
+                f'model has the unknown key "{key}"{did_you_mean(key, known)}; possible are '
+                f'{", ".join(known)}'
+            )
+
+
+def list_teachers(
+    teachers: Sequence[dict] | None, teacher: Any, ckpt: str | None
+) -> Sequence[dict] | None:
+    """The teachers, of which MMRazor's configs give one by ``teacher`` and ``teacher_ckpt``.
+
+    Raises:
+        ConfigurationError: If both forms are given, or a checkpoint without its teacher.
+    """
+    if teacher is None and ckpt is not None:
+        raise ConfigurationError('model.teacher_ckpt is given without model.teacher')
+    if teacher is None:
+        return teachers
+    if teachers is not None:
+        raise ConfigurationError('model has both "teacher" and "teachers"; give one of them')
+    return [dict(name='teacher', architecture=teacher, ckpt=ckpt)]
+
+
+def check_frozen(teacher_trainable: bool, teacher_norm_eval: bool) -> None:
+    """Raise ConfigurationError unless teachers are asked to be as they are here."""
+    if teacher_trainable or not teacher_norm_eval:
+        raise ConfigurationError(
+            'EducationDistill runs frozen teachers in eval mode: teacher_trainable must be False and '
+            f'teacher_norm_eval True, but got {teacher_trainable} and {teacher_norm_eval}'
+        )
+
+
+def check_values(
+    task_loss_weight: Any, distill_loss_weight: Any, channels_last: Any, data_preprocessor: Any
+) -> None:
+    """Raise ConfigurationError unless each of these arguments has a possible value."""
+    check_weight(task_loss_weight, 'model.task_loss_weight')
+    check_weight(distill_loss_weight, 'model.distill_loss_weight')
+    if not isinstance(channels_last, bool):
+        raise ConfigurationError(
+            f'model.channels_last must be True or False, but got {channels_last!r}'
+        )
+    if not isinstance(data_preprocessor, dict):
+        return
+    if 'type' not in data_preprocessor:
+        raise ConfigurationError(
+            f'data_preprocessor lacks the key "type", such as "ClsDataPreprocessor"; it is '
+            f'{dict(data_preprocessor)!r}'
+        )
+    given = [key for key in ('mean', 'std') if data_preprocessor.get(key) is not None]
+    if len(given) == 1:
+        raise ConfigurationError(
+            f'data_preprocessor has "{given[0]}" alone; give both "mean" and "std", or neither'
+        )
+
+
+def check_parts(
+    teachers: Sequence[dict] | None, distiller: dict | None, curriculum: dict | None
+) -> None:
+    """Raise ConfigurationError unless all is there that the arguments call for."""
+    if teachers is not None and not teachers and distiller is not None:
+        raise ConfigurationError(
+            'model.teachers is an empty list, but there is a model.distiller; leave teachers out '
+            'if the student is to be its own teacher'
+        )
+    if curriculum is None:
+        raise ConfigurationError(
+            'model.curriculum is missing: EducationDistill needs a dict with "grades"'
+        )
+    if teachers and distiller is None:
+        raise ConfigurationError(
+            'model.distiller is missing: it says what the student learns from its teachers'
+        )
+
+
+def check_normalisation(preprocessor: nn.Module, image_shape: Sequence[int]) -> None:
+    """Raise ConfigurationError unless a data preprocessor normalises images of a shape [C, H, W]."""
+    if not getattr(preprocessor, '_enable_normalize', False):
+        return
+    image = torch.zeros(2, *image_shape)
+    try:
+        preprocessor(dict(inputs=image), False)
+    except Exception as error:  # a preprocessor fails in all ways
+        raise ConfigurationError(
+            f'data_preprocessor, with mean and std, cannot be run on images of '
+            f'{image.shape[1]} channels, which the student reads: {reason_of(error)}'
+        ) from error
+
+
+def check_label_mixing(
+    labels: RunLabels, teachers: Sequence[BaseTeacher], weighting: TeacherWeighting
+) -> None:
+    """Raise ConfigurationError if labels are mixed that teachers, or their weighting, need as
+    classes."""
+    if not labels.mixing:
+        return
+    mixes = f'{labels.mixing} mixes the images of several classes'
+    for teacher in teachers:
+        if not teacher.is_generalist:
+            raise ConfigurationError(
+                f'{mixes}, but teacher "{teacher.name}" covers a part of the classes only; remove '
+                'the batch augments'
+            )
+    if weighting.needs_labels:
+        raise ConfigurationError(
+            f'{mixes}, but {weighting.why_labels}; {weighting.advice}, or remove the batch augments'
+        )

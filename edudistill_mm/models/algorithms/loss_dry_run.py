@@ -1,0 +1,105 @@
+import io
+import re
+from contextlib import redirect_stdout
+from typing import Any
+
+import torch
+
+from edudistill_mm.curriculum import Grade
+from edudistill_mm.errors import ConfigurationError
+from edudistill_mm.models.distillers import reads_labels
+from edudistill_mm.models.network import dry_run
+from edudistill_mm.models.run_labels import RunLabels
+
+
+class LossDryRun:
+    """Computes the losses of an algorithm on zero images, so that what does not fit shows before
+    training.
+
+    Args:
+        algorithm (EducationDistill): The algorithm.
+        labels (RunLabels): The form of its labels.
+    """
+
+    def __init__(self, algorithm: Any, labels: RunLabels) -> None:
+        self.algorithm, self.labels = algorithm, labels
+        self.image_shape = algorithm.student.trace.image_shape
+
+    def run(self) -> None:
+        """Compute the losses of every grade once.
+
+        Each teacher gets images of two of its classes, in each grade that is deeper than the one
+        before or teaches more of its classes.
+
+        Raises:
+            ConfigurationError: If some losses cannot be computed.
+        """
+        tried = set()
+        for grade in self.algorithm.curriculum.grades:
+            self.algorithm.set_grade(grade)
+            views = self.algorithm.views
+            new = {(name, grade.fragments, view.taught) for name, view in views.items()} - tried
+            tried |= new
+            labels = {label for *_, taught in new for label in taught[:2]} or set(grade.seen[:2])
+            self._try_grade(grade, sorted(labels) * 2)
+
+    def _try_grade(self, grade: Grade, labels: list[int]) -> None:
+        def forward(image: torch.Tensor) -> Any:
+            return self.algorithm.parse_losses(self._losses(image, labels))
+
+        try:
+            # CRDLoss prints what it normalises its memory by.
+            with redirect_stdout(io.StringIO()):
+                dry_run(self.algorithm, forward, self.image_shape)
+        except RuntimeError as error:
+            self._check_labels_of(grade, error)
+            # Each teacher's distiller is a copy of the one in the config.
+            reason = re.sub(r'"distillers\.(\w+)\.', r'"distiller.', str(error))
+            raise ConfigurationError(
+                f'the losses of grade "{grade.name}" cannot be computed: {reason}; the images '
+                f'had the shape {self.image_shape} (see architecture.input_shape, '
+                f'and input_size of a teacher)'
+            ) from error
+
+    def _losses(self, image: torch.Tensor, labels: list[int]) -> dict[str, torch.Tensor]:
+        inputs = image[:1].expand(len(labels), *image.shape[1:])
+        return self.algorithm.loss(inputs, self.labels.samples(labels, image.device))
+
+    def _check_labels_of(self, grade: Grade, error: RuntimeError) -> None:
+        """Say so where a distillation loss has failed because it reads labels that are no
+        indices."""
+        place = re.search(r'in "distillers\.([\w-]+)\.distill_losses\.(\w+)', str(error))
+        if place is None or not self.labels.one_hot:
+            return
+        distiller, name = self.algorithm.distillers[place[1]], place[2]
+        if reads_labels(distiller, distiller.loss_forward_mappings[name]):
+            raise ConfigurationError(
+                f'the losses of grade "{grade.name}" cannot be computed: '
+                f'distiller.distill_losses.{name} of type {type(distiller.distill_losses[name]).__name__} '
+                f'needs class indices, but {self.labels.origin}'
+            ) from error
+
+    def rows_needed(self) -> int:
+        """How many samples of a teacher the losses of the present grade make sense for.
+
+        Returns:
+            int: 2 where BatchNorm in connectors, or relations between samples, want two; else 1.
+        """
+        view = next(iter(self.algorithm.views.values()), None)
+        if view is None:
+            return 1
+
+        def forward(image: torch.Tensor) -> bool:
+            self.algorithm.distillers.train()
+            noise = torch.randn(image.shape, device=image.device)
+            losses = self._losses(noise, [view.taught[0]])
+            return all(
+                torch.isfinite(torch.as_tensor(loss)).all()
+                for name, loss in losses.items()
+                if name.startswith('distill') and isinstance(loss, torch.Tensor)
+            )
+
+        try:
+            return 1 if dry_run(self.algorithm, forward, self.image_shape) else 2
+        except RuntimeError:
+            return 2

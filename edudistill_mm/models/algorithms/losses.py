@@ -1,0 +1,36 @@
+"""Losses that an algorithm weighs, or fills in."""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+
+class ZeroLoss(torch.autograd.Function):
+    """A loss of zero that leads to a parameter, and gives it no gradient, not even zeros, which
+    momentum and weight decay would act on."""
+
+    @staticmethod
+    def forward(ctx: Any, zero: torch.Tensor, parameter: nn.Parameter | None) -> torch.Tensor:
+        return zero.clone()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[None, None]:
+        return None, None
+
+
+def weigh_losses(losses: dict[str, Any], weight: float) -> dict[str, Any]:
+    """Multiply what MMEngine sums up to the total loss, that is all entries with "loss" in their
+    names."""
+    if weight == 1:
+        return losses
+    return {
+        name: (
+            [item * weight for item in value]
+            if isinstance(value, (list, tuple))
+            else value * weight
+        )
+        if 'loss' in name
+        else value
+        for name, value in losses.items()
+    }

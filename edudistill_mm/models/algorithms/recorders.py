@@ -1,0 +1,100 @@
+"""MMRazor's recorders, attached to the networks that they record."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from mmrazor.models.distillers import OFDDistiller
+from mmrazor.models.task_modules.recorder import ModuleOutputsRecorder
+from torch import nn
+
+from edudistill_mm.errors import ConfigurationError, did_you_mean, reason_of
+from edudistill_mm.models.teachers import Teacher
+
+# Scores and labels come after all modules that overwrite their inputs.
+AFTER_FEATURES = ('head', 'head.fc', 'head.loss_module')
+
+
+def records_features(distiller: nn.Module) -> bool:
+    """Whether a recorder may hold a tensor that a module overwrites in place.
+
+    Not to overwrite costs time and memory.
+    """
+    recorders = [
+        *distiller.student_recorders.recorders.values(),
+        *distiller.teacher_recorders.recorders.values(),
+    ]
+    return not all(
+        isinstance(recorder, ModuleOutputsRecorder) and recorder.source in AFTER_FEATURES
+        for recorder in recorders
+    )
+
+
+def attach_recorders(recorders: dict[str, Any], network: nn.Module, key: str, owner: str) -> None:
+    """Let recorders record a network.
+
+    Args:
+        recorders (dict[str, BaseRecorder]): The recorders.
+        network (nn.Module): The network.
+        key (str): What the config calls the recorders.
+        owner (str): What an error calls the network.
+
+    Raises:
+        ConfigurationError: If the network does not have what one of them records.
+    """
+    modules = dict(network.named_modules())
+    for name, recorder in recorders.items():
+        if isinstance(recorder, ModuleOutputsRecorder) and recorder.source not in modules:
+            raise ConfigurationError(
+                f'distiller.{key}.{name} records "{recorder.source}", which is not a module of {owner}'
+                f'{did_you_mean(recorder.source, modules)}'
+            )
+        try:
+            recorder.initialize(network)
+        except AssertionError as error:
+            raise ConfigurationError(f'distiller.{key}.{name}: {reason_of(error)}') from error
+
+
+def record_teacher(distiller: nn.Module, teacher: Teacher) -> None:
+    """Let a distiller record its teacher, and learn from the teacher's weights what it must.
+
+    Args:
+        distiller (nn.Module): The distiller.
+        teacher (Teacher): The teacher.
+
+    Raises:
+        ConfigurationError: If a recorder records nothing when the teacher classifies an image, or
+            overhaul distillation finds no BatchNorm to take its margins from.
+    """
+    recorders = distiller.teacher_recorders.recorders
+    attach_recorders(recorders, teacher.network, 'teacher_recorders', f'teacher "{teacher.name}"')
+    with distiller.teacher_recorders:
+        teacher.dry_run(lambda image: teacher.network(image, mode='tensor'))
+    for name, recorder in recorders.items():
+        if not recorder.data_buffer:
+            raise ConfigurationError(
+                f'distiller.teacher_recorders.{name} records "{recorder.source}", which never runs when '
+                f'teacher "{teacher.name}" classifies an image'
+            )
+        recorder.reset_data_buffer()
+    if isinstance(distiller, OFDDistiller):
+        try:
+            distiller.init_ofd_connectors(teacher.network)
+        except AssertionError as error:
+            raise ConfigurationError(f'distiller: {reason_of(error)}') from error
+
+
+def restrict_classifiers(
+    distiller: nn.Module, num_classes: int, select: Callable[[torch.Tensor], torch.Tensor]
+) -> None:
+    """Let classifiers in connectors, as BYOT's have, answer for some of the classes only.
+
+    Args:
+        distiller (nn.Module): The distiller with the connectors.
+        num_classes (int): Number of classes of the data set.
+        select (Callable): Selects columns of scores [n, num_classes].
+    """
+    for path, module in distiller.connectors.named_modules():
+        if path.endswith('.fc') and isinstance(module, nn.Linear):
+            if module.out_features == num_classes:
+                module.register_forward_hook(lambda module, inputs, scores: select(scores))

@@ -1,0 +1,104 @@
+"""The weights of other trainings, from which an education starts."""
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from edudistill_mm.checkpoint.log_once import say
+from edudistill_mm.checkpoint.state_dict_checks import not_finite, state_dict_mismatch
+from edudistill_mm.checkpoint.state_dict_names import behind, fit_names
+from edudistill_mm.checkpoint.weights import read_weights
+from edudistill_mm.errors import ConfigurationError
+from edudistill_mm.models.students import FragmentedStudent
+
+# With what the names of the student's tensors begin, and those of MMRazor's one distiller.
+STUDENT, DISTILLER = 'architecture.', 'distiller.'
+
+
+def name_weights(
+    student: FragmentedStudent, state: Mapping[str, Tensor]
+) -> tuple[dict[str, Tensor], list[str]]:
+    """Name the tensors of another checkpoint as an education with a student calls them.
+
+    What they lack starts anew: the references of lower grades, and the classifier of a plain
+    student for another number of classes.
+
+    Args:
+        student (FragmentedStudent): The student.
+        state (Mapping[str, Tensor]): Weights of a plain student, of ``EducationDistill``, or of
+            ``SingleTeacherDistill``.
+
+    Returns:
+        tuple[dict[str, Tensor], list[str]]: The weights, and what has been done to them, parts of a
+            sentence.
+
+    Raises:
+        ConfigurationError: If several students fit.
+    """
+    done = []
+    if any(name.startswith(STUDENT) for name in state):
+        state = dict(state)
+    else:
+        plain, done = _fit_plain(student, state)
+        state = {f'{STUDENT}{name}': tensor for name, tensor in plain.items()}
+    if not any(name.startswith(f'{STUDENT}references.') for name in state):
+        own = student.references.state_dict(prefix=f'{STUDENT}references.')
+        state.update(own)
+    return state, done
+
+
+def _fit_plain(
+    student: FragmentedStudent, state: Mapping[str, Tensor]
+) -> tuple[dict[str, Tensor], list[str]]:
+    own = student.student.state_dict()
+    state, renamed = fit_names(own, state)
+    done = [] if renamed is None else [renamed]
+    for layer in student.classifier_names:
+        found, mine = state.get(f'{layer}.weight'), own[f'{layer}.weight']
+        if found is None or len(found) == len(mine) or found.shape[1:] != mine.shape[1:]:
+            continue
+        names = [f'{layer}.weight', f'{layer}.bias']
+        state.update({name: own[name] for name in names if name in own})
+        done.append(f'"{layer}", for {len(found)} classes, starts anew for {len(mine)}')
+    return state, done
+
+
+def load_pretrained(algorithm: nn.Module, source: str, prefix: str | None) -> None:
+    """Load the student of an education, and what else fits, from a checkpoint.
+
+    Args:
+        algorithm (EducationDistill): The education.
+        source (str): Path or URL of the checkpoint.
+        prefix (str, optional): With what the names of its tensors begin.
+
+    Raises:
+        ConfigurationError: If the checkpoint cannot be used.
+    """
+    student, where = algorithm.student, f'the checkpoint "{source}"'
+    try:
+        _, state, note = read_weights(source)
+        state, done = name_weights(student, behind(prefix, state, f'checkpoint "{source}"'))
+    except ConfigurationError as error:
+        raise ConfigurationError(f'model.init_cfg: {error}') from error
+    for part in [note, *done] if note else done:
+        say(f'model.init_cfg: of "{source}", {part}')
+    for name in [name for name in state if name.startswith(DISTILLER)]:
+        for teacher in algorithm.distillers:
+            state[f'distillers.{teacher}.{name.removeprefix(DISTILLER)}'] = state[name]
+    mine = algorithm.state_dict()
+    names = [f'{STUDENT}{name}' for name in student.student.state_dict()]
+    difference = state_dict_mismatch({name: mine[name] for name in names}, state)
+    if difference is not None:
+        raise ConfigurationError(f'model.init_cfg: {where} does not fit the student: {difference}')
+    fitting = {
+        name: tensor
+        for name, tensor in state.items()
+        if name in mine and tensor.shape == mine[name].shape
+    }
+    broken = not_finite(fitting, algorithm)
+    if broken is not None:
+        raise ConfigurationError(
+            f'model.init_cfg: {where} holds weights that are no numbers (NaN or infinite), the '
+            f'first in "{broken}"'
+        )
+    algorithm.load_state_dict(fitting, strict=False)

@@ -1,0 +1,46 @@
+import torch
+
+from edudistill_mm.models.class_index import ClassIndex
+
+
+class BaseTeacher:
+    """Who teaches some classes to the student; all that the algorithm asks of a teacher.
+
+    Args:
+        name (str): Name by which the curriculum calls the teacher.
+        classes (ClassIndex): The classes that it covers.
+        weight (float): Weight among the teachers that share a sample. Defaults to 1.
+
+    Attributes:
+        outputs (ClassIndex): The classes that :meth:`teach` gives scores of.
+        columns (ClassIndex): The columns that stand for them in what is recorded of the teacher.
+    """
+
+    # Whether the forward pass of the student, of all samples of a batch, fills the teacher's
+    # recorders.
+    records_from_student = False
+
+    def __init__(self, name: str, classes: ClassIndex, weight: float = 1.0) -> None:
+        self.name, self.weight = name, weight
+        self.classes = self.outputs = classes
+        self.columns = ClassIndex(range(len(classes)), len(classes))
+
+    def teach(self, inputs: torch.Tensor) -> torch.Tensor | None:
+        """Answer for the teacher's samples of a batch.
+
+        Args:
+            inputs (torch.Tensor): Images of the teacher's classes, [n, C, H, W].
+
+        Returns:
+            torch.Tensor | None: Class scores, [n, len(outputs)]; None if the student gives them.
+        """
+        raise NotImplementedError
+
+    @property
+    def is_generalist(self) -> bool:
+        """bool: Whether the teacher covers all classes of the data set."""
+        return len(self.classes) == self.classes.num_classes
+
+    def describe(self) -> dict:
+        """What a checkpoint says of the teacher."""
+        return dict(name=self.name, classes=list(self.classes.classes))

@@ -1,0 +1,22 @@
+import torch
+from torch.nn import functional as F
+
+from edudistill_mm.registry import MODELS, register
+
+from .teacher_weighting import TeacherWeighting
+
+
+@register(MODELS)
+class ConfidenceWeighting(TeacherWeighting):
+    """The more a teacher is right about a sample, the more it counts (CA-MKD, Zhang et al., arXiv
+    2201.00007, its w_KD)."""
+
+    needs_labels = True
+
+    def uncertainty(self, scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Cross-entropies with the label, [n]."""
+        return F.cross_entropy(scores, labels, reduction='none')
+
+    def shares(self, uncertainty: torch.Tensor, covered: torch.Tensor) -> torch.Tensor:
+        """Softmax over the teachers, [K, B]."""
+        return uncertainty.masked_fill(~covered, float('-inf')).softmax(0)

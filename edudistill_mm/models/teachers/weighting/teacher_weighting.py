@@ -1,0 +1,147 @@
+from dataclasses import replace
+from typing import Any
+
+import torch
+from mmengine.registry import MODELS as ROOT_MODELS
+
+from edudistill_mm.errors import ConfigurationError, did_you_mean
+from edudistill_mm.models.network import build_module
+from edudistill_mm.models.teachers.lesson import Lesson
+from edudistill_mm.type_name import type_name
+
+KEY = 'model.teacher_weighting'
+
+
+class TeacherWeighting:
+    """How much each of the teachers that know a sample's class has to say about the sample.
+
+    A subclass that is registered in MODELS can stand in ``model.teacher_weighting``: by the name
+    of the class, by a config with a ``type``, or by its name without "Weighting" in lower case. It
+    needs :meth:`uncertainty` alone; :meth:`shares` and :meth:`weights` can be others, too.
+    """
+
+    # What messages call the weighting.
+    name = ''
+    # Whether uncertainty() reads labels, which no augmentation may mix then.
+    needs_labels = False
+    # Whether samples have weights of their own. False leaves it to the faculty to share samples
+    # out by the weights of the teachers, and what follows is not asked.
+    by_sample = True
+    # What to do where labels that the weighting needs are mixed.
+    advice = 'take "entropy"'
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.name = cls.__name__.removesuffix('Weighting').lower()
+
+    @staticmethod
+    def from_cfg(given: Any) -> 'TeacherWeighting':
+        """Build what ``model.teacher_weighting`` says.
+
+        Args:
+            given (str | dict): A name, or a config with a ``type``.
+
+        Raises:
+            ConfigurationError: If there is no such weighting, or it has no such arguments.
+        """
+        cfg = dict(given) if isinstance(given, dict) else dict(type=given)
+        nodes = (ROOT_MODELS, *ROOT_MODELS.children.values())
+        registered = {
+            name: cls
+            for node in nodes
+            for name, cls in node.module_dict.items()
+            if isinstance(cls, type) and issubclass(cls, TeacherWeighting)
+        }
+        known = {cls.name: cls for cls in registered.values()}
+        kind = (registered | known).get(type_name(cfg))
+        if kind is None:
+            raise ConfigurationError(
+                f'{KEY} must be one of {", ".join(known)}, but got {given!r}'
+                f'{did_you_mean(cfg.get("type"), known)}'
+            )
+        return build_module(dict(cfg, type=kind), KEY, 'mmpretrain')
+
+    @property
+    def why_labels(self) -> str:
+        """str: What the weighting needs labels for, as a clause."""
+        return f'{KEY}="{self.name}" compares teachers with the label'
+
+    def weigh(
+        self, lessons: list[Lesson], uncertainties: list[torch.Tensor], batch_size: int
+    ) -> list[Lesson]:
+        """Give each sample of each lesson its weight.
+
+        Args:
+            lessons (list[Lesson]): What the teachers teach of a batch.
+            uncertainties (list[torch.Tensor]): What :meth:`uncertainty` says of each lesson, [n].
+            batch_size (int): Number of samples in the batch.
+
+        Returns:
+            list[Lesson]: The lessons with ``weights``, and the mean of them as ``share``.
+        """
+        device = uncertainties[0].device
+        uncertainty = torch.zeros(len(lessons), batch_size, device=device)
+        covered = torch.zeros(len(lessons), batch_size, dtype=torch.bool, device=device)
+        everything = torch.arange(batch_size, device=device)
+        rows = [lesson.select(everything) for lesson in lessons]
+        for index, (row, values) in enumerate(zip(rows, uncertainties)):
+            covered[index, row] = True
+            uncertainty[index, row] = values
+        fixed = uncertainty.new_tensor([lesson.teacher.weight for lesson in lessons])
+        weights = self.weights(uncertainty, covered, fixed)
+        return [
+            replace(lesson, share=weight.sum() / batch_size, weights=weight[row])
+            for lesson, weight, row in zip(lessons, weights, rows)
+        ]
+
+    def uncertainty(self, scores: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
+        """How unsure one teacher is of its samples.
+
+        Args:
+            scores (torch.Tensor): Its scores of those of its classes that have been taught, [n, C],
+                C >= 2.
+            labels (torch.Tensor, optional): The samples' columns in the scores, [n]; None unless
+                ``needs_labels``.
+
+        Returns:
+            torch.Tensor: Numbers from 0 on, [n].
+        """
+        raise NotImplementedError
+
+    def shares(self, uncertainty: torch.Tensor, covered: torch.Tensor) -> torch.Tensor:
+        """Each teacher's share of the uncertainty about a sample, as in :meth:`weights`.
+
+        Returns:
+            torch.Tensor: Numbers from 0 to 1, [K, B], which sum to 1 over the teachers of a sample.
+        """
+        uncertainty = uncertainty * covered
+        total = uncertainty.sum(0)
+        # Where no teacher is unsure, no teacher is preferred.
+        equal = 1 / covered.sum(0).clamp_min(1)
+        return torch.where(total > 0, uncertainty / total.clamp_min(1e-12), equal)
+
+    def weights(
+        self, uncertainty: torch.Tensor, covered: torch.Tensor, fixed: torch.Tensor
+    ) -> torch.Tensor:
+        """Weights of K teachers for each of B samples.
+
+        Of the K' teachers that cover a sample, teacher k gets ``(1 - q_k) / (K' - 1)``, where
+        ``q_k`` is its share of the uncertainty. The result is multiplied by the teachers' fixed
+        weights and normalised to a sum of 1. A sample that one teacher alone covers is wholly that
+        teacher's.
+
+        Args:
+            uncertainty (torch.Tensor): Of each teacher about each sample, [K, B]; read where
+                ``covered``.
+            covered (torch.Tensor): Whether a teacher covers a sample, bool [K, B].
+            fixed (torch.Tensor): The ``weight`` of each teacher, [K].
+
+        Returns:
+            torch.Tensor: Weights, [K, B], 0 where not ``covered``, which sum to 1 over the teachers
+            of each sample that any covers.
+        """
+        shared = covered.sum(0) > 1
+        weights = torch.where(shared, 1 - self.shares(uncertainty, covered), 1.0)
+        # With teachers that are sure to the last digit, all of 1 - q could be 0 but for rounding.
+        weights = weights.clamp_min(1e-12) * covered * fixed[:, None]
+        return weights / weights.sum(0).clamp_min(torch.finfo(weights.dtype).tiny)
