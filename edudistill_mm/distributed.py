@@ -3,6 +3,8 @@
 from typing import Any, Dict
 
 from mmengine.dist import all_gather_object, broadcast_object_list
+from mmengine.model import is_model_wrapper
+from torch import nn
 
 from .errors import ConfigurationError
 
@@ -36,3 +38,8 @@ def broadcast_from_main(value: bool) -> bool:
     said = [value]
     broadcast_object_list(said)
     return said[0]
+
+
+def unwrap_model(model: nn.Module) -> nn.Module:
+    """The model inside of its wrapper for several ranks, or the model itself."""
+    return model.module if is_model_wrapper(model) else model

@@ -9,7 +9,6 @@ import torch
 from mmengine.config import Config
 from mmengine.dist import barrier, is_main_process
 from mmengine.hooks import EMAHook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from edudistill_mm.build_errors import errors_name_keys
@@ -21,7 +20,7 @@ from edudistill_mm.config.education import curriculum_of, is_education, is_missi
 from edudistill_mm.config.networks import network_config
 from edudistill_mm.config.parts import without_metric
 from edudistill_mm.config.stretch import stretch, unfinished_schedule
-from edudistill_mm.distributed import broadcast_from_main
+from edudistill_mm.distributed import broadcast_from_main, unwrap_model
 from edudistill_mm.engine.data_loaders import end_workers, guard_data
 from edudistill_mm.engine.disk_space import full_disk_told, guard_log
 from edudistill_mm.engine.preemption import preemption
@@ -222,7 +221,7 @@ def _train_teacher(cfg: Config, ckpt: str) -> None:
         runner.train()
     end_workers(runner)
     if is_main_process():
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrap_model(runner.model)
         for hook in runner.hooks:
             if isinstance(hook, EMAHook):
                 # The averaged weights are those that were validated.

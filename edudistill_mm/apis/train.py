@@ -9,7 +9,6 @@ import torch
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.logging import print_log
-from mmengine.model import is_model_wrapper
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner, find_latest_checkpoint
 
@@ -25,6 +24,7 @@ from edudistill_mm.config.precision import check_compile, prepare_precision
 from edudistill_mm.config.ranks import wrap_for_ranks
 from edudistill_mm.config.runtime_settings import check_packages
 from edudistill_mm.config.stretch import unfinished_schedule
+from edudistill_mm.distributed import unwrap_model
 from edudistill_mm.engine.data_loaders import guard_data
 from edudistill_mm.engine.disk_space import guard_log
 from edudistill_mm.errors import ConfigurationError
@@ -166,7 +166,7 @@ def _check_complete(cfg: Config) -> None:
 
 def _test_teachers(runner: Runner) -> None:
     """Print a line for each teacher; refuse one that is near chance."""
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    model = unwrap_model(runner.model)
 
     def progress(report: TeacherReport) -> None:
         print_log(report.line(), logger='current')

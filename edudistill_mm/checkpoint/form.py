@@ -9,42 +9,36 @@ from ..errors import ConfigurationError
 
 # Type of each key, "?" behind it where it may be missing; a list of one entry stands for any
 # number of such.
-_EDUCATION = dict(
-    grade=str,
-    seen=[int],
-    curriculum=dict,
-    teachers=[{'name': str, 'classes': [int], 'sha256?': str, 'source?': str, 'outputs?': [int]}],
-    history={str: {str: Real}},
-    validated=int,
-    accuracy=list,
-)
-
-_TESTED = {'meta?': {'education?': dict(grade=str, seen=[int])}}
-
-_RESUMED = {
-    'meta': {'epoch': int, 'iter': int, 'seed?': int, 'education?': _EDUCATION},
+_STATE_OF_TRAINING = {
     'state_dict': {str: Tensor},
     'message_hub': dict(log_scalars=dict, runtime_info=dict, resumed_keys=dict),
     'optimizer': dict,
 }
+# What of ``meta['education']`` says which student is in the checkpoint.
+GRADE = dict(grade=str, seen=[int])
 
 
-def check_form(checkpoint: dict, path: str, resume: bool) -> None:
+def check_form(checkpoint: dict, path: str, resume: bool, education: dict = GRADE) -> None:
     """Refuse a checkpoint whose parts are of other types than a runner takes them for.
 
     Args:
         checkpoint (dict): What is in the file.
         path (str): The file.
         resume (bool): Whether training is to go on from it, or only its weights are wanted.
+        education (dict): The form of ``meta['education']``, where there is one.
+            Defaults to :data:`GRADE`.
 
     Raises:
         ConfigurationError: A part is missing or of another type; it is named.
     """
-    mistake = _mistake(checkpoint, _RESUMED if resume else _TESTED, '')
+    form = {'meta?': {'education?': education}}
+    if resume:
+        meta = {'epoch': int, 'iter': int, 'seed?': int, 'education?': education}
+        form = {'meta': meta, **_STATE_OF_TRAINING}
+    mistake = _mistake(checkpoint, form, '')
     schedulers = checkpoint.get('param_schedulers')
-    if (
-        mistake is None and resume and isinstance(schedulers, list)
-    ):  # a dict with several optimizers
+    # With several optimizers they are a dict.
+    if mistake is None and resume and isinstance(schedulers, list):
         mistake = _mistake(schedulers, [dict(last_step=int)], 'param_schedulers')
     if mistake is not None:
         hint = ''

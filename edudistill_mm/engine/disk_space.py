@@ -13,10 +13,10 @@ from typing import Optional
 
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.hooks import CheckpointHook, EMAHook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import nn
 
+from ..distributed import unwrap_model
 from ..errors import TrainingError, full_disk_error
 from ..registry import MODELS
 from .resume_state import optim_wrappers
@@ -102,7 +102,7 @@ def _too_little_space(runner: Runner) -> Optional[str]:
     writers = [hook for hook in runner.hooks if isinstance(hook, CheckpointHook)]
     if not writers or '://' in (folder := writers[0].out_dir or runner.work_dir):
         return None
-    writer, model = writers[0], _unwrapped(runner.model)
+    writer, model = writers[0], unwrap_model(runner.model)
     weights = _bytes_of(model) + sum(
         _bytes_of(hook.ema_model) for hook in runner.hooks if isinstance(hook, EMAHook)
     )
@@ -175,7 +175,3 @@ def _amount(size: int) -> str:
         if size >= factor:
             return f'{size / factor:.1f} {unit}'
     return f'{size / 1e3:.0f} kB'
-
-
-def _unwrapped(model: nn.Module) -> nn.Module:
-    return model.module if is_model_wrapper(model) else model

@@ -10,6 +10,7 @@ from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
+from edudistill_mm.distributed import unwrap_model
 from edudistill_mm.random_state import random_state, set_random_state
 
 
@@ -85,7 +86,9 @@ class ResumeState:
             }
         buffers = {}
         if get_rank():
-            buffers = {name: value.cpu() for name, value in _model(runner).named_buffers()}
+            buffers = {
+                name: value.cpu() for name, value in unwrap_model(runner.model).named_buffers()
+            }
         return dict(random=random_state(), gradients=gradients, buffers=buffers)
 
     # ---- resuming
@@ -115,7 +118,7 @@ class ResumeState:
         """Give this process its own buffers, after all have loaded those of the main process."""
         # Checkpoints of earlier versions have none.
         buffers = (self._pending or {}).get('buffers', {})
-        for name, value in _model(runner).named_buffers():
+        for name, value in unwrap_model(runner.model).named_buffers():
             if name in buffers:
                 value.copy_(buffers[name])
 
@@ -165,8 +168,4 @@ def optim_wrappers(runner: Runner) -> List[OptimWrapper]:
 
 
 def _parameters(runner: Runner) -> Dict[str, torch.nn.Parameter]:
-    return dict(_model(runner).named_parameters())
-
-
-def _model(runner: Runner) -> torch.nn.Module:
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model
+    return dict(unwrap_model(runner.model).named_parameters())

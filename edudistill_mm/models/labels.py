@@ -3,11 +3,11 @@
 from typing import Any, Optional, Sequence, Tuple
 
 import torch
-from mmengine.model import is_model_wrapper
 from mmpretrain.models.heads import ClsHead
 from mmpretrain.structures import DataSample
 from torch import nn
 
+from edudistill_mm.distributed import unwrap_model
 from edudistill_mm.errors import ConfigurationError
 
 # In the place of the class of a sample whose label is mixed of several.
@@ -66,7 +66,7 @@ def accept_one_hot(model: nn.Module) -> None:
     Raises:
         ConfigurationError: If it has been told a width that is not the classifier's.
     """
-    model = model.module if is_model_wrapper(model) else model
+    model = unwrap_model(model)
     heads = [module for module in model.modules() if isinstance(module, ClsHead)]
     for loss in {head.loss_module for head in heads}:
         loss.register_forward_pre_hook(as_probabilities)

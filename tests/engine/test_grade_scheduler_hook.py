@@ -10,6 +10,7 @@ from networks import build, resnet
 from runs import LENGTHS, scalars, train
 
 from edudistill_mm.errors import ConfigurationError
+from edudistill_mm.evaluation.grade_table import grade_table
 
 
 def hook_of(runner):
@@ -185,7 +186,7 @@ def test_the_log_says_at_each_promotion_what_changes(config):
     )
     assert f'parameters in training: {count:,}' in block
     assert 'Accuracy (%) at the end of each grade' in log
-    table = hook_of(runner).table(runner.model.curriculum).splitlines()
+    table = grade_table(runner.model.curriculum, hook_of(runner).history).splitlines()
     assert [cell.strip() for cell in table[0].split('|')[1:-1]] == [
         'grade',
         'classes',

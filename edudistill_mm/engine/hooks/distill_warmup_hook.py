@@ -2,10 +2,10 @@ from typing import Any, Dict, Iterable, Optional, Sequence, Union
 
 import torch
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import BaseLoop, EpochBasedTrainLoop, Runner
 from torch import nn
 
+from edudistill_mm.distributed import unwrap_model
 from edudistill_mm.errors import ConfigurationError, did_you_mean
 from edudistill_mm.registry import HOOKS, register
 
@@ -73,7 +73,7 @@ class DistillWarmupHook(Hook):
         """
         if not isinstance(runner._train_loop, BaseLoop):
             return
-        model = _unwrapped(runner)
+        model = unwrap_model(runner.model)
         if self.by_epoch and not isinstance(runner.train_loop, EpochBasedTrainLoop):
             raise ConfigurationError(
                 'DistillWarmupHook.epochs needs a train_cfg with max_epochs; give iters instead'
@@ -109,13 +109,9 @@ class DistillWarmupHook(Hook):
         """Set the factor of this iteration."""
         progress = runner.epoch if self.by_epoch else runner.iter
         if self.each_grade:
-            progress -= _unwrapped(runner).curriculum.grade_at(progress).begin
+            progress -= unwrap_model(runner.model).curriculum.grade_at(progress).begin
         self.factor = min((progress + 1) / self.length, 1.0)
         runner.message_hub.update_scalar('train/distill_warmup', self.factor)
-
-
-def _unwrapped(runner: Runner) -> nn.Module:
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model
 
 
 def _distillers(model: nn.Module) -> Iterable[nn.Module]:

@@ -2,10 +2,9 @@ from typing import Any, Dict, Optional
 
 import torch
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
-from torch import nn
 
+from edudistill_mm.distributed import unwrap_model
 from edudistill_mm.engine.resume_state import ResumeState
 from edudistill_mm.errors import TrainingError
 from edudistill_mm.registry import HOOKS, register
@@ -71,7 +70,7 @@ class FiniteLossHook(Hook):
             self._check_weights(runner, runner.iter)
 
     def _check_weights(self, runner: Runner, iteration: int) -> None:
-        model = _unwrapped(runner)
+        model = unwrap_model(runner.model)
         # A constant that a module keeps in a buffer, as a mask, may be infinite.
         bad = {name: ~value.isfinite().all() for name, value in model.named_parameters()}
         bad.update((name, value.isnan().any()) for name, value in model.named_buffers())
@@ -87,7 +86,7 @@ class FiniteLossHook(Hook):
 
     @staticmethod
     def _when(runner: Runner, iteration: int) -> str:
-        grade = getattr(_unwrapped(runner), 'grade', None)
+        grade = getattr(unwrap_model(runner.model), 'grade', None)
         by_epoch = isinstance(runner._train_loop, EpochBasedTrainLoop)
         return (
             f'at iteration {iteration}'
@@ -100,10 +99,6 @@ class FiniteLossHook(Hook):
         last = runner.message_hub.runtime_info.get('last_ckpt')
         kept = f'the last checkpoint is "{last}"' if last else 'there is no checkpoint yet'
         return f'{kept}; a lower learning rate or optim_wrapper.clip_grad may help'
-
-
-def _unwrapped(runner: Runner) -> nn.Module:
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model
 
 
 def _finite(value: Any) -> bool:

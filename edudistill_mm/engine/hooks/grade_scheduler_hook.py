@@ -1,30 +1,35 @@
 import copy
-import itertools
-import math
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Optional
 
 import torch
-from mmengine.dist import master_only
+from mmengine.dist import is_main_process
 from mmengine.hooks import EMAHook, Hook
-from mmengine.model import BaseTTAModel, is_model_wrapper
+from mmengine.model import BaseTTAModel
 from mmengine.runner import BaseLoop, EpochBasedTrainLoop, IterBasedTrainLoop, Runner
-from mmengine.runner.loops import _InfiniteDataloaderIterator
 
-from edudistill_mm.config.schedule import epochs_to_iters
-from edudistill_mm.curriculum import Curriculum, Grade
+from edudistill_mm.curriculum import Grade
 from edudistill_mm.datasets import GradeSampler
-from edudistill_mm.datasets.channel_order import channel_order
-from edudistill_mm.datasets.class_lists import check_class_lists, class_names_of
-from edudistill_mm.distributed import check_same_on_all_ranks
+from edudistill_mm.distributed import check_same_on_all_ranks, unwrap_model
 from edudistill_mm.engine.early_ends import EarlyEnds
+from edudistill_mm.engine.education_record import (
+    check_same_education,
+    describe_education,
+    recorded_grade,
+)
+from edudistill_mm.engine.epoch_lengths import epoch_lengths, rebuild_schedules
+from edudistill_mm.engine.grade_data import (
+    any_sampler,
+    draw_from_here,
+    grade_sampler,
+    introduce_data,
+)
+from edudistill_mm.engine.grade_summary import grade_summary
 from edudistill_mm.engine.resume_state import ResumeState, optim_wrappers
-from edudistill_mm.engine.resumed_config import start_from_student
 from edudistill_mm.engine.slow_averages import warn_of_slow_averages
-from edudistill_mm.engine.student_record import describe_student, student_difference
 from edudistill_mm.engine.switched_recipes import check_switched_recipes
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.evaluation import GradeAccuracy
-from edudistill_mm.random_state import random_state_preserved
+from edudistill_mm.evaluation.grade_table import grade_table
 from edudistill_mm.registry import HOOKS, MODELS, register
 
 from .catch_up_hook import CatchUpHook
@@ -68,9 +73,9 @@ class GradeSchedulerHook(Hook):
     # ---- set-up
     @staticmethod
     def _algorithm(runner: Runner) -> Any:
-        model = runner.model
-        while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
-            model = model.module
+        model = unwrap_model(runner.model)
+        if isinstance(model, BaseTTAModel):
+            model = unwrap_model(model.module)
         if not isinstance(model, MODELS.get('EducationDistill')):
             raise ConfigurationError(
                 f'GradeSchedulerHook needs model.type="EducationDistill", but got "{type(model).__name__}"'
@@ -88,46 +93,10 @@ class GradeSchedulerHook(Hook):
         curriculum, loop = model.curriculum, runner.train_loop
         by_epoch = isinstance(loop, EpochBasedTrainLoop)
         curriculum.check_length(by_epoch, loop.max_epochs if by_epoch else loop.max_iters)
-        loader = loop.dataloader
-        sampler = self._sampler(loader)
-        check_class_lists(
-            _class_names(loader),
-            'train_dataloader.dataset',
-            _class_names(getattr(runner._val_loop, 'dataloader', None)),
-            'val_dataloader.dataset',
-        )
-        model.introduce_data(_class_names(loader), channel_order(loader.dataset))
-        check_same_on_all_ranks(
-            {
-                **{
-                    f'checkpoint of teacher "{teacher.name}"': teacher.sha256
-                    for teacher in model.faculty.teachers
-                },
-                'number of training images': len(loader.dataset),
-                **{
-                    f'choice of classes in grade "{grade.name}"': list(grade.classes)
-                    for grade in curriculum.grades
-                },
-            },
-            'all must see the same files',
-        )
-        if sampler is not None:
-            sampler.attach(
-                curriculum,
-                {teacher.name: teacher.classes.classes for teacher in model.faculty.teachers},
-                loader.batch_sampler.batch_size,
-            )
-        elif any(
-            len(grade.seen) < curriculum.num_classes or grade.samples != 'mixed'
-            for grade in curriculum.grades
-        ):
-            given = type(self._any_sampler(loader)).__name__
-            raise ConfigurationError(
-                f'train_dataloader.sampler must be dict(type="GradeSampler"), because the curriculum '
-                f'introduces classes grade by grade, but got "{given}"'
-            )
+        introduce_data(model, loop, getattr(runner._val_loop, 'dataloader', None))
         if by_epoch:
-            lengths = self._lengths = self._epoch_lengths(curriculum, loader, sampler)
+            sampler = grade_sampler(loop.dataloader)
+            lengths = self._lengths = epoch_lengths(curriculum, loop.dataloader, sampler)
             check_same_on_all_ranks(
                 {
                     f'number of batches in grade "{grade.name}"': lengths[grade.begin]
@@ -137,7 +106,7 @@ class GradeSchedulerHook(Hook):
             )
             loop._max_iters = sum(lengths)
             if len(set(lengths)) > 1:
-                self._rebuild_schedules(runner, lengths)
+                rebuild_schedules(runner, lengths)
         else:
             self._lengths = [1] * curriculum.length
         self._ends.check(runner, curriculum)
@@ -145,52 +114,6 @@ class GradeSchedulerHook(Hook):
         self._begun = False
         if not any(isinstance(hook, CatchUpHook) for hook in runner.hooks):
             runner.register_hook(CatchUpHook(self._catch_up))
-
-    @staticmethod
-    def _any_sampler(loader: Any) -> Any:
-        return getattr(loader.batch_sampler, 'sampler', loader.sampler)
-
-    @classmethod
-    def _sampler(cls, loader: Any) -> Optional[GradeSampler]:
-        sampler = cls._any_sampler(loader)
-        return sampler if isinstance(sampler, GradeSampler) else None
-
-    @staticmethod
-    def _epoch_lengths(
-        curriculum: Curriculum, loader: Any, sampler: Optional[GradeSampler]
-    ) -> List[int]:
-        """Number of batches of each epoch."""
-        lengths: List[int] = []
-        for grade in curriculum.grades:
-            if sampler is None:
-                batches = len(loader)
-            else:
-                batches = sampler.num_samples(grade) / loader.batch_sampler.batch_size
-                batches = (
-                    math.floor(batches) if loader.batch_sampler.drop_last else math.ceil(batches)
-                )
-            if batches == 0:
-                raise ConfigurationError(
-                    f'train_dataloader.drop_last=True leaves grade "{grade.name}" without a batch: it has '
-                    f'{sampler.num_samples(grade)} images, batch_size is {loader.batch_sampler.batch_size}'
-                )
-            lengths += [batches] * grade.length
-        return lengths
-
-    @staticmethod
-    def _rebuild_schedules(runner: Runner, lengths: Sequence[int]) -> None:
-        configs = runner.cfg.get('param_scheduler')
-        configs = [configs] if isinstance(configs, dict) else configs
-        if not isinstance(configs, (list, tuple)) or not any(
-            isinstance(cfg, dict) and cfg.get('convert_to_iter_based') for cfg in configs
-        ):
-            return
-        configs = [epochs_to_iters(cfg, lengths) for cfg in copy.deepcopy(list(configs))]
-        for group in runner.optim_wrapper.param_groups:
-            # The first set of schedulers has taken its first step already.
-            for name in [key for key in group if key.startswith('initial_')]:
-                group[name.removeprefix('initial_')] = group[name]
-        runner.param_schedulers = runner.build_param_scheduler(configs)
 
     # ---- grades
     def before_train(self, runner: Runner) -> None:
@@ -212,37 +135,13 @@ class GradeSchedulerHook(Hook):
         left_out = self._ends.resume(runner, model.curriculum, self._lengths)
         self._resume_state.put_back_buffers(runner)
         self._resume_state.put_back_gradients(runner)
-        sampler = self._sampler(runner.train_dataloader)
-        if sampler is None:
-            if self._resume_state.pending:
-                runner.logger.warning(
-                    'train_dataloader.sampler is no GradeSampler: where the data are augmented at '
-                    'random, the resumed run may differ from the uninterrupted one'
-                )
+        if self._resume_state.pending and grade_sampler(runner.train_dataloader) is None:
+            runner.logger.warning(
+                'train_dataloader.sampler is no GradeSampler: where the data are augmented at '
+                'random, the resumed run may differ from the uninterrupted one'
+            )
         if not model.curriculum.by_epoch:
-            self._begin_data(runner.train_loop, sampler, left_out)
-
-    def _begin_data(
-        self, loop: IterBasedTrainLoop, sampler: Optional[GradeSampler], left_out: int = 0
-    ) -> None:
-        """Draw the data by the curriculum, from where the run goes on.
-
-        The loop has begun to draw from the whole data set when it was built; and when it is
-        resumed it takes as many batches as it had, to pass over them, which need not be loaded.
-        Another sampler than ours goes on where it is, whatever early ends have left out.
-        """
-        if sampler is None:
-            if not self._begun:
-                nothing = itertools.repeat(None, left_out)
-                loop.dataloader_iterator = itertools.chain(nothing, loop.dataloader_iterator)
-            return
-        loader = loop.dataloader
-        sampler.skip(loop.iter * loader.batch_sampler.batch_size)
-        # A new iterator takes a random number, which must not change the training of a new run.
-        with random_state_preserved():
-            iterator = _InfiniteDataloaderIterator(loader)
-        passed_over = 0 if self._begun else loop.iter
-        loop.dataloader_iterator = itertools.chain(itertools.repeat(None, passed_over), iterator)
+            draw_from_here(runner.train_loop, self._begun, left_out)
 
     def _catch_up(self, runner: Runner) -> None:
         """Validate a resumed run whose checkpoint was written before the validation that was due
@@ -281,7 +180,7 @@ class GradeSchedulerHook(Hook):
         self._begun = True
         model = self._algorithm(runner)
         if model.curriculum.by_epoch:
-            sampler = self._sampler(runner.train_dataloader)
+            sampler = grade_sampler(runner.train_dataloader)
             if sampler is not None:
                 sampler.set_epoch(runner.epoch)
             if self._resume_state.pending:
@@ -341,8 +240,8 @@ class GradeSchedulerHook(Hook):
                 wrapper.optimizer.state.clear()
         self._ends.begin_grade(runner)
         if runner.cfg.get('compile'):
-            # What torch.compile has made of the last grade's paths need not fit; and it gives a
-            # function up that it has translated eight times.
+            # What torch.compile has made of the last grade's paths need not fit; and torch.compile
+            # runs a function uncompiled after eight recompilations.
             torch.compiler.reset()
         self._enter(runner, model, grade)
 
@@ -351,38 +250,9 @@ class GradeSchedulerHook(Hook):
         for hook in runner.hooks:
             if isinstance(hook, EMAHook):
                 hook.ema_model.module.set_grade(grade)
-        self._announce(runner, model, grade)
-
-    @master_only
-    def _announce(self, runner: Runner, model: Any, grade: Grade) -> None:
-        rates = runner.optim_wrapper.get_lr()
-        rates = sorted({rate for values in rates.values() for rate in values})
-        unit = 'epochs' if model.curriculum.by_epoch else 'iterations'
-        student = model.student
-        running = student.parameters_in_training()
-        awake, asleep = model.losses_awake, model.losses_asleep
-        losses = []
-        if awake or asleep:
-            losses = [
-                f'  losses awake: {", ".join(awake) or "none"}; asleep: {", ".join(asleep) or "none"}'
-            ]
-        runner.logger.info(
-            '\n'.join(
-                [
-                    f'Grade {grade.index + 1} of {len(model.curriculum.grades)}: {grade.name}',
-                    f'  {unit}: {grade.begin + 1}-{grade.end}',
-                    f'  classes: {len(grade.seen)} of {model.curriculum.num_classes} '
-                    f'({len(grade.classes)} new)',
-                    f'  fragments: {grade.fragments} of {student.num_fragments}, '
-                    f'up to {student.cuts[grade.fragments - 1]}',
-                    f'  parameters in training: {running:,}',
-                    f'  teachers: {", ".join(teacher.name for teacher in model.active_teachers) or "none"}',
-                    *losses,
-                    f'  learning rate: {", ".join(f"{rate:.4g}" for rate in rates)}; '
-                    f'optimizer state: {"reset" if grade.optimizer == "reset" and grade.index else "kept"}',
-                ]
-            )
-        )
+        if is_main_process():
+            rates = [rate for rates in runner.optim_wrapper.get_lr().values() for rate in rates]
+            runner.logger.info(grade_summary(model, rates))
 
     # ---- evaluation
     def _metrics(self, loop: Any) -> List[GradeAccuracy]:
@@ -431,7 +301,7 @@ class GradeSchedulerHook(Hook):
             # At the progress to which the run has jumped no validation is due.
             self._validated = self._progress(runner, model)
             if not model.curriculum.by_epoch:
-                self._begin_data(loop, self._sampler(loop.dataloader), left_out)
+                draw_from_here(loop, self._begun, left_out)
 
     def after_train(self, runner: Runner) -> None:
         """Save a run that was stopped; log the table of accuracies per grade and class group."""
@@ -439,48 +309,9 @@ class GradeSchedulerHook(Hook):
         if self._progress(runner, model) < model.curriculum.length:
             self._resume_state.gather(runner)
             self._ends.save_last(runner)
-        table = self.table(model.curriculum)
+        table = grade_table(model.curriculum, self.history)
         if table:
             runner.logger.info(f'Accuracy (%) at the end of each grade, by class group:\n{table}')
-
-    def table(self, curriculum: Curriculum) -> str:
-        """Accuracies at the end of each grade.
-
-        Args:
-            curriculum (Curriculum): Gives the grades and the class groups.
-
-        Returns:
-            str: A Markdown table, one row a grade, one column a class group; empty without
-            results.
-        """
-        prefix = GradeAccuracy.default_prefix
-        groups = [grade for grade in curriculum.grades if grade.classes]
-        rows = [['grade', 'classes', 'seen', *(group.name for group in groups), 'forgetting']]
-        for grade in curriculum.grades:
-            result = self.history.get(grade.name)
-            if result is None or f'{prefix}/top1' not in result:
-                continue
-            keys = [
-                f'{prefix}/top1',
-                *(f'{prefix}/top1_{group.name}' for group in groups),
-                f'{prefix}/forgetting',
-            ]
-            rows.append(
-                [
-                    grade.name,
-                    str(len(grade.seen)),
-                    *(f'{result[key]:.2f}' if key in result else '-' for key in keys),
-                ]
-            )
-        if len(rows) == 1:
-            return ''
-        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-        lines = [
-            '| ' + ' | '.join(cell.ljust(width) for cell, width in zip(row, widths)) + ' |'
-            for row in rows
-        ]
-        lines.insert(1, '|' + '|'.join('-' * (width + 2) for width in widths) + '|')
-        return '\n'.join(lines)
 
     # ---- checkpoints
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
@@ -489,16 +320,12 @@ class GradeSchedulerHook(Hook):
         model = self._algorithm(runner)
         metrics = self._metrics(getattr(runner, '_val_loop', None))
         checkpoint['meta']['education'] = dict(
-            grade=model.grade.name,
-            seen=list(model.grade.seen),
-            curriculum=model.curriculum.to_dict(),
-            student=describe_student(model.student),
-            teachers=model.faculty.describe(),
+            **describe_education(model),
             history=copy.deepcopy(self.history),
             validated=self._validated,
             early_ends=self._ends.state_dict(runner),
             accuracy=[metric.state_dict() for metric in metrics],
-            sampler_seed=getattr(self._any_sampler(runner.train_dataloader), 'seed', None),
+            sampler_seed=getattr(any_sampler(runner.train_dataloader), 'seed', None),
             continuation=self._resume_state.state_dict(runner, 'optimizer' in checkpoint),
         )
 
@@ -508,7 +335,7 @@ class GradeSchedulerHook(Hook):
         model = self._algorithm(runner)
         education = checkpoint.get('meta', {}).get('education')
         if runner._resume:
-            self._check_same_school(runner, model, checkpoint)
+            check_same_education(runner, model, checkpoint)
             self.history = copy.deepcopy(education['history'])
             self._validated = education['validated']
             # Checkpoints of earlier versions have none.
@@ -520,7 +347,7 @@ class GradeSchedulerHook(Hook):
             ):
                 metric.load_state_dict(state)
             self._resume_state.load_state_dict(runner, education['continuation'])
-            sampler = self._any_sampler(runner.train_dataloader)
+            sampler = any_sampler(runner.train_dataloader)
             if hasattr(sampler, 'seed'):
                 # Without randomness.seed in the config, each process draws one.
                 sampler.seed = education['sampler_seed']
@@ -529,70 +356,4 @@ class GradeSchedulerHook(Hook):
             if education is None and not isinstance(runner._train_loop, BaseLoop):
                 model.set_grade(model.curriculum.grades[-1])
             return
-        model.set_grade(self._grade_of(model, education))
-
-    @staticmethod
-    def _grade_of(model: Any, education: dict) -> Grade:
-        for grade in model.curriculum.grades:
-            if grade.name == education['grade'] and list(grade.seen) == education['seen']:
-                return grade
-        raise ConfigurationError(
-            f'the checkpoint was saved in grade "{education["grade"]}" '
-            f'with {len(education["seen"])} classes seen, but the curriculum has '
-            f'{", ".join(f"{g.name} ({len(g.seen)})" for g in model.curriculum.grades)} with '
-            f'other classes; test it with the config of its run'
-        )
-
-    @staticmethod
-    def _check_same_school(runner: Runner, model: Any, checkpoint: dict) -> None:
-        education = checkpoint.get('meta', {}).get('education')
-        where = f'cannot resume from "{runner._load_from or "the last checkpoint"}"'
-        if education is None:
-            if any(name.startswith('teacher.') for name in checkpoint['state_dict']):
-                raise ConfigurationError(
-                    f'{where}: it was written by a distillation class of MMRazor, and the tools run plain '
-                    'distillation as a curriculum of one grade; load_from=FILE begins a new run with its '
-                    'student'
-                )
-            raise ConfigurationError(f'{where}: it is not a checkpoint of an EducationDistill run')
-        check_class_lists(
-            class_names_of(checkpoint),
-            f'"{runner._load_from}"',
-            _class_names(runner.train_dataloader),
-            'train_dataloader.dataset',
-        )
-        difference = model.curriculum.difference(education['curriculum'])
-        if difference is not None:
-            raise ConfigurationError(
-                f'{where}: it belongs to another curriculum: {difference}; to train longer or '
-                f'otherwise, {start_from_student(runner._load_from)}'
-            )
-        difference = student_difference(model, checkpoint['state_dict'], education['student'])
-        if difference is not None:
-            raise ConfigurationError(f'{where}: it belongs to another student: {difference}')
-        saved = {teacher['name']: teacher for teacher in education['teachers']}
-        given = {teacher['name']: teacher for teacher in model.faculty.describe()}
-        if list(saved) != list(given):
-            raise ConfigurationError(
-                f'{where}: its teachers are {", ".join(saved) or "none"}, those of the config are '
-                f'{", ".join(given) or "none"}'
-            )
-        for name, teacher in given.items():
-            for key in ('classes', 'outputs', 'sha256'):
-                own, was = teacher.get(key), saved[name].get(key)
-                if own != was:
-                    if key == 'outputs':
-                        own, was = own or 'all in order', was or 'all in order'
-                    raise ConfigurationError(
-                        f'{where}: teacher "{name}" has {key} {own}, the run began with '
-                        f'{was} (from "{saved[name]["source"]}")'
-                    )
-
-
-def _class_names(loader: Any) -> Optional[Sequence[str]]:
-    """The names of the classes of a data loader's data set, if it has any."""
-    dataset = getattr(loader, 'dataset', None)
-    while not hasattr(dataset, 'metainfo') and hasattr(dataset, 'dataset'):
-        # A wrapper that adds something to each sample, such as MMRazor's CRDDataset.
-        dataset = dataset.dataset
-    return getattr(dataset, 'metainfo', {}).get('classes')
+        model.set_grade(recorded_grade(model.curriculum, education))

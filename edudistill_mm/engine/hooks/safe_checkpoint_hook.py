@@ -9,7 +9,6 @@ from mmengine.dist import get_world_size
 from mmengine.fileio import LocalBackend, get_file_backend
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.logging import HistoryBuffer
-from mmengine.model import is_model_wrapper
 from mmengine.runner import BaseLoop, Runner, find_latest_checkpoint
 
 from ...checkpoint.download import SCHEME, resolve_checkpoint
@@ -21,9 +20,10 @@ from ...checkpoint.load_checks import check_optimizer, check_part, check_weights
 from ...checkpoint.pretrained import pretrained_of
 from ...checkpoint.safe_local_backend import SafeLocalBackend  # noqa: F401  registers "safe_local"
 from ...checkpoint.weights import read_weights
-from ...distributed import check_same_on_all_ranks
+from ...distributed import check_same_on_all_ranks, unwrap_model
 from ...errors import ConfigurationError, reason_of
 from ...registry import HOOKS, MODELS, register
+from .. import education_record
 from ..disk_space import check_space
 from ..find_checkpoint import find_checkpoint_to_resume
 from ..resumed_config import check_resumed_config
@@ -96,7 +96,7 @@ class SafeCheckpointHook(Hook):
             )
         if runner._load_from is not None:
             path = runner._load_from
-            check_form(load_checkpoint_file(path), path, runner._resume)
+            check_form(load_checkpoint_file(path), path, runner._resume, education_record.FORM)
             self._guard_loading(runner, path)
             if runner._resume:
                 # The runner reads it by torch; one that was written without this hook needs these.
@@ -106,7 +106,7 @@ class SafeCheckpointHook(Hook):
     def _check_pretrained(runner: Runner) -> None:
         """Check the files from which parts of the model are about to be initialised, and have them
         read by :func:`~edudistill_mm.checkpoint.weights.read_weights`."""
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrap_model(runner.model)
         modules = list(model.modules())
         # The classifier inside of a FragmentedStudent is in no module tree.
         modules += [m.__dict__['student'] for m in modules if 'student' in m.__dict__]
@@ -156,7 +156,7 @@ class SafeCheckpointHook(Hook):
     @staticmethod
     def _check_weights(runner: Runner, checkpoint: dict) -> None:
         """Refuse weights that the runner would leave out in silence, or that are no numbers."""
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrap_model(runner.model)
         path = str(runner._load_from or 'the last checkpoint').removeprefix(SCHEME)
         prefix = None
         if runner._resume or not isinstance(runner._train_loop, BaseLoop):

@@ -7,11 +7,11 @@ import torch
 from mmengine.dist import is_main_process
 from mmengine.fileio import exists, join_path
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import BaseLoop, Runner
 from torch import Tensor
 
 from edudistill_mm.checkpoint.atomic_write import atomic_write
+from edudistill_mm.distributed import unwrap_model
 from edudistill_mm.errors import ConfigurationError, full_disk_error, reason_of
 from edudistill_mm.export.grade_config import (
     STUDENT,
@@ -62,7 +62,7 @@ class StudentCheckpointHook(Hook):
         """Follow each of the runner's checkpoints by a student."""
         if not isinstance(runner._train_loop, BaseLoop) or hasattr(runner, '_leaves_students'):
             return
-        if not isinstance(_algorithm(runner), MODELS.get('EducationDistill')):
+        if not isinstance(unwrap_model(runner.model), MODELS.get('EducationDistill')):
             return
         if preparation_of(runner.cfg) is not None:
             return
@@ -85,7 +85,7 @@ class StudentCheckpointHook(Hook):
         self._checkpoint = checkpoint
 
     def _leave_student(self, runner: Runner, checkpoint: dict, filename: str) -> None:
-        model = _algorithm(runner)
+        model = unwrap_model(runner.model)
         student = model.student
         try:
             if model.grade.name != self._grade:
@@ -139,7 +139,3 @@ class StudentCheckpointHook(Hook):
             checkpoint = join_path(out_dir, f'{stem}.pth', backend_args=backend_args)
             if kind in ('.pth', '.py') and not exists(checkpoint, backend_args=backend_args):
                 os.remove(osp.join(folder, name))
-
-
-def _algorithm(runner: Runner) -> Any:
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model

@@ -1,0 +1,66 @@
+"""Epochs of unequal length, and the schedules that have to follow them."""
+
+import copy
+import math
+from typing import Any, List, Optional, Sequence
+
+from mmengine.runner import Runner
+
+from ..config.schedule import epochs_to_iters
+from ..curriculum import Curriculum
+from ..datasets import GradeSampler
+from ..errors import ConfigurationError
+
+
+def epoch_lengths(
+    curriculum: Curriculum, loader: Any, sampler: Optional[GradeSampler]
+) -> List[int]:
+    """Count the batches of each epoch of a run.
+
+    Args:
+        curriculum (Curriculum): The curriculum, which counts epochs.
+        loader (DataLoader): The loader of the training.
+        sampler (GradeSampler, optional): Its sampler, if that follows the curriculum.
+
+    Returns:
+        list[int]: One number for each epoch.
+
+    Raises:
+        ConfigurationError: If a grade has no batch.
+    """
+    lengths: List[int] = []
+    for grade in curriculum.grades:
+        if sampler is None:
+            batches = len(loader)
+        else:
+            batches = sampler.num_samples(grade) / loader.batch_sampler.batch_size
+            batches = math.floor(batches) if loader.batch_sampler.drop_last else math.ceil(batches)
+        if batches == 0:
+            raise ConfigurationError(
+                f'train_dataloader.drop_last=True leaves grade "{grade.name}" without a batch: it has '
+                f'{sampler.num_samples(grade)} images, batch_size is {loader.batch_sampler.batch_size}'
+            )
+        lengths += [batches] * grade.length
+    return lengths
+
+
+def rebuild_schedules(runner: Runner, lengths: Sequence[int]) -> None:
+    """Build a run's schedules anew, if MMEngine has converted some to iterations as if all epochs
+    were equally long.
+
+    Args:
+        runner (Runner): The runner, before its first step.
+        lengths (Sequence[int]): Number of iterations of each epoch of the run.
+    """
+    configs = runner.cfg.get('param_scheduler')
+    configs = [configs] if isinstance(configs, dict) else configs
+    if not isinstance(configs, (list, tuple)) or not any(
+        isinstance(cfg, dict) and cfg.get('convert_to_iter_based') for cfg in configs
+    ):
+        return
+    configs = [epochs_to_iters(cfg, lengths) for cfg in copy.deepcopy(list(configs))]
+    for group in runner.optim_wrapper.param_groups:
+        # The first set of schedulers has taken its first step already.
+        for name in [key for key in group if key.startswith('initial_')]:
+            group[name.removeprefix('initial_')] = group[name]
+    runner.param_schedulers = runner.build_param_scheduler(configs)

@@ -1,0 +1,108 @@
+"""The training data of a curriculum: handed to the model before a run, drawn from where it goes on."""
+
+import itertools
+from typing import Any, Optional, Sequence
+
+from mmengine.runner import BaseLoop, IterBasedTrainLoop
+from mmengine.runner.loops import _InfiniteDataloaderIterator
+
+from ..datasets import GradeSampler
+from ..datasets.channel_order import channel_order
+from ..datasets.class_lists import check_class_lists
+from ..distributed import check_same_on_all_ranks
+from ..errors import ConfigurationError
+from ..random_state import random_state_preserved
+
+
+def any_sampler(loader: Any) -> Any:
+    """The sampler that chooses the samples of a data loader."""
+    return getattr(loader.batch_sampler, 'sampler', loader.sampler)
+
+
+def grade_sampler(loader: Any) -> Optional[GradeSampler]:
+    """The sampler of a data loader, if it is a :class:`GradeSampler`."""
+    sampler = any_sampler(loader)
+    return sampler if isinstance(sampler, GradeSampler) else None
+
+
+def class_names(loader: Any) -> Optional[Sequence[str]]:
+    """The names of the classes of a data loader's data set, if it has any."""
+    dataset = getattr(loader, 'dataset', None)
+    while not hasattr(dataset, 'metainfo') and hasattr(dataset, 'dataset'):
+        # A wrapper that adds something to each sample, such as MMRazor's CRDDataset.
+        dataset = dataset.dataset
+    return getattr(dataset, 'metainfo', {}).get('classes')
+
+
+def introduce_data(model: Any, loop: BaseLoop, val_loader: Any) -> None:
+    """Tell model and sampler what they have to know of the data and of the curriculum.
+
+    Args:
+        model (EducationDistill): The model.
+        loop (BaseLoop): The training loop.
+        val_loader (DataLoader, optional): The loader of the validation.
+
+    Raises:
+        ConfigurationError: If the classes have other numbers in the validation, the ranks do not
+            see the same files, or the sampler cannot follow the curriculum.
+    """
+    curriculum, teachers, loader = model.curriculum, model.faculty.teachers, loop.dataloader
+    check_class_lists(
+        class_names(loader),
+        'train_dataloader.dataset',
+        class_names(val_loader),
+        'val_dataloader.dataset',
+    )
+    model.introduce_data(class_names(loader), channel_order(loader.dataset))
+    check_same_on_all_ranks(
+        {
+            **{f'checkpoint of teacher "{teacher.name}"': teacher.sha256 for teacher in teachers},
+            'number of training images': len(loader.dataset),
+            **{
+                f'choice of classes in grade "{grade.name}"': list(grade.classes)
+                for grade in curriculum.grades
+            },
+        },
+        'all must see the same files',
+    )
+    sampler = grade_sampler(loader)
+    if sampler is not None:
+        sampler.attach(
+            curriculum,
+            {teacher.name: teacher.classes.classes for teacher in teachers},
+            loader.batch_sampler.batch_size,
+        )
+    elif any(
+        len(grade.seen) < curriculum.num_classes or grade.samples != 'mixed'
+        for grade in curriculum.grades
+    ):
+        raise ConfigurationError(
+            f'train_dataloader.sampler must be dict(type="GradeSampler"), because the curriculum '
+            f'introduces classes grade by grade, but got "{type(any_sampler(loader)).__name__}"'
+        )
+
+
+def draw_from_here(loop: IterBasedTrainLoop, begun: bool, left_out: int = 0) -> None:
+    """Draw the data by the curriculum, from where an iteration-based run goes on.
+
+    The loop has begun to draw from the whole data set when it was built; and when it is resumed it
+    takes as many batches as it had, to pass over them, which need not be loaded. Another sampler
+    than :class:`GradeSampler` goes on where it is, whatever early ends have left out.
+
+    Args:
+        loop (IterBasedTrainLoop): The training loop.
+        begun (bool): Whether it has trained a batch.
+        left_out (int): Number of batches that early ends have left out. Defaults to 0.
+    """
+    loader, sampler = loop.dataloader, grade_sampler(loop.dataloader)
+    if sampler is None:
+        if not begun:
+            nothing = itertools.repeat(None, left_out)
+            loop.dataloader_iterator = itertools.chain(nothing, loop.dataloader_iterator)
+        return
+    sampler.skip(loop.iter * loader.batch_sampler.batch_size)
+    # A new iterator takes a random number, which must not change the training of a new run.
+    with random_state_preserved():
+        iterator = _InfiniteDataloaderIterator(loader)
+    passed_over = 0 if begun else loop.iter
+    loop.dataloader_iterator = itertools.chain(itertools.repeat(None, passed_over), iterator)

@@ -1,0 +1,36 @@
+"""What the log says of a grade when it begins."""
+
+from typing import Any, Iterable
+
+
+def grade_summary(model: Any, learning_rates: Iterable[float]) -> str:
+    """Describe the grade that a model has entered.
+
+    Args:
+        model (EducationDistill): The model.
+        learning_rates (Iterable[float]): Those of the parameter groups.
+
+    Returns:
+        str: Several lines.
+    """
+    grade, curriculum, student = model.grade, model.curriculum, model.student
+    awake, asleep = model.losses_awake, model.losses_asleep
+    losses = []
+    if awake or asleep:
+        losses = [
+            f'  losses awake: {", ".join(awake) or "none"}; asleep: {", ".join(asleep) or "none"}'
+        ]
+    return '\n'.join(
+        [
+            f'Grade {grade.index + 1} of {len(curriculum.grades)}: {grade.name}',
+            f'  {"epochs" if curriculum.by_epoch else "iterations"}: {grade.begin + 1}-{grade.end}',
+            f'  classes: {len(grade.seen)} of {curriculum.num_classes} ({len(grade.classes)} new)',
+            f'  fragments: {grade.fragments} of {student.num_fragments}, '
+            f'up to {student.cuts[grade.fragments - 1]}',
+            f'  parameters in training: {student.parameters_in_training():,}',
+            f'  teachers: {", ".join(teacher.name for teacher in model.active_teachers) or "none"}',
+            *losses,
+            f'  learning rate: {", ".join(f"{rate:.4g}" for rate in sorted(set(learning_rates)))}; '
+            f'optimizer state: {"reset" if grade.optimizer == "reset" and grade.index else "kept"}',
+        ]
+    )
