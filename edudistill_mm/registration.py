@@ -7,7 +7,7 @@ from mmengine.registry import DefaultScope, Registry
 
 from edudistill_mm import registry
 
-NODES = ('MODELS', 'DATASETS', 'DATA_SAMPLERS', 'HOOKS', 'METRICS', 'OPTIM_WRAPPERS')
+NODES = ('MODELS', 'DATASETS', 'DATA_SAMPLERS', 'HOOKS', 'METRICS', 'OPTIM_WRAPPERS', 'RUNNERS')
 PACKAGES = ('mmengine', 'mmpretrain', 'mmrazor')
 # MMEngine imports all of MMRazor for its registries because they name no modules; once they name
 # those of this package, they have to name MMRazor's as well.

@@ -18,6 +18,7 @@ DATA_SAMPLERS = Registry(
     'data sampler', parent=mmengine_registry.DATA_SAMPLERS, locations=['edudistill_mm.datasets']
 )
 HOOKS = Registry('hook', parent=mmengine_registry.HOOKS, locations=['edudistill_mm.engine'])
+RUNNERS = Registry('runner', parent=mmengine_registry.RUNNERS, locations=['edudistill_mm.engine'])
 METRICS = Registry(
     'metric', parent=mmengine_registry.METRICS, locations=['edudistill_mm.evaluation']
 )

@@ -9,7 +9,6 @@ import torch
 from mmengine.config import Config
 from mmengine.dist import barrier, is_main_process
 from mmengine.hooks import EMAHook
-from mmengine.runner import Runner
 
 from edudistill_mm.build_errors import errors_name_keys
 from edudistill_mm.checkpoint.atomic_write import atomic_write
@@ -21,9 +20,9 @@ from edudistill_mm.config.networks import network_config
 from edudistill_mm.config.parts import without_metric
 from edudistill_mm.config.stretch import stretch, unfinished_schedule
 from edudistill_mm.distributed import broadcast_from_main, unwrap_model
-from edudistill_mm.engine.data_loaders import end_workers, guard_data
-from edudistill_mm.engine.disk_space import full_disk_told, guard_log
+from edudistill_mm.engine.disk_space import full_disk_told
 from edudistill_mm.engine.preemption import preemption
+from edudistill_mm.engine.runner import EducationRunner
 from edudistill_mm.errors import ConfigurationError, did_you_mean
 from edudistill_mm.models.labels import accept_one_hot
 
@@ -213,13 +212,13 @@ def _train_teacher(cfg: Config, ckpt: str) -> None:
     barrier()
     cfg.resume, cfg.load_from = same, None
     with errors_name_keys(cfg._cfg_dict, 'teacher_training'):
-        runner = guard_log(guard_data(Runner.from_cfg(cfg)))
+        runner = EducationRunner.from_completed_cfg(cfg)
         accept_one_hot(runner.model)
         remark = unfinished_schedule(cfg)
         if remark is not None:
             runner.logger.warning(remark)
         runner.train()
-    end_workers(runner)
+    runner.end_workers()
     if is_main_process():
         model = unwrap_model(runner.model)
         for hook in runner.hooks:

@@ -3,7 +3,6 @@
 from typing import Any, Dict
 
 from mmengine.config import Config
-from mmengine.runner import Runner
 
 from edudistill_mm.build_errors import errors_name_keys
 from edudistill_mm.checkpoint.download import resolve_checkpoint
@@ -16,7 +15,7 @@ from edudistill_mm.config.education import curriculum_of, is_education, strip_te
 from edudistill_mm.config.parts import without_hook
 from edudistill_mm.config.runtime_settings import check_packages
 from edudistill_mm.datasets.class_lists import class_names_of
-from edudistill_mm.engine.data_loaders import guard_data
+from edudistill_mm.engine.runner import EducationRunner
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.export.grade_config import grade_student_config, plain_student_state
 from edudistill_mm.export.plain_config import plain_config
@@ -82,7 +81,7 @@ def test(cfg: Config, checkpoint: str, tta: bool = False) -> Dict[str, float]:
     cfg.resume, cfg.load_from = False, path
     merging = prepare_tta(cfg) if tta else None
     with errors_name_keys(cfg._cfg_dict):
-        runner = guard_data(Runner.from_cfg(cfg))
+        runner = EducationRunner.from_completed_cfg(cfg)
         if left_out:
             runner.logger.info(f'Left out of the test, as they only train: {", ".join(left_out)}')
         accept_one_hot(runner.model)

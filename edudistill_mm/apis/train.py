@@ -1,5 +1,6 @@
 """Train by a config."""
 
+import contextlib
 import logging
 import os
 import os.path as osp
@@ -8,13 +9,13 @@ from typing import Optional
 import torch
 from mmengine.config import Config
 from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner, find_latest_checkpoint
 
 from edudistill_mm.apis.ranks import join_ranks
 from edudistill_mm.build_errors import errors_name_keys
-from edudistill_mm.checkpoint.harmless_globals import harmless_globals
 from edudistill_mm.config.check_classes import check_classes
 from edudistill_mm.config.check_config import check_config
 from edudistill_mm.config.data import check_data
@@ -25,8 +26,7 @@ from edudistill_mm.config.ranks import wrap_for_ranks
 from edudistill_mm.config.runtime_settings import check_packages
 from edudistill_mm.config.stretch import unfinished_schedule
 from edudistill_mm.distributed import unwrap_model
-from edudistill_mm.engine.data_loaders import guard_data
-from edudistill_mm.engine.disk_space import guard_log
+from edudistill_mm.engine.runner import EducationRunner
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.export.export_student import export_student, grade_of_export
 from edudistill_mm.export.preparation import next_stage, preparation_of
@@ -38,6 +38,24 @@ from .teachers import missing_teachers, train_teachers
 from .test_teachers import TeacherReport, refuse_near_chance, report_teachers
 
 TEST_IMAGES = 2000
+
+
+class _Begun(Exception):
+    """All is ready for the first step."""
+
+
+class _BeginHook(Hook):
+    """Ends a run before its first step."""
+
+    priority = 'LOWEST'
+
+    def before_train(self, runner: Runner) -> None:
+        """End the run.
+
+        Raises:
+            _Begun: Always.
+        """
+        raise _Begun
 
 
 def prepare_runtime(cfg: Config, launcher: str = 'none', amp: bool = False) -> None:
@@ -118,9 +136,8 @@ def train(
     if resume is not None:
         cfg.resume, cfg.load_from = True, None if resume == 'auto' else resume
     with errors_name_keys(cfg._cfg_dict):
-        with harmless_globals():
-            runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
-        guard_log(guard_data(runner))
+        own = cfg.get('runner_type', 'Runner') in ('Runner', 'EducationRunner')
+        runner = EducationRunner.from_completed_cfg(cfg) if own else RUNNERS.build(cfg)
         if remark is not None:
             runner.logger.warning(remark)
         if not is_education(cfg):
@@ -128,9 +145,10 @@ def train(
         if is_education(cfg) and with_teacher_test and resume is None:
             _test_teachers(runner)
         if only_begin:
-            runner.train_loop.run = lambda: runner.call_hook('before_train')
-        # It builds data loaders, loop, optimizer and schedules.
-        runner.train()
+            runner.register_hook(_BeginHook())
+        with contextlib.suppress(_Begun):
+            # It builds data loaders, loop, optimizer and schedules.
+            runner.train()
     if only_begin:
         return runner
     last = find_latest_checkpoint(cfg.work_dir)

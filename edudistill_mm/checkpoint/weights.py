@@ -44,13 +44,28 @@ def load_from_edudistill_mm(filename: str, map_location: object = None) -> dict:
         map_location (object): Without effect: the tensors are on the CPU.
 
     Returns:
-        dict: ``'state_dict'``, and what else a training takes over.
+        dict: See :func:`to_start_from`.
 
     Raises:
         ConfigurationError: The file cannot be used.
     """
     path = resolve_checkpoint(filename)
-    checkpoint = load_checkpoint_file(path)
+    return to_start_from(load_checkpoint_file(path), path)
+
+
+def to_start_from(checkpoint: dict, path: str) -> dict:
+    """Take from a checkpoint what a new run, or a test, takes over.
+
+    Args:
+        checkpoint (dict): What is in the file.
+        path (str): The file.
+
+    Returns:
+        dict: The weights as ``'state_dict'``, wherever they were, and what hooks read.
+
+    Raises:
+        ConfigurationError: There are no weights.
+    """
     state, note = weights_in(checkpoint, f'checkpoint "{path}"', None)
     if note is not None:
         say(f'Of "{path}", {note}')

@@ -38,11 +38,11 @@ def check_ranks(cfg: Config, algorithm: nn.Module) -> None:
     Raises:
         ConfigurationError: For the first setting that cannot work.
     """
-    runner = cfg.get('runner_type', 'Runner')
-    if runner != 'Runner':
+    runner = cfg.get('runner_type', 'EducationRunner')
+    if runner not in ('Runner', 'EducationRunner'):
         raise ConfigurationError(
-            f'runner_type is "{runner}", but EducationDistill needs "Runner": a FlexibleRunner loads '
-            f'checkpoints before hooks can check them and cannot rebuild schedules, and its FSDP lets '
+            f'runner_type is "{runner}", but EducationDistill needs "EducationRunner": a FlexibleRunner '
+            f'loads checkpoints before hooks can check them and cannot rebuild schedules, and its FSDP lets '
             f'weight decay change what a grade does not train; several processes work by --launcher'
         )
     if cfg.get('launcher', 'none') == 'none':

@@ -1,4 +1,4 @@
-"""Hooks of the run, an optimizer wrapper, and the handling of checkpoint files."""
+"""The runner, hooks, and an optimizer wrapper."""
 
 from .bfloat16_optim_wrapper import BFloat16OptimWrapper
 from .hooks import (
@@ -8,10 +8,12 @@ from .hooks import (
     PreemptionHook,
     SafeCheckpointHook,
 )
+from .runner import EducationRunner
 
 __all__ = [
     'BFloat16OptimWrapper',
     'DistillWarmupHook',
+    'EducationRunner',
     'FiniteLossHook',
     'GradeSchedulerHook',
     'PreemptionHook',

@@ -2,13 +2,10 @@
 where it is not."""
 
 import contextlib
-import functools
-import logging
 import os
 import os.path as osp
 import shutil
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Optional
 
 from mmengine.dist import broadcast_object_list, is_main_process
@@ -44,34 +41,6 @@ def full_disk_told(folder: str) -> Iterator[None]:
             f'{what} cannot be written: {full.strerror}, {_amount(_free(where))} are free in '
             f'"{where}"; what was written before is whole: make room and go on from there'
         ) from error
-
-
-def guard_log(runner: Runner) -> Runner:
-    """Let a runner's log file raise for lack of room, where Python prints a traceback for each line
-    and goes on.
-
-    Args:
-        runner (Runner): The runner.
-
-    Returns:
-        Runner: The same.
-    """
-    for handler in runner.logger.handlers:
-        if isinstance(handler, logging.FileHandler):
-            handler.handleError = functools.partial(_raise_if_full, handler, handler.handleError)
-    return runner
-
-
-def _raise_if_full(
-    handler: logging.FileHandler,
-    otherwise: Callable[[logging.LogRecord], None],
-    record: logging.LogRecord,
-) -> None:
-    full = full_disk_error(sys.exc_info()[1])
-    if full is None:
-        otherwise(record)
-    else:
-        raise OSError(full.errno, full.strerror, handler.baseFilename) from full
 
 
 def check_space(runner: Runner) -> None:

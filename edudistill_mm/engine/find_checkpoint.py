@@ -10,7 +10,7 @@ from ..errors import ConfigurationError
 
 def find_checkpoint_to_resume(
     work_dir: str, folder: str, template: str, warn: Callable[[str], None]
-) -> str | None:
+) -> tuple[str | None, dict | None]:
     """Find the last checkpoint of a run that was stopped, at whatever moment.
 
     It is the one that ``last_checkpoint`` in ``work_dir`` names, or a later one, if the run was
@@ -24,7 +24,8 @@ def find_checkpoint_to_resume(
         warn (Callable[[str], None]): Gets a sentence for each file that is passed over.
 
     Returns:
-        str | None: Path of the checkpoint; None if there is none at all.
+        tuple[str | None, dict | None]: Path of the checkpoint and what is in it; None if there is
+            none at all.
 
     Raises:
         ConfigurationError: There are checkpoints, and none of them can be read.
@@ -61,14 +62,12 @@ def find_checkpoint_to_resume(
     refusals = []
     for path in candidates:
         try:
-            load_checkpoint_file(path)
+            return path, load_checkpoint_file(path)
         except ConfigurationError as error:
             refusals.append(error)
             warn(f'passed over: {error}')
-            continue
-        return path
     if refusals:
         raise ConfigurationError(
             f'there is no checkpoint in "{folder}" to resume from: {refusals[0]}'
         )
-    return None
+    return None, None

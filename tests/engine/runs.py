@@ -9,8 +9,9 @@ import toy_images  # noqa: F401
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
-from mmengine.runner import Runner
 from networks import build, kd_distiller, resnet
+
+from edudistill_mm.engine import EducationRunner
 
 COUNTS = (10, 6, 8, 8, 7, 9)
 GRADES = [
@@ -105,8 +106,8 @@ def scalars(work_dir, newest=True):
     return [row for row in rows if 'loss' in row], [row for row in rows if 'seen/top1' in row]
 
 
-def train(config):
-    """Train by a config."""
-    runner = Runner.from_cfg(config)
+def train(config, kind=EducationRunner):
+    """Train by a config that is taken as it is."""
+    runner = kind.from_completed_cfg(config) if kind is EducationRunner else kind.from_cfg(config)
     runner.train()
     return runner

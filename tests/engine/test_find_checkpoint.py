@@ -22,8 +22,11 @@ def run_folder(tmp_path):
 
 def resumable(folder, warnings=0):
     lines = []
-    path = find_checkpoint_to_resume(str(folder), str(folder), 'epoch_{}.pth', lines.append)
+    path, checkpoint = find_checkpoint_to_resume(
+        str(folder), str(folder), 'epoch_{}.pth', lines.append
+    )
     assert len(lines) == warnings and all('\n' not in line for line in lines), lines
+    assert (path is None) == (checkpoint is None)
     return path and os.path.basename(path)
 
 
@@ -67,7 +70,7 @@ def test_a_checkpoint_that_wants_to_run_code_is_passed_over(run_folder):
 def test_a_moved_run_is_found_where_it_is(run_folder, tmp_path_factory):
     folder = tmp_path_factory.mktemp('moved') / 'run'
     shutil.copytree(run_folder, folder)
-    path = find_checkpoint_to_resume(str(folder), str(folder), 'epoch_{}.pth', print)
+    path, checkpoint = find_checkpoint_to_resume(str(folder), str(folder), 'epoch_{}.pth', print)
     assert path == str(folder / 'epoch_10.pth')
 
 

@@ -9,6 +9,7 @@ from mmengine.runner import Runner
 from networks import build, resnet
 from runs import LENGTHS, scalars, train
 
+from edudistill_mm.engine import EducationRunner
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.evaluation.grade_table import grade_table
 
@@ -211,9 +212,18 @@ def test_the_log_of_a_curriculum_without_teachers_does_not_speak_of_their_losses
 
 
 # ---- C8, C9
-@pytest.mark.parametrize('by_epoch', [True, False])
-@pytest.mark.parametrize('ema', [False, True])
-def test_a_resumed_run_equals_the_uninterrupted_one(config, by_epoch, ema):
+@pytest.mark.parametrize(
+    'kind, by_epoch, ema',
+    [
+        (EducationRunner, True, False),
+        (EducationRunner, False, False),
+        (EducationRunner, True, True),
+        (EducationRunner, False, True),
+        (Runner, True, False),
+        (Runner, False, True),
+    ],
+)
+def test_a_resumed_run_equals_the_uninterrupted_one(config, kind, by_epoch, ema):
     if not by_epoch:
         config = iteration_based(config)
     if ema:
@@ -225,7 +235,7 @@ def test_a_resumed_run_equals_the_uninterrupted_one(config, by_epoch, ema):
         eta_min=0,
         by_epoch=by_epoch,
     )
-    whole = train(copy.deepcopy(config))
+    whole = train(copy.deepcopy(config), kind)
     steps, validations = scalars(config.work_dir)
     points = (1, 2, 3) if by_epoch else (2, 3, 5)
     for point in points:
@@ -234,7 +244,7 @@ def test_a_resumed_run_equals_the_uninterrupted_one(config, by_epoch, ema):
         again.experiment_name = f'{config.experiment_name}_{point}'
         again.resume = True
         again.load_from = f'{config.work_dir}/{"epoch" if by_epoch else "iter"}_{point}.pth'
-        resumed = train(again)
+        resumed = train(again, kind)
         later, later_validations = scalars(again.work_dir)
         keys = ('loss', 'lr', 'grade', 'student.loss', 'distill.loss_kd')
         assert [[row[key] for key in keys] for row in later] == [

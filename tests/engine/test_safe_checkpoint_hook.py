@@ -11,7 +11,7 @@ from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from torch.utils.data import Dataset
 
-import edudistill_mm.engine  # noqa: F401  registers the hook
+from edudistill_mm.engine import EducationRunner
 from edudistill_mm.errors import ConfigurationError
 
 
@@ -61,11 +61,11 @@ class ExtraHook(Hook):
         checkpoint['meta']['helper'] = dict(kept=2, thing=object())
 
 
-def make_runner(work_dir, max_epochs, safe=True, hooks=(), **kwargs) -> Runner:
+def make_runner(work_dir, max_epochs, safe=True, hooks=(), kind=EducationRunner, **kwargs):
     torch.manual_seed(0)
     make_runner.count += 1
     safe_hook = [dict(type='SafeCheckpointHook')] if safe else []
-    return Runner(
+    return kind(
         DotModel(),
         str(work_dir),
         train_dataloader=dict(
@@ -109,7 +109,7 @@ def no_allow_list():
     torch.serialization.add_safe_globals(allowed)
 
 
-def history(runner: Runner, name='train/loss') -> np.ndarray:
+def history(runner: EducationRunner, name='train/loss') -> np.ndarray:
     return runner.message_hub.get_scalar(name).data[0]
 
 
@@ -197,8 +197,9 @@ class Hostile:
         return os.system, (f'touch {self.marker}',)
 
 
+@pytest.mark.parametrize('kind', [EducationRunner, Runner])
 @pytest.mark.parametrize('resume', [True, False])
-def test_a_bad_file_stops_the_run_before_training(tmp_path, resume):
+def test_a_bad_file_stops_the_run_before_training(tmp_path, resume, kind):
     marker = tmp_path / 'marker'
     torch.save(dict(state_dict={}, meta=Hostile(marker)), tmp_path / 'hostile.pth')
     (tmp_path / 'damaged.pth').write_bytes((tmp_path / 'hostile.pth').read_bytes()[:200])
@@ -208,7 +209,7 @@ def test_a_bad_file_stops_the_run_before_training(tmp_path, resume):
         ('missing', 'does not exist'),
     ]:
         path = str(tmp_path / f'{name}.pth')
-        runner = make_runner(tmp_path / 'run', 1, resume=resume, load_from=path)
+        runner = make_runner(tmp_path / 'run', 1, kind=kind, resume=resume, load_from=path)
         with pytest.raises(ConfigurationError, match=reason):
             runner.train()
         assert runner.iter == 0 and not runner.message_hub.log_scalars

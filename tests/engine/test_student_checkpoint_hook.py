@@ -2,12 +2,12 @@ import os
 
 import pytest
 import torch
-from mmengine.runner import Runner
 from networks import resnet
 from runs import school_config
 
 import edudistill_mm.models  # noqa: F401
 from edudistill_mm.checkpoint.atomic_write import atomic_write
+from edudistill_mm.engine import EducationRunner
 from edudistill_mm.models.students import TeachingReference
 
 
@@ -37,7 +37,7 @@ def test_a_student_changes_nothing_in_the_training(short, tmp_path):
         short.custom_hooks = short.custom_hooks[:hooks]
         short.work_dir = str(tmp_path / str(number))
         short.experiment_name = f'{tmp_path.name}_{number}'
-        runner = Runner.from_cfg(short)
+        runner = EducationRunner.from_completed_cfg(short)
         runner.train()
         states.append((runner.model.state_dict(), torch.get_rng_state()))
     assert files(tmp_path / '0') and not files(tmp_path / '1')
@@ -50,7 +50,7 @@ def test_a_student_that_cannot_be_written_is_a_warning_and_the_run_goes_on(
     short, tmp_path, monkeypatch
 ):
     monkeypatch.delattr(TeachingReference, 'layers')
-    runner = Runner.from_cfg(short)
+    runner = EducationRunner.from_completed_cfg(short)
     runner.train()
     assert runner.epoch == 3
     # At the last grade there is no reference.
@@ -66,7 +66,7 @@ def test_a_student_whose_reference_fails_is_a_warning_and_the_run_goes_on(
         raise RuntimeError('no such layer')
 
     monkeypatch.setattr(TeachingReference, 'layers', layers)
-    runner = Runner.from_cfg(short)
+    runner = EducationRunner.from_completed_cfg(short)
     runner.train()
     assert runner.epoch == 3
     assert files(short.work_dir) == ['epoch_3.pth', 'epoch_3.py']
@@ -77,7 +77,7 @@ def test_a_student_whose_reference_fails_is_a_warning_and_the_run_goes_on(
 def test_a_full_disk_costs_the_student_and_not_the_run(short, tmp_path):
     (tmp_path / 'run').mkdir()
     (tmp_path / 'run' / 'students').write_text('no folder')
-    Runner.from_cfg(short).train()
+    EducationRunner.from_completed_cfg(short).train()
     assert (tmp_path / 'run' / 'epoch_3.pth').exists()
 
 
@@ -86,7 +86,7 @@ def test_other_models_are_left_alone(short, tmp_path):
     short.custom_hooks = [dict(type='StudentCheckpointHook')]
     short.train_dataloader.sampler = dict(type='DefaultSampler', shuffle=True)
     short.train_cfg.max_epochs = 1
-    Runner.from_cfg(short).train()
+    EducationRunner.from_completed_cfg(short).train()
     assert (tmp_path / 'run' / 'epoch_1.pth').exists() and not files(short.work_dir)
 
 

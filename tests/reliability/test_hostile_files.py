@@ -17,7 +17,6 @@ import zipfile
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.runner import Runner
 from networks import build, resnet
 from run_tool import run_tool
 from runs import school_config, train
@@ -25,6 +24,7 @@ from runs import school_config, train
 from edudistill_mm.apis.test import test as run_test
 from edudistill_mm.checkpoint.download import resolve_checkpoint
 from edudistill_mm.checkpoint.load import load_checkpoint_file
+from edudistill_mm.engine import EducationRunner
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.export.export_student import export_student
 from edudistill_mm.models.network import load_weights
@@ -346,10 +346,10 @@ def as_exported(config, path, folder):
 
 
 def run_to_the_end_of_loading(config, folder):
-    """What ``Runner.train`` does until the first batch."""
+    """What ``EducationRunner.train`` does until the first batch."""
     config.work_dir = str(folder)
     config.experiment_name = f'{folder.name}_{id(config)}'
-    runner = Runner.from_cfg(config)
+    runner = EducationRunner.from_completed_cfg(config)
     runner.train_loop
     runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
     runner.param_schedulers = runner.build_param_scheduler(runner.param_schedulers)

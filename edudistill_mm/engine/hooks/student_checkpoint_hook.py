@@ -1,10 +1,8 @@
-import functools
 import os
 import os.path as osp
 from typing import Any, Optional
 
 import torch
-from mmengine.dist import is_main_process
 from mmengine.fileio import exists, join_path
 from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop, Runner
@@ -12,6 +10,7 @@ from torch import Tensor
 
 from edudistill_mm.checkpoint.atomic_write import atomic_write
 from edudistill_mm.distributed import unwrap_model
+from edudistill_mm.engine.runner import EducationRunner
 from edudistill_mm.errors import ConfigurationError, full_disk_error, reason_of
 from edudistill_mm.export.grade_config import (
     STUDENT,
@@ -47,42 +46,44 @@ class StudentCheckpointHook(Hook):
     The first student of each grade is read back and compared with the run's. Whatever prevents one
     from being written, but a full disk, is a warning: the run and its checkpoints do not depend on
     it. Other models than :class:`EducationDistill`, and stages that train no classifier, are left
-    alone.
+    alone. Only an :class:`EducationRunner` tells the hook what it has saved; under another runner the
+    hook warns, and leaves nothing.
     """
 
     priority = 'LOWEST'
 
     def __init__(self) -> None:
+        self._active = False
         self._checkpoint: Optional[dict] = None
         self._grade: Optional[str] = None
         self._config: Any = None
         self._text = ''
 
     def before_run(self, runner: Runner) -> None:
-        """Follow each of the runner's checkpoints by a student."""
-        if not isinstance(runner._train_loop, BaseLoop) or hasattr(runner, '_leaves_students'):
-            return
-        if not isinstance(unwrap_model(runner.model), MODELS.get('EducationDistill')):
-            return
-        if preparation_of(runner.cfg) is not None:
-            return
-        save = runner.save_checkpoint
-
-        @functools.wraps(save)
-        def save_with_student(out_dir: str, filename: str, *args: Any, **kwargs: Any) -> None:
-            save(out_dir, filename, *args, **kwargs)
-            checkpoint, self._checkpoint = self._checkpoint, None
-            if checkpoint is not None and is_main_process():
-                self._leave_student(runner, checkpoint, filename)
-                self._tidy_up(runner, out_dir, kwargs.get('backend_args'))
-
-        # A hook learns what is saved, but not under which name.
-        runner.save_checkpoint = save_with_student
-        runner._leaves_students = True
+        """See whether the run trains a student, and whether its runner says what it has saved."""
+        self._active = (
+            isinstance(runner._train_loop, BaseLoop)
+            and isinstance(unwrap_model(runner.model), MODELS.get('EducationDistill'))
+            and preparation_of(runner.cfg) is None
+        )
+        if self._active and not isinstance(runner, EducationRunner):
+            runner.logger.warning(
+                'StudentCheckpointHook leaves no plain students, because the runner does not say under '
+                'which names it saves checkpoints; runner_type="EducationRunner" does'
+            )
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Keep what is about to be saved until it is saved."""
-        self._checkpoint = checkpoint
+        self._checkpoint = checkpoint if self._active else None
+
+    def after_save_checkpoint(
+        self, runner: Runner, out_dir: str, filename: str, backend_args: Optional[dict]
+    ) -> None:
+        """Leave the student beside the checkpoint."""
+        checkpoint, self._checkpoint = self._checkpoint, None
+        if checkpoint is not None:
+            self._leave_student(runner, checkpoint, filename)
+            self._tidy_up(runner, out_dir, backend_args)
 
     def _leave_student(self, runner: Runner, checkpoint: dict, filename: str) -> None:
         model = unwrap_model(runner.model)

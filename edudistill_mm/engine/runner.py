@@ -1,0 +1,167 @@
+import logging
+from collections.abc import Sequence
+from typing import Any, Optional
+
+from mmengine.config import Config
+from mmengine.dist import is_main_process
+from mmengine.logging import MMLogger
+from mmengine.runner import Runner
+from mmengine.runner.checkpoint import _load_checkpoint_to_model
+from torch import nn
+from torch.utils.data import DataLoader
+
+from ..checkpoint.download import resolve_checkpoint
+from ..checkpoint.harmless_globals import harmless_globals
+from ..checkpoint.load import load_checkpoint_file
+from ..checkpoint.weights import to_start_from
+from ..datasets.reading_errors import clear_annotation_errors, name_samples
+from ..distributed import unwrap_model
+from ..errors import ConfigurationError, reason_of
+from ..registry import RUNNERS, register
+from .loading import read_checkpoint
+from .log_file import LogFile
+from .preemption import shield_workers
+
+
+@register(RUNNERS)
+class EducationRunner(Runner):
+    """MMEngine's ``Runner``, which reads files without running code from them and says in one
+    sentence what is wrong with a file.
+
+    - A checkpoint that is to be loaded or resumed from is found, downloaded, read once and checked.
+      Where it does not fit, the error names the file.
+    - After each checkpoint, hooks are told where it was written: by ``after_save_checkpoint(runner,
+      out_dir, filename, backend_args)``, in the main process.
+    - Annotations without labels or samples, and later a sample that cannot be read, raise a
+      ConfigurationError that names the data set, or the sample's file. Workers leave a scheduler's
+      signals to the run.
+    - A log file for which there is no room ends the run.
+
+    Apart from that a run is the same, bit for bit.
+    """
+
+    _checkpoint: Optional[dict] = None
+
+    # ---- building
+    @classmethod
+    def from_completed_cfg(cls, cfg: Config) -> 'EducationRunner':
+        """Build a runner from a config that is complete.
+
+        Args:
+            cfg (Config): What ``load_config`` returned.
+        """
+        return super().from_cfg(cfg)
+
+    def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
+        """Build the logger, whose file raises for lack of room."""
+        logger = super().build_logger(*args, **kwargs)
+        logger.handlers[:] = [
+            LogFile(handler) if type(handler) is logging.FileHandler else handler
+            for handler in logger.handlers
+        ]
+        return logger
+
+    def build_model(self, model: Any) -> nn.Module:
+        """Build the model; the checkpoints that its parts read meanwhile may be of MMEngine's form."""
+        with harmless_globals():
+            return super().build_model(model)
+
+    @staticmethod
+    def build_dataloader(
+        dataloader: Any, seed: Optional[int] = None, diff_rank_seed: bool = False
+    ) -> DataLoader:
+        """Build a data loader that names what it cannot read.
+
+        Raises:
+            ConfigurationError: The annotations cannot be read, or there is no sample.
+        """
+        with clear_annotation_errors(dataloader):
+            loader = Runner.build_dataloader(dataloader, seed, diff_rank_seed)
+        name_samples(loader.dataset)
+        shield_workers(loader)
+        return loader
+
+    # ---- checkpoints
+    def load_or_resume(self) -> None:
+        """Load the checkpoint that the config names, or the last one, once.
+
+        Raises:
+            ConfigurationError: It is missing, damaged, wants to run code or does not fit the run.
+        """
+        if self._has_loaded:
+            return
+        self._checkpoint = read_checkpoint(self)
+        if self._checkpoint is None:
+            return
+        path = self._load_from
+        try:
+            super().load_or_resume()
+        except Exception as error:
+            if isinstance(error, ConfigurationError) and path in str(error):
+                raise
+            # MMEngine, torch and other hooks take what they need for granted.
+            reason = ' '.join(str(error).split())[:300] or type(error).__name__
+            if isinstance(error, KeyError):
+                reason = f'{reason_of(error)} is missing in it'
+            verb = 'resume from' if self._resume else 'load'
+            raise ConfigurationError(f'cannot {verb} "{path}": {reason}') from error
+
+    def load_checkpoint(
+        self,
+        filename: str,
+        map_location: Any = 'cpu',
+        strict: bool = False,
+        revise_keys: Sequence[tuple[str, str]] = ((r'^module.', ''),),
+    ) -> dict:
+        """Load a checkpoint without running code from it.
+
+        Args:
+            filename (str): A local file or a URL.
+            map_location (Any): Without effect: tensors are read onto the CPU, and each goes where
+                it belongs.
+            strict (bool): Whether model and weights must have the same names. Defaults to False.
+            revise_keys (Sequence[tuple[str, str]]): Patterns in names and their replacements.
+
+        Returns:
+            dict: What is in the file or, unless a run is resumed, what a new one takes over of it.
+
+        Raises:
+            ConfigurationError: The file cannot be used.
+        """
+        checkpoint, self._checkpoint = self._checkpoint, None
+        if checkpoint is None:
+            filename = resolve_checkpoint(filename)
+            checkpoint = load_checkpoint_file(filename)
+        if not self._resume:
+            checkpoint = to_start_from(checkpoint, filename)
+        self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
+        model = unwrap_model(self.model)
+        _load_checkpoint_to_model(model, checkpoint, strict, revise_keys=revise_keys)
+        self._has_loaded = True
+        self.logger.info(f'Load checkpoint from {filename}')
+        return checkpoint
+
+    def save_checkpoint(self, out_dir: str, filename: str, *args: Any, **kwargs: Any) -> None:
+        """Save a checkpoint, and tell hooks where it was written."""
+        super().save_checkpoint(out_dir, filename, *args, **kwargs)
+        if is_main_process():
+            self.call_hook(
+                'after_save_checkpoint',
+                out_dir=out_dir,
+                filename=filename,
+                backend_args=kwargs.get('backend_args'),
+            )
+
+    # ---- the end
+    def end_workers(self) -> None:
+        """End the worker processes that the data loaders of a finished run keep.
+
+        Once the garbage collection finds them, PyTorch waits five seconds in vain for each.
+        """
+        for loop in (self._train_loop, self._val_loop):
+            loader = getattr(loop, 'dataloader', None)
+            for owner in (loader, getattr(loop, 'dataloader_iterator', None)):
+                iterator = getattr(owner, '_iterator', None)
+                if hasattr(iterator, '_shutdown_workers'):
+                    iterator._shutdown_workers()
+                    owner._iterator = None
