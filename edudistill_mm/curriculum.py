@@ -90,7 +90,8 @@ class Curriculum:
         if num_classes == 'auto':
             raise ConfigurationError(
                 'curriculum.num_classes is "auto", which load_config of edudistill_mm.apis (and with it '
-                'every tool) replaces by the number of classes of the data set; give a number here.'
+                'every tool) and EducationRunner replace by the number of classes of the data set; give '
+                'a number here.'
             )
         num_classes = _integer('curriculum.num_classes', num_classes)
         class_order = _class_order(cfg.get('class_order'), num_classes)

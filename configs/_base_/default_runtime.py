@@ -2,6 +2,8 @@ default_scope = 'mmpretrain'
 
 # Registers what this package adds, also for tools that do not know it (MMPretrain's, MIM's).
 custom_imports = dict(imports=['edudistill_mm'], allow_failed_imports=False)
+# Completes and checks the config, also for those tools.
+runner_type = 'EducationRunner'
 
 default_hooks = dict(
     timer=dict(type='IterTimerHook'),

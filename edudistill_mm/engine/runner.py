@@ -1,4 +1,6 @@
+import copy
 import logging
+import os.path as osp
 from collections.abc import Sequence
 from typing import Any, Optional
 
@@ -14,9 +16,13 @@ from ..checkpoint.download import resolve_checkpoint
 from ..checkpoint.harmless_globals import harmless_globals
 from ..checkpoint.load import load_checkpoint_file
 from ..checkpoint.weights import to_start_from
+from ..config.check_config import check_config
+from ..config.complete import complete_config
+from ..config.ranks import wrap_for_ranks
 from ..datasets.reading_errors import clear_annotation_errors, name_samples
 from ..distributed import unwrap_model
 from ..errors import ConfigurationError, reason_of
+from ..registration import register_all_modules
 from ..registry import RUNNERS, register
 from .loading import read_checkpoint
 from .log_file import LogFile
@@ -43,6 +49,27 @@ class EducationRunner(Runner):
     _checkpoint: Optional[dict] = None
 
     # ---- building
+    @classmethod
+    def from_cfg(cls, cfg: Any) -> 'EducationRunner':
+        """Build a runner from a config as its file has it, once it has been completed and checked.
+
+        Args:
+            cfg (ConfigType): The config, which is not changed. Without ``work_dir``, that is
+                ``work_dirs/<name of the file>``.
+
+        Raises:
+            ConfigurationError: If there is a mistake in the config.
+        """
+        register_all_modules()
+        cfg = copy.deepcopy(cfg) if isinstance(cfg, Config) else Config(copy.deepcopy(cfg))
+        name = osp.splitext(osp.basename(cfg.filename or 'run'))[0]
+        cfg.work_dir = cfg.get('work_dir') or osp.join('work_dirs', name)
+        complete_config(cfg)
+        if cfg.get('launcher', 'none') != 'none':
+            wrap_for_ranks(cfg)
+        check_config(cfg)
+        return cls.from_completed_cfg(cfg)
+
     @classmethod
     def from_completed_cfg(cls, cfg: Config) -> 'EducationRunner':
         """Build a runner from a config that is complete.
