@@ -22,6 +22,12 @@ def pytest_addoption(parser):
     )
 
 
+def pytest_configure(config):
+    if config.getoption('--full'):
+        # The slow tests too, which the default options leave out.
+        config.option.markexpr = ''
+
+
 def pytest_collection_modifyitems(items):
     """Skip what is about the other kind of machine."""
     has_gpu = torch.cuda.is_available()

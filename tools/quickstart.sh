@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Sets up an environment and runs, from a fresh clone:
 #     bash tools/quickstart.sh          three digit experts and their student: train, export, test
-#     bash tools/quickstart.sh tests    the linter and the test suite
+#     bash tools/quickstart.sh tests    the linters and the test suite
+#     bash tools/quickstart.sh slow     the tests that the suite leaves out because they take long
 # The environment is $EDUDISTILL_VENV, else an active one, else ./.venv.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -9,8 +10,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 job="${1:-digits}"
 case "$job" in
     digits) extras="" ;;
-    tests) extras="[tests]" ;;
-    *) echo "error: unknown job \"$job\"; possible are: digits (the default), tests" >&2; exit 2 ;;
+    tests | slow) extras="[tests]" ;;
+    *) echo "error: unknown job \"$job\"; possible are: digits (the default), tests, slow" >&2; exit 2 ;;
 esac
 
 supported='import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 13))'
@@ -48,6 +49,9 @@ if [ "$job" = tests ]; then
     "$python" -m ruff check .
     "$venv/bin/lint-imports" --no-cache
     "$python" -m pytest -n 2
+elif [ "$job" = slow ]; then
+    "$python" -m pytest -n 2 -m slow
+    "$python" tools/dev/students_table.py --check
 else
     work=work_dirs/edu_kd_digits
     "$python" tools/train.py configs/edu_kd_digits.py --train-teachers
