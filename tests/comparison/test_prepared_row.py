@@ -8,7 +8,7 @@ from edudistill_mm.datasets import Digits
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.registry import DATASETS, register
 
-CONFIGS = Path(__file__).resolve().parents[3] / 'configs'
+CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 KD = str(CONFIGS / 'digits/kd_resnet14x2_resnet14_digits.py')
 EDU = str(CONFIGS / 'edu_kd_digits.py')
 
