@@ -7,7 +7,7 @@ import pytest
 import yaml
 from mmengine.config import Config
 
-from edudistill_mm.apis.config import load_config
+from edudistill_mm.config.load import load_config
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ROOT / 'configs'
