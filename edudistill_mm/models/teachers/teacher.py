@@ -1,7 +1,6 @@
 import logging
 import warnings
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -124,10 +123,6 @@ class Teacher(BaseTeacher):
         self.source = str(ckpt) if ckpt is not None else 'architecture'
         self.sha256: str | None = None
         if ckpt is not None:
-            if not isinstance(ckpt, (str, Path)):
-                raise ConfigurationError(
-                    f'{part_of(key, "ckpt")} must be a path or a URL, but got {ckpt!r}'
-                )
             self.sha256 = file_sha256(
                 load_weights(self.network, str(ckpt), part_of(key, 'ckpt'), averaged)
             )
