@@ -2,13 +2,12 @@
 teaches."""
 
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Any, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
 
-import numpy as np
-
+from . import class_sets
 from .errors import ConfigurationError, did_you_mean
 from .grade import Grade
+from .validation.values import check_choice, check_keys, check_positive
 
 __all__ = ['Curriculum', 'Grade']
 
@@ -85,23 +84,23 @@ class Curriculum:
             ConfigurationError: If anything in ``cfg`` is unknown, of a wrong type or contradicts
             the rest.
         """
-        _check_keys('curriculum', cfg, CURRICULUM_KEYS)
+        check_keys(cfg, CURRICULUM_KEYS, 'curriculum')
         num_classes = cfg.get('num_classes')
         if num_classes == 'auto':
             raise ConfigurationError(
                 'curriculum.num_classes is "auto", which load_config of edudistill_mm.apis (and with it '
                 'every tool) and EducationRunner replace by the number of classes of the data set; give '
-                'a number here.'
+                'a number here'
             )
-        num_classes = _integer('curriculum.num_classes', num_classes)
-        class_order = _class_order(cfg.get('class_order'), num_classes)
+        num_classes = check_positive(num_classes, 'curriculum.num_classes')
+        class_order = class_sets.class_order(cfg.get('class_order'), num_classes)
         grade_cfgs = cfg.get('grades')
         if not isinstance(grade_cfgs, (list, tuple)) or not grade_cfgs:
             raise ConfigurationError(
-                f'curriculum.grades must be a list of at least one grade, not {grade_cfgs!r}.'
+                f'curriculum.grades must be a list of at least one grade, not {grade_cfgs!r}'
             )
         for index, grade_cfg in enumerate(grade_cfgs):
-            _check_keys(f'curriculum.grades[{index}]', grade_cfg, GRADE_KEYS)
+            check_keys(grade_cfg, GRADE_KEYS, f'curriculum.grades[{index}]')
 
         unit = _unit(grade_cfgs)
         joining = _joining(grade_cfgs, teachers)
@@ -114,46 +113,43 @@ class Curriculum:
             name = _name(f'{key}.name', grade_cfg.get('name', f'grade{index + 1}'), grades)
             begin = before.end if before else 0
             fragments = grade_cfg.get('fragments', before.fragments if before else 1)
-            fragments = _integer(f'{key}.fragments', fragments)
+            fragments = check_positive(fragments, f'{key}.fragments')
             if before and fragments < before.fragments:
                 raise ConfigurationError(
                     f'{key}.fragments is {fragments}, but the grade "{before.name}" before it already runs '
-                    f'{before.fragments}: a student only deepens.'
+                    f'{before.fragments}: a student only deepens'
                 )
+            for option, possible in CHOICES.items():
+                check_choice(grade_cfg.get(option, possible[0]), possible, f'{key}.{option}')
             untaught = [c for c in class_order if c not in taught_by]
             given = count = grade_cfg.get('classes', 0)
             if isinstance(given, float) and 0 < given <= 1:
-                count = _share(f'{key}.classes', (shared, shared + given), num_classes)
+                count = class_sets.share(f'{key}.classes', (shared, shared + given), num_classes)
                 shared += given
-            classes = _new_classes(f'{key}.classes', count, untaught, num_classes)
+            classes = class_sets.new_classes(f'{key}.classes', count, untaught, num_classes)
             for c in classes:
                 if c in taught_by:
                     raise ConfigurationError(
                         f'{key}.classes of the grade "{name}" holds class {c}, which the grade '
-                        f'"{taught_by[c]}" teaches already; each class is added once.'
+                        f'"{taught_by[c]}" teaches already; each class is added once'
                     )
                 taught_by[c] = name
             if not taught_by:
                 raise ConfigurationError(
-                    f'{key}.classes is {given!r}, but the first grade must teach at least one class.'
+                    f'{key}.classes is {given!r}, but the first grade must teach at least one class'
                 )
             grades.append(
                 Grade(
                     index=index,
                     name=name,
                     begin=begin,
-                    end=begin + _integer(f'{key}.{unit}', grade_cfg[unit]),
+                    end=begin + check_positive(grade_cfg[unit], f'{key}.{unit}'),
                     fragments=fragments,
                     classes=tuple(sorted(classes)),
                     seen=tuple(sorted(taught_by)),
                     new_teachers=joining[index],
                     teachers=(before.teachers if before else ()) + joining[index],
-                    **{
-                        option: _choice(
-                            f'{key}.{option}', grade_cfg.get(option, possible[0]), possible
-                        )
-                        for option, possible in CHOICES.items()
-                    },
+                    **{option: grade_cfg.get(option, CHOICES[option][0]) for option in CHOICES},
                 )
             )
 
@@ -161,7 +157,8 @@ class Curriculum:
         if left_out:
             raise ConfigurationError(
                 f'curriculum.grades teach {len(taught_by)} of num_classes={num_classes} classes: '
-                f'{_listing(sorted(left_out))} never taught; classes="all" in the last grade takes the rest.'
+                f'{class_sets.listing(sorted(left_out))} never taught; classes="all" in the last grade '
+                'takes the rest'
             )
         return cls(num_classes, class_order, tuple(grades), by_epoch=unit == 'epochs')
 
@@ -179,7 +176,7 @@ class Curriculum:
         """
         if progress < 0:
             raise ConfigurationError(
-                f'progress is {progress}, but {self._unit} are counted from 0.'
+                f'progress is {progress}, but {self._unit} are counted from 0'
             )
         return next((grade for grade in self.grades if progress < grade.end), self.grades[-1])
 
@@ -205,23 +202,23 @@ class Curriculum:
             if spec not in names:
                 raise ConfigurationError(
                     f'classes="{spec}" is neither "all" nor a grade of the curriculum, which are '
-                    f'{_quoted(names)}{did_you_mean(spec, ["all", *names])}.'
+                    f'{_quoted(names)}{did_you_mean(spec, ["all", *names])}'
                 )
             classes = self.grades[names.index(spec)].classes
             if not classes:
                 raise ConfigurationError(
                     f'classes="{spec}" names a grade that adds no classes; give "all", a grade that adds '
-                    'some or a list of classes.'
+                    'some or a list of classes'
                 )
             return classes
         if isinstance(spec, (list, tuple)) and [type(x) for x in spec] == [float, float]:
-            count = _share('classes', spec, self.num_classes)
-            begin = _border(spec[0], self.num_classes)
+            count = class_sets.share('classes', spec, self.num_classes)
+            begin = class_sets.border(spec[0], self.num_classes)
             return tuple(sorted(self.class_order[begin : begin + count]))
-        classes = _class_list('classes', spec, self.num_classes)
+        classes = class_sets.class_list('classes', spec, self.num_classes)
         if not classes:
             raise ConfigurationError(
-                'classes=[] is empty; give "all", the name of a grade or a list of classes.'
+                'classes=[] is empty; give "all", the name of a grade or a list of classes'
             )
         return classes
 
@@ -240,14 +237,14 @@ class Curriculum:
             raise ConfigurationError(
                 f'train_cfg counts {loop_unit} (max_{loop_unit}={length}), but the grades of the curriculum '
                 f'give {self._unit}; give {loop_unit} in all grades, or max_{self._unit}={self.length} in '
-                'train_cfg.'
+                'train_cfg'
             )
         if length != self.length:
             terms = ' + '.join(str(grade.length) for grade in self.grades)
             total = terms if len(self.grades) == 1 else f'{terms} = {self.length}'
             raise ConfigurationError(
                 f'train_cfg.max_{loop_unit} is {length}, but the {loop_unit} of the curriculum add up to '
-                f'{total}; both must be the same{" (--epochs N of the tools sets both)" if by_epoch else ""}.'
+                f'{total}; both must be the same{" (--epochs N of the tools sets both)" if by_epoch else ""}'
             )
 
     def to_dict(self) -> dict:
@@ -315,94 +312,18 @@ class Curriculum:
         return 'epochs' if self.by_epoch else 'iters'
 
 
-def _check_keys(key: str, cfg: Any, known: Sequence[str]) -> None:
-    if not isinstance(cfg, Mapping):
-        raise ConfigurationError(
-            f'{key} must be a dict with the keys {_quoted(known)}, not {cfg!r}.'
-        )
-    for name in cfg:
-        if name not in known:
-            raise ConfigurationError(
-                f'{key} has an unknown key "{name}"{did_you_mean(name, known)}; possible keys are '
-                f'{_quoted(known)}.'
-            )
-
-
-def _is_integer(value: Any) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool)
-
-
-def _integer(key: str, value: Any) -> int:
-    if not _is_integer(value) or value < 1:
-        raise ConfigurationError(f'{key} must be an integer of at least 1, not {value!r}.')
-    return int(value)
-
-
-def _choice(key: str, value: Any, possible: Sequence[str]) -> str:
-    if value not in possible:
-        raise ConfigurationError(
-            f'{key} is {value!r}{did_you_mean(value, possible)}, but must be one of '
-            f'{_quoted(possible)}.'
-        )
-    return value
-
-
 def _name(key: str, name: Any, grades: Sequence[Grade]) -> str:
     if not isinstance(name, str) or not name:
-        raise ConfigurationError(f'{key} must be a non-empty string, not {name!r}.')
+        raise ConfigurationError(f'{key} must be a non-empty string, not {name!r}')
     if name == 'all':
         raise ConfigurationError(
-            f'{key} is "all", which stands for all classes; choose another name.'
+            f'{key} is "all", which stands for all classes; choose another name'
         )
     if any(name == grade.name for grade in grades):
         raise ConfigurationError(
-            f'{key} is "{name}", which an earlier grade is called; names are unique.'
+            f'{key} is "{name}", which an earlier grade is called; names are unique'
         )
     return name
-
-
-def _class_list(key: str, classes: Any, num_classes: int) -> Tuple[int, ...]:
-    """Check a list of class indices; its order is kept."""
-    if not isinstance(classes, (list, tuple, range)) or not all(map(_is_integer, classes)):
-        raise ConfigurationError(f'{key} must list class indices (integers), not {classes!r}.')
-    seen = set()
-    for c in classes:
-        if not 0 <= c < num_classes:
-            raise ConfigurationError(
-                f'{key} holds class {c}, but classes run from 0 to {num_classes - 1}.'
-            )
-        if c in seen:
-            raise ConfigurationError(f'{key} holds class {c} twice; each class may be given once.')
-        seen.add(c)
-    return tuple(int(c) for c in classes)
-
-
-def _class_order(order: Any, num_classes: int) -> Tuple[int, ...]:
-    key = 'curriculum.class_order'
-    if order is None:
-        return tuple(range(num_classes))
-    if isinstance(order, Mapping):
-        _check_keys(key, order, ('type', 'seed'))
-        _choice(f'{key}.type', order.get('type'), ('shuffle',))
-        seed = order.get('seed', 0)
-        if not _is_integer(seed) or not 0 <= seed < 2**32:
-            raise ConfigurationError(
-                f'{key}.seed must be an integer from 0 to 2**32 - 1, not {seed!r}.'
-            )
-        # The legacy generator: its stream is frozen over numpy versions, and class-incremental
-        # learning publishes class orders as its seeds.
-        return tuple(np.random.RandomState(seed).permutation(num_classes).tolist())
-    if not isinstance(order, (list, tuple, range)):
-        raise ConfigurationError(
-            f'{key} must be None, a list of all classes or dict(type="shuffle", seed=...), not {order!r}.'
-        )
-    order = _class_list(key, order, num_classes)
-    if len(order) < num_classes:
-        missing = sorted(set(range(num_classes)) - set(order))
-        raise ConfigurationError(
-            f'{key} must hold each of the {num_classes} classes: {_listing(missing)} missing.'
-        )
-    return order
 
 
 def _unit(grade_cfgs: Sequence[Mapping]) -> str:
@@ -413,12 +334,12 @@ def _unit(grade_cfgs: Sequence[Mapping]) -> str:
         if len(given) != 1:
             raise ConfigurationError(
                 f'curriculum.grades[{index}] gives {"both epochs and iters" if given else "no duration"}; '
-                'set either epochs or iters.'
+                'set either epochs or iters'
             )
         units.update(given)
     if len(units) > 1:
         raise ConfigurationError(
-            'curriculum.grades mix epochs and iters; set epochs in all grades or iters in all grades.'
+            'curriculum.grades mix epochs and iters; set epochs in all grades or iters in all grades'
         )
     return units.pop()
 
@@ -428,7 +349,7 @@ def _joining(grade_cfgs: Sequence[Mapping], teachers: Sequence[str]) -> List[Tup
     for index, name in enumerate(teachers):
         if name in teachers[:index]:
             raise ConfigurationError(
-                f'teachers[{index}].name is "{name}" again; names of teachers are unique.'
+                f'teachers[{index}].name is "{name}" again; names of teachers are unique'
             )
     joined_at = {}  # teacher -> index of its grade
     for index, cfg in enumerate(grade_cfgs):
@@ -437,7 +358,7 @@ def _joining(grade_cfgs: Sequence[Mapping], teachers: Sequence[str]) -> List[Tup
         if not isinstance(names, (list, tuple)) or not all(
             isinstance(name, str) for name in names
         ):
-            raise ConfigurationError(f'{key} must be a list of names of teachers, not {names!r}.')
+            raise ConfigurationError(f'{key} must be a list of names of teachers, not {names!r}')
         for name in names:
             if name not in teachers:
                 possible = (
@@ -446,12 +367,12 @@ def _joining(grade_cfgs: Sequence[Mapping], teachers: Sequence[str]) -> List[Tup
                     else 'there are no teachers'
                 )
                 raise ConfigurationError(
-                    f'{key} names an unknown teacher "{name}"{did_you_mean(name, teachers)}; {possible}.'
+                    f'{key} names an unknown teacher "{name}"{did_you_mean(name, teachers)}; {possible}'
                 )
             if name in joined_at:
                 raise ConfigurationError(
                     f'{key} lets the teacher "{name}" join a second time, after curriculum.grades'
-                    f'[{joined_at[name]}]; a teacher joins once and stays.'
+                    f'[{joined_at[name]}]; a teacher joins once and stays'
                 )
             joined_at[name] = index
     if not joined_at:
@@ -459,58 +380,10 @@ def _joining(grade_cfgs: Sequence[Mapping], teachers: Sequence[str]) -> List[Tup
     for name in teachers:
         if name not in joined_at:
             raise ConfigurationError(
-                f'curriculum.grades never let the teacher "{name}" join; name it in the teachers of a grade.'
+                f'curriculum.grades never let the teacher "{name}" join; name it in the teachers of a grade'
             )
     return [tuple(cfg.get('teachers', ())) for cfg in grade_cfgs]
 
 
-def _border(share: float, num_classes: int) -> int:
-    # The sum of three floats 1/3 may fall short of 1.
-    return int(share * num_classes + 1e-6)
-
-
-def _share(key: str, share: Sequence[float], num_classes: int) -> int:
-    """Number of classes between two shares of all classes."""
-    begin, end = share
-    if not 0 <= begin < end <= 1 + 1e-9:
-        raise ConfigurationError(
-            f'{key} takes the share of the classes from {begin:.4g} to {end:.4g}, but shares run from 0.0 '
-            'to 1.0 in ascending order.'
-        )
-    count = _border(end, num_classes) - _border(begin, num_classes)
-    if not count:
-        raise ConfigurationError(
-            f'{key} takes the share from {begin:.4g} to {end:.4g} of num_classes={num_classes}, in which '
-            'there is no class; give a larger share or a list of classes.'
-        )
-    return count
-
-
-def _new_classes(
-    key: str, classes: Any, untaught: Sequence[int], num_classes: int
-) -> Tuple[int, ...]:
-    """Resolve the classes that one grade adds."""
-    if isinstance(classes, str) and classes == 'all':
-        return tuple(untaught)
-    if isinstance(classes, (list, tuple, range)):
-        return _class_list(key, classes, num_classes)
-    if not _is_integer(classes) or classes < 0:
-        raise ConfigurationError(
-            f'{key} must be a number of classes, a share of them (a float up to 1.0), a list of class '
-            f'indices or "all", not {classes!r}.'
-        )
-    if classes > len(untaught):
-        raise ConfigurationError(
-            f'{key} takes {classes} classes, but only {len(untaught)} of num_classes={num_classes} are left.'
-        )
-    return tuple(untaught[:classes])
-
-
 def _quoted(names: Iterable[str]) -> str:
     return ', '.join(f'"{name}"' for name in names)
-
-
-def _listing(classes: Sequence[int], limit: int = 8) -> str:
-    """Name classes, the first few of them if they are many, as the subject of a sentence."""
-    shown = ', '.join(map(str, classes[:limit])) + (', ...' if len(classes) > limit else '')
-    return f'class {shown} is' if len(classes) == 1 else f'classes {shown} are'

@@ -2,7 +2,7 @@
 
 import difflib
 import errno
-from typing import Any, Iterable, Optional
+from typing import Iterable, Optional
 
 # No room on the disk, or in the user's share of it, or no file may be as long.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -101,21 +101,3 @@ def did_you_mean(name: str, candidates: Iterable[str]) -> str:
     """
     close = difflib.get_close_matches(str(name), [str(c) for c in candidates], n=1, cutoff=0.6)
     return f' (did you mean "{close[0]}"?)' if close else ''
-
-
-def check_weight(weight: Any, key: str) -> None:
-    """See that the factor of a loss is a finite number from 0 on.
-
-    Args:
-        weight (Any): What the config says.
-        key (str): Where it stands, for the error message.
-
-    Raises:
-        ConfigurationError: If it is none.
-    """
-    if (
-        isinstance(weight, bool)
-        or not isinstance(weight, (int, float))
-        or not 0 <= weight < float('inf')
-    ):
-        raise ConfigurationError(f'{key} must be a number >= 0, but got {weight!r}')

@@ -21,6 +21,7 @@ from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.models.network import build_module, build_network
 from edudistill_mm.models.students import FragmentedStudent
 from edudistill_mm.type_name import type_name
+from edudistill_mm.validation.values import check_positive
 
 Step = Callable[[], object]
 
@@ -369,11 +370,7 @@ def main(argv: Optional[List[str]] = None) -> None:
 
     def command() -> None:
         for name in ('batch_size', 'repeats'):
-            if getattr(args, name) < 1:
-                flag = f'--{name.replace("_", "-")}'
-                raise ConfigurationError(
-                    f'{flag} must be a positive integer, but got {getattr(args, name)}'
-                )
+            check_positive(getattr(args, name), f'--{name.replace("_", "-")}')
         measure = load_benchmark if args.load else benchmark
         for name, ratio in measure(
             load_config(args.config, args.cfg_options), args.batch_size, args.repeats

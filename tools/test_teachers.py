@@ -6,7 +6,7 @@ from edudistill_mm.apis.command_line import config_parser, run_command
 from edudistill_mm.apis.test_teachers import teachers_table, test_teachers
 from edudistill_mm.apis.train import prepare_runtime
 from edudistill_mm.config.load import load_config
-from edudistill_mm.errors import ConfigurationError
+from edudistill_mm.validation.values import check_positive
 
 
 def main(argv: Optional[List[str]] = None) -> None:
@@ -19,10 +19,8 @@ def main(argv: Optional[List[str]] = None) -> None:
     args = parser.parse_args(argv)
 
     def command() -> None:
-        if args.max_samples is not None and args.max_samples < 1:
-            raise ConfigurationError(
-                f'--max-samples must be a positive integer, but got {args.max_samples}'
-            )
+        if args.max_samples is not None:
+            check_positive(args.max_samples, '--max-samples')
         cfg = load_config(args.config, args.cfg_options)
         prepare_runtime(cfg)
         print(teachers_table(test_teachers(cfg, args.max_samples)))

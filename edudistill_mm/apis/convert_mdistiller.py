@@ -15,8 +15,9 @@ from mmengine.config import Config
 
 from edudistill_mm.checkpoint.load import load_checkpoint_file
 from edudistill_mm.checkpoint.weights import extract_state_dict
-from edudistill_mm.errors import ConfigurationError, did_you_mean
+from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.models.network import build_network
+from edudistill_mm.validation.values import check_choice
 
 
 @dataclass(frozen=True)
@@ -138,16 +139,9 @@ def convert_mdistiller(
         ConfigurationError: There is no such network or data set, the file is unreadable, or it
             holds other tensors than this network has.
     """
-    if name not in NETWORKS:
-        raise ConfigurationError(
-            f'MODEL must be one of {", ".join(NETWORKS)}, but got "{name}"'
-            f'{did_you_mean(name, NETWORKS)}'
-        )
-    if data_set is not None and data_set not in DATA_SETS:
-        raise ConfigurationError(
-            f'--data-set must be one of {", ".join(DATA_SETS)}, but got "{data_set}"'
-            f'{did_you_mean(data_set, DATA_SETS)}'
-        )
+    check_choice(name, NETWORKS, 'MODEL')
+    if data_set is not None:
+        check_choice(data_set, DATA_SETS, '--data-set')
     config_out = f'{osp.splitext(out)[0]}.py'
     if config_out == out or osp.isdir(out):
         raise ConfigurationError(f'OUT must be a file such as "{name}.pth", not "{out}"')

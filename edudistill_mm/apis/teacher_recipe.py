@@ -11,8 +11,9 @@ from edudistill_mm.config.check_values import check_values
 from edudistill_mm.config.complete import SAFETY_HOOKS
 from edudistill_mm.config.parts import schedulers_of
 from edudistill_mm.config.stretch import EPOCHS_OF_HOOKS, ITERATIONS_OF_HOOKS
-from edudistill_mm.errors import ConfigurationError, did_you_mean, reason_of
+from edudistill_mm.errors import ConfigurationError, reason_of
 from edudistill_mm.type_name import type_name
+from edudistill_mm.validation.values import check_keys
 
 # What is decided where a teacher is trained.
 _NOT_OF_RECIPE = {'self', 'cfg', 'work_dir', 'experiment_name', 'load_from', 'resume', 'launcher'}
@@ -58,11 +59,7 @@ def check_teacher_training(cfg: Config) -> None:
                 'teacher_training.load_from is not possible; name the weights that a teacher starts '
                 'from by teacher_training.model.init_cfg, or that of its backbone'
             )
-        if key not in KEYS:
-            raise ConfigurationError(
-                f'teacher_training has the unknown key "{key}"{did_you_mean(key, KEYS)}; possible '
-                f'are {", ".join(KEYS)}'
-            )
+    check_keys(training, KEYS, 'teacher_training')
 
 
 def give_recipe(cfg: Config, run: Config) -> None:
@@ -129,12 +126,7 @@ def describe_recipe(cfg: Config) -> str:
 
 def _loop(run: Mapping, own: Dict[str, Any]) -> Dict[str, Any]:
     if 'type' not in own and 'type' not in run:
-        for key in own:
-            if key not in KEYS_OF_LOOPS:
-                raise ConfigurationError(
-                    f'teacher_training.train_cfg has the unknown key "{key}"'
-                    f'{did_you_mean(key, KEYS_OF_LOOPS)}; possible are {", ".join(KEYS_OF_LOOPS)}'
-                )
+        check_keys(own, KEYS_OF_LOOPS, 'teacher_training.train_cfg')
     if own.pop('_delete_', False):
         return own
     kept = dict(run)

@@ -10,7 +10,6 @@ from mmengine.config import Config
 from mmengine.dist import barrier, is_main_process
 from mmengine.hooks import EMAHook
 
-from edudistill_mm.build_errors import errors_name_keys
 from edudistill_mm.checkpoint.atomic_write import atomic_write
 from edudistill_mm.config.check_classes import check_classes
 from edudistill_mm.config.check_config import check_config
@@ -25,6 +24,7 @@ from edudistill_mm.engine.preemption import preemption
 from edudistill_mm.engine.runner import EducationRunner
 from edudistill_mm.errors import ConfigurationError, did_you_mean
 from edudistill_mm.models.labels import accept_one_hot
+from edudistill_mm.validation.build_errors import errors_name_keys
 
 from .folder_lock import hold_folder
 from .teacher_recipe import describe_recipe, give_recipe

@@ -4,7 +4,6 @@ from typing import Any, Dict
 
 from mmengine.config import Config
 
-from edudistill_mm.build_errors import errors_name_keys
 from edudistill_mm.checkpoint.download import resolve_checkpoint
 from edudistill_mm.checkpoint.form import check_form
 from edudistill_mm.checkpoint.load import load_checkpoint_file
@@ -21,6 +20,7 @@ from edudistill_mm.export.grade_config import grade_student_config, plain_studen
 from edudistill_mm.export.plain_config import plain_config
 from edudistill_mm.models.labels import accept_one_hot
 from edudistill_mm.models.network import build_module
+from edudistill_mm.validation.build_errors import errors_name_keys
 
 from .test_hooks import without_training_hooks
 from .tta import prepare_tta

@@ -7,8 +7,8 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.utils import is_method_overridden
 
-from edudistill_mm.arguments import class_of
 from edudistill_mm.type_name import type_name
+from edudistill_mm.validation.arguments import class_of
 
 # What a hook does in a test, or for it.
 _TEST = (

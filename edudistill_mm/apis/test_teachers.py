@@ -10,7 +10,6 @@ from mmpretrain.evaluation import Accuracy
 from torch import nn
 from torch.utils.data import DataLoader, Subset
 
-from edudistill_mm.build_errors import errors_name_keys
 from edudistill_mm.config.check_classes import check_classes
 from edudistill_mm.config.check_config import check_config
 from edudistill_mm.config.data import build_dataset, check_data, class_names
@@ -22,6 +21,7 @@ from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.models.network import build_module
 from edudistill_mm.models.teachers import Teacher
 from edudistill_mm.models.teachers.teacher_inputs import TeacherInputs
+from edudistill_mm.validation.build_errors import errors_name_keys
 
 from .exchanged_outputs import exchanged_outputs, favourite_outputs
 from .input_trials import best_trial, input_trials

@@ -15,7 +15,6 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner, find_latest_checkpoint
 
 from edudistill_mm.apis.ranks import join_ranks
-from edudistill_mm.build_errors import errors_name_keys
 from edudistill_mm.config.check_classes import check_classes
 from edudistill_mm.config.check_config import check_config
 from edudistill_mm.config.data import check_data
@@ -31,6 +30,7 @@ from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.export.export_student import export_student, grade_of_export
 from edudistill_mm.export.preparation import next_stage, preparation_of
 from edudistill_mm.models.labels import accept_one_hot
+from edudistill_mm.validation.build_errors import errors_name_keys
 
 from .run_folder import in_its_folder
 from .teacher_recipe import check_teacher_training

@@ -6,6 +6,7 @@ from mmengine.config import Config
 
 from edudistill_mm.compat import usual_recursion_limit
 from edudistill_mm.errors import ConfigurationError, did_you_mean, reason_of
+from edudistill_mm.validation.values import check_keys
 
 from .options import flatten
 from .row import Row
@@ -72,7 +73,7 @@ class Plan:
                 f'the plan "{path}" cannot be read: {reason_of(error)}'
             ) from error
         content = {key: value for key, value in content.items() if not key.startswith('_')}
-        _check_keys('the plan', content, PLAN_KEYS)
+        check_keys(content, PLAN_KEYS, 'the plan')
         name = osp.splitext(osp.basename(path))[0]
         rows = content.get('rows')
         if not isinstance(rows, list) or not rows:
@@ -101,7 +102,7 @@ def _rows(
     made = []
     for index, given in enumerate(rows):
         key = f'rows[{index}]'
-        _check_keys(key, given, ROW_KEYS)
+        check_keys(given, ROW_KEYS, key)
         for required in ('name', 'config'):
             if not isinstance(given.get(required), str):
                 raise ConfigurationError(
@@ -152,7 +153,7 @@ def _baselines(given: Any, names: list) -> Tuple[str, ...]:
 def _check_budget(key: str, budget: Any, names: list) -> None:
     if budget is None:
         return
-    _check_keys(key, budget, tuple(MEASURES))
+    check_keys(budget, MEASURES, key)
     if len(budget) != 1:
         raise ConfigurationError(
             f'{key} must give one of {", ".join(MEASURES)}, but gives {", ".join(budget) or "none"}'
@@ -168,19 +169,6 @@ def _check_budget(key: str, budget: Any, names: list) -> None:
         raise ConfigurationError(
             f'{key}.{measure} must be a positive number or the name of a row, not {value!r}'
         )
-
-
-def _check_keys(key: str, given: Any, known: Tuple[str, ...]) -> None:
-    if not isinstance(given, Mapping):
-        raise ConfigurationError(
-            f'{key} must be a dict with the keys {", ".join(known)}, not {given!r}'
-        )
-    for name in given:
-        if name not in known:
-            raise ConfigurationError(
-                f'{key} has the unknown key "{name}"{did_you_mean(name, known)}; possible are '
-                f'{", ".join(known)}'
-            )
 
 
 def _options(key: str, given: Any) -> dict:

@@ -19,11 +19,12 @@ from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 from torch import nn
 from torch.utils.data import DataLoader
 
-from edudistill_mm.arguments import check_arguments, check_value, parameters_of
 from edudistill_mm.config.data import DATALOADERS
 from edudistill_mm.config.parts import schedulers_of
 from edudistill_mm.config.runtime_settings import check_runtime_settings
-from edudistill_mm.errors import ConfigurationError, did_you_mean
+from edudistill_mm.errors import ConfigurationError
+from edudistill_mm.validation.arguments import check_arguments, check_value, parameters_of
+from edudistill_mm.validation.values import check_keys
 
 # What the sections of a config are.
 FORMS = dict(
@@ -170,12 +171,7 @@ def _check_optimizer(wrapper: dict, scope: Optional[str]) -> None:
         by_value = clip.get('type') == 'value'
         function = nn.utils.clip_grad_value_ if by_value else nn.utils.clip_grad_norm_
         known = parameters_of(function)
-        for name, value in clip.items():
-            if name == 'type':
-                continue
-            if name not in known:
-                raise ConfigurationError(
-                    f'optim_wrapper.clip_grad has the unknown key "{name}"'
-                    f'{did_you_mean(name, known)}; possible are {", ".join(list(known)[1:])}'
-                )
+        own = {name: value for name, value in clip.items() if name != 'type'}
+        check_keys(own, list(known)[1:], 'optim_wrapper.clip_grad')
+        for name, value in own.items():
             check_value(value, known[name], f'optim_wrapper.clip_grad.{name}')

@@ -9,6 +9,7 @@ from mmengine.device import get_device
 from edudistill_mm.compat import compiles_students
 from edudistill_mm.errors import ConfigurationError, did_you_mean
 from edudistill_mm.type_name import type_name
+from edudistill_mm.validation.values import check_choice, check_keys
 
 DTYPES = ('float16', 'bfloat16')
 PLAIN, MIXED, BFLOAT16 = 'OptimWrapper', 'AmpOptimWrapper', 'BFloat16OptimWrapper'
@@ -49,11 +50,8 @@ def prepare_precision(cfg: Config, amp: bool = False) -> None:
     dtype, scale = wrapper.get('dtype'), wrapper.get('loss_scale', 'dynamic')
     if isinstance(dtype, torch.dtype):
         dtype = str(dtype).split('.')[-1]
-    if dtype is not None and dtype not in DTYPES:
-        raise ConfigurationError(
-            f'optim_wrapper.dtype must be one of {", ".join(DTYPES)}, but got '
-            f'{dtype!r}{did_you_mean(dtype, DTYPES)}'
-        )
+    if dtype is not None:
+        check_choice(dtype, DTYPES, 'optim_wrapper.dtype')
     number = isinstance(scale, (int, float)) and not isinstance(scale, bool)
     if not (
         scale == 'dynamic' or isinstance(scale, dict) or (number and 0 < scale < float('inf'))
@@ -96,12 +94,7 @@ def check_compile(cfg: Config) -> None:
             f'compile must be True, False or a dict of arguments of torch.compile, but got {value!r}'
         )
     known = [name for name in inspect.signature(torch.compile).parameters if name != 'model']
-    for key in value:
-        if key not in known:
-            raise ConfigurationError(
-                f'compile has the unknown key "{key}"{did_you_mean(key, known)}; possible are '
-                f'{", ".join(known)}'
-            )
+    check_keys(value, known, 'compile')
     backend = value.get('backend', 'inductor')
     backends = torch.compiler.list_backends(exclude_tags=())
     if isinstance(backend, str) and backend not in backends:

@@ -11,9 +11,10 @@ from mmengine.registry import LOG_PROCESSORS
 from mmengine.runner import LogProcessor, Runner
 from mmengine.utils.dl_utils import set_multi_processing
 
-from edudistill_mm.arguments import check_arguments, parameters_of
 from edudistill_mm.errors import ConfigurationError, did_you_mean
 from edudistill_mm.type_name import type_name
+from edudistill_mm.validation.arguments import check_arguments, parameters_of
+from edudistill_mm.validation.values import check_choice, check_keys
 
 # What each setting must be, and in words.
 KINDS = dict(
@@ -73,11 +74,8 @@ def check_runtime_settings(cfg: Config, scope: Optional[str]) -> None:
     processes = environment.get('mp_cfg', {})
     _check_call(processes, 'env_cfg.mp_cfg', set_multi_processing, scope)
     method, methods = processes.get('mp_start_method'), multiprocessing.get_all_start_methods()
-    if method is not None and method not in methods:
-        raise ConfigurationError(
-            f'env_cfg.mp_cfg.mp_start_method must be one of {", ".join(methods)}, but got {method!r}'
-            f'{did_you_mean(method, methods)}'
-        )
+    if method is not None:
+        check_choice(method, methods, 'env_cfg.mp_cfg.mp_start_method')
     level = cfg.get('log_level')
     levels = ('DEBUG', 'INFO', 'WARNING', 'ERROR', 'CRITICAL')
     if isinstance(level, str) and not isinstance(logging.getLevelName(level.upper()), int):
@@ -95,12 +93,7 @@ def _check_call(arguments: Any, key: str, function: Callable, scope: Optional[st
     if not isinstance(arguments, dict):
         raise ConfigurationError(f'{key} must be a dict, but got {arguments!r}')
     known = [name for name in parameters_of(function) if name not in ('self', 'distributed')]
-    for name in arguments:
-        if name not in known:
-            raise ConfigurationError(
-                f'{key} has the unknown key "{name}"{did_you_mean(name, known)}; possible are '
-                f'{", ".join(known)}'
-            )
+    check_keys(arguments, known, key)
     check_arguments(arguments, key, LOG_PROCESSORS, scope, default=function)
 
 

@@ -11,6 +11,7 @@ from edudistill_mm.config.plain_distillation import follow_loop, is_plain
 from edudistill_mm.config.schedule import move_schedule
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.type_name import type_name
+from edudistill_mm.validation.values import check_positive
 
 # Where hooks name a time of the run: EMAHook, MMRazor's StopDistillHook, CheckpointHook, recipes of
 # MMPretrain's SwitchRecipeHook; and how long DistillWarmupHook and EarlyStoppingHook wait.
@@ -170,8 +171,7 @@ def stretch(cfg: Config, epochs: int) -> None:
     Raises:
         ConfigurationError: If it is too small for the grades, or the training counts iterations.
     """
-    if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
-        raise ConfigurationError(f'--epochs must be a positive integer, but got {epochs!r}')
+    check_positive(epochs, '--epochs')
     loop = cfg.get('train_cfg') or {}
     if 'max_epochs' not in loop:
         given = f'max_iters={loop["max_iters"]}' if 'max_iters' in loop else 'no length'

@@ -12,8 +12,6 @@ from mmengine.registry import DefaultScope
 from mmpretrain.apis import ModelHub, list_models
 from torch import nn
 
-from edudistill_mm.arguments import check_arguments
-from edudistill_mm.build_errors import build_error
 from edudistill_mm.checkpoint.download import resolve_checkpoint
 from edudistill_mm.checkpoint.files import check_file
 from edudistill_mm.checkpoint.load import load_checkpoint_file
@@ -25,6 +23,8 @@ from edudistill_mm.compat import modernise, usual_recursion_limit
 from edudistill_mm.datasets.class_lists import class_names_of
 from edudistill_mm.errors import ConfigurationError, did_you_mean, reason_of
 from edudistill_mm.models.class_names import names_in_config, remember_names
+from edudistill_mm.validation.arguments import check_arguments
+from edudistill_mm.validation.build_errors import build_error
 
 # Side lengths tried for a dry run: that of the CIFAR literature (cheap, and enough for every
 # network that pools globally), then those of ImageNet networks with a fixed classifier.

@@ -6,10 +6,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from edudistill_mm.errors import ConfigurationError, check_weight, did_you_mean, reason_of
+from edudistill_mm.errors import ConfigurationError, reason_of
 from edudistill_mm.models.run_labels import RunLabels
 from edudistill_mm.models.teachers import BaseTeacher
 from edudistill_mm.models.teachers.weighting import TeacherWeighting
+from edudistill_mm.validation import values as validation
 
 DATA_FREE_KEYS = ('generator', 'generator_distiller', 'student_iter', 'student_train_first')
 
@@ -21,18 +22,15 @@ def check_keys(keys: Iterable[str], known: Sequence[str]) -> None:
         keys (Iterable[str]): The keys.
         known (Sequence[str]): The arguments.
     """
-    for key in keys:
+    own = dict.fromkeys(key for key in keys if key not in ('type', '_scope_'))
+    for key in own:
         if key in DATA_FREE_KEYS:
             raise ConfigurationError(
                 f'model.{key} belongs to data-free distillation (DAFL, DFAD, ZSKT), whose images '
                 'come from a generator and have no labels, so that no grade could choose the '
                 'classes to be taught; train it by its own algorithm, without a curriculum'
             )
-        if key not in known and key not in ('type', '_scope_'):
-            raise ConfigurationError(
-                f'model has the unknown key "{key}"{did_you_mean(key, known)}; possible are '
-                f'{", ".join(known)}'
-            )
+    validation.check_keys(own, known, 'model')
 
 
 def list_teachers(
@@ -65,12 +63,9 @@ def check_values(
     task_loss_weight: Any, distill_loss_weight: Any, channels_last: Any, data_preprocessor: Any
 ) -> None:
     """Raise ConfigurationError unless each of these arguments has a possible value."""
-    check_weight(task_loss_weight, 'model.task_loss_weight')
-    check_weight(distill_loss_weight, 'model.distill_loss_weight')
-    if not isinstance(channels_last, bool):
-        raise ConfigurationError(
-            f'model.channels_last must be True or False, but got {channels_last!r}'
-        )
+    validation.check_weight(task_loss_weight, 'model.task_loss_weight')
+    validation.check_weight(distill_loss_weight, 'model.distill_loss_weight')
+    validation.check_bool(channels_last, 'model.channels_last')
     if not isinstance(data_preprocessor, dict):
         return
     if 'type' not in data_preprocessor:

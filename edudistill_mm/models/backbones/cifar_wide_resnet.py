@@ -3,6 +3,8 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from edudistill_mm.validation.values import check_positive
+
 from ...errors import ConfigurationError
 from ...registry import MODELS, register
 from .chain_backbone import ChainBackbone
@@ -71,11 +73,7 @@ class CIFARWideResNet(ChainBackbone):
             raise ConfigurationError(
                 f'depth of CIFARWideResNet must be 6n + 4 (10, 16, 22, ...), but got {depth!r}'
             )
-        if not isinstance(widen_factor, int) or widen_factor < 1:
-            raise ConfigurationError(
-                f'widen_factor of CIFARWideResNet must be a positive integer, but got '
-                f'{widen_factor!r}'
-            )
+        check_positive(widen_factor, 'widen_factor of CIFARWideResNet')
         channels = 16
         chain: dict[str, nn.Module] = dict(
             conv1=nn.Conv2d(in_channels, channels, 3, padding=1, bias=False)

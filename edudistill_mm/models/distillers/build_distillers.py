@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from mmengine.registry import MODELS as ROOT_MODELS
 from torch import nn
 
-from edudistill_mm.arguments import class_of
 from edudistill_mm.compat import modernise
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.models.network import build_module
+from edudistill_mm.validation.arguments import class_of
 
 from .distiller_config import check_distiller_config, check_loss_arguments
 from .loss_checks import count_weights, warn_of_reductions

@@ -9,9 +9,10 @@ from mmrazor.models.distillers import ConfigurableDistiller
 from mmrazor.registry import TASK_UTILS
 from torch import nn
 
-from edudistill_mm.arguments import check_value
 from edudistill_mm.errors import ConfigurationError, did_you_mean
 from edudistill_mm.type_name import type_name
+from edudistill_mm.validation.arguments import check_value
+from edudistill_mm.validation.values import check_keys
 
 SIDES = ('student_recorders', 'teacher_recorders')
 PARTS = (*SIDES, 'distill_deliveries', 'connectors', 'distill_losses', 'loss_forward_mappings')
@@ -136,16 +137,8 @@ def _check_item(item: Any, key: str, part: str) -> None:
 
 
 def _check_record(record: Any, key: str, parts: Mapping[str, Mapping]) -> None:
-    if not isinstance(record, Mapping):
-        raise ConfigurationError(
-            f'{key} must be a dict with "recorder" and "from_student", but got {record!r}'
-        )
+    check_keys(record, RECORD, key)
     for name, value in record.items():
-        if name not in RECORD:
-            raise ConfigurationError(
-                f'{key} has the unknown key "{name}"{did_you_mean(name, RECORD)}; possible are '
-                f'{", ".join(RECORD)}'
-            )
         check_value(value, RECORD[name], f'{key}.{name}')
         if name.endswith('_idx') and value is not None and value < 0:
             raise ConfigurationError(f'{key}.{name} must not be negative, but got {value!r}')

@@ -5,8 +5,8 @@ from mmengine.model import BaseModule
 from mmpretrain.models import LinearClsHead
 from torch import nn
 
-from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.registry import MODELS, register
+from edudistill_mm.validation.values import check_positive
 
 
 @register(MODELS)
@@ -54,10 +54,7 @@ class TeachingReference(BaseModule):
         width = in_channels if width is None or not adapter else width
         pool_size = 1 if pool_size is None else pool_size
         for key, value in (('width', width), ('pool_size', pool_size)):
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ConfigurationError(
-                    f'reference.{key} must be a positive integer, but got {value!r}'
-                )
+            check_positive(value, f'reference.{key}')
         if adapter:
             self.adapter = nn.Sequential(
                 nn.Conv2d(in_channels, width, 1, bias=False), nn.BatchNorm2d(width)

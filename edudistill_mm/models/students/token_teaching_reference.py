@@ -5,8 +5,8 @@ from mmengine.model import BaseModule
 from mmpretrain.models import LinearClsHead
 from torch import nn
 
-from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.registry import MODELS, register
+from edudistill_mm.validation.values import check_positive
 
 
 @register(MODELS)
@@ -43,10 +43,7 @@ class TokenTeachingReference(BaseModule):
     ) -> None:
         super().__init__(init_cfg or dict(type='TruncNormal', layer='Linear', std=0.02))
         width = in_channels if width is None or not adapter else width
-        if not isinstance(width, int) or isinstance(width, bool) or width < 1:
-            raise ConfigurationError(
-                f'reference.width must be a positive integer, but got {width!r}'
-            )
+        check_positive(width, 'reference.width')
         if adapter:
             self.adapter = nn.Sequential(nn.LayerNorm(in_channels), nn.Linear(in_channels, width))
         else:

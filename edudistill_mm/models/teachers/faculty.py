@@ -6,9 +6,10 @@ import torch
 from torch import nn
 
 from edudistill_mm.curriculum import Curriculum
-from edudistill_mm.errors import ConfigurationError, did_you_mean
+from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.models.labels import MIXED
 from edudistill_mm.models.students import FragmentedStudent
+from edudistill_mm.validation.values import check_keys
 
 from .base_teacher import BaseTeacher
 from .lesson import Lesson
@@ -56,13 +57,7 @@ class Faculty:
         names: list[str] = []
         for index, cfg in enumerate(configs):
             key = f'teachers[{index}]'
-            if not isinstance(cfg, dict):
-                raise ConfigurationError(f'{key} must be a dict, but got {cfg!r}')
-            for unknown in set(cfg) - set(TEACHER_KEYS):
-                raise ConfigurationError(
-                    f'{key} has the unknown key "{unknown}"{did_you_mean(unknown, TEACHER_KEYS)}; '
-                    f'possible are {", ".join(TEACHER_KEYS)}'
-                )
+            check_keys(cfg, TEACHER_KEYS, key)
             for required in ('name', 'architecture'):
                 if required not in cfg:
                     raise ConfigurationError(f'{key} lacks the key "{required}"')

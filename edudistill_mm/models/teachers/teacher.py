@@ -22,6 +22,7 @@ from edudistill_mm.models.network import (
     published_names,
     published_weights,
 )
+from edudistill_mm.validation.values import check_bool
 
 from .base_teacher import BaseTeacher
 from .outputs import checked_outputs, contradiction, listed, outputs_by_name
@@ -102,8 +103,8 @@ class Teacher(BaseTeacher):
             or not 0 < weight < float('inf')
         ):
             raise ConfigurationError(f'{key}.weight must be a positive number, but got {weight!r}')
-        if averaged is not None and not isinstance(averaged, bool):
-            raise ConfigurationError(f'{key}.averaged must be True or False, but got {averaged!r}')
+        if averaged is not None:
+            check_bool(averaged, f'{key}.averaged')
         super().__init__(name, ClassIndex(classes, num_classes), float(weight))
         self.key = key
         self._check_order(channel_order, data_preprocessor)

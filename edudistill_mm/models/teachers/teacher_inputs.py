@@ -5,7 +5,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from edudistill_mm.errors import ConfigurationError, did_you_mean
+from edudistill_mm.errors import ConfigurationError
+from edudistill_mm.validation.values import check_bool, check_keys
 
 KEYS = ('type', 'mean', 'std', 'to_rgb')
 # Recommendation ITU-R BT.601, for red, green and blue.
@@ -124,19 +125,14 @@ def normalisation(preprocessor: nn.Module) -> tuple[torch.Tensor, torch.Tensor, 
 
 
 def _checked(cfg: dict, key: str) -> tuple[torch.Tensor, torch.Tensor, bool]:
-    for unknown in set(cfg) - set(KEYS):
-        raise ConfigurationError(
-            f'{key} has the unknown key "{unknown}"{did_you_mean(unknown, KEYS)}; possible are '
-            f'{", ".join(KEYS[1:])}'
-        )
+    check_keys({name: value for name, value in cfg.items() if name != KEYS[0]}, KEYS[1:], key)
     mean, std = cfg.get('mean'), cfg.get('std')
     if not (_numbers(mean) and _numbers(std) and len(mean) == len(std) and min(std) > 0):
         raise ConfigurationError(
             f'{key} needs "mean" and a positive "std" for each channel, but got {mean!r} and {std!r}'
         )
     rgb = cfg.get('to_rgb', False)
-    if not isinstance(rgb, bool):
-        raise ConfigurationError(f'{key}.to_rgb must be True or False, but got {rgb!r}')
+    check_bool(rgb, f'{key}.to_rgb')
     return torch.tensor(mean).float(), torch.tensor(std).float(), rgb
 
 

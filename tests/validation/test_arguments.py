@@ -5,8 +5,8 @@ from typing import Dict, List, Literal, Optional, Sequence, Tuple, Union
 import pytest
 from mmengine.registry import MODELS, Registry
 
-from edudistill_mm.arguments import check_arguments, parameters_of
 from edudistill_mm.errors import ConfigurationError
+from edudistill_mm.validation.arguments import check_arguments, parameters_of
 
 TOYS = Registry('toy')
 

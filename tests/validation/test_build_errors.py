@@ -8,9 +8,9 @@ from mmengine.runner import Runner
 from networks import kd_distiller, resnet
 from runs import school_config
 
-from edudistill_mm.build_errors import errors_name_keys
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.models.network import build_module
+from edudistill_mm.validation.build_errors import errors_name_keys
 
 
 def refusal(config, scope='mmpretrain'):

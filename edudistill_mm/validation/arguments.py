@@ -21,7 +21,7 @@ from typing import (
 import torch
 from mmengine.registry import Registry
 
-from .errors import ConfigurationError, did_you_mean
+from edudistill_mm.errors import ConfigurationError, did_you_mean
 
 # Arguments that count something or divide: their classes take any number, and some compute with
 # it without a word.

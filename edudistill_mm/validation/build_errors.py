@@ -10,9 +10,10 @@ from typing import Any, Callable, Iterator, List, Mapping, Optional, Tuple
 from mmengine.registry import Registry, build_functions
 from mmengine.runner import Runner
 
+from edudistill_mm.errors import ConfigurationError, did_you_mean, reason_of
+from edudistill_mm.type_name import type_name
+
 from .arguments import not_registered, parameters_of
-from .errors import ConfigurationError, did_you_mean, reason_of
-from .type_name import type_name
 
 # Functions that build what a config describes, and the argument that is the config.
 BUILDERS = {

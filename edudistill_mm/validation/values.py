@@ -1,0 +1,61 @@
+"""Checks of single values that a config gives, each with the one sentence that refuses it."""
+
+from collections.abc import Collection, Mapping
+from numbers import Integral
+from typing import Any
+
+from edudistill_mm.errors import ConfigurationError, did_you_mean
+
+
+def check_keys(given: Any, known: Collection[str], key: str) -> None:
+    """Raise ConfigurationError unless a value is a dict that has known keys only.
+
+    Args:
+        given (Any): The value.
+        known (Collection[str]): The keys that it may have.
+        key (str): Where it stands in the config, for the message.
+    """
+    if not isinstance(given, Mapping):
+        raise ConfigurationError(
+            f'{key} must be a dict with the keys {", ".join(known)}, but got {given!r}'
+        )
+    for name in given:
+        if name not in known:
+            raise ConfigurationError(
+                f'{key} has the unknown key "{name}"{did_you_mean(name, known)}; possible are '
+                f'{", ".join(known)}'
+            )
+
+
+def check_choice(value: Any, possible: Collection[str], key: str) -> None:
+    """Raise ConfigurationError unless a value is one of several."""
+    if value not in possible:
+        raise ConfigurationError(
+            f'{key} must be one of {", ".join(possible)}, but got {value!r}'
+            f'{did_you_mean(value, possible)}'
+        )
+
+
+def check_bool(value: Any, key: str) -> None:
+    """Raise ConfigurationError unless a value is True or False."""
+    if not isinstance(value, bool):
+        raise ConfigurationError(f'{key} must be True or False, but got {value!r}')
+
+
+def is_integer(value: Any) -> bool:
+    """Whether a value is an integer, numpy's too, and no bool."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def check_positive(value: Any, key: str) -> int:
+    """Return a value as an int; raise ConfigurationError unless it is a positive integer."""
+    if not is_integer(value) or value < 1:
+        raise ConfigurationError(f'{key} must be a positive integer, but got {value!r}')
+    return int(value)
+
+
+def check_weight(weight: Any, key: str) -> None:
+    """Raise ConfigurationError unless the factor of a loss is a finite number from 0 on."""
+    number = isinstance(weight, (int, float)) and not isinstance(weight, bool)
+    if not number or not 0 <= weight < float('inf'):
+        raise ConfigurationError(f'{key} must be a number >= 0, but got {weight!r}')
