@@ -21,7 +21,7 @@ def describe_student(student: Any) -> dict:
         the version of 'torch' in whose words they are.
     """
     # Numbers of classes, which follow the grade.
-    changing = {(id(module), name) for module, name, _ in student._head_settings}
+    changing = {(id(module), name) for module, name, _ in student.class_counts.settings}
     layers = {}
     for name, module in student.named_modules():
         if not name or any(True for _ in module.children()):

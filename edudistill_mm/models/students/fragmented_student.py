@@ -1,7 +1,5 @@
-import inspect
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
 
-import numpy as np
 import torch
 from mmengine.model import BaseModel, initialize
 from mmpretrain.models.heads import ClsHead, EfficientFormerClsHead, LeViTClsHead
@@ -17,6 +15,7 @@ from edudistill_mm.models.network import build_module, build_network, dry_run
 from edudistill_mm.registry import MODELS, register
 from edudistill_mm.type_name import type_name
 
+from .class_counts import ClassCounts, check_partial_loss
 from .feature_layout import feature_of
 from .fragment_cuts import automatic_cuts, named_cuts, trace, units
 
@@ -138,7 +137,7 @@ class FragmentedStudent(BaseModel):
         for loss in {loss for loss in losses if isinstance(loss, nn.Module)}:
             loss.register_forward_pre_hook(_in_float32)
             loss.register_forward_pre_hook(as_probabilities)
-        self._head_settings = self._find_head_settings()
+        self.class_counts = ClassCounts(heads, self.num_classes)
         self.depth = self.num_fragments
         self.seen = ClassIndex(range(self.num_classes), self.num_classes)
 
@@ -262,67 +261,6 @@ class FragmentedStudent(BaseModel):
                     unused.append(name)
         return unused
 
-    def _check_partial_loss(self) -> None:
-        head = getattr(self, 'head', None)
-        plain_losses = (ClsHead.loss, EfficientFormerClsHead.loss)
-        if not (isinstance(head, ClsHead) and type(head).loss in plain_losses):
-            raise ConfigurationError(
-                f'architecture.student.head of type {type(head).__name__} computes its loss over all classes '
-                f'only, so no grade can teach a part of them'
-            )
-        for name, buffer in head.loss_module.named_buffers():
-            if self.num_classes in buffer.shape:
-                raise ConfigurationError(
-                    f'architecture.student.head.loss of type {type(head.loss_module).__name__} keeps '
-                    f'statistics of all classes ("{name}"), so no grade can teach a part of them'
-                )
-
-    def _find_head_settings(self) -> List[Tuple[nn.Module, str, Any]]:
-        """What heads and their losses have been told of the number of classes: (module, attribute,
-        value)."""
-        heads = [getattr(self, 'head', None), *(reference.head for reference in self.references)]
-        heads = [head for head in heads if isinstance(head, ClsHead)]
-        # A set, because references share the loss of the head.
-        parts = {part for head in heads for part in head.loss_module.modules()}
-        return [
-            *((head, 'topk', head.topk) for head in heads),
-            *((p, 'num_classes', p.num_classes) for p in parts if hasattr(p, 'num_classes')),
-            *((p, name, vars(p)[name]) for p in parts for name in self._per_class(p)),
-        ]
-
-    def _per_class(self, loss: nn.Module) -> List[str]:
-        """Names of the arguments of a loss that have a value for each class, as weights have."""
-
-        def fits(value: Any) -> bool:
-            if isinstance(value, (np.ndarray, torch.Tensor)):
-                return tuple(value.shape) == (self.num_classes,)
-            return (
-                isinstance(value, (list, tuple))
-                and len(value) == self.num_classes
-                and all(isinstance(item, (int, float)) for item in value)
-            )
-
-        names = inspect.signature(type(loss).__init__).parameters
-        return [name for name in names if fits(vars(loss).get(name))]
-
-    def _adapt_heads(self) -> None:
-        """Let heads and losses know how many classes there are at this grade."""
-        count = len(self.seen)
-        for module, name, value in self._head_settings:
-            if not self.seen.complete:
-                if name == 'topk':
-                    kept = tuple(
-                        k for k in ((value,) if isinstance(value, int) else value) if k <= count
-                    )
-                    value = kept or (1,)
-                elif name == 'num_classes':
-                    value = count
-                elif isinstance(value, (list, tuple)):
-                    value = [value[label] for label in self.seen.classes]
-                else:
-                    value = value[list(self.seen.classes)]
-            setattr(module, name, value)
-
     def counterparts(self, source: str) -> List[nn.Module]:
         """The modules of the references that stand in for a module of the head.
 
@@ -363,7 +301,7 @@ class FragmentedStudent(BaseModel):
             )
         seen = ClassIndex(seen, self.num_classes)
         if not seen.complete:
-            self._check_partial_loss()
+            check_partial_loss(getattr(self, 'head', None), self.num_classes)
         for handle in self._handles:
             handle.remove()
         self._handles = []
@@ -372,7 +310,7 @@ class FragmentedStudent(BaseModel):
                 # A runner may have replaced it here alone, by a synchronised BatchNorm.
                 self.student._modules[name] = child
         self.depth, self.seen = fragments, seen
-        self._adapt_heads()
+        self.class_counts.follow(self.seen)
         if not self.at_full_depth:
             # Registered at each switch, hence behind the hooks of all recorders of that module.
             cut = self.student.get_submodule(self.cuts[fragments - 1])
