@@ -23,9 +23,9 @@ def main(argv: Optional[List[str]] = None) -> None:
             raise ConfigurationError(
                 f'--max-samples must be a positive integer, but got {args.max_samples}'
             )
-        cfg = load_config(args.config, args.cfg_options)
-        prepare_runtime(cfg)
-        print(teachers_table(test_teachers(cfg, args.max_samples)))
+        run = load_config(args.config, args.cfg_options)
+        prepare_runtime(run.cfg)
+        print(teachers_table(test_teachers(run, args.max_samples)))
 
     run_command(command)
 
