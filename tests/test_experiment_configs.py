@@ -9,13 +9,13 @@ from mmengine.dataset import pseudo_collate
 from mmengine.optim import build_optim_wrapper
 
 from edudistill_mm.apis import check_config, load_config, train
-from edudistill_mm.apis.teachers import missing_teachers, teacher_config
+from edudistill_mm.apis.teachers import teacher_config
 from edudistill_mm.apis.train import prepare_runtime
 from edudistill_mm.comparison.plan import Plan
 from edudistill_mm.config.data import build_dataset
-from edudistill_mm.config.education import curriculum_of, is_education, teachers_of
 from edudistill_mm.config.networks import network_config
 from edudistill_mm.config.parts import innermost
+from edudistill_mm.config.run_config import RunConfig
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.models.network import build_module, build_network
 
@@ -95,13 +95,13 @@ def load(name, data, folder):
     dataset = name.split('/')[0].replace('small', 'cifar100')
     cfg = load_config(
         str(CONFIGS / f'{name}.py'), dict(data_root=data[dataset]), str(folder / 'run')
-    )
+    ).cfg
     for split in ('train', 'val', 'test'):
         loader = cfg[f'{split}_dataloader']
         loader.update(num_workers=0, persistent_workers=False, batch_size=4)
         if dataset == 'cifar100':
             innermost(loader).type = 'SmallCIFAR100'
-    teachers = teachers_of(cfg)
+    teachers = RunConfig(cfg).teachers
     for index, teacher in enumerate(teachers):
         network = network_config(teacher['architecture'], 'teacher')
         network.pop('data_preprocessor', None)
@@ -118,7 +118,7 @@ def load(name, data, folder):
 
 
 def save_untrained_teachers(cfg):
-    for teacher in missing_teachers(cfg):
+    for teacher in RunConfig(cfg).missing_teachers:
         network = build_network(teacher['architecture'].to_dict(), 'teacher')
         network.init_weights()
         torch.save(dict(state_dict=network.state_dict()), teacher['ckpt'])
@@ -130,7 +130,7 @@ def test_a_config_is_valid_and_takes_a_finite_training_step(name, data, tmp_path
     cfg = load(name, data, tmp_path)
     classes = DATASETS.get(name.split('/')[0], 20)
     save_untrained_teachers(cfg)
-    check_config(cfg)
+    check_config(RunConfig(cfg))
     # The parts of a Runner; what else a Runner does takes seconds.
     settings = dict(cfg.model.to_dict(), data_preprocessor=cfg.data_preprocessor.to_dict())
     model = build_module(settings, 'model', 'mmpretrain')
@@ -139,8 +139,8 @@ def test_a_config_is_valid_and_takes_a_finite_training_step(name, data, tmp_path
     optimizer = build_optim_wrapper(model, cfg.optim_wrapper)
     dataset = build_dataset(cfg.train_dataloader.dataset)
     batch = pseudo_collate([dataset[index] for index in (0, len(dataset) // 2, -1)])
-    if is_education(cfg):
-        curriculum = curriculum_of(cfg)
+    if RunConfig(cfg).is_education:
+        curriculum = RunConfig(cfg).curriculum
         assert curriculum.length == cfg.train_cfg.max_epochs == 240
         model.set_grade(model.curriculum.grades[-1])
     before = [parameter.detach().clone() for parameter in model.parameters()]
@@ -161,9 +161,9 @@ def test_plain_mmrazor_trains_its_teacher_first_on_the_classes_that_are_there(da
     cfg.teacher_training.train_cfg.max_epochs = 1
     prepare_runtime(cfg)
     with pytest.raises(ConfigurationError, match='--train-teachers, .* model.teacher_ckpt=FILE'):
-        train(cfg)
+        train(RunConfig(cfg))
     # Six images tell no teacher from a guess.
-    train(cfg, with_teachers=True, with_teacher_test=False)
+    train(RunConfig(cfg), with_teachers=True, with_teacher_test=False)
     state = torch.load(cfg.model.teacher_ckpt, weights_only=True)['state_dict']
     assert len(state['head.fc.weight']) == 6
     assert (tmp_path / 'run' / 'epoch_1.pth').exists()
@@ -175,7 +175,7 @@ def test_the_zoos_teacher_starts_from_the_weights_that_are_named(data, tmp_path)
     zoo = build_network(teacher.architecture.to_dict(), 'teacher')
     torch.save(dict(state_dict=zoo.state_dict()), tmp_path / 'zoo.pth')
     cfg.teacher_training.model.backbone.init_cfg.checkpoint = str(tmp_path / 'zoo.pth')
-    network = build_network(teacher_config(cfg, teacher).model.to_dict(), 'teacher')
+    network = build_network(teacher_config(RunConfig(cfg), teacher).model.to_dict(), 'teacher')
     assert not torch.equal(network.backbone.conv1.weight, zoo.backbone.conv1.weight)
     network.init_weights()
     for name, tensor in zoo.backbone.state_dict().items():

@@ -12,9 +12,9 @@ from mmpretrain.structures import DataSample
 from torch import nn
 
 from edudistill_mm.apis.command_line import config_parser, run_command
-from edudistill_mm.config.education import curriculum_of, teachers_of
 from edudistill_mm.config.load import load_config
 from edudistill_mm.config.networks import network_config
+from edudistill_mm.config.run_config import RunConfig
 from edudistill_mm.cost.training_cost import network_flops
 from edudistill_mm.curriculum import Curriculum
 from edudistill_mm.errors import ConfigurationError
@@ -30,14 +30,14 @@ CLASSES = 1000
 FEW, MANY = (3, 3), (20, 50)
 
 
-def benchmark(cfg: Config, batch_size: int = 128, repeats: int = 10) -> List[Tuple[str, float]]:
+def benchmark(run: RunConfig, batch_size: int = 128, repeats: int = 10) -> List[Tuple[str, float]]:
     """Measure the overheads of education distillation and the cost of a curriculum.
 
     The two sides of a ratio take turns, and the median of the ratios of neighbouring measurements
     counts, so that a machine that slows down for a while slows down both.
 
     Args:
-        cfg (Config): Config of an :class:`EducationDistill` run with one expert for each grade.
+        run (RunConfig): Config of an :class:`EducationDistill` run with one expert for each grade.
         batch_size (int): Images in a batch. Defaults to 128.
         repeats (int): Measurements of each side. Defaults to 10.
 
@@ -47,7 +47,7 @@ def benchmark(cfg: Config, batch_size: int = 128, repeats: int = 10) -> List[Tup
     Raises:
         ConfigurationError: If the config has none.
     """
-    curriculum = curriculum_of(cfg)
+    cfg, curriculum = run.cfg, run.curriculum
     if (
         len(curriculum.grades) < 2
         or not cfg.model.get('teachers')
@@ -65,7 +65,7 @@ def benchmark(cfg: Config, batch_size: int = 128, repeats: int = 10) -> List[Tup
     ).to_dict()
     experts = [
         network_config(teacher['architecture'], 'teachers').to_dict()
-        for teacher in teachers_of(cfg)
+        for teacher in run.teachers
     ]
     generalist = copy.deepcopy(experts[0])
     generalist['head']['num_classes'] = curriculum.num_classes
@@ -90,7 +90,7 @@ def benchmark(cfg: Config, batch_size: int = 128, repeats: int = 10) -> List[Tup
 
 
 def load_benchmark(
-    cfg: Config, batch_size: int = 128, repeats: int = 10
+    run: RunConfig, batch_size: int = 128, repeats: int = 10
 ) -> List[Tuple[str, float]]:
     """Measure what a step and its parts cost with many grades and teachers, over what they cost
     with few.
@@ -100,7 +100,7 @@ def load_benchmark(
     images as all of the other. Steps are those of the last grade.
 
     Args:
-        cfg (Config): Config of an :class:`EducationDistill` run.
+        run (RunConfig): Config of an :class:`EducationDistill` run.
         batch_size (int): Images in a batch. Defaults to 128.
         repeats (int): Measurements of each side. Defaults to 10.
 
@@ -115,7 +115,7 @@ def load_benchmark(
     schools, building = {}, {}
     # The first time, imports are paid for.
     for size in (FEW, FEW, MANY):
-        model = load_model(cfg, *size)
+        model = load_model(run, *size)
         begin = time.perf_counter()
         schools[size] = build_module(model, 'model', 'mmpretrain').train()
         building[size] = time.perf_counter() - begin
@@ -144,11 +144,11 @@ def load_benchmark(
     ]
 
 
-def load_model(cfg: Config, grades: int, teachers: int) -> dict:
+def load_model(run: RunConfig, grades: int, teachers: int) -> dict:
     """The model of a config with other numbers of grades and teachers, and 1000 classes.
 
     Args:
-        cfg (Config): Config of an :class:`EducationDistill` run.
+        run (RunConfig): Config of an :class:`EducationDistill` run.
         grades (int): Number of grades; classes and fragments are shared out to them.
         teachers (int): Number of experts; the classes are shared out to them. Their weights are
             random.
@@ -159,13 +159,12 @@ def load_model(cfg: Config, grades: int, teachers: int) -> dict:
     Raises:
         ConfigurationError: If the config has no teacher.
     """
-    fragments = curriculum_of(cfg).fragments
-    given = teachers_of(cfg)
+    fragments, given = run.curriculum.fragments, run.teachers
     if not given:
         raise ConfigurationError(
             'the load of teachers needs a config with a teacher, but it has none'
         )
-    model = cfg.model.to_dict()
+    model = run.cfg.model.to_dict()
     for key in ('teacher', 'teacher_ckpt'):
         model.pop(key, None)
     architecture = model['architecture']

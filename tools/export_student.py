@@ -18,9 +18,9 @@ def main(argv: Optional[List[str]] = None) -> None:
     args = parser.parse_args(argv)
 
     def command() -> None:
-        cfg = load_config(args.config, args.cfg_options)
+        run = load_config(args.config, args.cfg_options)
         with full_disk_told(os.path.dirname(args.out) or '.'):
-            checkpoint, config = export_student(cfg, args.checkpoint, args.out)
+            checkpoint, config = export_student(run, args.checkpoint, args.out)
         grade = grade_of_export(checkpoint)
         print(
             f'Wrote {checkpoint} and its config {config}.' + (f' It is {grade}.' if grade else '')

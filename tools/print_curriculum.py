@@ -13,10 +13,10 @@ def main(argv: Optional[List[str]] = None) -> None:
     args = parser.parse_args(argv)
 
     def command() -> None:
-        cfg = load_config(args.config, args.cfg_options)
+        run = load_config(args.config, args.cfg_options)
         if args.epochs is not None:
-            stretch(cfg, args.epochs)
-        print(curriculum_table(cfg))
+            run = stretch(run, args.epochs)
+        print(curriculum_table(run))
 
     run_command(command)
 

@@ -28,14 +28,14 @@ def main(argv: Optional[List[str]] = None) -> None:
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
 
     def command() -> None:
-        cfg = load_config(args.config, args.cfg_options, args.work_dir)
-        prepare_runtime(cfg, args.launcher)
+        run = load_config(args.config, args.cfg_options, args.work_dir)
+        prepare_runtime(run.cfg, args.launcher)
         if args.out:
             # Before the test, not when its result is lost.
             if osp.isdir(args.out):
                 raise ConfigurationError(f'--out must be a file, but "{args.out}" is a directory')
             os.makedirs(osp.dirname(args.out) or '.', exist_ok=True)
-        metrics = test(cfg, args.checkpoint, args.tta)
+        metrics = test(run, args.checkpoint, args.tta)
         if args.out and is_main_process():
             with open(args.out, 'w') as file:
                 json.dump(metrics, file, indent=2)

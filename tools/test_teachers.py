@@ -21,9 +21,9 @@ def main(argv: Optional[List[str]] = None) -> None:
     def command() -> None:
         if args.max_samples is not None:
             check_positive(args.max_samples, '--max-samples')
-        cfg = load_config(args.config, args.cfg_options)
-        prepare_runtime(cfg)
-        print(teachers_table(test_teachers(cfg, args.max_samples)))
+        run = load_config(args.config, args.cfg_options)
+        prepare_runtime(run.cfg)
+        print(teachers_table(test_teachers(run, args.max_samples)))
 
     run_command(command)
 

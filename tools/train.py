@@ -45,9 +45,10 @@ def main(argv: Optional[List[str]] = None) -> None:
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
 
     def command() -> None:
-        cfg = load_config(args.config, args.cfg_options, args.work_dir)
+        run = load_config(args.config, args.cfg_options, args.work_dir)
         if args.epochs is not None:
-            stretch(cfg, args.epochs)
+            run = stretch(run, args.epochs)
+        cfg = run.cfg
         prepare_runtime(cfg, args.launcher, args.amp)
         if args.no_validate:
             cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
@@ -57,7 +58,7 @@ def main(argv: Optional[List[str]] = None) -> None:
                     '--auto-scale-lr needs auto_scale_lr=dict(base_batch_size=...) in the config'
                 )
             cfg.auto_scale_lr.enable = True
-        train(cfg, args.resume, args.train_teachers, not args.no_teacher_test)
+        train(run, args.resume, args.train_teachers, not args.no_teacher_test)
 
     run_command(command)
 

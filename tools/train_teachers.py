@@ -24,9 +24,9 @@ def main(argv: Optional[List[str]] = None) -> None:
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
 
     def command() -> None:
-        cfg = load_config(args.config, args.cfg_options, args.work_dir)
-        prepare_runtime(cfg, args.launcher)
-        written = train_teachers(cfg, args.only, args.epochs)
+        run = load_config(args.config, args.cfg_options, args.work_dir)
+        prepare_runtime(run.cfg, args.launcher)
+        written = train_teachers(run, args.only, args.epochs)
         if is_main_process():
             print(
                 '\n'.join(['Trained:', *written])

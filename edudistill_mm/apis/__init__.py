@@ -1,6 +1,5 @@
 from edudistill_mm.config.check_config import check_config
 from edudistill_mm.config.data import check_data
-from edudistill_mm.config.education import strip_teachers
 from edudistill_mm.config.load import load_config
 from edudistill_mm.cost.curriculum_table import curriculum_table
 from edudistill_mm.export.export_student import export_student
@@ -21,7 +20,6 @@ __all__ = [
     'load_config',
     'plain_config',
     'prepare_data',
-    'strip_teachers',
     'teacher_config',
     'test',
     'train',

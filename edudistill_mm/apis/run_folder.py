@@ -5,8 +5,7 @@ import os.path as osp
 from collections.abc import Callable
 from typing import Any
 
-from mmengine.config import Config
-
+from edudistill_mm.config.run_config import RunConfig
 from edudistill_mm.engine.disk_space import full_disk_told
 from edudistill_mm.engine.preemption import preemption
 from edudistill_mm.errors import Preempted
@@ -19,7 +18,7 @@ def in_its_folder(train: Callable) -> Callable:
     in one sentence.
 
     Args:
-        train (Callable): Its first argument is a config with ``work_dir``.
+        train (Callable): Its first argument is a RunConfig.
 
     Returns:
         Callable: A function that raises a ConfigurationError if another run is at work in the folder,
@@ -28,13 +27,14 @@ def in_its_folder(train: Callable) -> Callable:
     """
 
     @functools.wraps(train)
-    def train_in_folder(cfg: Config, *args: Any, **kwargs: Any) -> Any:
-        with full_disk_told(cfg.work_dir), preemption.heeded(), hold_folder(cfg.work_dir):
+    def train_in_folder(run: RunConfig, *args: Any, **kwargs: Any) -> Any:
+        folder = run.cfg.work_dir
+        with full_disk_told(folder), preemption.heeded(), hold_folder(folder):
             try:
-                return train(cfg, *args, **kwargs)
+                return train(run, *args, **kwargs)
             except Preempted as stop:
                 begun = stop.work_dir is not None
-                stop.to_resume = begun and osp.abspath(stop.work_dir) == osp.abspath(cfg.work_dir)
+                stop.to_resume = begun and osp.abspath(stop.work_dir) == osp.abspath(folder)
                 raise
 
     return train_in_folder

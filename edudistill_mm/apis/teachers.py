@@ -14,9 +14,9 @@ from edudistill_mm.checkpoint.atomic_write import atomic_write
 from edudistill_mm.config.check_classes import check_classes
 from edudistill_mm.config.check_config import check_config
 from edudistill_mm.config.data import DATALOADERS, check_data
-from edudistill_mm.config.education import curriculum_of, is_education, is_missing, teachers_of
 from edudistill_mm.config.networks import network_config
-from edudistill_mm.config.parts import without_metric
+from edudistill_mm.config.parts import is_missing, without_metric
+from edudistill_mm.config.run_config import RunConfig
 from edudistill_mm.config.stretch import stretch, unfinished_schedule
 from edudistill_mm.distributed import broadcast_from_main, unwrap_model
 from edudistill_mm.engine.disk_space import full_disk_told
@@ -44,12 +44,7 @@ NOT_OF_TEACHERS = (
 )
 
 
-def missing_teachers(cfg: Config) -> List[dict]:
-    """The teachers of a config whose checkpoint is a local file that does not exist."""
-    return [teacher for teacher in teachers_of(cfg) if is_missing(teacher)]
-
-
-def teacher_config(cfg: Config, teacher: dict, epochs: Optional[int] = None) -> Config:
+def teacher_config(run: RunConfig, teacher: dict, epochs: Optional[int] = None) -> Config:
     """Derive the config that trains one teacher.
 
     It is the run's own config with the teacher's network and the teacher's classes (an expert's
@@ -59,7 +54,7 @@ def teacher_config(cfg: Config, teacher: dict, epochs: Optional[int] = None) -> 
     schedule, everything else is merged into it.
 
     Args:
-        cfg (Config): Config of an :class:`EducationDistill` run, or of MMRazor's
+        run (RunConfig): An :class:`EducationDistill` run, or one of MMRazor's
             ``SingleTeacherDistill``.
         teacher (dict): One of its teachers.
         epochs (int, optional): Its length instead; the schedule is stretched or cut to it.
@@ -72,7 +67,7 @@ def teacher_config(cfg: Config, teacher: dict, epochs: Optional[int] = None) -> 
         ConfigurationError: If the teacher's classes are none of the curriculum, or something in
             ``teacher_training`` cannot be used.
     """
-    classes = _part_of_classes(cfg, teacher)
+    cfg, classes = run.cfg, _part_of_classes(run, teacher)
     new = copy.deepcopy(cfg)
     for key in NOT_OF_TEACHERS:
         new.pop(key, None)
@@ -97,7 +92,7 @@ def teacher_config(cfg: Config, teacher: dict, epochs: Optional[int] = None) -> 
                     metric.topk = tuple(k for k in metric.topk if k <= len(classes))
     give_recipe(new, cfg)
     if epochs is not None:
-        stretch(new, epochs)
+        new = stretch(RunConfig(new), epochs).cfg
     for loader in map(new.get, DATALOADERS if classes is not None else ()):
         if loader is not None:
             loader.dataset = dict(type='ClassSubset', dataset=loader.dataset, classes=classes)
@@ -107,17 +102,17 @@ def teacher_config(cfg: Config, teacher: dict, epochs: Optional[int] = None) -> 
     return new
 
 
-def _part_of_classes(cfg: Config, teacher: dict) -> Optional[List[int]]:
+def _part_of_classes(run: RunConfig, teacher: dict) -> Optional[List[int]]:
     """The classes of an expert in the order of its outputs; None for a teacher of all classes."""
-    if not is_education(cfg):
+    if not run.is_education:
         return None
-    curriculum = curriculum_of(cfg)
+    curriculum = run.curriculum
     classes = list(curriculum.classes_of(teacher.get('classes', 'all')))
     return None if classes == list(range(curriculum.num_classes)) else classes
 
 
 def train_teachers(
-    cfg: Config, names: Optional[Sequence[str]] = None, epochs: Optional[int] = None
+    run: RunConfig, names: Optional[Sequence[str]] = None, epochs: Optional[int] = None
 ) -> List[str]:
     """Train each teacher whose checkpoint is missing.
 
@@ -125,7 +120,7 @@ def train_teachers(
     another run is training is waited for.
 
     Args:
-        cfg (Config): Config of an :class:`EducationDistill` run, or of MMRazor's
+        run (RunConfig): An :class:`EducationDistill` run, or one of MMRazor's
             ``SingleTeacherDistill``.
         names (Sequence[str], optional): The teachers to train; that of ``SingleTeacherDistill`` is
             called 'teacher'. Defaults to None: all.
@@ -137,13 +132,13 @@ def train_teachers(
     Raises:
         ConfigurationError: If something is wrong with the config or the data, before any training.
     """
-    if is_education(cfg):
-        curriculum_of(cfg)
-    known = [teacher['name'] for teacher in teachers_of(cfg)]
-    if not known and not is_education(cfg):
+    if run.is_education:
+        run.curriculum  # refused before anything else
+    known = [teacher['name'] for teacher in run.teachers]
+    if not known and not run.is_education:
         raise ConfigurationError(
             f'the model of the config has no teacher that could be trained: its type is '
-            f'"{cfg.model.get("type")}", without teachers or teacher'
+            f'"{run.cfg.model.get("type")}", without teachers or teacher'
         )
     for name in names or ():
         if name not in known:
@@ -152,7 +147,7 @@ def train_teachers(
                 f'{", ".join(known) or "none"}'
             )
     missing = [
-        teacher for teacher in missing_teachers(cfg) if names is None or teacher['name'] in names
+        teacher for teacher in run.missing_teachers if names is None or teacher['name'] in names
     ]
     for teacher in missing:
         if teacher.get('outputs') is not None:
@@ -162,11 +157,11 @@ def train_teachers(
                 f'give the architecture one output for each of its classes'
             )
     if missing:
-        check_config(cfg)
-        check_data(cfg)
-        check_classes(cfg)
+        check_config(run)
+        check_data(run)
+        check_classes(run)
     # All before the first is trained: a mistake must not wait for the last.
-    recipes = [teacher_config(cfg, teacher, epochs) for teacher in missing]
+    recipes = [teacher_config(run, teacher, epochs) for teacher in missing]
     for number, (teacher, recipe) in enumerate(zip(missing, recipes), 1):
         if is_main_process():
             print(

@@ -1,5 +1,6 @@
 """Test a checkpoint of a run, of any grade, or a plain student."""
 
+import copy
 from typing import Any, Dict
 
 from mmengine.config import Config
@@ -10,8 +11,8 @@ from edudistill_mm.checkpoint.load import load_checkpoint_file
 from edudistill_mm.checkpoint.weights import extract_state_dict
 from edudistill_mm.config.check_classes import check_classes
 from edudistill_mm.config.data import check_data
-from edudistill_mm.config.education import curriculum_of, is_education, strip_teachers
 from edudistill_mm.config.parts import without_hook
+from edudistill_mm.config.run_config import RunConfig
 from edudistill_mm.config.runtime_settings import check_packages
 from edudistill_mm.datasets.class_lists import class_names_of
 from edudistill_mm.engine.runner import EducationRunner
@@ -19,18 +20,17 @@ from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.export.grade_config import grade_student_config, plain_student_state
 from edudistill_mm.export.plain_config import plain_config
 from edudistill_mm.models.labels import accept_one_hot
-from edudistill_mm.models.network import build_module
 from edudistill_mm.validation.build_errors import errors_name_keys
 
 from .test_hooks import without_training_hooks
 from .tta import prepare_tta
 
 
-def test(cfg: Config, checkpoint: str, tta: bool = False) -> Dict[str, float]:
+def test(run: RunConfig, checkpoint: str, tta: bool = False) -> Dict[str, float]:
     """Evaluate on the test data. No teacher's checkpoint is read.
 
     Args:
-        cfg (Config): What :func:`load_config` returned, and :func:`prepare_runtime` completed.
+        run (RunConfig): What :func:`load_config` returned, and :func:`prepare_runtime` completed.
         checkpoint (str): Path or URL of a checkpoint of the run, or of a plain student.
         tta (bool): Whether to merge the predictions of several views of an image; see
             :func:`~edudistill_mm.apis.tta.prepare_tta`. Defaults to False.
@@ -41,6 +41,7 @@ def test(cfg: Config, checkpoint: str, tta: bool = False) -> Dict[str, float]:
     Raises:
         ConfigurationError: If the checkpoint is unreadable or of another run, or there is no data.
     """
+    cfg = copy.deepcopy(run.cfg)
     if cfg.get('test_dataloader') is None or cfg.get('test_evaluator') is None:
         raise ConfigurationError('the config has no test_dataloader or no test_evaluator')
     check_packages(cfg)
@@ -48,24 +49,23 @@ def test(cfg: Config, checkpoint: str, tta: bool = False) -> Dict[str, float]:
     loaded = load_checkpoint_file(path)
     check_form(loaded, path, resume=False)
     state = extract_state_dict(loaded, f'checkpoint "{checkpoint}"')
-    check_data(cfg)
+    check_data(run)
     names = class_names_of(loaded)
     loaders = ('test_dataloader',) if names else ('train_dataloader', 'test_dataloader')
-    check_classes(cfg, names, f'"{checkpoint}"', loaders)
-    if is_education(cfg):
-        curriculum_of(cfg)
-    if is_education(cfg) and not plain_student_state(state):
+    check_classes(run, names, f'"{checkpoint}"', loaders)
+    if run.is_education and not plain_student_state(state):
+        run.curriculum
         if not any(name.startswith(('head.', 'backbone.')) for name in state):
             raise ConfigurationError(
                 f'checkpoint "{checkpoint}" is neither of a run of this config nor of its plain '
                 f'student: its first tensor is "{next(iter(state))}"'
             )
-        plain = _config_of_student(cfg, loaded.get('meta'))
+        plain = _config_of_student(run, loaded.get('meta'))
         cfg.model, cfg.test_evaluator = plain.model, plain.test_evaluator
         cfg.custom_hooks = without_hook(cfg, 'GradeSchedulerHook')
         cfg.data_preprocessor = plain.get('data_preprocessor')
-    elif is_education(cfg):
-        cfg = strip_teachers(cfg)
+    elif run.is_education:
+        cfg = run.without_teachers().cfg
     cfg.custom_hooks, left_out = without_training_hooks(cfg)
     # A runner for testing alone: nothing of training is built.
     for key in (
@@ -90,16 +90,16 @@ def test(cfg: Config, checkpoint: str, tta: bool = False) -> Dict[str, float]:
         return runner.test()
 
 
-def _config_of_student(cfg: Config, meta: Any) -> Config:
+def _config_of_student(run: RunConfig, meta: Any) -> Config:
     """The config of a plain student: the complete one, unless its ``meta`` names another grade."""
     name = meta.get('grade') if isinstance(meta, dict) else None
     if name is None:
-        return plain_config(cfg)
-    algorithm = build_module(strip_teachers(cfg).model.to_dict(), 'model', 'mmpretrain')
+        return plain_config(run.cfg)
+    algorithm = run.build_without_teachers()
     for grade in algorithm.curriculum.grades:
         if grade.name == name and list(grade.seen) == list(meta.get('seen_classes') or ()):
             algorithm.set_grade(grade)
-            return grade_student_config(cfg, algorithm.student)
+            return grade_student_config(run.cfg, algorithm.student)
     raise ConfigurationError(
         f'the checkpoint is the student of grade "{name}", which the curriculum does not have with '
         f'these classes; test it with the config of its run'

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Subset
 from edudistill_mm.config.check_classes import check_classes
 from edudistill_mm.config.check_config import check_config
 from edudistill_mm.config.data import build_dataset, check_data, class_names
-from edudistill_mm.config.education import curriculum_of
+from edudistill_mm.config.run_config import RunConfig
 from edudistill_mm.datasets.channel_order import channel_order
 from edudistill_mm.datasets.reading_errors import clear_annotation_errors, name_samples
 from edudistill_mm.datasets.samplers.grade_sampler import labels_of
@@ -25,7 +25,6 @@ from edudistill_mm.validation.build_errors import errors_name_keys
 
 from .exchanged_outputs import exchanged_outputs, favourite_outputs
 from .input_trials import best_trial, input_trials
-from .teachers import missing_teachers
 
 # Images on which other ways to prepare them are tried out.
 TRIED_IMAGES = 256
@@ -74,11 +73,11 @@ class TeacherReport:
         )
 
 
-def test_teachers(cfg: Config, max_samples: Optional[int] = None) -> List[TeacherReport]:
+def test_teachers(run: RunConfig, max_samples: Optional[int] = None) -> List[TeacherReport]:
     """Test each teacher of a config, through the run's own data pipeline and the teacher's inputs.
 
     Args:
-        cfg (Config): What :func:`load_config` returned, and :func:`prepare_runtime` completed.
+        run (RunConfig): What :func:`load_config` returned, and :func:`prepare_runtime` completed.
         max_samples (int, optional): Images for each teacher, drawn evenly over its classes.
             Defaults to None: all.
 
@@ -88,14 +87,15 @@ def test_teachers(cfg: Config, max_samples: Optional[int] = None) -> List[Teache
     Raises:
         ConfigurationError: If the config, a checkpoint or the data cannot be used.
     """
-    curriculum_of(cfg)
-    check_config(cfg)
-    check_data(cfg)
-    check_classes(cfg)
-    for teacher in missing_teachers(cfg):
+    run.curriculum
+    check_config(run)
+    check_data(run)
+    check_classes(run)
+    for teacher in run.missing_teachers:
         raise ConfigurationError(
             f'the checkpoint "{teacher["ckpt"]}" of teacher "{teacher["name"]}" does not exist'
         )
+    cfg = run.cfg
     model = cfg.model.to_dict()
     if cfg.get('data_preprocessor') is not None:
         model.setdefault('data_preprocessor', cfg.data_preprocessor.to_dict())

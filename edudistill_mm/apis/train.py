@@ -18,10 +18,10 @@ from edudistill_mm.apis.ranks import join_ranks
 from edudistill_mm.config.check_classes import check_classes
 from edudistill_mm.config.check_config import check_config
 from edudistill_mm.config.data import check_data
-from edudistill_mm.config.education import is_education
 from edudistill_mm.config.plain_distillation import follow_loop
 from edudistill_mm.config.precision import check_compile, prepare_precision
 from edudistill_mm.config.ranks import wrap_for_ranks
+from edudistill_mm.config.run_config import RunConfig
 from edudistill_mm.config.runtime_settings import check_packages
 from edudistill_mm.config.stretch import unfinished_schedule
 from edudistill_mm.distributed import unwrap_model
@@ -34,7 +34,7 @@ from edudistill_mm.validation.build_errors import errors_name_keys
 
 from .run_folder import in_its_folder
 from .teacher_recipe import check_teacher_training
-from .teachers import missing_teachers, train_teachers
+from .teachers import train_teachers
 from .test_teachers import TeacherReport, refuse_near_chance, report_teachers
 
 TEST_IMAGES = 2000
@@ -90,7 +90,7 @@ def prepare_runtime(cfg: Config, launcher: str = 'none', amp: bool = False) -> N
 
 @in_its_folder
 def train(
-    cfg: Config,
+    run: RunConfig,
     resume: Optional[str] = None,
     with_teachers: bool = False,
     with_teacher_test: bool = True,
@@ -99,7 +99,7 @@ def train(
     """Check a config, train by it, and export the student if it has a curriculum.
 
     Args:
-        cfg (Config): What :func:`load_config` returned, and :func:`prepare_runtime` completed.
+        run (RunConfig): What :func:`load_config` returned, and :func:`prepare_runtime` completed.
         resume (str, optional): A checkpoint to go on from, or 'auto' for the last one in
             ``work_dir``, if there is one. Defaults to None.
         with_teachers (bool): Whether to train teachers that have no checkpoint first. Defaults to
@@ -118,15 +118,16 @@ def train(
         Preempted: SIGTERM or SIGUSR1 has asked the run to end; what ``resume='auto'`` goes on from
             is saved.
     """
+    cfg = run.cfg
     _check_complete(cfg)
     follow_loop(cfg)
     check_teacher_training(cfg)
-    check_config(cfg)
-    check_data(cfg)
-    check_classes(cfg)
+    check_config(run)
+    check_data(run)
+    check_classes(run)
     if with_teachers:
-        train_teachers(cfg)
-    for teacher in missing_teachers(cfg):
+        train_teachers(run)
+    for teacher in run.missing_teachers:
         key = 'model.teacher_ckpt' if cfg.model.get('teacher') else 'model.teachers.INDEX.ckpt'
         raise ConfigurationError(
             f'the checkpoint "{teacher["ckpt"]}" of teacher "{teacher["name"]}" does not exist; '
@@ -140,9 +141,9 @@ def train(
         runner = EducationRunner.from_completed_cfg(cfg) if own else RUNNERS.build(cfg)
         if remark is not None:
             runner.logger.warning(remark)
-        if not is_education(cfg):
+        if not run.is_education:
             accept_one_hot(runner.model)
-        if is_education(cfg) and with_teacher_test and resume is None:
+        if run.is_education and with_teacher_test and resume is None:
             _test_teachers(runner)
         if only_begin:
             runner.register_hook(_BeginHook())
@@ -152,17 +153,17 @@ def train(
     if only_begin:
         return runner
     last = find_latest_checkpoint(cfg.work_dir)
-    if is_education(cfg) and is_main_process() and last is not None:
-        print_log(_export(cfg, last), logger='current')
+    if run.is_education and is_main_process() and last is not None:
+        print_log(_export(run, last), logger='current')
     return runner
 
 
-def _export(cfg: Config, last: str) -> str:
+def _export(run: RunConfig, last: str) -> str:
     """Export the student of a run's last checkpoint, if it has one; returns a sentence on it."""
-    reason = preparation_of(cfg)
+    reason = preparation_of(run.cfg)
     if reason is not None:
         return f'No student is exported, because {reason}: {next_stage(last)}'
-    checkpoint, config = export_student(cfg, last, osp.join(cfg.work_dir, 'student.pth'))
+    checkpoint, config = export_student(run, last, osp.join(run.cfg.work_dir, 'student.pth'))
     line = f'The plain MMPretrain student: {checkpoint}, its config: {config}'
     grade = grade_of_export(checkpoint)
     return line if grade is None else f'{line}; the run has ended early: it is {grade}'

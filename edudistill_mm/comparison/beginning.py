@@ -7,29 +7,29 @@ import os.path as osp
 from tempfile import TemporaryDirectory
 
 import torch
-from mmengine.config import Config
 
 from edudistill_mm.apis.train import prepare_runtime, train
-from edudistill_mm.config.education import is_missing, teachers_of
 from edudistill_mm.config.networks import untrained_network
+from edudistill_mm.config.parts import is_missing
+from edudistill_mm.config.run_config import RunConfig
 
 
-def check_beginning(cfg: Config) -> None:
+def check_beginning(run: RunConfig) -> None:
     """Do all that a run does before its first step, in a folder that is removed.
 
     Teachers that are to be trained first are stood in for by untrained ones. If there are none,
     the teachers are tested.
 
     Args:
-        cfg (Config): What :func:`load_config` returned.
+        run (RunConfig): What :func:`load_config` returned.
 
     Raises:
         ConfigurationError: For the mistake at which the run would end.
     """
-    cfg = copy.deepcopy(cfg)
+    cfg = copy.deepcopy(run.cfg)
     with TemporaryDirectory() as folder:
         complete = True
-        for index, teacher in enumerate(teachers_of(cfg)):
+        for index, teacher in enumerate(run.teachers):
             if not is_missing(teacher):
                 continue
             complete, key = False, f'teachers[{index}].architecture'
@@ -44,4 +44,4 @@ def check_beginning(cfg: Config) -> None:
         # The log, which a run begins with its environment and its config.
         with contextlib.redirect_stdout(io.StringIO()):
             prepare_runtime(cfg)
-            train(cfg, with_teacher_test=complete, only_begin=True)
+            train(RunConfig(cfg), with_teacher_test=complete, only_begin=True)

@@ -16,10 +16,10 @@ from mmengine.config import Config
 from mmengine.runner import find_latest_checkpoint
 
 from edudistill_mm.apis.folder_lock import hold_folder
-from edudistill_mm.apis.teachers import missing_teachers, teacher_config
+from edudistill_mm.apis.teachers import teacher_config
 from edudistill_mm.checkpoint.files import file_sha256
-from edudistill_mm.config.education import is_education, teachers_of
 from edudistill_mm.config.plain_distillation import MARK, as_written
+from edudistill_mm.config.run_config import RunConfig
 from edudistill_mm.cost.training_cost import training_cost
 from edudistill_mm.engine.disk_space import full_disk_told
 from edudistill_mm.engine.preemption import SIGNALS
@@ -112,7 +112,7 @@ def describe_plan(plan: Plan) -> str:
     for prepared in rows:
         if not all((_folder(plan, prepared, seed) / RESULT).exists() for seed in plan.seeds):
             try:
-                check_beginning(prepared.cfg)
+                check_beginning(prepared.run)
             except ConfigurationError as error:
                 raise ConfigurationError(f'row "{prepared.row.name}": {error}') from error
     lines = [f'{job.name}: to do' for job in _teacher_jobs(plan, rows).values()]
@@ -140,7 +140,7 @@ def _jobs(plan: Plan, rows: Sequence[PreparedRow], rerun_changed: bool) -> List[
         for prepared in rows:
             needed = [
                 teachers[osp.abspath(teacher['ckpt'])]
-                for teacher in missing_teachers(prepared.original)
+                for teacher in prepared.original.missing_teachers
             ]
             job = _run_job(plan, prepared, seed, needed, rerun_changed)
             if job is not None:
@@ -154,7 +154,7 @@ def _teacher_jobs(plan: Plan, rows: Sequence[PreparedRow]) -> Dict[str, Job]:
     jobs: Dict[str, Job] = {}
     recipes: Dict[str, Tuple[str, dict]] = {}
     for prepared in rows:
-        for teacher in teachers_of(prepared.original):
+        for teacher in prepared.original.teachers:
             ckpt = teacher.get('ckpt')
             if not ckpt or '://' in ckpt:
                 continue
@@ -182,7 +182,7 @@ def _teacher_jobs(plan: Plan, rows: Sequence[PreparedRow]) -> Dict[str, Job]:
 
 
 def _teacher_job(plan: Plan, prepared: PreparedRow, teacher: dict, cfg: Config) -> Job:
-    cost, ckpt = training_cost(cfg), teacher['ckpt']
+    cost, ckpt = training_cost(RunConfig(cfg)), teacher['ckpt']
 
     def finish() -> Optional[str]:
         return None if osp.exists(ckpt) else f'it has left no checkpoint "{ckpt}"'
@@ -212,11 +212,11 @@ def _run_job(
     if begun and (folder / STARTED).exists():
         started = json.loads((folder / STARTED).read_text())
         before = without_guards(started['settings'])
-        cfg, kind = prepared.cfg, before['model'].get('type')
+        cfg, kind = prepared.run.cfg, before['model'].get('type')
         if (folder / RESULT).exists() and kind == cfg.get(MARK):
             # MMRazor's own class has trained it, as earlier versions did, to the same result.
             cfg = as_written(cfg)
-        change = difference(settings(cfg), before) or _changed_teacher(started['teachers'], cfg)
+        change = difference(settings(cfg), before) or _changed_teacher(started['teachers'], prepared.run)
         if change is not None:
             if not rerun_changed:
                 raise ConfigurationError(
@@ -235,10 +235,10 @@ def _run_job(
             folder / STARTED,
             dict(
                 command=_shown(_command(plan, prepared, seed)),
-                settings=settings(prepared.cfg),
+                settings=settings(prepared.run.cfg),
                 teachers={
                     teacher['ckpt']: file_sha256(teacher['ckpt'])
-                    for teacher in teachers_of(prepared.cfg)
+                    for teacher in prepared.run.teachers
                     if osp.isfile(teacher.get('ckpt') or '')
                 },
             ),
@@ -287,11 +287,11 @@ def _can_resume(folder: Path, prepared: PreparedRow) -> bool:
         return False
     complete = osp.basename(last).endswith(f'_{prepared.length}.pth')
     validated = prepared.length in RunRecord.read(folder, prepared.cost.by_epoch).accuracy
-    return validated or not complete or is_education(prepared.cfg)
+    return validated or not complete or prepared.run.is_education
 
 
-def _changed_teacher(before: Mapping[str, str], cfg: Config) -> Optional[str]:
-    for teacher in teachers_of(cfg):
+def _changed_teacher(before: Mapping[str, str], run: RunConfig) -> Optional[str]:
+    for teacher in run.teachers:
         ckpt = teacher.get('ckpt')
         if ckpt in before and osp.isfile(ckpt) and file_sha256(ckpt) != before[ckpt]:
             return f'the teacher\'s checkpoint "{ckpt}" is another file'
@@ -309,13 +309,13 @@ def _result(plan: Plan, prepared: PreparedRow) -> RowResult:
     result = RowResult(
         name=prepared.row.name,
         unit='epoch' if prepared.cost.by_epoch else 'iteration',
-        grades=grades_of(prepared.cfg, prepared.lengths),
+        grades=grades_of(prepared.run, prepared.lengths),
         cost=costs_of(prepared.cost, prepared.lengths),
         commands={seed: _shown(_command(plan, prepared, seed)) for seed in plan.seeds},
     )
     if any(
         osp.exists(osp.join(osp.splitext(teacher.get('ckpt') or '')[0], 'config.py'))
-        for teacher in teachers_of(prepared.original)
+        for teacher in prepared.original.teachers
     ):
         result.teacher_commands.append(_shown(_teachers_command(prepared)))
     if list(prepared.lengths) != prepared.cost.lengths:

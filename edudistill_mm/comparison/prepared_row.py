@@ -3,11 +3,10 @@ from functools import partial
 from operator import mul
 from typing import Any, Dict, List, Sequence, Tuple
 
-from mmengine.config import Config
-
 from edudistill_mm.config.check_classes import check_classes
 from edudistill_mm.config.check_config import check_config
 from edudistill_mm.config.data import build_dataset, check_data
+from edudistill_mm.config.run_config import RunConfig
 from edudistill_mm.config.stretch import fit_lengths, stretched_options
 from edudistill_mm.cost.training_cost import TrainingCost, training_cost
 from edudistill_mm.errors import ConfigurationError
@@ -22,16 +21,16 @@ class PreparedRow:
 
     Attributes:
         row (Row): The row.
-        original (Config): Its config before it was stretched or cut; it trains the teachers.
-        cfg (Config): Its config.
+        original (RunConfig): Its config before it was stretched or cut; it trains the teachers.
+        run (RunConfig): Its config.
         cost (TrainingCost): Cost of the original.
         lengths (Sequence[int]): Epochs (or iterations) of each grade.
         options (Dict[str, Any]): Values by dotted key that turn the config file into the config.
     """
 
     row: Row
-    original: Config
-    cfg: Config
+    original: RunConfig
+    run: RunConfig
     cost: TrainingCost
     lengths: Sequence[int]
     options: Dict[str, Any]
@@ -55,29 +54,29 @@ def prepare_rows(plan: Plan) -> List[PreparedRow]:
     # Most rows have the data of the one before. All are not kept: they may not fit the memory.
     read = dataset = None
     for row in plan.rows:
-        originals[row.name] = cfg = row.load()
+        originals[row.name] = run = row.load()
         try:
-            check_config(cfg)
-            check_data(cfg)
-            check_classes(cfg)
-            if cfg.train_dataloader.dataset != read:
-                read = cfg.train_dataloader.dataset
+            check_config(run)
+            check_data(run)
+            check_classes(run)
+            if run.cfg.train_dataloader.dataset != read:
+                read = run.cfg.train_dataloader.dataset
                 dataset = build_dataset(read)
-            costs[row.name] = training_cost(cfg, dataset)
+            costs[row.name] = training_cost(run, dataset)
         except ConfigurationError as error:
             raise ConfigurationError(f'row "{row.name}": {error}') from error
     prepared = []
     for row in plan.rows:
-        cfg, cost = originals[row.name], costs[row.name]
+        run, cost = originals[row.name], costs[row.name]
         lengths = _fitted(row, plan, costs)
         batches = [stage.batches for stage in cost.stages]
-        more = stretched_options(cfg, cost.lengths, lengths, partial(list, batches))
-        fitted = row.load(more) if more else cfg
+        more = stretched_options(run, cost.lengths, lengths, partial(list, batches))
+        fitted = row.load(more) if more else run
         prepared.append(
             PreparedRow(
                 row=row,
-                original=cfg,
-                cfg=fitted,
+                original=run,
+                run=fitted,
                 cost=cost,
                 lengths=lengths,
                 options={**row.options, **more},

@@ -6,13 +6,12 @@ from dataclasses import replace
 from glob import escape, glob
 from typing import List, Optional, Tuple
 
-from mmengine.config import Config
 from mmengine.runner import find_latest_checkpoint
 
 from edudistill_mm.checkpoint.load import load_checkpoint_file
 from edudistill_mm.config.data import check_data
-from edudistill_mm.config.education import curriculum_of, is_education
 from edudistill_mm.config.load import load_config
+from edudistill_mm.config.run_config import RunConfig
 from edudistill_mm.cost.training_cost import TrainingCost, training_cost
 from edudistill_mm.errors import ConfigurationError
 
@@ -42,8 +41,8 @@ def report(work_dir: str, out: Optional[str] = None) -> str:
         raise ConfigurationError(
             f'"{work_dir}" is no work dir of a run: it has no */vis_data/config.py'
         )
-    cfg = load_config(configs[-1], work_dir=work_dir)
-    result, cost = _describe(cfg)
+    run = load_config(configs[-1], work_dir=work_dir)
+    result, cost = _describe(run)
     record = RunRecord.read(work_dir, result.unit == 'epoch')
     about: List[str] = [f'Work dir: `{work_dir}`.']
     if (checkpoint := _last_checkpoint(work_dir)) is not None:
@@ -56,7 +55,7 @@ def report(work_dir: str, out: Optional[str] = None) -> str:
                     f'Teacher {teacher["name"]}: {len(teacher["classes"])} classes, '
                     f'`{teacher["source"]}`{digest}.'
                 )
-    seed = (cfg.get('randomness') or {}).get('seed')
+    seed = (run.cfg.get('randomness') or {}).get('seed')
     command = f'python tools/train.py {shlex.quote(configs[-1])} --work-dir NEW_FOLDER'
     result.commands, result.runs = {seed: command}, {seed: record}
     finished = record.end(result.length) in record.accuracy
@@ -72,10 +71,11 @@ def report(work_dir: str, out: Optional[str] = None) -> str:
     return write_report([result], out or osp.join(work_dir, 'report'), title, about)
 
 
-def _describe(cfg: Config) -> Tuple[RowResult, Optional[TrainingCost]]:
+def _describe(run: RunConfig) -> Tuple[RowResult, Optional[TrainingCost]]:
+    cfg = run.cfg
     name = osp.basename(osp.normpath(cfg.work_dir))
-    if is_education(cfg):
-        curriculum = curriculum_of(cfg)
+    if run.is_education:
+        curriculum = run.curriculum
         by_epoch = curriculum.by_epoch
         grades = [(grade.name, grade.length) for grade in curriculum.grades]
     else:
@@ -87,8 +87,8 @@ def _describe(cfg: Config) -> Tuple[RowResult, Optional[TrainingCost]]:
         grades = [('', length)]
     result = RowResult(name, 'epoch' if by_epoch else 'iteration', grades, {}, {})
     try:
-        check_data(cfg)
-        cost = training_cost(cfg)
+        check_data(run)
+        cost = training_cost(run)
         result.cost = costs_of(cost)
     except ConfigurationError as error:
         result.remarks.append(f'the costs are not counted, because {error}')

@@ -2,9 +2,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, Dict, Mapping, Optional
 
-from mmengine.config import Config
-
 from edudistill_mm.config.load import load_config
+from edudistill_mm.config.run_config import RunConfig
 from edudistill_mm.errors import ConfigurationError
 
 from .options import as_arguments
@@ -35,7 +34,7 @@ class Row:
 
     def load(
         self, options: Optional[Dict[str, Any]] = None, work_dir: Optional[str] = None
-    ) -> Config:
+    ) -> RunConfig:
         """Read the config.
 
         Args:
@@ -43,7 +42,7 @@ class Row:
             work_dir (str, optional): Defaults to None; see :func:`load_config`.
 
         Returns:
-            Config: What :func:`load_config` makes of it.
+            RunConfig: What :func:`load_config` makes of it.
 
         Raises:
             ConfigurationError: If it cannot be read, or if ``--cfg-options`` cannot express one of

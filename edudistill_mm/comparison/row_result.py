@@ -1,9 +1,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from mmengine.config import Config
-
-from edudistill_mm.config.education import curriculum_of, is_education
+from edudistill_mm.config.run_config import RunConfig
 from edudistill_mm.cost.training_cost import TrainingCost
 
 from .run_record import GROUP, RunRecord
@@ -208,14 +206,14 @@ def spent_costs(result: RowResult, cost: TrainingCost) -> None:
     result.remarks.append('the costs are those of the training so shortened')
 
 
-def grades_of(cfg: Config, cost_lengths: Sequence[int]) -> List[Tuple[str, int]]:
+def grades_of(run: RunConfig, cost_lengths: Sequence[int]) -> List[Tuple[str, int]]:
     """Names and lengths of the grades of a config.
 
     Args:
-        cfg (Config): The config.
+        run (RunConfig): The config.
         cost_lengths (Sequence[int]): Their lengths, of which there is one without a curriculum.
     """
-    names = [grade.name for grade in curriculum_of(cfg).grades] if is_education(cfg) else ['']
+    names = [grade.name for grade in run.curriculum.grades] if run.is_education else ['']
     return list(zip(names, cost_lengths))
 
 

@@ -2,16 +2,14 @@
 
 from typing import Dict, Optional, Sequence
 
-from mmengine.config import Config
-
 from edudistill_mm.config.data import DATALOADERS, class_names
-from edudistill_mm.config.education import curriculum_of, is_education
+from edudistill_mm.config.run_config import RunConfig
 from edudistill_mm.datasets.class_lists import check_class_lists
 from edudistill_mm.datasets.samplers.grade_sampler import check_number_of_classes
 
 
 def check_classes(
-    cfg: Config,
+    run: RunConfig,
     trained: Optional[Sequence[str]] = None,
     where: str = 'the checkpoint',
     loaders: Sequence[str] = DATALOADERS,
@@ -21,7 +19,7 @@ def check_classes(
     A data set whose names cannot be read is passed over: what needs it says what is wrong with it.
 
     Args:
-        cfg (Config): The config.
+        run (RunConfig): The config.
         trained (Sequence[str], optional): The names of the classes, by number, to compare all data
             sets with. Defaults to None: those of the first data set, as a rule the training's.
         where (str): What has these names, for the error message. Defaults to 'the checkpoint'.
@@ -34,7 +32,7 @@ def check_classes(
     """
     read: Dict[str, Optional[Sequence[str]]] = {}
     for loader in loaders:
-        dataset = (cfg.get(loader) or {}).get('dataset')
+        dataset = (run.cfg.get(loader) or {}).get('dataset')
         if not isinstance(dataset, dict):
             continue
         # The data sets of validation and testing are the same more often than not.
@@ -49,6 +47,6 @@ def check_classes(
         if trained is None:
             trained, where = names, f'{loader}.dataset'
     # After the lists, which name the class.
-    dataset = (cfg.get('train_dataloader') or {}).get('dataset')
-    if 'train_dataloader' in loaders and isinstance(dataset, dict) and is_education(cfg):
-        check_number_of_classes(read[repr(dataset)], curriculum_of(cfg))
+    dataset = (run.cfg.get('train_dataloader') or {}).get('dataset')
+    if 'train_dataloader' in loaders and isinstance(dataset, dict) and run.is_education:
+        check_number_of_classes(read[repr(dataset)], run.curriculum)

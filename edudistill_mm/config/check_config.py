@@ -2,11 +2,11 @@
 
 from mmengine.config import Config
 
-from edudistill_mm.config.education import curriculum_of, is_education, is_missing, teachers_of
 from edudistill_mm.config.networks import untrained_network
 from edudistill_mm.config.output_names import note_output_names
-from edudistill_mm.config.parts import hooks_of, schedulers_of, types_in
+from edudistill_mm.config.parts import hooks_of, is_missing, schedulers_of, types_in
 from edudistill_mm.config.ranks import check_ranks
+from edudistill_mm.config.run_config import RunConfig
 from edudistill_mm.curriculum import Curriculum
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.models.network import build_module
@@ -14,20 +14,20 @@ from edudistill_mm.models.teachers.teacher_keys import SINGLE, part_of
 from edudistill_mm.type_name import type_name
 
 
-def check_config(cfg: Config) -> None:
+def check_config(run: RunConfig) -> None:
     """Find the mistakes that can be found without data, teachers' weights and training.
 
     The algorithm is built once, with untrained teachers.
 
     Args:
-        cfg (Config): The config. Without effect if its model is not :class:`EducationDistill`.
+        run (RunConfig): The config. Without effect if its model is not :class:`EducationDistill`.
 
     Raises:
         ConfigurationError: For the first mistake.
     """
-    if not is_education(cfg):
+    if not run.is_education:
         return
-    curriculum = curriculum_of(cfg)
+    cfg, curriculum = run.cfg, run.curriculum
     loop = cfg.get('train_cfg') or {}
     by_epoch = 'max_epochs' in loop
     if by_epoch or 'max_iters' in loop:
@@ -64,13 +64,12 @@ def check_config(cfg: Config) -> None:
     model = cfg.model.to_dict() if hasattr(cfg.model, 'to_dict') else dict(cfg.model)
     single = model.pop('teacher', None) is not None
     model.pop('teacher_ckpt', None)
-    teachers = teachers_of(cfg)
     if single:
-        model['teacher'] = _untrained(teachers[0], SINGLE, curriculum)['architecture']
-    elif teachers:
+        model['teacher'] = _untrained(run.teachers[0], SINGLE, curriculum)['architecture']
+    elif run.teachers:
         model['teachers'] = [
             _untrained(teacher, f'teachers[{index}]', curriculum)
-            for index, teacher in enumerate(teachers)
+            for index, teacher in enumerate(run.teachers)
         ]
     if cfg.get('data_preprocessor') is not None:
         model.setdefault('data_preprocessor', cfg.data_preprocessor.to_dict())

@@ -7,13 +7,13 @@ from mmengine.registry import DATASETS, METRICS, Registry
 
 from edudistill_mm.config.check_values import check_forms, check_values
 from edudistill_mm.config.classes import fill_in_classes
-from edudistill_mm.config.education import is_education
 from edudistill_mm.config.parts import hooks_of
 from edudistill_mm.config.plain_distillation import (
     PLAIN_DISTILLATIONS,
     follow_loop,
     run_as_one_grade,
 )
+from edudistill_mm.config.run_config import RunConfig
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.models.algorithms import EducationDistill
 from edudistill_mm.models.teachers import Faculty
@@ -23,7 +23,7 @@ LOOPS_OF_MMRAZOR = ('SingleTeacherDistillValLoop', 'SelfDistillValLoop')
 SAFETY_HOOKS = ('SafeCheckpointHook', 'FiniteLossHook', 'PreemptionHook')
 
 
-def complete_config(cfg: Config) -> Config:
+def complete_config(cfg: Config) -> RunConfig:
     """Complete a config with what its run takes, and check its values.
 
     It gets the hooks that keep checkpoints free of code and of numbers that are not finite and
@@ -36,7 +36,7 @@ def complete_config(cfg: Config) -> Config:
         cfg (Config): The config, with a ``model``; changed in place.
 
     Returns:
-        Config: The same.
+        RunConfig: The config with what it says of the run.
 
     Raises:
         ConfigurationError: If a value cannot be used.
@@ -48,20 +48,21 @@ def complete_config(cfg: Config) -> Config:
     if type_name(cfg.model) in PLAIN_DISTILLATIONS:
         run_as_one_grade(cfg, type_name(cfg.model))
     follow_loop(cfg)
-    if is_education(cfg):
+    run = RunConfig(cfg)
+    if run.is_education:
         EducationDistill.check_keys(cfg.model)
         Faculty.names(cfg.model.get('teachers'))
     fill_in_classes(cfg)
     _name_checkpoints(cfg)
     check_values(cfg)
-    if is_education(cfg) and type_name(cfg.get('val_cfg') or {}) in LOOPS_OF_MMRAZOR:
+    if run.is_education and type_name(cfg.get('val_cfg') or {}) in LOOPS_OF_MMRAZOR:
         # They read a teacher that is part of the model, or put 'student.' before all metrics.
         cfg.val_cfg = {k: v for k, v in cfg.val_cfg.items() if k not in ('type', '_scope_')}
     # The default hooks of the bases that users bring (MMPretrain's, MMRazor's) do not have them.
-    for kind in (*SAFETY_HOOKS, 'StudentCheckpointHook') if is_education(cfg) else SAFETY_HOOKS:
+    for kind in (*SAFETY_HOOKS, 'StudentCheckpointHook') if run.is_education else SAFETY_HOOKS:
         if not any(type_name(hook) == kind for hook in hooks_of(cfg)):
             cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), dict(type=kind)]
-    return cfg
+    return run
 
 
 def _name_checkpoints(cfg: Config) -> None:

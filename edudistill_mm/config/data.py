@@ -5,7 +5,6 @@ import inspect
 import os.path as osp
 from typing import Any, Optional, Sequence
 
-from mmengine.config import Config
 from mmengine.registry import (
     DATASETS,
     DefaultScope,
@@ -14,6 +13,7 @@ from mmpretrain.datasets import CustomDataset
 from mmpretrain.datasets.custom import find_folders
 
 from edudistill_mm.config.parts import innermost
+from edudistill_mm.config.run_config import RunConfig
 from edudistill_mm.distributed import broadcast_from_main
 from edudistill_mm.errors import ConfigurationError, reason_of
 from edudistill_mm.type_name import type_name
@@ -21,17 +21,17 @@ from edudistill_mm.type_name import type_name
 DATALOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
-def check_data(cfg: Config) -> None:
+def check_data(run: RunConfig) -> None:
     """See that the data sets are there; download those that can be downloaded.
 
     Args:
-        cfg (Config): The config.
+        run (RunConfig): The config.
 
     Raises:
         ConfigurationError: If a data set is neither there nor to be had.
     """
     for loader in DATALOADERS:
-        dataset = innermost(cfg.get(loader))
+        dataset = innermost(run.cfg.get(loader))
         root = (dataset or {}).get(root_key(dataset))
         if not root or '://' in root:
             continue

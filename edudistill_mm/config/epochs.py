@@ -3,10 +3,9 @@
 from typing import List, Tuple
 
 import torch
-from mmengine.config import Config
 
 from edudistill_mm.config.data import build_dataset
-from edudistill_mm.config.education import curriculum_of, is_education
+from edudistill_mm.config.run_config import RunConfig
 from edudistill_mm.datasets.samplers.grade_sampler import labels_of
 
 
@@ -26,19 +25,18 @@ def epoch_size(loader: dict, images: int, by_epoch: bool) -> Tuple[int, int]:
     return images, -(-images // batch_size)
 
 
-def batches_of_grades(cfg: Config) -> List[int]:
+def batches_of_grades(run: RunConfig) -> List[int]:
     """Batches of an epoch in each grade of a config, or of its only stage.
 
     Args:
-        cfg (Config): As for :func:`training_cost`, which counts epochs.
+        run (RunConfig): As for :func:`training_cost`, which counts epochs.
     """
-    dataset = build_dataset(cfg.train_dataloader.dataset)
-    if not is_education(cfg):
-        return [epoch_size(cfg.train_dataloader, len(dataset), True)[1]]
+    loader = run.cfg.train_dataloader
+    dataset = build_dataset(loader.dataset)
+    if not run.is_education:
+        return [epoch_size(loader, len(dataset), True)[1]]
     labels = labels_of(dataset)
     return [
-        epoch_size(
-            cfg.train_dataloader, int(torch.isin(labels, torch.tensor(grade.seen)).sum()), True
-        )[1]
-        for grade in curriculum_of(cfg).grades
+        epoch_size(loader, int(torch.isin(labels, torch.tensor(grade.seen)).sum()), True)[1]
+        for grade in run.curriculum.grades
     ]

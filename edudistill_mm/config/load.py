@@ -11,13 +11,14 @@ from edudistill_mm.config.complete import complete_config
 from edudistill_mm.config.data import DATALOADERS, root_key
 from edudistill_mm.config.overtaken import check_overtaken
 from edudistill_mm.config.parts import innermost
+from edudistill_mm.config.run_config import RunConfig
 from edudistill_mm.errors import ConfigurationError, reason_of
 from edudistill_mm.registration import register_all_modules
 
 
 def load_config(
     path: str, options: Optional[dict] = None, work_dir: Optional[str] = None
-) -> Config:
+) -> RunConfig:
     """Read a config file for a run.
 
     Args:
@@ -28,7 +29,7 @@ def load_config(
             ``work_dirs/<name of the file>``.
 
     Returns:
-        Config: With ``work_dir``, and completed by
+        RunConfig: Its ``cfg`` has a ``work_dir`` and is completed by
         :func:`~edudistill_mm.config.complete.complete_config`.
 
     Raises:

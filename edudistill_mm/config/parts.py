@@ -1,5 +1,6 @@
 """Parts of a config in one form, however it gives them."""
 
+import os.path as osp
 from typing import Any, Iterator, List, Optional
 
 from mmengine.config import Config, ConfigDict
@@ -54,3 +55,9 @@ def types_in(node: Any) -> Iterator[str]:
     elif isinstance(node, (list, tuple)):
         for value in node:
             yield from types_in(value)
+
+
+def is_missing(teacher: dict) -> bool:
+    """Whether a teacher's checkpoint is a local file that does not exist."""
+    ckpt = teacher.get('ckpt')
+    return bool(ckpt) and '://' not in ckpt and not osp.exists(ckpt)

@@ -1,13 +1,14 @@
 """A training stretched or cut to another length, with everything in it that happens at a time."""
 
+import copy
 from itertools import accumulate
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from mmengine.config import Config
 
-from edudistill_mm.config.education import is_education, teachers_of
 from edudistill_mm.config.epochs import batches_of_grades
 from edudistill_mm.config.plain_distillation import follow_loop, is_plain
+from edudistill_mm.config.run_config import RunConfig
 from edudistill_mm.config.schedule import move_schedule
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.type_name import type_name
@@ -85,7 +86,7 @@ def time_map(old: Sequence[int], new: Sequence[int]) -> Callable[[int], int]:
 
 
 def stretched_options(
-    cfg: Config,
+    run: RunConfig,
     lengths: Sequence[int],
     wanted: Sequence[int],
     batches: Callable[[], Sequence[int]],
@@ -93,7 +94,7 @@ def stretched_options(
     """Find the options that give a config other lengths.
 
     Args:
-        cfg (Config): The config.
+        run (RunConfig): The config.
         lengths (Sequence[int]): Its epochs (or iterations) of each stage.
         wanted (Sequence[int]): The new ones.
         batches (Callable[[], Sequence[int]]): Gives the batches of an epoch (or 1 for an
@@ -107,10 +108,11 @@ def stretched_options(
     """
     if list(wanted) == list(lengths):
         return {}
+    cfg = run.cfg
     unit = 'epochs' if 'max_epochs' in cfg.train_cfg else 'iters'
     options: Dict[str, Any] = {f'train_cfg.max_{unit}': sum(wanted)}
     # The one grade of plain distillation, which its file does not have, follows the loop.
-    if is_education(cfg) and not is_plain(cfg):
+    if run.is_education and not is_plain(cfg):
         for index, length in enumerate(wanted):
             options[f'model.curriculum.grades.{index}.{unit}'] = length
     clock, ratio = time_map(lengths, wanted), sum(wanted) / sum(lengths)
@@ -157,7 +159,7 @@ def stretched_options(
     return options
 
 
-def stretch(cfg: Config, epochs: int) -> None:
+def stretch(run: RunConfig, epochs: int) -> RunConfig:
     """Give a training as many epochs as wanted, and everything in it that happens at a time its
     place in them: grades, schedules of learning rates, warm-ups, hooks.
 
@@ -165,13 +167,17 @@ def stretch(cfg: Config, epochs: int) -> None:
     :func:`~edudistill_mm.apis.teachers.train_teachers` for theirs.
 
     Args:
-        cfg (Config): What :func:`load_config` returned, changed in place.
+        run (RunConfig): The config, which stays as it is.
         epochs (int): The wanted number.
+
+    Returns:
+        RunConfig: The config of that length.
 
     Raises:
         ConfigurationError: If it is too small for the grades, or the training counts iterations.
     """
     check_positive(epochs, '--epochs')
+    cfg = copy.deepcopy(run.cfg)
     loop = cfg.get('train_cfg') or {}
     if 'max_epochs' not in loop:
         given = f'max_iters={loop["max_iters"]}' if 'max_iters' in loop else 'no length'
@@ -180,7 +186,7 @@ def stretch(cfg: Config, epochs: int) -> None:
             'change iterations one by one by --cfg-options'
         )
     lengths = [loop.max_epochs]
-    if is_education(cfg):
+    if run.is_education:
         grades = cfg.model.curriculum.grades
         lengths = [grade['epochs'] for grade in grades]
         if epochs < len(grades):
@@ -188,11 +194,13 @@ def stretch(cfg: Config, epochs: int) -> None:
                 f'--epochs {epochs} is less than the number of grades, {len(grades)}, each of which '
                 'takes an epoch'
             )
-    if teachers_of(cfg):
+    if run.teachers:
         _keep_length_of_teachers(cfg)
     wanted = fit_lengths(lengths, [1] * len(lengths), epochs)
-    cfg.merge_from_dict(stretched_options(cfg, lengths, wanted, lambda: batches_of_grades(cfg)))
+    options = stretched_options(run, lengths, wanted, lambda: batches_of_grades(run))
+    cfg.merge_from_dict(options)
     follow_loop(cfg)
+    return RunConfig(cfg)
 
 
 def unfinished_schedule(cfg: Config) -> Optional[str]:

@@ -8,11 +8,10 @@ from mmengine.registry import PARAM_SCHEDULERS
 
 from edudistill_mm.config.check_config import check_config
 from edudistill_mm.config.data import check_data
-from edudistill_mm.config.education import curriculum_of, strip_teachers
+from edudistill_mm.config.run_config import RunConfig
 from edudistill_mm.config.schedule import epochs_to_iters
 from edudistill_mm.cost.training_cost import training_cost
 from edudistill_mm.curriculum import Curriculum
-from edudistill_mm.models.network import build_module
 
 HEADER = (
     'grade',
@@ -28,7 +27,7 @@ HEADER = (
 )
 
 
-def curriculum_table(cfg: Config) -> str:
+def curriculum_table(run: RunConfig) -> str:
     """Describe the grades of a config. No weights of teachers are read.
 
     Parameters are those in training at the grade. FLOPs are those of the student's forward pass,
@@ -36,7 +35,7 @@ def curriculum_table(cfg: Config) -> str:
     learning rate is that of the grade's first and last epoch (or iteration).
 
     Args:
-        cfg (Config): Config of an :class:`EducationDistill` run.
+        run (RunConfig): Config of an :class:`EducationDistill` run.
 
     Returns:
         str: A table, and the total in comparison with the whole student on all images throughout.
@@ -44,16 +43,16 @@ def curriculum_table(cfg: Config) -> str:
     Raises:
         ConfigurationError: For any mistake in the config, or if the training images are not there.
     """
-    curriculum = curriculum_of(cfg)
-    check_config(cfg)
-    check_data(cfg)
-    algorithm = build_module(strip_teachers(cfg).model.to_dict(), 'model', 'mmpretrain')
-    batch_size = cfg.train_dataloader.batch_size
-    cost = training_cost(cfg)
+    curriculum = run.curriculum
+    check_config(run)
+    check_data(run)
+    algorithm = run.build_without_teachers()
+    batch_size = run.cfg.train_dataloader.batch_size
+    cost = training_cost(run)
     passes = [stage.length * stage.images for stage in cost.stages]
     # The last grade has all classes.
     everything = curriculum.length * cost.stages[-1].images
-    rates = _learning_rates(cfg, curriculum, passes, batch_size)
+    rates = _learning_rates(run.cfg, curriculum, passes, batch_size)
     rows = [list(HEADER)]
     if not curriculum.by_epoch:
         rows[0][1] = 'iterations'

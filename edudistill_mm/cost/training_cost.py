@@ -4,18 +4,17 @@ from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import torch
-from mmengine.config import Config
 from torch.utils.flop_counter import FlopCounterMode
 
 from edudistill_mm.config.data import build_dataset
-from edudistill_mm.config.education import curriculum_of, is_education, strip_teachers, teachers_of
 from edudistill_mm.config.epochs import epoch_size
 from edudistill_mm.config.networks import untrained_network
+from edudistill_mm.config.run_config import RunConfig
 from edudistill_mm.cost.stage_cost import StageCost
 from edudistill_mm.datasets import GradeSampler
 from edudistill_mm.datasets.samplers.grade_sampler import labels_of
 from edudistill_mm.errors import ConfigurationError, reason_of
-from edudistill_mm.models.network import build_module, dry_run
+from edudistill_mm.models.network import dry_run
 
 
 @dataclass(frozen=True)
@@ -59,11 +58,11 @@ class TrainingCost:
         )
 
 
-def training_cost(cfg: Config, dataset: Any = None) -> TrainingCost:
+def training_cost(run: RunConfig, dataset: Any = None) -> TrainingCost:
     """Count what a training by a config costs. No weights are read, nothing is trained.
 
     Args:
-        cfg (Config): What :func:`load_config` returned for education, plain distillation or a
+        run (RunConfig): What :func:`load_config` returned for education, plain distillation or a
             training of MMPretrain, with its training data at hand.
         dataset (Dataset, optional): The training data, where they have been read; a curriculum's
             :class:`GradeSampler` takes it over. Defaults to None: they are read.
@@ -75,11 +74,12 @@ def training_cost(cfg: Config, dataset: Any = None) -> TrainingCost:
     Raises:
         ConfigurationError: If the length of the training is not given, or a network cannot be run.
     """
+    cfg = run.cfg
     if dataset is None:
         dataset = build_dataset(cfg.train_dataloader.dataset)
     shape = image_shape(dataset)
-    if is_education(cfg):
-        return _education_cost(cfg, dataset, shape)
+    if run.is_education:
+        return _education_cost(run, dataset, shape)
     loop = cfg.get('train_cfg') or {}
     by_epoch = 'max_epochs' in loop
     length = loop.get('max_epochs', loop.get('max_iters'))
@@ -97,24 +97,26 @@ def training_cost(cfg: Config, dataset: Any = None) -> TrainingCost:
     return TrainingCost((stage,), by_epoch)
 
 
-def _education_cost(cfg: Config, dataset: Any, shape: Optional[Tuple[int, ...]]) -> TrainingCost:
+def _education_cost(
+    run: RunConfig, dataset: Any, shape: Optional[Tuple[int, ...]]
+) -> TrainingCost:
     flops: Dict[str, int] = {
         teacher['name']: _teacher_flops(teacher, index, shape)
-        for index, teacher in enumerate(teachers_of(cfg))
+        for index, teacher in enumerate(run.teachers)
     }
-    curriculum = curriculum_of(cfg)
-    algorithm = build_module(strip_teachers(cfg).model.to_dict(), 'model', 'mmpretrain')
+    curriculum, loader = run.curriculum, run.cfg.train_dataloader
+    algorithm = run.build_without_teachers()
     labels = labels_of(dataset)
     known = {
         teacher['name']: curriculum.classes_of(teacher.get('classes', 'all'))
-        for teacher in teachers_of(cfg)
+        for teacher in run.teachers
     }
     # Finds the mistakes of data and curriculum that the training would find.
-    GradeSampler(dataset, seed=0).attach(curriculum, known, cfg.train_dataloader.batch_size)
+    GradeSampler(dataset, seed=0).attach(curriculum, known, loader.batch_size)
     stages: List[StageCost] = []
     for grade in curriculum.grades:
         taught = labels[torch.isin(labels, torch.tensor(grade.seen))]
-        images, batches = epoch_size(cfg.train_dataloader, len(taught), curriculum.by_epoch)
+        images, batches = epoch_size(loader, len(taught), curriculum.by_epoch)
         algorithm.set_grade(algorithm.curriculum.grades[grade.index])
         routed = {}
         for name in grade.teachers:

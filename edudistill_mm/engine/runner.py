@@ -64,10 +64,10 @@ class EducationRunner(Runner):
         cfg = copy.deepcopy(cfg) if isinstance(cfg, Config) else Config(copy.deepcopy(cfg))
         name = osp.splitext(osp.basename(cfg.filename or 'run'))[0]
         cfg.work_dir = cfg.get('work_dir') or osp.join('work_dirs', name)
-        complete_config(cfg)
+        run = complete_config(cfg)
         if cfg.get('launcher', 'none') != 'none':
             wrap_for_ranks(cfg)
-        check_config(cfg)
+        check_config(run)
         return cls.from_completed_cfg(cfg)
 
     @classmethod
@@ -75,7 +75,7 @@ class EducationRunner(Runner):
         """Build a runner from a config that is complete.
 
         Args:
-            cfg (Config): What ``load_config`` returned.
+            cfg (Config): What ``complete_config`` has completed.
         """
         return super().from_cfg(cfg)
 

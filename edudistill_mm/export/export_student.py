@@ -14,7 +14,7 @@ from edudistill_mm.checkpoint.load import load_checkpoint_file
 from edudistill_mm.checkpoint.state_dict_checks import not_finite
 from edudistill_mm.checkpoint.weights import extract_state_dict
 from edudistill_mm.config.check_classes import check_classes
-from edudistill_mm.config.education import curriculum_of, is_education, strip_teachers
+from edudistill_mm.config.run_config import RunConfig
 from edudistill_mm.curriculum import Curriculum, Grade
 from edudistill_mm.datasets.class_lists import class_names_of
 from edudistill_mm.errors import ConfigurationError
@@ -28,7 +28,6 @@ from edudistill_mm.export.grade_config import (
 )
 from edudistill_mm.export.plain_model import build_plain, gives_same_scores, misfit_of_load
 from edudistill_mm.export.preparation import next_stage, preparation_of
-from edudistill_mm.models.network import build_module
 from edudistill_mm.models.students import FragmentedStudent
 
 
@@ -52,7 +51,7 @@ def grade_of_export(path: str) -> Optional[str]:
     )
 
 
-def export_student(cfg: Config, checkpoint: str, out: str) -> Tuple[str, str]:
+def export_student(run: RunConfig, checkpoint: str, out: str) -> Tuple[str, str]:
     """Write the student of a checkpoint as a plain MMPretrain checkpoint with its config.
 
     Of a checkpoint of a lower grade it is the student of that grade; see
@@ -60,7 +59,7 @@ def export_student(cfg: Config, checkpoint: str, out: str) -> Tuple[str, str]:
     its tensors and give the very class scores of the run's student.
 
     Args:
-        cfg (Config): What :func:`load_config` returned for an :class:`EducationDistill` run or
+        run (RunConfig): What :func:`load_config` returned for an :class:`EducationDistill` run or
             plain distillation.
         checkpoint (str): A checkpoint of it, of any grade; also one that MMRazor's own
             ``SingleTeacherDistill`` has written.
@@ -73,17 +72,18 @@ def export_student(cfg: Config, checkpoint: str, out: str) -> Tuple[str, str]:
         ConfigurationError: If the checkpoint is unreadable or does not belong to the config, or
             the config is that of a stage without a student.
     """
+    cfg = run.cfg
     reason = preparation_of(cfg)
     if reason is not None:
         raise ConfigurationError(
             f'checkpoint "{checkpoint}" has no student to export, because {reason}; {next_stage(checkpoint)}'
         )
-    if not is_education(cfg):
+    if not run.is_education:
         raise ConfigurationError(
             'model.type must be EducationDistill or SingleTeacherDistill here, but is '
             f'"{cfg.model.get("type")}"'
         )
-    curriculum_of(cfg)
+    run.curriculum  # refused before the checkpoint is read
     config_out = f'{osp.splitext(out)[0]}.py'
     if config_out == out or osp.isdir(out):
         raise ConfigurationError(f'OUT must be a file such as "student.pth", not "{out}"')
@@ -95,10 +95,10 @@ def export_student(cfg: Config, checkpoint: str, out: str) -> Tuple[str, str]:
             f'checkpoint "{checkpoint}" holds no student (no tensor "{STUDENT}..."): give a '
             'checkpoint of the run'
         )
-    check_classes(cfg, class_names_of(loaded), f'"{checkpoint}"', ('test_dataloader',))
+    check_classes(run, class_names_of(loaded), f'"{checkpoint}"', ('test_dataloader',))
     meta = loaded.get('meta') or {}
     kept = {key: meta[key] for key in ('dataset_meta', 'education') if key in meta}
-    algorithm = build_module(strip_teachers(cfg).model.to_dict(), 'model', 'mmpretrain')
+    algorithm = run.build_without_teachers()
     grade = _grade_of(algorithm.curriculum, meta.get('education'), checkpoint)
     algorithm.set_grade(grade)
     student = algorithm.student

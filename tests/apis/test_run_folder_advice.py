@@ -4,6 +4,7 @@ import pytest
 from mmengine.config import Config
 
 from edudistill_mm.apis.run_folder import in_its_folder
+from edudistill_mm.config.run_config import RunConfig
 from edudistill_mm.errors import Preempted
 
 
@@ -21,5 +22,5 @@ def test_a_run_is_to_be_resumed_if_it_was_under_way_itself(
         raise Preempted('by SIGTERM', under_way and os.path.abspath(under_way))
 
     with pytest.raises(Preempted) as stop:
-        train(Config(dict(work_dir='run')))
+        train(RunConfig(Config(dict(work_dir='run'))))
     assert stop.value.to_resume is to_resume

@@ -11,6 +11,7 @@ from edudistill_mm.apis.teacher_recipe import describe_recipe
 from edudistill_mm.apis.teachers import teacher_config, train_teachers
 from edudistill_mm.apis.train import train
 from edudistill_mm.config.load import load_config
+from edudistill_mm.config.run_config import RunConfig
 from edudistill_mm.errors import ConfigurationError
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
@@ -22,12 +23,12 @@ def digits():
     """The digits job, whose learning rate restarts; its teachers are trained for 10 epochs."""
     cfg = load_config(
         str(CONFIGS / 'edu_kd_digits.py'), {'teacher_training.train_cfg.max_epochs': 10}
-    )
+    ).cfg
     return lambda: copy.deepcopy(cfg)
 
 
 def recipe(cfg):
-    return teacher_config(cfg, cfg.model.teachers[0])
+    return teacher_config(RunConfig(cfg), cfg.model.teachers[0])
 
 
 def rates(cfg):
@@ -136,7 +137,7 @@ def test_what_no_training_can_use_is_refused_before_any_training(digits, tmp_pat
     for index, teacher in enumerate(cfg.model.teachers):
         teacher.ckpt = str(tmp_path / f'{index}.pth')
     with pytest.raises(ConfigurationError, match=message):
-        train_teachers(cfg)
+        train_teachers(RunConfig(cfg))
     assert not any(tmp_path.iterdir())
 
 
@@ -147,7 +148,7 @@ def test_a_key_that_no_training_has_is_refused_though_all_teachers_are_there(dig
         teacher.ckpt = str(tmp_path / f'{index}.pth')
         Path(teacher.ckpt).touch()
     with pytest.raises(ConfigurationError, match='teacher_training has the unknown key'):
-        train(cfg)
+        train(RunConfig(cfg))
 
 
 @pytest.mark.parametrize('name', ['resnet110_experts', 'resnet50_experts'])

@@ -9,9 +9,9 @@ from mmpretrain.structures import DataSample
 
 from edudistill_mm.apis.test import test as evaluate
 from edudistill_mm.config.data import build_dataset
-from edudistill_mm.config.education import strip_teachers
 from edudistill_mm.config.load import load_config
 from edudistill_mm.config.plain_distillation import as_written
+from edudistill_mm.config.run_config import RunConfig
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.export.export_student import export_student
 from edudistill_mm.registry import METRICS, register
@@ -28,22 +28,24 @@ def test_a_run_of_mmrazor_is_tested_without_its_teachers_checkpoint(tmp_path, ck
         str(DIGITS / 'kd_resnet14x2_resnet14_digits.py'),
         {'model.teacher_ckpt': ckpt, 'test_dataloader.dataset.indices': 20},
         str(tmp_path / 'run'),
-    )
+    ).cfg
     model = as_written(cfg).model.to_dict()
     model.pop('teacher_ckpt')
     path = tmp_path / 'epoch_1.pth'
     torch.save(dict(meta={}, state_dict=MODELS.build(model).state_dict()), path)
-    assert 'accuracy/top1' in evaluate(cfg, str(path))
+    assert 'accuracy/top1' in evaluate(RunConfig(cfg), str(path))
 
 
 def test_the_student_of_a_run_of_mmrazor_is_exported_and_tested_alone(tmp_path):
     name = str(DIGITS / 'kd_resnet14x2_resnet14_digits.py')
     options = {'model.teacher_ckpt': None}
-    cfg = load_config(name, options, str(tmp_path / 'run'))
+    cfg = load_config(name, options, str(tmp_path / 'run')).cfg
     algorithm = MODELS.build(as_written(cfg).model.to_dict())
     state = algorithm.state_dict()
     torch.save(dict(meta={}, state_dict=state), tmp_path / 'epoch_1.pth')
-    out, _ = export_student(cfg, str(tmp_path / 'epoch_1.pth'), str(tmp_path / 'student.pth'))
+    out, _ = export_student(
+        RunConfig(cfg), str(tmp_path / 'epoch_1.pth'), str(tmp_path / 'student.pth')
+    )
     student = torch.load(out, weights_only=True)['state_dict']
     assert set(student) == set(algorithm.architecture.state_dict())
     model = get_model(str(tmp_path / 'student.py'), out)
@@ -58,10 +60,10 @@ def test_the_student_of_a_run_of_mmrazor_is_exported_and_tested_alone(tmp_path):
 
 
 def test_a_plain_training_has_no_student_to_export(tmp_path):
-    cfg = load_config(str(DIGITS / 'student_resnet14_digits.py'), work_dir=str(tmp_path))
+    cfg = load_config(str(DIGITS / 'student_resnet14_digits.py'), work_dir=str(tmp_path)).cfg
     message = 'EducationDistill or SingleTeacherDistill here, but is "ImageClassifier"'
     with pytest.raises(ConfigurationError, match=message):
-        export_student(cfg, 'epoch_1.pth', 'student.pth')
+        export_student(RunConfig(cfg), 'epoch_1.pth', 'student.pth')
 
 
 @pytest.fixture
@@ -72,9 +74,9 @@ def lower_grade(tmp_path):
 
     def load(**more):
         name = str(ROOT / 'configs' / 'edu_kd_digits.py')
-        return load_config(name, {**options, **more}, str(tmp_path / 'run'))
+        return load_config(name, {**options, **more}, str(tmp_path / 'run')).cfg
 
-    cfg = strip_teachers(load())
+    cfg = RunConfig(load()).without_teachers().cfg
     algorithm = MODELS.build(dict(cfg.model.to_dict(), data_preprocessor=cfg.data_preprocessor))
     grade = algorithm.curriculum.grades[0]
     algorithm.set_grade(grade)
@@ -102,7 +104,7 @@ class KeptScores(BaseMetric):
 def test_tta_averages_the_scores_of_an_image_and_its_mirror_image_in_a_lower_grade(lower_grade):
     load, path, algorithm = lower_grade
     cfg = load(test_evaluator=[dict(type='KeptScores'), dict(type='GradeAccuracy')])
-    assert 'seen/top1' in evaluate(cfg, path, tta=True)
+    assert 'seen/top1' in evaluate(RunConfig(cfg), path, tta=True)
     images = torch.stack(
         [sample['inputs'] for sample in build_dataset(load().test_dataloader.dataset)]
     )
@@ -126,12 +128,14 @@ def test_views_and_merging_of_the_config_are_those_of_tta(lower_grade):
     load, path, _ = lower_grade
     once = [dict(type='TestTimeAug', transforms=[[dict(type='PackInputs')]])]
     cfg = load(tta_model=dict(type='mmpretrain.AverageClsScoreTTA'), tta_pipeline=once)
-    assert evaluate(cfg, path, tta=True) == pytest.approx(evaluate(load(), path))
+    assert evaluate(RunConfig(cfg), path, tta=True) == pytest.approx(
+        evaluate(RunConfig(load()), path)
+    )
     with pytest.raises(
         ConfigurationError, match='tta_pipeline must have a dict.type="TestTimeAug"'
     ):
-        evaluate(load(tta_pipeline=[dict(type='PackInputs')]), path, tta=True)
+        evaluate(RunConfig(load(tta_pipeline=[dict(type='PackInputs')])), path, tta=True)
     cfg = load()
     cfg.test_dataloader.dataset.pipeline = []
     with pytest.raises(ConfigurationError, match='--tta adds a flip .*give tta_pipeline'):
-        evaluate(cfg, path, tta=True)
+        evaluate(RunConfig(cfg), path, tta=True)

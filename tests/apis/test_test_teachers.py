@@ -15,6 +15,7 @@ from toy_images import ToyImages
 from edudistill_mm.apis import test_teachers as tested
 from edudistill_mm.config.data import build_dataset
 from edudistill_mm.config.load import load_config
+from edudistill_mm.config.run_config import RunConfig
 from edudistill_mm.errors import ConfigurationError
 
 NORMAL = dict(type='ClsDataPreprocessor', mean=[60.0] * 3, std=[60.0] * 3)
@@ -129,13 +130,13 @@ def config(states, tmp_path):
             )
         )
         cfg.dump(file)
-        return load_config(str(file), work_dir=str(tmp_path / 'run'))
+        return load_config(str(file), work_dir=str(tmp_path / 'run')).cfg
 
     return make
 
 
 def test_a_teacher_is_tested_on_its_own_classes(config):
-    (report,) = tested.test_teachers(config('low'))
+    (report,) = tested.test_teachers(RunConfig(config('low')))
     assert (report.name, report.images, report.classes) == ('low', 60, 3)
     assert report.accuracy > 95 and not report.near_chance
     assert report.line() == (
@@ -144,7 +145,7 @@ def test_a_teacher_is_tested_on_its_own_classes(config):
 
 
 def test_few_images_are_drawn_evenly(config):
-    (report,) = tested.test_teachers(config('low'), max_samples=16)
+    (report,) = tested.test_teachers(RunConfig(config('low')), max_samples=16)
     assert report.images == 15
 
 
@@ -159,7 +160,7 @@ def test_the_random_numbers_of_the_training_stay_as_they_were(config):
 def test_the_accuracy_is_that_of_the_network(config, states):
     cfg = config('low')
     cfg.val_dataloader.dataset.counts = (20, 0, 0, 0, 0, 0)
-    (report,) = tested.test_teachers(cfg)
+    (report,) = tested.test_teachers(RunConfig(cfg))
     network = build(resnet(3))
     network.load_state_dict(states['low'])
     data = build_dataset(cfg.val_dataloader.dataset)
@@ -176,7 +177,7 @@ def test_near_chance_is_four_standard_deviations(accuracy, near):
 
 
 def test_the_order_of_the_classes_is_found_out(config):
-    (report,) = tested.test_teachers(config('turned'))
+    (report,) = tested.test_teachers(RunConfig(config('turned')))
     assert report.near_chance
     with pytest.raises(
         ConfigurationError, match=r'not in the order of teachers\[0\].classes'
@@ -185,14 +186,14 @@ def test_the_order_of_the_classes_is_found_out(config):
     assert '"low" is right on 0.0 % of 60 images of its 3 classes, and chance is 33.3 %' in str(
         e.value
     )
-    (report,) = tested.test_teachers(config('turned', classes=[2, 0, 1]))
+    (report,) = tested.test_teachers(RunConfig(config('turned', classes=[2, 0, 1])))
     assert not report.near_chance and report.accuracy > 95
-    (report,) = tested.test_teachers(config('turned', outputs=[1, 2, 0]))
+    (report,) = tested.test_teachers(RunConfig(config('turned', outputs=[1, 2, 0])))
     assert not report.near_chance and report.accuracy > 95
 
 
 def test_the_outputs_that_would_be_right_are_given(config):
-    (report,) = tested.test_teachers(config('turned'))
+    (report,) = tested.test_teachers(RunConfig(config('turned')))
     assert report.reason.endswith('these would be the right ones: teachers[0].outputs=[1, 2, 0]')
 
 
@@ -202,7 +203,7 @@ SIX = dict(architecture=resnet(6), classes='all')
 def test_two_exchanged_classes_are_named_though_the_teacher_is_far_from_chance(config):
     cfg = config('all', outputs=[0, 1, 3, 2, 4, 5], **SIX)
     cfg.val_dataloader.dataset.counts = (20, 20, 20, 10, 5, 5)
-    (report,) = tested.test_teachers(cfg)
+    (report,) = tested.test_teachers(RunConfig(cfg))
     assert 50 < report.accuracy < 70 and not report.near_chance
     assert report.remark == (
         'classes look exchanged: 20 of 20 images of "class 2" go to the output of "class 3", '
@@ -210,18 +211,18 @@ def test_two_exchanged_classes_are_named_though_the_teacher_is_far_from_chance(c
         'teachers[0].outputs=[0, 1, 2, 3, 4, 5]'
     )
     cfg = config('all', **SIX)
-    (report,) = tested.test_teachers(cfg)
+    (report,) = tested.test_teachers(RunConfig(cfg))
     assert report.accuracy > 95 and report.remark == ''
 
 
 def test_a_teacher_of_more_classes_is_tested_by_its_outputs(config):
     (report,) = tested.test_teachers(
-        config('names', architecture=resnet(6), classes=[0, 1, 2], outputs=[2, 5, 1])
+        RunConfig(config('names', architecture=resnet(6), classes=[0, 1, 2], outputs=[2, 5, 1]))
     )
     assert report.accuracy > 95 and (report.images, report.classes) == (60, 3)
     # The right outputs are found among all of them.
     (report,) = tested.test_teachers(
-        config('names', architecture=resnet(6), classes=[0, 1, 2], outputs=[2, 3, 1])
+        RunConfig(config('names', architecture=resnet(6), classes=[0, 1, 2], outputs=[2, 3, 1]))
     )
     assert report.reason.endswith('these would be the right ones: teachers[0].outputs=[2, 5, 1]')
 
@@ -229,24 +230,24 @@ def test_a_teacher_of_more_classes_is_tested_by_its_outputs(config):
 def test_outputs_go_by_the_names_in_the_checkpoint(config):
     names = [f'class {label}' for label in (5, 2, 0, 4, 3, 1)]
     meta = dict(dataset_meta=dict(classes=names))
-    (report,) = tested.test_teachers(config('names', meta, **SIX))
+    (report,) = tested.test_teachers(RunConfig(config('names', meta, **SIX)))
     assert report.accuracy > 95
     # An expert cut out of it.
     expert = dict(architecture=resnet(6), classes=[4, 0])
-    (report,) = tested.test_teachers(config('names', meta, **expert))
+    (report,) = tested.test_teachers(RunConfig(config('names', meta, **expert)))
     assert report.accuracy > 95 and report.classes == 2
     with pytest.raises(ConfigurationError, match=r'give teachers\[0\].outputs'):
-        tested.test_teachers(config('names', {}, **expert))
+        tested.test_teachers(RunConfig(config('names', {}, **expert)))
     names[2] = 'classy'
     with pytest.raises(
         ConfigurationError, match='does not know the class "class 0" .did you mean'
     ):
-        tested.test_teachers(config('names', meta, **expert))
+        tested.test_teachers(RunConfig(config('names', meta, **expert)))
 
 
 def test_scores_need_not_be_positive(config, states):
     states['low']['head.fc.bias'] -= 1000
-    (report,) = tested.test_teachers(config('low'))
+    (report,) = tested.test_teachers(RunConfig(config('low')))
     states['low']['head.fc.bias'] += 1000
     assert report.accuracy > 95
 
@@ -264,7 +265,7 @@ def test_the_order_of_the_channels_is_found_out(config, states):
         cfg = config('colour', **teacher, **more)
         metainfo = dict(metainfo=dict(channel_order=order)) if order else {}
         cfg.val_dataloader.dataset = dict(type='Colours', swapped=True, **metainfo)
-        return tested.test_teachers(cfg)[0]
+        return tested.test_teachers(RunConfig(cfg))[0]
 
     reports = [test(), test('bgr'), test('rgb')]
     assert all(report.near_chance for report in reports)
@@ -283,9 +284,11 @@ def test_the_order_of_the_channels_is_found_out(config, states):
 
 def test_the_normalisation_is_found_out(config):
     own = dict(resnet(3), data_preprocessor=OTHER)
-    (report,) = tested.test_teachers(config('other', architecture=own))
+    (report,) = tested.test_teachers(RunConfig(config('other', architecture=own)))
     assert report.near_chance and 'so set teachers[0].data_preprocessor="own"' in report.reason
-    (report,) = tested.test_teachers(config('other', architecture=own, data_preprocessor='own'))
+    (report,) = tested.test_teachers(
+        RunConfig(config('other', architecture=own, data_preprocessor='own'))
+    )
     assert not report.near_chance
 
 
@@ -295,10 +298,10 @@ def test_training_stops_at_a_teacher_near_chance_unless_told_not_to(config):
     cfg = config('turned')
     prepare_runtime(cfg)
     with pytest.raises(ConfigurationError, match='--no-teacher-test trains with it all the same'):
-        train(cfg)
+        train(RunConfig(cfg))
     cfg = config('turned')
     prepare_runtime(cfg)
-    assert train(cfg, with_teacher_test=False).epoch == 1
+    assert train(RunConfig(cfg), with_teacher_test=False).epoch == 1
 
 
 def test_the_table_tells_all():

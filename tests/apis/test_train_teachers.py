@@ -12,6 +12,7 @@ from mmengine.registry import HOOKS
 from edudistill_mm.apis.folder_lock import hold_folder
 from edudistill_mm.apis.teachers import teacher_config, train_teachers
 from edudistill_mm.config.load import load_config
+from edudistill_mm.config.run_config import RunConfig
 from edudistill_mm.errors import ConfigurationError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,7 +49,7 @@ def digits(tmp_path):
                 **options,
             },
             str(tmp_path / 'run'),
-        )
+        ).cfg
         for index, teacher in enumerate(cfg.model.teachers[1:]):
             teacher.ckpt = str(tmp_path / f'other{index}.pth')
             Path(teacher.ckpt).touch()
@@ -63,12 +64,12 @@ def digits(tmp_path):
 def test_an_interrupted_training_of_a_teacher_goes_on_where_it_was(digits, tmp_path):
     PowerCut.epochs_left = 1
     with pytest.raises(KeyboardInterrupt):
-        train_teachers(digits())
+        train_teachers(RunConfig(digits()))
     assert PowerCut.begun == [0, 1]
     assert not (tmp_path / 'teacher.pth').exists()
 
     PowerCut.epochs_left = None
-    train_teachers(digits())
+    train_teachers(RunConfig(digits()))
     # The second epoch was cut before its checkpoint.
     assert PowerCut.begun == [0, 1, 1, 2]
     state = torch.load(tmp_path / 'teacher.pth', weights_only=True)['state_dict']
@@ -78,10 +79,10 @@ def test_an_interrupted_training_of_a_teacher_goes_on_where_it_was(digits, tmp_p
 def test_a_training_whose_config_has_changed_begins_anew(digits, tmp_path):
     PowerCut.epochs_left = 1
     with pytest.raises(KeyboardInterrupt):
-        train_teachers(digits())
+        train_teachers(RunConfig(digits()))
     PowerCut.begun.clear()
     PowerCut.epochs_left = None
-    train_teachers(digits(**{'optim_wrapper.optimizer.lr': 0.01}))
+    train_teachers(RunConfig(digits(**{'optim_wrapper.optimizer.lr': 0.01})))
     assert PowerCut.begun == [0, 1, 2]
 
 
@@ -100,7 +101,7 @@ def test_a_teacher_that_another_run_is_training_is_waited_for(digits, tmp_path, 
     with pytest.MonkeyPatch.context() as patch:
         clock = SimpleNamespace(sleep=lambda seconds: told.set(), strftime=time.strftime)
         patch.setattr('edudistill_mm.apis.folder_lock.time', clock)
-        train_teachers(cfg)
+        train_teachers(RunConfig(cfg))
     assert PowerCut.begun == [] and (tmp_path / 'teacher.pth').exists()
     assert 'Another run is at it; waiting for its end (process ' in capsys.readouterr().out
 
@@ -115,13 +116,13 @@ def test_the_generalist_of_a_config_of_mmrazor_is_trained_by_the_runs_recipe(tmp
             'val_cfg.type': 'mmrazor.SingleTeacherDistillValLoop',
         },
         str(tmp_path / 'run'),
-    )
+    ).cfg
     # What belongs to the distillation is none of the teacher's business.
     cfg.custom_hooks.append(dict(type='DistillWarmupHook', epochs=1))
-    assert train_teachers(cfg) == [str(tmp_path / 'wide.pth')]
+    assert train_teachers(RunConfig(cfg)) == [str(tmp_path / 'wide.pth')]
     state = torch.load(tmp_path / 'wide.pth', weights_only=True)['state_dict']
     assert state['head.fc.weight'].shape == (10, 128)
-    assert train_teachers(cfg) == []
+    assert train_teachers(RunConfig(cfg)) == []
 
 
 def test_outputs_of_a_network_that_is_not_there_cannot_be_trained(digits, tmp_path):
@@ -130,13 +131,13 @@ def test_outputs_of_a_network_that_is_not_there_cannot_be_trained(digits, tmp_pa
     with pytest.raises(
         ConfigurationError, match=r'teacher "primary" cannot be trained .*"outputs"'
     ):
-        train_teachers(cfg)
+        train_teachers(RunConfig(cfg))
 
 
 def test_averaged_weights_are_those_of_the_teacher(digits, tmp_path):
     cfg = digits(**{'teacher_training.train_cfg.max_epochs': 1})
     cfg.custom_hooks.append(dict(type='EMAHook', ema_type='ExponentialMovingAverage'))
-    train_teachers(cfg, ['primary'])
+    train_teachers(RunConfig(cfg), ['primary'])
     # MMEngine's checkpoints hold the averaged weights, which were validated, as state_dict.
     checkpoint = torch.load(tmp_path / 'teacher' / 'epoch_1.pth', weights_only=False)
     teacher = torch.load(tmp_path / 'teacher.pth', weights_only=True)['state_dict']
@@ -149,7 +150,7 @@ def test_averaged_weights_are_those_of_the_teacher(digits, tmp_path):
 
 def test_data_of_teacher_training_are_those_that_an_expert_gets_its_classes_of(digits):
     cfg = digits(**{'teacher_training.train_dataloader.dataset.indices': 200})
-    dataset = teacher_config(cfg, cfg.model.teachers[1]).train_dataloader.dataset
+    dataset = teacher_config(RunConfig(cfg), cfg.model.teachers[1]).train_dataloader.dataset
     assert dataset.type == 'ClassSubset' and list(dataset.classes) == [4, 5, 6]
     assert dataset.dataset.type == 'Digits' and dataset.dataset.indices == 200
     assert 'indices' not in dataset
@@ -158,11 +159,11 @@ def test_data_of_teacher_training_are_those_that_an_expert_gets_its_classes_of(d
 def test_teachers_can_be_trained_one_by_one(digits, tmp_path):
     cfg = digits(**{'teacher_training.train_cfg.max_epochs': 1})
     Path(cfg.model.teachers[2].ckpt).unlink()
-    assert train_teachers(cfg, ['middle']) == []
-    assert train_teachers(cfg, ['primary']) == [str(tmp_path / 'teacher.pth')]
+    assert train_teachers(RunConfig(cfg), ['middle']) == []
+    assert train_teachers(RunConfig(cfg), ['primary']) == [str(tmp_path / 'teacher.pth')]
     assert not Path(cfg.model.teachers[2].ckpt).exists()
     with pytest.raises(ConfigurationError, match='no teacher "midle" .did you mean "middle"'):
-        train_teachers(cfg, ['midle'])
+        train_teachers(RunConfig(cfg), ['midle'])
 
 
 @pytest.mark.parametrize('width', [None, 10])
@@ -176,7 +177,7 @@ def test_an_expert_is_trained_with_one_hot_labels_of_its_own_classes(digits, tmp
         }
     )
     # Its plain cross-entropy refuses the integers that MMPretrain makes.
-    assert train_teachers(cfg, ['primary']) == [str(tmp_path / 'teacher.pth')]
+    assert train_teachers(RunConfig(cfg), ['primary']) == [str(tmp_path / 'teacher.pth')]
 
 
 @pytest.mark.parametrize(
@@ -189,5 +190,5 @@ def test_no_worker_process_of_a_teachers_training_is_left(digits, train_cfg, per
     for loader in (cfg.train_dataloader, cfg.val_dataloader):
         loader.update(num_workers=1, persistent_workers=persistent)
     before = set(multiprocessing.active_children())
-    train_teachers(cfg)
+    train_teachers(RunConfig(cfg))
     assert set(multiprocessing.active_children()) <= before

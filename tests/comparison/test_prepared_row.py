@@ -47,9 +47,9 @@ def test_a_budget_of_epochs_keeps_the_proportion_of_the_grades(prepared):
     # 6 + 6 + 18 of 30 epochs.
     made = prepared(edu=(EDU, dict(epochs=15)), kd=(KD, dict(epochs=12)))
     assert made['edu'].lengths == [3, 3, 9]
-    assert made['edu'].cfg.param_scheduler.periods == [3, 3, 9]
-    assert made['kd'].cfg.train_cfg.max_epochs == 12
-    assert made['kd'].cfg.model.curriculum.grades[0].epochs == 12
+    assert made['edu'].run.cfg.param_scheduler.periods == [3, 3, 9]
+    assert made['kd'].run.cfg.train_cfg.max_epochs == 12
+    assert made['kd'].run.cfg.model.curriculum.grades[0].epochs == 12
     # Its file has no curriculum that an option could change.
     assert list(made['kd'].options) == ['train_cfg.max_epochs', 'param_scheduler.T_max']
 

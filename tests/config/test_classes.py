@@ -10,8 +10,8 @@ from mmengine.registry import DATASETS
 from networks import kd_distiller, resnet
 
 from edudistill_mm.apis.teachers import teacher_config
-from edudistill_mm.config.education import curriculum_of
 from edudistill_mm.config.load import load_config
+from edudistill_mm.config.run_config import RunConfig
 from edudistill_mm.errors import ConfigurationError
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
@@ -20,7 +20,7 @@ CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 def food(tmp_path, classes, config='edu-kd-experts_resnet50_resnet18_food101', **options):
     root = official_layouts.food101(tmp_path / str(len(classes)), classes)
     file = CONFIGS / 'food101' / f'{config}.py'
-    return load_config(str(file), dict(data_root=str(root), **options))
+    return load_config(str(file), dict(data_root=str(root), **options)).cfg
 
 
 def test_head_curriculum_and_experts_follow_the_data(tmp_path):
@@ -31,10 +31,10 @@ def test_head_curriculum_and_experts_follow_the_data(tmp_path):
         cfg = food(tmp_path, classes)
         assert cfg.model.architecture.student.head.num_classes == len(classes)
         assert cfg.data_preprocessor.num_classes == len(classes)
-        assert [len(grade.classes) for grade in curriculum_of(cfg).grades] == sizes
+        assert [len(grade.classes) for grade in RunConfig(cfg).curriculum.grades] == sizes
         heads = [teacher.architecture.head.num_classes for teacher in cfg.model.teachers]
         assert heads == sizes
-        experts = [teacher_config(cfg, teacher) for teacher in cfg.model.teachers]
+        experts = [teacher_config(RunConfig(cfg), teacher) for teacher in cfg.model.teachers]
         assert [len(expert.train_dataloader.dataset.classes) for expert in experts] == sizes
         assert [expert.model.head.num_classes for expert in experts] == sizes
 
@@ -44,7 +44,10 @@ def test_experts_without_a_curriculum_are_those_of_the_curriculum(tmp_path):
     without = food(tmp_path / 'b', official_layouts.FOODS, 'kd-experts_resnet50_resnet18_food101')
     for one, other in zip(with_it.model.teachers, without.model.teachers):
         assert one.ckpt == other.ckpt
-        one, other = teacher_config(with_it, one), teacher_config(without, other)
+        one, other = (
+            teacher_config(RunConfig(with_it), one),
+            teacher_config(RunConfig(without), other),
+        )
         for key in ('model', 'optim_wrapper', 'param_scheduler', 'train_cfg', 'data_preprocessor'):
             assert one[key] == other[key]
         assert one.train_dataloader.dataset.classes == other.train_dataloader.dataset.classes
@@ -57,7 +60,7 @@ def test_all_experiments_train_a_generalist_by_one_recipe(tmp_path, name):
         name='teacher', architecture=cfg.model.teacher, ckpt=cfg.model.teacher_ckpt
     )
     assert teacher['ckpt'] == 'work_dirs/teachers/food101_resnet50.pth'
-    derived = teacher_config(cfg, teacher)
+    derived = teacher_config(RunConfig(cfg), teacher)
     assert derived.model.head.num_classes == 6
     assert derived.model.backbone.init_cfg.checkpoint.endswith('in1k_20210831-ea4938fc.pth')
     assert derived.train_cfg.max_epochs == derived.param_scheduler.T_max == 60
@@ -74,7 +77,7 @@ def test_what_was_found_stands_in_the_dumped_config(tmp_path):
     assert written.model.curriculum.num_classes == 6
     assert "'auto'" not in (tmp_path / 'dumped.py').read_text()
     # It no longer needs the data.
-    official = load_config(str(tmp_path / 'dumped.py'), dict(data_root='/nonexistent'))
+    official = load_config(str(tmp_path / 'dumped.py'), dict(data_root='/nonexistent')).cfg
     assert official.model.architecture.student.head.num_classes == 6
 
 
@@ -89,8 +92,8 @@ def test_a_number_in_the_config_counts_and_needs_no_data():
     with pytest.raises(ConfigurationError, match='Food101Subset is not in "/nonexistent"'):
         load_config(name, {key: options[key] for key in list(options)[:3]})
     # The parts of the bases that stay beside the model are no reason to read data.
-    cfg = load_config(name, options)
-    assert curriculum_of(cfg).num_classes == 7
+    cfg = load_config(name, options).cfg
+    assert RunConfig(cfg).curriculum.num_classes == 7
 
 
 def test_missing_data_are_reported_with_the_official_source_before_anything_is_built(tmp_path):
@@ -118,7 +121,7 @@ def toy(tmp_path, dataset, classes='all', num_classes='auto'):
             ),
         ),
     ).dump(file)
-    return load_config(str(file))
+    return load_config(str(file)).cfg
 
 
 def test_a_subset_of_classes_counts_as_the_wrapper_says(tmp_path):

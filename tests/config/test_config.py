@@ -15,7 +15,7 @@ WITH_DATA = [n for n in shipped_configs() if not n.startswith(('dafl', 'dfad', '
 def test_data_sets_and_metrics_of_a_config_of_mmrazor_are_found(name, tmp_path):
     file = tmp_path / 'school.py'
     file.write_text(f"_base_ = 'mmrazor::distill/mmcls/{name}'\n")
-    cfg = load_config(str(file))
+    cfg = load_config(str(file)).cfg
     for split in ('train', 'val', 'test'):
         nodes = [(METRICS, cfg.get(f'{split}_evaluator'))]
         dataset = cfg[f'{split}_dataloader'].dataset
@@ -58,5 +58,5 @@ def test_another_mistake_is_not_taken_for_an_option_inside_a_list(key, word):
 
 def test_options_replace_a_dict_wherever_delete_stands_among_them():
     options = {'param_scheduler.type': 'ConstantLR', 'param_scheduler._delete_': True}
-    cfg = load_config(str(CONFIGS / 'digits/kd_resnet14x2_resnet14_digits.py'), options)
+    cfg = load_config(str(CONFIGS / 'digits/kd_resnet14x2_resnet14_digits.py'), options).cfg
     assert cfg.param_scheduler.to_dict() == dict(type='ConstantLR')

@@ -10,6 +10,7 @@ from edudistill_mm.apis.test import test as measure
 from edudistill_mm.apis.train import train
 from edudistill_mm.config.check_config import check_config
 from edudistill_mm.config.load import load_config
+from edudistill_mm.config.run_config import RunConfig
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.export.export_student import export_student
 
@@ -61,13 +62,13 @@ custom_hooks = [dict(type=GradeSchedulerHook)]
 def test_a_config_of_classes_trains_and_its_student_is_exported_by_names(tmp_path):
     file = tmp_path / 'classes.py'
     file.write_text(PYTHON_STYLE)
-    cfg = load_config(str(file), work_dir=str(tmp_path / 'run'))
-    check_config(cfg)
-    train(cfg)
+    cfg = load_config(str(file), work_dir=str(tmp_path / 'run')).cfg
+    check_config(RunConfig(cfg))
+    train(RunConfig(cfg))
     checkpoint = str(tmp_path / 'run' / 'epoch_2.pth')
-    cfg = load_config(str(file), work_dir=str(tmp_path / 'run'))
-    weights, config = export_student(cfg, checkpoint, str(tmp_path / 'student.pth'))
-    assert measure(cfg, checkpoint)['accuracy/top1'] > 0
+    cfg = load_config(str(file), work_dir=str(tmp_path / 'run')).cfg
+    weights, config = export_student(RunConfig(cfg), checkpoint, str(tmp_path / 'student.pth'))
+    assert measure(RunConfig(cfg), checkpoint)['accuracy/top1'] > 0
     plain = Config.fromfile(config)
     assert plain.model.type == 'ImageClassifier'
     assert plain.model.backbone.type == 'ResNet_CIFAR'
@@ -82,10 +83,10 @@ def test_a_config_of_classes_trains_and_its_student_is_exported_by_names(tmp_pat
 def test_a_config_of_another_project_inherits_one_of_this_package(tmp_path, name):
     file = tmp_path / 'mine.py'
     file.write_text(f"_base_ = 'edudistill_mm::{name}'\n")
-    cfg = load_config(str(file))
+    cfg = load_config(str(file)).cfg
     assert cfg.model['_scope_'] == 'mmpretrain'
     assert set(re.findall("'_scope_': '(.*?)'", repr(cfg.to_dict()))) == {'mmpretrain'}
-    check_config(cfg)
+    check_config(RunConfig(cfg))
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ def load(tmp_path):
     def load(options=None, **files):
         for name, text in files.items():
             (tmp_path / f'{name}.py').write_text(text)
-        return load_config(str(tmp_path / f'{next(iter(files))}.py'), options)
+        return load_config(str(tmp_path / f'{next(iter(files))}.py'), options).cfg
 
     return load
 
@@ -84,4 +84,4 @@ def test_an_option_that_nothing_reads_is_refused(options, message):
 
 def test_options_for_what_is_read_are_taken():
     options = {'epochs': [6, 6, 18], 'data_root': 'x', 'compile': False, 'work_dir': 'y'}
-    assert load_config(DIGITS, options).work_dir == 'y'
+    assert load_config(DIGITS, options).cfg.work_dir == 'y'

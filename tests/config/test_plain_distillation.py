@@ -16,6 +16,7 @@ from edudistill_mm.apis.train import prepare_runtime, train
 from edudistill_mm.comparison.beginning import check_beginning
 from edudistill_mm.config.load import load_config
 from edudistill_mm.config.plain_distillation import as_written
+from edudistill_mm.config.run_config import RunConfig
 from edudistill_mm.cost.curriculum_table import curriculum_table
 from edudistill_mm.errors import ConfigurationError
 from tools.benchmark import benchmark
@@ -67,7 +68,7 @@ def plain(tmp_path):
                 **content,
             )
         ).dump(file)
-        cfg = load_config(str(file), options, str(tmp_path / name))
+        cfg = load_config(str(file), options, str(tmp_path / name)).cfg
         cfg.experiment_name = f'{tmp_path.name}_{name}'
         prepare_runtime(cfg)
         return cfg
@@ -87,7 +88,7 @@ def losses(work_dir):
 
 
 def test_networks_are_those_of_the_config_and_the_student_is_exported(plain, tmp_path):
-    runner = train(plain(), with_teachers=True)
+    runner = train(RunConfig(plain()), with_teachers=True)
     (teacher,) = runner.model.faculty.teachers
     assert len(teacher.network.head.fc.weight) == len(runner.model.student.head.fc.weight) == 6
     for name in ('student', 'students/epoch_1'):
@@ -98,13 +99,13 @@ def test_networks_are_those_of_the_config_and_the_student_is_exported(plain, tmp
 def test_a_random_teacher_is_refused(plain, tmp_path):
     random_teacher(tmp_path)
     with pytest.raises(ConfigurationError, match='teacher "teacher" is right on .*chance is 16.7'):
-        train(plain())
-    assert report_teachers(plain())[0].near_chance
+        train(RunConfig(plain()))
+    assert report_teachers(RunConfig(plain()))[0].near_chance
 
 
 def test_the_losses_are_those_of_mmrazors_class_whose_run_is_not_resumed(plain, tmp_path):
     random_teacher(tmp_path)
-    train(plain(), with_teacher_test=False)
+    train(RunConfig(plain()), with_teacher_test=False)
     theirs = as_written(plain(name='mmrazor'))
     network = build(resnet(6)).state_dict
     assert theirs.model.type == 'SingleTeacherDistill' and 'curriculum' not in theirs.model
@@ -120,7 +121,7 @@ def test_the_losses_are_those_of_mmrazors_class_whose_run_is_not_resumed(plain, 
     for name, tensor in runner.model.architecture.cpu().state_dict().items():
         assert torch.equal(state[name], tensor)
     with pytest.raises(ConfigurationError, match='written by a distillation class of MMRazor'):
-        train(plain(name='again'), str(tmp_path / 'mmrazor' / 'epoch_1.pth'))
+        train(RunConfig(plain(name='again')), str(tmp_path / 'mmrazor' / 'epoch_1.pth'))
 
 
 def test_the_grade_is_as_long_as_the_loop(plain):
@@ -135,7 +136,7 @@ def test_the_grade_is_as_long_as_the_loop(plain):
 
 def test_the_written_config_of_a_run_follows_its_loop_as_well(plain, tmp_path):
     plain().dump(tmp_path / 'written.py')
-    cfg = load_config(str(tmp_path / 'written.py'), {'train_cfg.max_epochs': 5})
+    cfg = load_config(str(tmp_path / 'written.py'), {'train_cfg.max_epochs': 5}).cfg
     assert cfg.model.curriculum.grades[0].epochs == 5
 
 
@@ -150,10 +151,10 @@ def test_what_a_curriculum_would_take_is_not_taken_in_silence(plain):
 
 
 def test_the_table_of_grades_has_one_row(plain, tmp_path):
-    lines = curriculum_table(plain()).splitlines()
+    lines = curriculum_table(RunConfig(plain())).splitlines()
     assert lines[2].split()[:3] == ['whole', 'training', '1-1']
     with pytest.raises(ConfigurationError, match='at least two grades'):
-        benchmark(plain())
+        benchmark(RunConfig(plain()))
 
 
 @pytest.mark.parametrize(
@@ -174,13 +175,13 @@ def test_the_table_of_grades_has_one_row(plain, tmp_path):
 def test_a_dry_run_finds_what_a_run_refuses_at_its_start(plain, tmp_path, change, message):
     random_teacher(tmp_path)
     with pytest.raises(ConfigurationError, match=message):
-        check_beginning(plain(change))
+        check_beginning(RunConfig(plain(change)))
     assert not (tmp_path / 'run').exists()
 
 
 def test_a_dry_run_takes_teachers_that_are_to_be_trained_for_trained_ones(plain, tmp_path):
     warmup = dict(type='DistillWarmupHook', epochs=1)
-    check_beginning(plain(custom_hooks=[warmup]))
+    check_beginning(RunConfig(plain(custom_hooks=[warmup])))
     with pytest.raises(ConfigurationError, match='did you mean "loss_kd"'):
-        check_beginning(plain(custom_hooks=[dict(warmup, losses=['loss_kdd'])]))
+        check_beginning(RunConfig(plain(custom_hooks=[dict(warmup, losses=['loss_kdd'])])))
     assert not (tmp_path / 'teacher.pth').exists() and not (tmp_path / 'run').exists()

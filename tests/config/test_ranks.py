@@ -9,6 +9,7 @@ from edudistill_mm.apis import ranks
 from edudistill_mm.apis.ranks import join_ranks, print_error_once
 from edudistill_mm.config.check_config import check_config
 from edudistill_mm.config.ranks import check_ranks, wrap_for_ranks
+from edudistill_mm.config.run_config import RunConfig
 from edudistill_mm.errors import ConfigurationError
 
 DEEPENING = [dict(epochs=1, fragments=1, classes=6), dict(epochs=1, fragments=3)]
@@ -156,4 +157,4 @@ def test_check_config_looks_at_the_runner(tmp_path):
     config = school_config(tmp_path)
     config.runner_type = 'FlexibleRunner'
     with pytest.raises(ConfigurationError, match='FlexibleRunner'):
-        check_config(config)
+        check_config(RunConfig(config))

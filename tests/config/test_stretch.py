@@ -9,8 +9,8 @@ from run_tool import run_tool
 
 from edudistill_mm.apis.teachers import teacher_config
 from edudistill_mm.config.check_config import check_config
-from edudistill_mm.config.education import teachers_of
 from edudistill_mm.config.load import load_config
+from edudistill_mm.config.run_config import RunConfig
 from edudistill_mm.config.stretch import (
     fit_lengths,
     stretch,
@@ -101,7 +101,9 @@ def test_times_keep_their_order_and_borders_stay_borders(pairs, times):
 
 def stretched(base, lengths, wanted):
     cfg = Config(copy.deepcopy(base))
-    cfg.merge_from_dict(stretched_options(cfg, lengths, wanted, lambda: [10] * len(lengths)))
+    cfg.merge_from_dict(
+        stretched_options(RunConfig(cfg), lengths, wanted, lambda: [10] * len(lengths))
+    )
     return cfg
 
 
@@ -150,39 +152,39 @@ def test_the_schedule_of_a_curriculum_follows_its_grades():
     assert [grade.epochs for grade in cfg.model.curriculum.grades] == [3, 7]
     assert cfg.train_cfg.max_epochs == 10
     assert cfg.param_scheduler.periods == [3, 7]
-    assert stretched_options(Config(base), [2, 4], [2, 4], list) == {}
+    assert stretched_options(RunConfig(Config(base)), [2, 4], [2, 4], list) == {}
 
 
 def test_a_run_of_grades_is_cut_with_its_schedule_and_its_teachers_keep_their_length():
-    cfg = load_config(str(CONFIGS / 'edu_kd_digits.py'))
+    cfg = load_config(str(CONFIGS / 'edu_kd_digits.py')).cfg
     cfg.custom_hooks.append(dict(type='EMAHook', begin_epoch=12))
-    stretch(cfg, 10)
+    cfg = stretch(RunConfig(cfg), 10).cfg
     assert [grade.epochs for grade in cfg.model.curriculum.grades] == [2, 2, 6]
     assert cfg.param_scheduler.periods == [2, 2, 6] and cfg.train_cfg.max_epochs == 10
     assert cfg.custom_hooks[-1].begin_epoch == 4
-    check_config(cfg)
+    check_config(RunConfig(cfg))
     teacher = cfg.model.teachers[0]
-    assert teacher_config(cfg, teacher).train_cfg.max_epochs == 8
-    short = teacher_config(cfg, teacher, epochs=3)
+    assert teacher_config(RunConfig(cfg), teacher).train_cfg.max_epochs == 8
+    short = teacher_config(RunConfig(cfg), teacher, epochs=3)
     assert short.train_cfg.max_epochs == short.param_scheduler.T_max == 3
 
 
 def test_a_teacher_that_is_trained_as_long_as_the_run_is_not_cut_with_it():
-    cfg = load_config(str(CONFIGS / 'digits/kd_resnet14x2_resnet14_digits.py'))
+    cfg = load_config(str(CONFIGS / 'digits/kd_resnet14x2_resnet14_digits.py')).cfg
     cfg.teacher_training = None
-    stretch(cfg, 12)
+    cfg = stretch(RunConfig(cfg), 12).cfg
     assert cfg.train_cfg.max_epochs == cfg.param_scheduler.T_max == 12
-    assert teacher_config(cfg, teachers_of(cfg)[0]).train_cfg.max_epochs == 30
+    assert teacher_config(RunConfig(cfg), RunConfig(cfg).teachers[0]).train_cfg.max_epochs == 30
 
 
 def test_times_in_iterations_follow_the_grade_in_which_they_are():
-    cfg = load_config(str(CONFIGS / 'edu_kd_digits.py'))
+    cfg = load_config(str(CONFIGS / 'edu_kd_digits.py')).cfg
     # The first grade has 6 epochs of 19 batches.
     cfg.param_scheduler = [
         dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=57),
         dict(type='MultiStepLR', milestones=[12, 21], gamma=0.1),
     ]
-    stretch(cfg, 10)
+    cfg = stretch(RunConfig(cfg), 10).cfg
     assert cfg.param_scheduler[0].end == 19
     assert cfg.param_scheduler[1].milestones == [4, 7]
 
@@ -227,9 +229,9 @@ def test_schedules_of_several_optimizers_are_moved():
     ],
 )
 def test_epochs_that_a_run_cannot_have_are_refused(options, epochs, message):
-    cfg = load_config(str(CONFIGS / 'edu_kd_digits.py'), options)
+    cfg = load_config(str(CONFIGS / 'edu_kd_digits.py'), options).cfg
     with pytest.raises(ConfigurationError, match=message):
-        stretch(cfg, epochs)
+        cfg = stretch(RunConfig(cfg), epochs).cfg
 
 
 def test_the_tools_take_the_number_of_epochs(tmp_path, monkeypatch, capsys):
@@ -252,15 +254,15 @@ def test_the_tools_take_the_number_of_epochs(tmp_path, monkeypatch, capsys):
 
 def test_a_schedule_that_the_training_does_not_finish_is_named():
     options = {'train_cfg.max_epochs': 3}
-    cfg = load_config(str(CONFIGS / 'digits/student_resnet14_digits.py'), options)
+    cfg = load_config(str(CONFIGS / 'digits/student_resnet14_digits.py'), options).cfg
     assert unfinished_schedule(cfg) == (
         'param_scheduler (CosineAnnealingLR) goes on until 30 epochs, but the training ends at 3, '
         'before the learning rate is where the schedule would bring it; --epochs N of the tools '
         'changes both'
     )
-    cfg = load_config(str(CONFIGS / 'digits/student_resnet14_digits.py'))
+    cfg = load_config(str(CONFIGS / 'digits/student_resnet14_digits.py')).cfg
     assert unfinished_schedule(cfg) is None
-    stretch(cfg, 3)
+    cfg = stretch(RunConfig(cfg), 3).cfg
     assert unfinished_schedule(cfg) is None
     cfg.param_scheduler = [
         dict(type='LinearLR', by_epoch=False, end=500),
@@ -270,8 +272,8 @@ def test_a_schedule_that_the_training_does_not_finish_is_named():
 
 
 def test_a_schedule_that_never_leaves_its_start_is_named():
-    cfg = load_config(str(CONFIGS / 'edu_kd_digits.py'))
-    stretch(cfg, 3)
+    cfg = load_config(str(CONFIGS / 'edu_kd_digits.py')).cfg
+    cfg = stretch(RunConfig(cfg), 3).cfg
     assert unfinished_schedule(cfg) == (
         'param_scheduler (CosineRestartLR) has one epoch from its start to its end, so that the '
         'learning rate never leaves the value at which it starts; give more epochs, or '
@@ -279,6 +281,6 @@ def test_a_schedule_that_never_leaves_its_start_is_named():
     )
     cfg.param_scheduler.convert_to_iter_based = True
     assert unfinished_schedule(cfg) is None
-    cfg = load_config(str(CONFIGS / 'edu_kd_digits.py'))
-    stretch(cfg, 5)
+    cfg = load_config(str(CONFIGS / 'edu_kd_digits.py')).cfg
+    cfg = stretch(RunConfig(cfg), 5).cfg
     assert unfinished_schedule(cfg) is None

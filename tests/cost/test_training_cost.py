@@ -4,6 +4,7 @@ import pytest
 from torch import nn
 
 from edudistill_mm.config.load import load_config
+from edudistill_mm.config.run_config import RunConfig
 from edudistill_mm.cost.training_cost import network_flops, training_cost
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
@@ -30,13 +31,13 @@ def test_flops_are_two_for_each_multiply_add_of_one_image():
 def digits():
     def load(method, **options):
         (file,) = (CONFIGS / 'digits').glob(f'{method}_*.py')
-        return load_config(str(file), options)
+        return load_config(str(file), options).cfg
 
     return load
 
 
 def test_a_curriculum_pays_for_seen_classes_depth_and_the_teachers_that_cover_them(digits):
-    cost = training_cost(digits('edu-kd-experts'))
+    cost = training_cost(RunConfig(digits('edu-kd-experts')))
     seen = [sum(DIGITS[:count]) for count in (4, 7, 10)]
     assert [stage.images for stage in cost.stages] == seen
     assert [stage.batches for stage in cost.stages] == [19, 32, 46]
@@ -53,19 +54,19 @@ def test_a_curriculum_pays_for_seen_classes_depth_and_the_teachers_that_cover_th
 
 
 def test_kd_pays_for_student_and_teacher_on_all_images(digits):
-    kd, alone = training_cost(digits('kd')), training_cost(digits('student'))
+    kd, alone = training_cost(RunConfig(digits('kd'))), training_cost(RunConfig(digits('student')))
     assert kd.image_passes() == alone.image_passes() == 30 * sum(DIGITS)
     assert kd.student_flops() == alone.student_flops()
     (stage,) = kd.stages
     assert stage.teachers['teacher'][0] == sum(DIGITS)
     assert alone.teacher_flops() == 0
     # The last grade of the curriculum is the plain student on all classes.
-    last = training_cost(digits('edu-kd-experts')).stages[-1]
+    last = training_cost(RunConfig(digits('edu-kd-experts'))).stages[-1]
     assert (last.images, last.flops_per_image) == (stage.images, stage.flops_per_image)
 
 
 def test_incomplete_batches_that_are_dropped_cost_nothing(digits):
-    cost = training_cost(digits('kd', **{'train_dataloader.drop_last': True}))
+    cost = training_cost(RunConfig(digits('kd', **{'train_dataloader.drop_last': True})))
     (stage,) = cost.stages
     assert (stage.images, stage.batches) == (45 * 32, 45)
     assert stage.teachers['teacher'][0] == 45 * 32
@@ -73,7 +74,9 @@ def test_incomplete_batches_that_are_dropped_cost_nothing(digits):
 
 def test_a_teacher_of_larger_images_costs_more(digits):
     usual, larger = (
-        training_cost(digits('edu-kd-experts', **options)).stages[0].teachers['primary'][1]
+        training_cost(RunConfig(digits('edu-kd-experts', **options)))
+        .stages[0]
+        .teachers['primary'][1]
         for options in ({}, {'model.teachers.0.input_size': 16})
     )
     assert larger == pytest.approx(4 * usual, rel=0.01)
@@ -82,5 +85,5 @@ def test_a_teacher_of_larger_images_costs_more(digits):
 def test_a_run_that_counts_iterations_pays_for_full_batches(digits):
     cfg = digits('student')
     cfg.train_cfg = dict(by_epoch=False, max_iters=100)
-    cost = training_cost(cfg)
+    cost = training_cost(RunConfig(cfg))
     assert not cost.by_epoch and cost.image_passes() == 3200

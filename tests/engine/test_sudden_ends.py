@@ -12,6 +12,7 @@ from runs import school_config
 from edudistill_mm.apis.test import test as evaluate
 from edudistill_mm.config import runtime_settings
 from edudistill_mm.config.load import load_config
+from edudistill_mm.config.run_config import RunConfig
 from edudistill_mm.errors import ConfigurationError
 
 
@@ -144,8 +145,8 @@ def test_hooks_that_prepare_a_training_are_left_out_of_a_test(tmp_path, capsys):
     ]
     config.experiment_name += '_hooks'
     config.dump(str(tmp_path / 'config.py'))
-    cfg = load_config(str(tmp_path / 'config.py'), None, str(tmp_path / 't2'))
-    assert evaluate(cfg, student)['accuracy/top1'] == plain['accuracy/top1']
+    cfg = load_config(str(tmp_path / 'config.py'), None, str(tmp_path / 't2')).cfg
+    assert evaluate(RunConfig(cfg), student)['accuracy/top1'] == plain['accuracy/top1']
     log = next((tmp_path / 't2').glob('*/*.log')).read_text()
     assert f'Left out of the test, as they only train: {EarlyStoppingHook.__name__}' in log
 

@@ -176,7 +176,7 @@ def test_the_student_of_a_config_of_mmrazor_is_plain(name, of_mmrazor, tmp_path)
     file = tmp_path / 'school.py'
     file.write_text(f"_base_ = 'mmrazor::distill/mmcls/{name}'\n")
     small = {'backbone.arch': 'deit-tiny', 'head.in_channels': 192} if 'deit' in name else {}
-    cfg = load_config(str(file), {f'model.architecture.{key}': small[key] for key in small})
+    cfg = load_config(str(file), {f'model.architecture.{key}': small[key] for key in small}).cfg
     plain = plain_config(cfg)
     # A backbone or a head of MMRazor needs this package, which makes MMRazor importable.
     assert ('edudistill_mm' in plain.pretty_text) == of_mmrazor

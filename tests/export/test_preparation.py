@@ -4,6 +4,7 @@ import pytest
 from mmengine.config import Config
 
 from edudistill_mm.config.load import load_config
+from edudistill_mm.config.run_config import RunConfig
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.export.export_student import export_student
 from edudistill_mm.export.preparation import preparation_of
@@ -22,11 +23,11 @@ STAGES = {
 def test_the_first_stages_of_mmrazors_distillers_are_known(name, tmp_path):
     file = tmp_path / 'stage.py'
     file.write_text(f"_base_ = 'mmrazor::distill/mmcls/{name}'\n")
-    cfg = load_config(str(file))
+    cfg = load_config(str(file)).cfg
     assert (preparation_of(cfg) is not None) == STAGES[name]
     if STAGES[name]:
         with pytest.raises(ConfigurationError) as error:
-            export_student(cfg, 'epoch_20.pth', str(tmp_path / 'student.pth'))
+            export_student(RunConfig(cfg), 'epoch_20.pth', str(tmp_path / 'student.pth'))
         assert 'has no student to export, because' in str(error.value)
         assert 'model.init_cfg=dict(type="Pretrained", checkpoint="epoch_20.pth")' in str(
             error.value

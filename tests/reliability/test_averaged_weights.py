@@ -12,6 +12,7 @@ from mmengine.config import Config
 from mmengine.hooks import EMAHook, Hook
 from mmengine.runner import Runner, load_checkpoint
 
+from edudistill_mm.config.run_config import RunConfig
 from edudistill_mm.export.export_student import export_student
 from edudistill_mm.random_state import random_state_preserved
 
@@ -238,7 +239,7 @@ def test_a_checkpoint_gives_the_metrics_of_its_validation_at_its_grade(averaged,
 def test_the_exported_student_has_the_averages_and_the_checkpoint_both(averaged, tmp_path, report):
     config, runner, watch = averaged
     last = f'{config.work_dir}/epoch_5.pth'
-    out, _ = export_student(config, last, str(tmp_path / 'student.pth'))
+    out, _ = export_student(RunConfig(config), last, str(tmp_path / 'student.pth'))
     training, average = watch.steps[-1]
     exported = torch.load(out, weights_only=True)['state_dict']
     assert len(exported) > 40

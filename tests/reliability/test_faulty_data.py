@@ -14,6 +14,7 @@ from runs import school_config
 
 from edudistill_mm.apis.test import test as run_test
 from edudistill_mm.apis.train import train
+from edudistill_mm.config.run_config import RunConfig
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.export.export_student import export_student
 
@@ -100,7 +101,7 @@ def test_wrong_annotations_are_refused_with_their_place(tmp_path, report):
         config = school(folder, counts, changes)
         config.experiment_name = f'{tmp_path.name}_{number}'
         with pytest.raises(ConfigurationError) as error:
-            train(config)
+            train(RunConfig(config))
         message = str(error.value)
         assert all(word in message for word in words) and '\n' not in message, message
         assert not list((folder / 'run').glob('*.pth')), what
@@ -113,11 +114,11 @@ def test_a_folder_less_is_no_silent_renumbering(tmp_path, report):
     config = school(tmp_path)
     shutil.rmtree(tmp_path / 'train' / 'class_2')
     with pytest.raises(ConfigurationError, match=r'has the class "class_2", .*\(6 and 5\)'):
-        train(config)
+        train(RunConfig(config))
     # Without other data to compare with, the curriculum tells.
     config.val_dataloader = config.val_cfg = config.val_evaluator = None
     with pytest.raises(ConfigurationError, match='num_classes is 6.* have 5 classes'):
-        train(config)
+        train(RunConfig(config))
     report(
         AREA,
         "the folder of a class is missing, which changes all later classes' numbers",
@@ -132,7 +133,7 @@ def test_a_validation_without_a_class_counts_the_others_right_or_not_at_all(tmp_
     shutil.rmtree(tmp_path / 'val' / 'class_2')
     refusal = 'val_dataloader.dataset lacks the class "class_2" of train_dataloader.dataset'
     with pytest.raises(ConfigurationError, match=refusal):
-        train(copy.deepcopy(config))
+        train(RunConfig(copy.deepcopy(config)))
     with pytest.raises(ConfigurationError, match=refusal):
         Runner.from_cfg(copy.deepcopy(config)).train()
     config.test_dataloader = copy.deepcopy(config.val_dataloader)
@@ -141,17 +142,17 @@ def test_a_validation_without_a_class_counts_the_others_right_or_not_at_all(tmp_
     config.model.curriculum.grades[-1].epochs, config.train_cfg.max_epochs = 12, 14
     config.train_cfg.val_begin = 14
     config.experiment_name = f'{tmp_path.name}_mended'
-    runner = train(copy.deepcopy(config))
+    runner = train(RunConfig(copy.deepcopy(config)))
     accuracy = runner.message_hub.get_scalar('val/accuracy/top1').current()
     assert accuracy > 90
     student = str(tmp_path / 'run' / 'student.pth')
     config.experiment_name = f'{tmp_path.name}_test'
-    assert run_test(copy.deepcopy(config), student)['accuracy/top1'] == accuracy
+    assert run_test(RunConfig(copy.deepcopy(config)), student)['accuracy/top1'] == accuracy
     (tmp_path / 'val' / 'class_2').rmdir()
     for use in (
-        lambda: run_test(copy.deepcopy(config), student),
+        lambda: run_test(RunConfig(copy.deepcopy(config)), student),
         lambda: export_student(
-            copy.deepcopy(config),
+            RunConfig(copy.deepcopy(config)),
             str(tmp_path / 'run' / 'epoch_14.pth'),
             str(tmp_path / 'again.pth'),
         ),
@@ -169,12 +170,12 @@ def test_a_validation_without_a_class_counts_the_others_right_or_not_at_all(tmp_
 
 def test_a_class_renamed_since_is_found_when_a_run_is_resumed(tmp_path):
     config = school(tmp_path)
-    train(copy.deepcopy(config))
+    train(RunConfig(copy.deepcopy(config)))
     for split in ('train', 'val'):
         (tmp_path / split / 'class_2').rename(tmp_path / split / 'last')
     config.experiment_name = f'{tmp_path.name}_again'
     with pytest.raises(ConfigurationError, match='lacks the class "class_2" of ".*epoch_3.pth"'):
-        train(config, resume='auto')
+        train(RunConfig(config), resume='auto')
 
 
 @pytest.mark.parametrize(
@@ -183,7 +184,7 @@ def test_a_class_renamed_since_is_found_when_a_run_is_resumed(tmp_path):
 )
 def test_a_class_of_hardly_any_images_is_no_obstacle(tmp_path, report, what, counts):
     config = school(tmp_path, counts)
-    runner = train(config)
+    runner = train(RunConfig(config))
     values, log = losses(tmp_path)
     assert runner.epoch == 3 and np.isfinite(values).all()
     warned = (
@@ -204,8 +205,8 @@ def test_a_grade_smaller_than_a_batch_trains_on_what_it_has(tmp_path, report):
     dropping = copy.deepcopy(config)
     dropping.train_dataloader.drop_last = True
     with pytest.raises(ConfigurationError, match='grade "low" without a batch: it has 3 images'):
-        train(dropping)
-    runner = train(config)
+        train(RunConfig(dropping))
+    runner = train(RunConfig(config))
     assert runner.iter == 1 + 3 + 5  # batches of 8 from 3, 19 and 35 images
     report(
         AREA,
@@ -224,7 +225,7 @@ def test_a_grade_of_iterations_smaller_than_a_batch_repeats_its_images(tmp_path,
     config.train_cfg = dict(by_epoch=False, max_iters=6, val_interval=100)
     config.train_dataloader.drop_last = True
     config.default_hooks.checkpoint.by_epoch = False
-    runner = train(config)
+    runner = train(RunConfig(config))
     assert runner.iter == 6
     report(
         AREA,
@@ -273,7 +274,7 @@ def test_images_that_a_pipeline_gives_up_are_replaced_by_others_of_their_class(t
     missing = {f'class_{label}/gone_{n}.png': f' {label}' for label in range(6) for n in range(8)}
     config = school(tmp_path, changes=missing)
     config.train_dataloader.dataset.pipeline[0].ignore_empty = True
-    runner = train(config)
+    runner = train(RunConfig(config))
     assert runner.epoch == 3 and np.isfinite(losses(tmp_path)[0]).all()
     report(
         AREA,
@@ -290,7 +291,7 @@ def test_a_class_of_which_no_image_can_be_read_is_named(tmp_path, report):
     config.train_dataloader.dataset.pipeline[0].ignore_empty = True
     config.train_dataloader.dataset.max_refetch = 3
     with pytest.raises(ConfigurationError, match='of class 0 and 3 draws from the 1 samples'):
-        train(config)
+        train(RunConfig(config))
     report(
         AREA,
         'no image of a class is there',
@@ -307,7 +308,7 @@ def test_an_image_that_the_test_of_the_teachers_cannot_read_is_named(tmp_path):
     image = tmp_path / 'val' / 'class_0' / '1.png'
     image.write_bytes(image.read_bytes()[:40])
     with pytest.raises(ConfigurationError, match='class_0/1.png.*failed to load image'):
-        train(config)
+        train(RunConfig(config))
 
 
 @pytest.mark.parametrize(
@@ -324,5 +325,5 @@ def test_wrong_validation_data_are_one_sentence(tmp_path, report, what, counts, 
         (tmp_path / 'val.txt').write_text(f'class_0/0.png 0\nclass_1/1.png {label}')
         config.val_dataloader.dataset.ann_file = str(tmp_path / 'val.txt')
     with pytest.raises(ConfigurationError, match=words):
-        train(config)
+        train(RunConfig(config))
     report(AREA, what, 'in the validation data', 1, 'one sentence')

@@ -13,6 +13,7 @@ from toy_images import ToyImages
 from edudistill_mm.apis.test_teachers import test_teachers as run_test_teachers
 from edudistill_mm.apis.train import prepare_runtime, train
 from edudistill_mm.config.load import load_config
+from edudistill_mm.config.run_config import RunConfig
 from edudistill_mm.errors import ConfigurationError
 
 AREA = 'Hostile and broken files'
@@ -60,16 +61,16 @@ def run(folder, state, order, named, classes=range(6)):
         # More of an image prove more.
         loader.dataset.dataset.counts = (20,) * 6
     (folder / 'config.py').write_text(cfg.pretty_text)
-    cfg = load_config(str(folder / 'config.py'), work_dir=str(folder / 'run'))
+    cfg = load_config(str(folder / 'config.py'), work_dir=str(folder / 'run')).cfg
     prepare_runtime(cfg)
     return cfg
 
 
 def test_outputs_in_another_order_or_number_go_by_name(knowing, tmp_path, report):
     for order, classes in ((TURNED, range(6)), (range(6), [5, 1, 2])):
-        (tested,) = run_test_teachers(run(tmp_path, knowing, order, True, classes))
+        (tested,) = run_test_teachers(RunConfig(run(tmp_path, knowing, order, True, classes)))
         assert tested.accuracy > 95 and not tested.remark
-    runner = train(run(tmp_path, knowing, TURNED, True))
+    runner = train(RunConfig(run(tmp_path, knowing, TURNED, True)))
     assert runner.model.faculty.teachers[0].columns.classes == (2, 4, 1, 5, 0, 3)
     report(
         AREA,
@@ -82,10 +83,10 @@ def test_outputs_in_another_order_or_number_go_by_name(knowing, tmp_path, report
 
 def test_an_order_that_nothing_names_is_seen_by_the_answers(knowing, tmp_path, report):
     with pytest.raises(ConfigurationError, match=r'outputs=\[2, 4, 1, 5, 0, 3\]'):
-        train(run(tmp_path, knowing, TURNED, False))
+        train(RunConfig(run(tmp_path, knowing, TURNED, False)))
     with pytest.raises(ConfigurationError, match=r'6 outputs; give teachers\[0\].outputs'):
-        train(run(tmp_path, knowing, range(6), False, [5, 1, 2]))
-    train(run(tmp_path, knowing, SWAPPED, False))
+        train(RunConfig(run(tmp_path, knowing, range(6), False, [5, 1, 2])))
+    train(RunConfig(run(tmp_path, knowing, SWAPPED, False)))
     log = max((tmp_path / 'run').glob('*/*.log')).read_text().splitlines()
     (warning,) = [line for line in log if 'WARNING' in line and 'exchanged' in line]
     assert 'images of "class 2" go to the output of "class 3"' in warning

@@ -24,6 +24,7 @@ from runs import school_config, train
 from edudistill_mm.apis.test import test as run_test
 from edudistill_mm.checkpoint.download import resolve_checkpoint
 from edudistill_mm.checkpoint.load import load_checkpoint_file
+from edudistill_mm.config.run_config import RunConfig
 from edudistill_mm.engine import EducationRunner
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.export.export_student import export_student
@@ -334,12 +335,12 @@ def as_tested(config, path, folder):
     config = copy.deepcopy(config)
     config.work_dir = str(folder)
     config.experiment_name = f'{folder.name}_{len(list(folder.iterdir()))}'
-    run_test(config, str(path))
+    run_test(RunConfig(config), str(path))
 
 
 def as_exported(config, path, folder):
     try:
-        export_student(config, str(path), str(folder / 'exported.pth'))
+        export_student(RunConfig(config), str(path), str(folder / 'exported.pth'))
     except ConfigurationError:
         assert not list(folder.glob('exported*'))
         raise

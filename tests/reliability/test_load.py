@@ -1,5 +1,4 @@
 """A run with 1000 classes, 20 grades and 50 teachers."""
-
 import resource
 import time
 
@@ -11,6 +10,7 @@ from mmengine.runner import Runner
 from runs import scalars, school_config
 from toy_images import ToyImages
 
+from edudistill_mm.config.run_config import RunConfig
 from tools.benchmark import CLASSES, FEW, MANY, load_benchmark, load_model
 
 AREA = 'Load'
@@ -34,7 +34,7 @@ def config(tmp_path):
     """Config of a run of three iterations in each of 20 grades with 50 teachers in the end."""
     cfg = school_config(tmp_path)
     cfg.model.data_preprocessor.num_classes = CLASSES
-    model = load_model(cfg, *MANY)
+    model = load_model(RunConfig(cfg), *MANY)
     grades = model['curriculum']['grades']
     names = [teacher['name'] for teacher in model['teachers']]
     for index, grade in enumerate(grades):
@@ -84,7 +84,7 @@ def test_a_run_of_1000_classes_20_grades_and_50_teachers_goes_through_all_grades
 
 def test_many_grades_and_teachers_cost_little_but_their_own_forward_passes(tmp_path, full, report):
     cfg = school_config(tmp_path)
-    ratios = dict(load_benchmark(cfg, batch_size=128, repeats=10 if full else 3))
+    ratios = dict(load_benchmark(RunConfig(cfg), batch_size=128, repeats=10 if full else 3))
     step, teachers, rest, building = ratios.values()
     # 50 networks instead of 3 cost their calls; the routing, the losses and their gradients do not
     # grow with the number of teachers.

@@ -18,6 +18,7 @@ from runs import scalars, school_config
 from surroundings import python_path
 
 from edudistill_mm.apis.train import prepare_runtime
+from edudistill_mm.config.run_config import RunConfig
 from edudistill_mm.engine import BFloat16OptimWrapper
 from edudistill_mm.errors import TrainingError
 from edudistill_mm.export.export_student import export_student
@@ -416,7 +417,7 @@ def test_channels_last_gives_the_same_losses_in_all_grades_and_a_plain_student(c
     run(last, watch=watch)
     assert formats == dict(student={(True, False)}, teacher={(True, False)})
     torch.testing.assert_close(losses_of(last), losses_of(plain), rtol=1e-4, atol=0)
-    export_student(last, f'{last.work_dir}/epoch_7.pth', f'{last.work_dir}/student.pth')
+    export_student(RunConfig(last), f'{last.work_dir}/epoch_7.pth', f'{last.work_dir}/student.pth')
     report(
         AREA,
         '`channels_last=True`',

@@ -18,8 +18,8 @@ from mmengine.registry import HOOKS, MODELS
 from runs import GRADES, school_config, train
 
 from edudistill_mm.apis.test import test as run_test
-from edudistill_mm.config.education import strip_teachers
 from edudistill_mm.config.load import load_config
+from edudistill_mm.config.run_config import RunConfig
 from edudistill_mm.export.export_student import export_student
 
 AREA = 'Students of unfinished runs'
@@ -81,7 +81,7 @@ def use_without_this_package(folder, stems):
 def answers_of_run(config, checkpoint, images):
     """Scores of the run's own student, as the checkpoint has it, and its parameters in use."""
     saved = torch.load(checkpoint)
-    algorithm = MODELS.build(strip_teachers(config).model.to_dict())
+    algorithm = MODELS.build(RunConfig(config).without_teachers().cfg.model.to_dict())
     algorithm.load_state_dict(saved['state_dict'], strict=False)
     grade = saved['meta']['education']['grade']
     algorithm.set_grade(next(g for g in algorithm.curriculum.grades if g.name == grade))
@@ -144,7 +144,7 @@ def test_a_stopped_run_leaves_its_student_to_plain_mmpretrain(tmp_path, report):
         tested = copy.deepcopy(config)
         tested.work_dir = str(tmp_path / f'test_{number}')
         tested.experiment_name = f'{tmp_path.name}_test_{number}'
-        results.append(run_test(tested, str(path))['accuracy/top1'])
+        results.append(run_test(RunConfig(tested), str(path))['accuracy/top1'])
     assert torch.load(f'{stems[0]}.pth')['meta']['grade'] == 'low'
     assert results[0] == results[1] > 0
     report(
@@ -168,9 +168,9 @@ def test_what_is_exported_of_a_lower_grade_is_the_student_of_that_grade(tmp_path
     assert last.endswith(
         'the run has ended early: it is that of grade 2 of 3 "mid" and knows 4 of 6 classes'
     )
-    config = load_config(str(path), work_dir=str(tmp_path / 'test'))
+    config = load_config(str(path), work_dir=str(tmp_path / 'test')).cfg
     out, _ = export_student(
-        config, str(tmp_path / 'run' / 'epoch_2.pth'), str(tmp_path / 'e2.pth')
+        RunConfig(config), str(tmp_path / 'run' / 'epoch_2.pth'), str(tmp_path / 'e2.pth')
     )
     # The last state was saved although no checkpoint was due.
     stems = {tmp_path / 'e2': 'epoch_2', tmp_path / 'run' / 'student': 'epoch_3'}
@@ -183,11 +183,13 @@ def test_what_is_exported_of_a_lower_grade_is_the_student_of_that_grade(tmp_path
     # It is tested as the checkpoint that it comes from.
     results = []
     for number, checkpoint in enumerate(('student.pth', 'epoch_3.pth')):
-        tested = load_config(str(path), work_dir=str(tmp_path / f'test_{number}'))
+        tested = load_config(str(path), work_dir=str(tmp_path / f'test_{number}')).cfg
         tested.experiment_name = f'{tmp_path.name}_test_{number}'
         for key in ('dataloader', 'cfg', 'evaluator'):
             tested[f'test_{key}'] = tested[f'val_{key}']
-        results.append(run_test(tested, str(tmp_path / 'run' / checkpoint))['accuracy/top1'])
+        results.append(
+            run_test(RunConfig(tested), str(tmp_path / 'run' / checkpoint))['accuracy/top1']
+        )
     assert results[0] == results[1]
     report(
         AREA,

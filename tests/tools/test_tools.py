@@ -12,6 +12,7 @@ import torch
 from run_tool import run_tool
 from surroundings import python_path
 
+from edudistill_mm.config.run_config import RunConfig
 from edudistill_mm.errors import ConfigurationError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -272,8 +273,8 @@ custom_hooks = [dict(type='GradeSchedulerHook')]
 val_cfg = dict(_delete_=True)
 """
     )
-    cfg = load_config(str(file))
-    check_config(cfg)
+    cfg = load_config(str(file)).cfg
+    check_config(RunConfig(cfg))
     cfg.model.distiller.student_recorders.fc.source = 'head.fcc'
     with pytest.raises(ConfigurationError, match='did you mean "head.fc"'):
-        check_config(cfg)
+        check_config(RunConfig(cfg))

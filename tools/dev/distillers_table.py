@@ -24,6 +24,7 @@ from edudistill_mm.config.check_config import check_config
 from edudistill_mm.config.load import load_config
 from edudistill_mm.config.networks import network_config
 from edudistill_mm.config.plain_distillation import as_written
+from edudistill_mm.config.run_config import RunConfig
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.models.distillers import count_weights
 from edudistill_mm.models.network import build_module, build_network
@@ -193,7 +194,7 @@ train_dataloader = dict(sampler=dict(type='GradeSampler'))
 custom_hooks = [dict(type='GradeSchedulerHook')]
 """,
     )
-    check_config(cfg)
+    check_config(RunConfig(cfg))
     return cfg
 
 
@@ -201,7 +202,7 @@ def _mmrazor_config(name: str, folder: str, options: Optional[dict], lines: str 
     """One of MMRazor's configs with some lines below it, and random weights for its teacher."""
     file = Path(folder) / 'school.py'
     file.write_text(f"_base_ = 'mmrazor::distill/mmcls/{name}'\n{lines}")
-    cfg = load_config(str(file), options)
+    cfg = load_config(str(file), options).cfg
     model = cfg.model
     if isinstance(model.get('teacher'), dict):
         # Neither the architecture nor the head may ask for published weights.
