@@ -20,7 +20,7 @@ lazy = not any(name in sys.modules for name in ('edudistill_mm.models', 'edudist
 from mmengine import registry
 names = dict(
     MODELS='EducationDistill', HOOKS='GradeSchedulerHook', DATASETS='Digits', DATA_SAMPLERS='GradeSampler',
-    METRICS='GradeAccuracy', OPTIM_WRAPPERS='BFloat16OptimWrapper',
+    METRICS='GradeAccuracy', OPTIM_WRAPPERS='BFloat16OptimWrapper', RUNNERS='EducationRunner',
 )
 found = []
 with registry.DefaultScope.overwrite_default_scope(sys.argv[1]):
@@ -51,7 +51,7 @@ def test_bare_names_are_found_once_the_package_is_imported_and_nothing_is_before
     assert done.returncode == 0, done.stderr[-2000:]
     lazy, found = json.loads(done.stdout.splitlines()[-1])
     assert lazy
-    assert found == [[scope, 'edudistill_mm']] * 6 + [['KLDivergence', 'VGG']]
+    assert found == [[scope, 'edudistill_mm']] * 7 + [['KLDivergence', 'VGG']]
 
 
 def test_the_default_scope_is_set_where_it_is_asked_for(monkeypatch):

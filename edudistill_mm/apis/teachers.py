@@ -23,8 +23,6 @@ from edudistill_mm.engine.disk_space import full_disk_told
 from edudistill_mm.engine.preemption import preemption
 from edudistill_mm.engine.runner import EducationRunner
 from edudistill_mm.errors import ConfigurationError, did_you_mean
-from edudistill_mm.models.labels import accept_one_hot
-from edudistill_mm.validation.build_errors import errors_name_keys
 
 from .folder_lock import hold_folder
 from .teacher_recipe import describe_recipe, give_recipe
@@ -206,13 +204,11 @@ def _train_teacher(cfg: Config, ckpt: str) -> None:
         atomic_write(recipe, lambda file: file.write(text.encode()))
     barrier()
     cfg.resume, cfg.load_from = same, None
-    with errors_name_keys(cfg._cfg_dict, 'teacher_training'):
-        runner = EducationRunner.from_completed_cfg(cfg)
-        accept_one_hot(runner.model)
-        remark = unfinished_schedule(cfg)
-        if remark is not None:
-            runner.logger.warning(remark)
-        runner.train()
+    runner = EducationRunner.from_completed_cfg(cfg, 'teacher_training')
+    remark = unfinished_schedule(cfg)
+    if remark is not None:
+        runner.logger.warning(remark)
+    runner.train()
     runner.end_workers()
     if is_main_process():
         model = unwrap_model(runner.model)

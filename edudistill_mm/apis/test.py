@@ -19,8 +19,6 @@ from edudistill_mm.engine.runner import EducationRunner
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.export.grade_config import grade_student_config, plain_student_state
 from edudistill_mm.export.plain_config import plain_config
-from edudistill_mm.models.labels import accept_one_hot
-from edudistill_mm.validation.build_errors import errors_name_keys
 
 from .test_hooks import without_training_hooks
 from .tta import prepare_tta
@@ -80,14 +78,12 @@ def test(run: RunConfig, checkpoint: str, tta: bool = False) -> Dict[str, float]
         cfg[key] = None
     cfg.resume, cfg.load_from = False, path
     merging = prepare_tta(cfg) if tta else None
-    with errors_name_keys(cfg._cfg_dict):
-        runner = EducationRunner.from_completed_cfg(cfg)
-        if left_out:
-            runner.logger.info(f'Left out of the test, as they only train: {", ".join(left_out)}')
-        accept_one_hot(runner.model)
-        if merging is not None:
-            runner.register_hook(merging)
-        return runner.test()
+    runner = EducationRunner.from_completed_cfg(cfg)
+    if left_out:
+        runner.logger.info(f'Left out of the test, as they only train: {", ".join(left_out)}')
+    if merging is not None:
+        runner.register_hook(merging)
+    return runner.test()
 
 
 def _config_of_student(run: RunConfig, meta: Any) -> Config:

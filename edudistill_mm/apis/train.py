@@ -29,8 +29,6 @@ from edudistill_mm.engine.runner import EducationRunner
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.export.export_student import export_student, grade_of_export
 from edudistill_mm.export.preparation import next_stage, preparation_of
-from edudistill_mm.models.labels import accept_one_hot
-from edudistill_mm.validation.build_errors import errors_name_keys
 
 from .run_folder import in_its_folder
 from .teacher_recipe import check_teacher_training
@@ -136,20 +134,16 @@ def train(
     remark = unfinished_schedule(cfg)
     if resume is not None:
         cfg.resume, cfg.load_from = True, None if resume == 'auto' else resume
-    with errors_name_keys(cfg._cfg_dict):
-        own = cfg.get('runner_type', 'Runner') in ('Runner', 'EducationRunner')
-        runner = EducationRunner.from_completed_cfg(cfg) if own else RUNNERS.build(cfg)
-        if remark is not None:
-            runner.logger.warning(remark)
-        if not run.is_education:
-            accept_one_hot(runner.model)
-        if run.is_education and with_teacher_test and resume is None:
-            _test_teachers(runner)
-        if only_begin:
-            runner.register_hook(_BeginHook())
-        with contextlib.suppress(_Begun):
-            # It builds data loaders, loop, optimizer and schedules.
-            runner.train()
+    own = cfg.get('runner_type', 'Runner') in ('Runner', 'EducationRunner')
+    runner = EducationRunner.from_completed_cfg(cfg) if own else RUNNERS.build(cfg)
+    if remark is not None:
+        runner.logger.warning(remark)
+    if run.is_education and with_teacher_test and resume is None:
+        _test_teachers(runner)
+    if only_begin:
+        runner.register_hook(_BeginHook())
+    with contextlib.suppress(_Begun):
+        runner.train()
     if only_begin:
         return runner
     last = find_latest_checkpoint(cfg.work_dir)

@@ -12,6 +12,7 @@ from mmengine.runner.checkpoint import _load_checkpoint_to_model
 from torch import nn
 from torch.utils.data import DataLoader
 
+from ..build_errors import errors_name_keys
 from ..checkpoint.download import resolve_checkpoint
 from ..checkpoint.harmless_globals import harmless_globals
 from ..checkpoint.load import load_checkpoint_file
@@ -22,8 +23,9 @@ from ..config.ranks import wrap_for_ranks
 from ..datasets.reading_errors import clear_annotation_errors, name_samples
 from ..distributed import unwrap_model
 from ..errors import ConfigurationError, reason_of
+from ..models.labels import accept_one_hot
 from ..registration import register_all_modules
-from ..registry import RUNNERS, register
+from ..registry import MODELS, RUNNERS, register
 from .loading import read_checkpoint
 from .log_file import LogFile
 from .preemption import shield_workers
@@ -41,12 +43,15 @@ class EducationRunner(Runner):
     - Annotations without labels or samples, and later a sample that cannot be read, raise a
       ConfigurationError that names the data set, or the sample's file. Workers leave a scheduler's
       signals to the run.
+    - A part of the config that cannot be built raises a ConfigurationError that names its key.
+    - Losses take the one-hot labels that ``to_onehot`` makes.
     - A log file for which there is no room ends the run.
 
     Apart from that a run is the same, bit for bit.
     """
 
     _checkpoint: Optional[dict] = None
+    _key = ''
 
     # ---- building
     @classmethod
@@ -71,13 +76,25 @@ class EducationRunner(Runner):
         return cls.from_completed_cfg(cfg)
 
     @classmethod
-    def from_completed_cfg(cls, cfg: Config) -> 'EducationRunner':
+    def from_completed_cfg(cls, cfg: Config, key: str = '') -> 'EducationRunner':
         """Build a runner from a config that is complete.
 
         Args:
+<<<<<<< HEAD
             cfg (Config): What ``complete_config`` has completed.
+=======
+            cfg (Config): What ``load_config`` returned.
+            key (str): Where the config stands in the user's, for error messages. Defaults to '':
+                it is the whole.
+
+        Raises:
+            ConfigurationError: If a part of the config cannot be built.
+>>>>>>> 599b06d (EducationRunner names the key of what cannot be built, and takes one-hot labels, whichever tool builds it)
         """
-        return super().from_cfg(cfg)
+        with errors_name_keys(cfg._cfg_dict, key):
+            runner = super().from_cfg(cfg)
+        runner._key = key
+        return runner
 
     def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
         """Build the logger, whose file raises for lack of room."""
@@ -91,7 +108,10 @@ class EducationRunner(Runner):
     def build_model(self, model: Any) -> nn.Module:
         """Build the model; the checkpoints that its parts read meanwhile may be of MMEngine's form."""
         with harmless_globals():
-            return super().build_model(model)
+            model = super().build_model(model)
+        if not isinstance(model, MODELS.get('EducationDistill')):
+            accept_one_hot(model)
+        return model
 
     @staticmethod
     def build_dataloader(
@@ -107,6 +127,18 @@ class EducationRunner(Runner):
         name_samples(loader.dataset)
         shield_workers(loader)
         return loader
+
+    # ---- running
+    def train(self) -> nn.Module:
+        """Train, and return the model."""
+        # Data loaders, loops, optimizer and schedules are built here.
+        with errors_name_keys(self.cfg._cfg_dict, self._key):
+            return super().train()
+
+    def test(self) -> dict:
+        """Test, and return the metrics."""
+        with errors_name_keys(self.cfg._cfg_dict, self._key):
+            return super().test()
 
     # ---- checkpoints
     def load_or_resume(self) -> None:
