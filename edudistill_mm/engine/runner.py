@@ -80,16 +80,12 @@ class EducationRunner(Runner):
         """Build a runner from a config that is complete.
 
         Args:
-<<<<<<< HEAD
             cfg (Config): What ``complete_config`` has completed.
-=======
-            cfg (Config): What ``load_config`` returned.
             key (str): Where the config stands in the user's, for error messages. Defaults to '':
                 it is the whole.
 
         Raises:
             ConfigurationError: If a part of the config cannot be built.
->>>>>>> 599b06d (EducationRunner names the key of what cannot be built, and takes one-hot labels, whichever tool builds it)
         """
         with errors_name_keys(cfg._cfg_dict, key):
             runner = super().from_cfg(cfg)
