@@ -94,6 +94,7 @@ setup(
     long_description_content_type='text/markdown',
     license='Apache-2.0',
     packages=find_packages(include=['edudistill_mm', 'edudistill_mm.*']),
+    package_data=dict(edudistill_mm=['py.typed']),
     cmdclass=dict(build_py=BuildPy),
     python_requires='>=3.10,<3.13',
     install_requires=runtime_requirements(),
