@@ -12,7 +12,9 @@ PAGES = [
 ]
 LINK = re.compile(r'\]\((?!https?:|#)([^)#]+)')
 # A path in backquotes, or in a command.
-PATH = re.compile(r'(?<![\w/.-])((?:edudistill_mm|tests|tools|configs|docs|requirements)/[\w./-]*\w)')
+PATH = re.compile(
+    r'(?<![\w/.-])((?:edudistill_mm|tests|tools|configs|docs|requirements)/[\w./-]*\w)'
+)
 # What a name stands for in a pattern or belongs to another checkout.
 PLACEHOLDERS = ('configs/DATASET', 'tools/X')
 
@@ -27,7 +29,9 @@ def test_links_and_paths_of_a_page_lead_somewhere(page):
 
 
 def test_the_contracts_that_tests_cite_are_on_the_page():
-    listed = re.findall(r'^\| C(\d+) \|', (ROOT / 'docs' / 'concepts.md').read_text(), re.MULTILINE)
+    listed = re.findall(
+        r'^\| C(\d+) \|', (ROOT / 'docs' / 'concepts.md').read_text(), re.MULTILINE
+    )
     assert [int(number) for number in listed] == list(range(1, 15))
     for file in (ROOT / 'tests').rglob('test_*.py'):
         for heading in re.findall(r'^# ---- (C\d.*)$', file.read_text(), re.MULTILINE):
