@@ -81,7 +81,9 @@ class BuildPy(build_py):
                 pass
         if source.is_dir():
             # tools/dev and tools/gpu are for developers, who have the checkout.
-            shutil.copytree(source, target, ignore=shutil.ignore_patterns('__pycache__', 'dev', 'gpu'))
+            shutil.copytree(
+                source, target, ignore=shutil.ignore_patterns('__pycache__', 'dev', 'gpu')
+            )
         else:
             shutil.copy(source, target)
 
