@@ -81,7 +81,9 @@ class BuildPy(build_py):
                 pass
         if source.is_dir():
             # tools/dev and tools/gpu are for developers, who have the checkout.
-            shutil.copytree(source, target, ignore=shutil.ignore_patterns('__pycache__', 'dev', 'gpu'))
+            shutil.copytree(
+                source, target, ignore=shutil.ignore_patterns('__pycache__', 'dev', 'gpu')
+            )
         else:
             shutil.copy(source, target)
 
@@ -94,6 +96,7 @@ setup(
     long_description_content_type='text/markdown',
     license='Apache-2.0',
     packages=find_packages(include=['edudistill_mm', 'edudistill_mm.*']),
+    package_data=dict(edudistill_mm=['py.typed']),
     cmdclass=dict(build_py=BuildPy),
     python_requires='>=3.10,<3.13',
     install_requires=runtime_requirements(),

@@ -65,11 +65,7 @@ def settings(cfg: Config, training_only: bool = False) -> Dict[str, Any]:
 def without_guards(chosen: Dict[str, Any]) -> Dict[str, Any]:
     """Leave out of settings, also of those that an earlier version has written, the hooks that the
     tools add to all configs."""
-    hooks = [
-        hook
-        for hook in chosen.get('custom_hooks') or []
-        if type_name(hook) not in _GUARDS
-    ]
+    hooks = [hook for hook in chosen.get('custom_hooks') or [] if type_name(hook) not in _GUARDS]
     rest = {key: value for key, value in chosen.items() if key != 'custom_hooks'}
     return {**rest, 'custom_hooks': hooks} if hooks else rest
 

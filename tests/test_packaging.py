@@ -101,8 +101,10 @@ from pathlib import Path
 import edudistill_mm
 from mmengine.config import Config
 from mmengine.registry import MODELS
-mim = Path(edudistill_mm.__file__).parent / '.mim'
+package = Path(edudistill_mm.__file__).parent
+mim = package / '.mim'
 assert (mim / 'tools' / 'train.py').is_file()
+assert (package / 'py.typed').is_file()
 print((mim / 'configs').is_symlink(), (mim / 'model-index.yml').read_text() != '')
 cfg = Config.fromfile('config.py')
 assert cfg.model.type == 'EducationDistill'

@@ -17,7 +17,12 @@ def warnings_once() -> Iterator[None]:
     show = warnings.showwarning
 
     def show_once(
-        message: Any, category: type, filename: str, lineno: int, file: Any = None, line: Any = None
+        message: Any,
+        category: type,
+        filename: str,
+        lineno: int,
+        file: Any = None,
+        line: Any = None,
     ) -> None:
         key = (category, str(message), filename, lineno)
         if key not in shown:

@@ -13,4 +13,8 @@ def part_of(key: str, part: str) -> str:
         part (str): A key of ``model.teachers``. All but the architecture and the checkpoint can be
             given there only.
     """
-    return _KEYS_OF_SINGLE.get(part, f'model.teachers[0].{part}') if key == SINGLE else f'{key}.{part}'
+    return (
+        _KEYS_OF_SINGLE.get(part, f'model.teachers[0].{part}')
+        if key == SINGLE
+        else f'{key}.{part}'
+    )
