@@ -12,7 +12,8 @@ from mmengine.runner.checkpoint import _load_checkpoint_to_model
 from torch import nn
 from torch.utils.data import DataLoader
 
-from ..build_errors import errors_name_keys
+from edudistill_mm.validation.build_errors import errors_name_keys
+
 from ..checkpoint.download import resolve_checkpoint
 from ..checkpoint.harmless_globals import harmless_globals
 from ..checkpoint.load import load_checkpoint_file
