@@ -13,13 +13,14 @@ import pkgutil
 import re
 import sys
 import warnings
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module, metadata
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import find_spec
 from types import ModuleType, SimpleNamespace
-from typing import TYPE_CHECKING, Any, Callable, Iterator, Optional, Sequence, Tuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .type_name import type_name
 
@@ -157,7 +158,8 @@ def check_numpy() -> None:
 
 def compiles_students() -> bool:
     """Whether ``torch.compile`` can translate a student that is left at a cut; that of torch 2.1
-    fails in itself."""
+    fails in itself.
+    """
     import torch
     from packaging.version import Version
 
@@ -219,7 +221,7 @@ def usual_recursion_limit() -> Iterator[None]:
         sys.setrecursionlimit(limit)
 
 
-def _version_of(module: str, distributions: Sequence[str]) -> Optional[str]:
+def _version_of(module: str, distributions: Sequence[str]) -> str | None:
     """Version that would be imported, or None if the module is missing."""
     if find_spec(module) is None:
         return None
@@ -234,11 +236,12 @@ def _version_of(module: str, distributions: Sequence[str]) -> Optional[str]:
 
 class _CuringFinder(MetaPathFinder):
     """Imports the modules in ``CURED_IMPORTS`` inside a context that keeps them from doing
-    harm."""
+    harm.
+    """
 
     def find_spec(
-        self, fullname: str, path: Optional[Sequence[str]], target: Any = None
-    ) -> Optional[ModuleSpec]:
+        self, fullname: str, path: Sequence[str] | None, target: Any = None
+    ) -> ModuleSpec | None:
         if fullname not in CURED_IMPORTS:
             return None
         spec = PathFinder.find_spec(fullname, path, target)
@@ -397,7 +400,7 @@ def _torch_looks_old() -> Iterator[None]:
         mmrazor.digit_version = digit_version
 
 
-def _module_of(package: str) -> Optional[str]:
+def _module_of(package: str) -> str | None:
     """Import name for the name of a distribution or of a module, None if there is neither."""
     if find_spec(package) is not None:
         return package
@@ -486,14 +489,14 @@ def _resolve_bases() -> None:
         scopes['mmcls'] = 'mmpretrain'
 
     @functools.wraps(upstream_split)
-    def get_package_and_cfg_path(cfg_path: str) -> Tuple[str, str]:
+    def get_package_and_cfg_path(cfg_path: str) -> tuple[str, str]:
         package, _, name = cfg_path.partition('::')
         if package == 'edudistill_mm' and re.fullmatch(r'\w+\.py', name):
             return package, name
         return upstream_split(_modern_config_path(cfg_path) if 'mmcls' in scopes else cfg_path)
 
     @functools.wraps(upstream_find)
-    def get_cfg_path(cfg_path: str, filename: str) -> Tuple[str, Optional[str]]:
+    def get_cfg_path(cfg_path: str, filename: str) -> tuple[str, str | None]:
         path, scope = upstream_find(cfg_path, filename)
         return path, scopes.get(scope, scope)
 
@@ -517,7 +520,7 @@ def _modern_config_path(path: str) -> str:
     return f'mmpretrain::{RENAMED_CONFIGS.get(name, name)}'
 
 
-def _modernise(node: Any, key: Optional[str]) -> Any:
+def _modernise(node: Any, key: str | None) -> Any:
     if isinstance(node, dict):
         # dict.items: a ConfigDict's own would import the objects of a lazy config.
         modern = type(node)({k: _modernise(v, k) for k, v in dict.items(node)})
@@ -532,7 +535,7 @@ def _modernise(node: Any, key: Optional[str]) -> Any:
     return copy.deepcopy(node)
 
 
-def _modernise_string(value: str, key: Optional[str]) -> str:
+def _modernise_string(value: str, key: str | None) -> str:
     if value == 'mmcls':
         return 'mmpretrain' if key in ('_scope_', 'default_scope', 'imports') else value
     if key == 'type' and value in RENAMED_CLASSES:

@@ -1,8 +1,10 @@
 """The curriculum of an education: which grades follow one another and what each of them
-teaches."""
+teaches.
+"""
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any
 
 from . import class_sets
 from .errors import ConfigurationError, did_you_mean
@@ -38,8 +40,8 @@ class Curriculum:
     """
 
     num_classes: int
-    class_order: Tuple[int, ...]
-    grades: Tuple[Grade, ...]
+    class_order: tuple[int, ...]
+    grades: tuple[Grade, ...]
     by_epoch: bool
 
     @property
@@ -104,7 +106,7 @@ class Curriculum:
 
         unit = _unit(grade_cfgs)
         joining = _joining(grade_cfgs, teachers)
-        grades: List[Grade] = []
+        grades: list[Grade] = []
         taught_by = {}  # class -> name of the grade that adds it
         shared = 0.0  # what the grades so far take as shares
         for index, grade_cfg in enumerate(grade_cfgs):
@@ -180,7 +182,7 @@ class Curriculum:
             )
         return next((grade for grade in self.grades if progress < grade.end), self.grades[-1])
 
-    def classes_of(self, spec: Union[str, Sequence[int], Sequence[float]]) -> Tuple[int, ...]:
+    def classes_of(self, spec: str | Sequence[int] | Sequence[float]) -> tuple[int, ...]:
         """Resolve a set of classes as a teacher's config names it.
 
         Args:
@@ -271,7 +273,7 @@ class Curriculum:
             ],
         )
 
-    def difference(self, other: Mapping) -> Optional[str]:
+    def difference(self, other: Mapping) -> str | None:
         """Name the first thing in which this curriculum differs from a described one.
 
         ``class_order`` is not compared: all it decides is in the classes of the grades.
@@ -344,7 +346,7 @@ def _unit(grade_cfgs: Sequence[Mapping]) -> str:
     return units.pop()
 
 
-def _joining(grade_cfgs: Sequence[Mapping], teachers: Sequence[str]) -> List[Tuple[str, ...]]:
+def _joining(grade_cfgs: Sequence[Mapping], teachers: Sequence[str]) -> list[tuple[str, ...]]:
     """Find the teachers that join at each grade."""
     for index, name in enumerate(teachers):
         if name in teachers[:index]:

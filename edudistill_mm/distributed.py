@@ -1,6 +1,6 @@
 """The ranks of a run: what they must have in common, and the model inside of their wrapper."""
 
-from typing import Any, Dict
+from typing import Any
 
 from mmengine.dist import all_gather_object, broadcast_object_list
 from mmengine.model import is_model_wrapper
@@ -9,7 +9,7 @@ from torch import nn
 from .errors import ConfigurationError
 
 
-def check_same_on_all_ranks(facts: Dict[str, Any], advice: str) -> None:
+def check_same_on_all_ranks(facts: dict[str, Any], advice: str) -> None:
     """Refuse a run in which a process has been given something else than the first one.
 
     Otherwise the processes would train different things without a word, or wait for each other

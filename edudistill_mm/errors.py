@@ -2,7 +2,7 @@
 
 import difflib
 import errno
-from typing import Iterable, Optional
+from collections.abc import Iterable
 
 # No room on the disk, or in the user's share of it, or no file may be as long.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -41,7 +41,7 @@ class Preempted(BaseException):
 
     to_resume = False
 
-    def __init__(self, message: str, work_dir: Optional[str] = None) -> None:
+    def __init__(self, message: str, work_dir: str | None = None) -> None:
         super().__init__(message)
         self.work_dir = work_dir
 
@@ -72,7 +72,7 @@ def reason_of(error: BaseException) -> str:
     return ' '.join(message.splitlines()[0].split()) if message else type(error).__name__
 
 
-def full_disk_error(error: Optional[BaseException]) -> Optional[OSError]:
+def full_disk_error(error: BaseException | None) -> OSError | None:
     """Find what the system said, if it has refused a write for lack of room.
 
     Args:

@@ -1,7 +1,6 @@
 """One stage of a curriculum."""
 
 from dataclasses import dataclass
-from typing import Tuple
 
 
 @dataclass(frozen=True)
@@ -28,10 +27,10 @@ class Grade:
     begin: int
     end: int
     fragments: int
-    classes: Tuple[int, ...]
-    seen: Tuple[int, ...]
-    new_teachers: Tuple[str, ...]
-    teachers: Tuple[str, ...]
+    classes: tuple[int, ...]
+    seen: tuple[int, ...]
+    new_teachers: tuple[str, ...]
+    teachers: tuple[str, ...]
     optimizer: str
     samples: str
 

@@ -1,9 +1,10 @@
 """The random numbers of this process: what a checkpoint keeps of them, and how to leave them
-alone."""
+alone.
+"""
 
 import random
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Iterator
 
 import numpy as np
 import torch

@@ -5,7 +5,7 @@ prefix ``edudistill_mm.`` works like that of any MM package, and in MMEngine's r
 bare name is found from the default scope that users have (``mmpretrain``, ``mmrazor``).
 """
 
-from typing import Callable, Type
+from collections.abc import Callable
 
 from mmengine import registry as mmengine_registry
 from mmengine.registry import Registry
@@ -27,7 +27,7 @@ OPTIM_WRAPPERS = Registry(
 )
 
 
-def register(registry: Registry) -> Callable[[Type], Type]:
+def register(registry: Registry) -> Callable[[type], type]:
     """Register a class under its name in ``registry`` and in MMEngine's root.
 
     Args:
@@ -37,7 +37,7 @@ def register(registry: Registry) -> Callable[[Type], Type]:
         Callable: A class decorator.
     """
 
-    def decorate(cls: Type) -> Type:
+    def decorate(cls: type) -> type:
         registry.register_module(module=cls)
         registry.root.register_module(module=cls)
         return cls

@@ -2,7 +2,8 @@
 
 import inspect
 import json
-from typing import Any, Dict, Iterator, Optional, Tuple
+from collections.abc import Iterator
+from typing import Any
 
 from mmengine.config import Config
 from mmengine.runner import Runner
@@ -32,7 +33,7 @@ _GUARDS = ('SafeCheckpointHook', 'FiniteLossHook', 'PreemptionHook', 'StudentChe
 _INNER = set(inspect.signature(Runner.__init__).parameters) - _OUTER
 
 
-def settings(cfg: Config, training_only: bool = False) -> Dict[str, Any]:
+def settings(cfg: Config, training_only: bool = False) -> dict[str, Any]:
     """Take from a config what decides about the result, the seed excepted.
 
     Args:
@@ -62,15 +63,16 @@ def settings(cfg: Config, training_only: bool = False) -> Dict[str, Any]:
     return without_guards(_without_scope(plain, cfg.get('default_scope')))
 
 
-def without_guards(chosen: Dict[str, Any]) -> Dict[str, Any]:
+def without_guards(chosen: dict[str, Any]) -> dict[str, Any]:
     """Leave out of settings, also of those that an earlier version has written, the hooks that the
-    tools add to all configs."""
+    tools add to all configs.
+    """
     hooks = [hook for hook in chosen.get('custom_hooks') or [] if type_name(hook) not in _GUARDS]
     rest = {key: value for key, value in chosen.items() if key != 'custom_hooks'}
     return {**rest, 'custom_hooks': hooks} if hooks else rest
 
 
-def _without_scope(node: Any, scope: Optional[str]) -> Any:
+def _without_scope(node: Any, scope: str | None) -> Any:
     if isinstance(node, dict):
         return {
             key: _without_scope(value, scope)
@@ -80,7 +82,7 @@ def _without_scope(node: Any, scope: Optional[str]) -> Any:
     return [_without_scope(value, scope) for value in node] if isinstance(node, list) else node
 
 
-def differences(new: Any, old: Any, key: str = '') -> Iterator[Tuple[str, Any, Any]]:
+def differences(new: Any, old: Any, key: str = '') -> Iterator[tuple[str, Any, Any]]:
     """Find the values in which two settings differ.
 
     Args:
@@ -102,7 +104,7 @@ def differences(new: Any, old: Any, key: str = '') -> Iterator[Tuple[str, Any, A
         yield key, new, old
 
 
-def difference(new: Any, old: Any) -> Optional[str]:
+def difference(new: Any, old: Any) -> str | None:
     """Name the first value in which two settings differ, as 'a.b is X, was Y'; None if none does."""
     return next((change(*found) for found in differences(new, old)), None)
 

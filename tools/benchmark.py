@@ -3,7 +3,7 @@
 import copy
 import statistics
 import time
-from typing import Callable, Dict, List, Optional, Tuple
+from collections.abc import Callable
 
 import torch
 from mmengine.config import Config
@@ -30,7 +30,7 @@ CLASSES = 1000
 FEW, MANY = (3, 3), (20, 50)
 
 
-def benchmark(run: RunConfig, batch_size: int = 128, repeats: int = 10) -> List[Tuple[str, float]]:
+def benchmark(run: RunConfig, batch_size: int = 128, repeats: int = 10) -> list[tuple[str, float]]:
     """Measure the overheads of education distillation and the cost of a curriculum.
 
     The two sides of a ratio take turns, and the median of the ratios of neighbouring measurements
@@ -64,8 +64,7 @@ def benchmark(run: RunConfig, batch_size: int = 128, repeats: int = 10) -> List[
         cfg.model.architecture.student, 'model.architecture.student'
     ).to_dict()
     experts = [
-        network_config(teacher['architecture'], 'teachers').to_dict()
-        for teacher in run.teachers
+        network_config(teacher['architecture'], 'teachers').to_dict() for teacher in run.teachers
     ]
     generalist = copy.deepcopy(experts[0])
     generalist['head']['num_classes'] = curriculum.num_classes
@@ -91,7 +90,7 @@ def benchmark(run: RunConfig, batch_size: int = 128, repeats: int = 10) -> List[
 
 def load_benchmark(
     run: RunConfig, batch_size: int = 128, repeats: int = 10
-) -> List[Tuple[str, float]]:
+) -> list[tuple[str, float]]:
     """Measure what a step and its parts cost with many grades and teachers, over what they cost
     with few.
 
@@ -127,7 +126,7 @@ def load_benchmark(
     }
     for step in steps.values():
         step()
-    ratios: Dict[str, List[float]] = {'step': [], 'teachers': [], 'rest': []}
+    ratios: dict[str, list[float]] = {'step': [], 'teachers': [], 'rest': []}
     for _ in range(repeats):
         seconds = {key: _seconds(step) for key, step in steps.items()}
         for size in schools:
@@ -220,7 +219,7 @@ def _seconds(step: Step) -> float:
     return time.perf_counter() - begin
 
 
-def _school(cfg: Config, experts: List[dict]) -> nn.Module:
+def _school(cfg: Config, experts: list[dict]) -> nn.Module:
     model = cfg.model.to_dict()
     # Built modules stand for trained ones: speed does not depend on the weights.
     model['teachers'] = [
@@ -238,7 +237,7 @@ def _school(cfg: Config, experts: List[dict]) -> nn.Module:
     return algorithm
 
 
-def _samples(labels: torch.Tensor) -> List[DataSample]:
+def _samples(labels: torch.Tensor) -> list[DataSample]:
     return [DataSample().set_gt_label(int(label)) for label in labels]
 
 
@@ -335,9 +334,10 @@ def _teacher_step(teacher: dict, images: torch.Tensor) -> Step:
     return step
 
 
-def _costs(student: FragmentedStudent, curriculum: Curriculum) -> Dict[str, float]:
+def _costs(student: FragmentedStudent, curriculum: Curriculum) -> dict[str, float]:
     """Cost of the curriculum over that of the whole student on all images, for equally large
-    classes."""
+    classes.
+    """
     passes, flops = [], []
     for grade in curriculum.grades:
         student.set_grade(grade.fragments, grade.seen)
@@ -352,7 +352,7 @@ def _costs(student: FragmentedStudent, curriculum: Curriculum) -> Dict[str, floa
     }
 
 
-def main(argv: Optional[List[str]] = None) -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = config_parser('Measure what education distillation costs, as ratios within one run')
     parser.add_argument(
         '--batch-size', type=int, default=128, help='images in a batch (default 128)'

@@ -3,7 +3,6 @@
 import argparse
 import os
 import sys
-from typing import List, Optional
 
 from mmengine.config import DictAction
 
@@ -13,7 +12,7 @@ from edudistill_mm.comparison.plan import Plan
 from edudistill_mm.errors import ConfigurationError
 
 
-def main(argv: Optional[List[str]] = None) -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description='Train the rows of a comparison, as far as they are not trained yet, and report'
     )

@@ -1,13 +1,12 @@
 """Turn a checkpoint of RepDistiller or mdistiller into an MMPretrain model; see --help."""
 
 import argparse
-from typing import List, Optional
 
 from edudistill_mm.apis.command_line import run_command
 from edudistill_mm.apis.convert_mdistiller import DATA_SETS, NETWORKS, convert_mdistiller
 
 
-def main(argv: Optional[List[str]] = None) -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description='Turn a checkpoint of RepDistiller or mdistiller into an MMPretrain model'
     )

@@ -1,7 +1,6 @@
 """Export the student of a checkpoint as a plain MMPretrain model; see --help."""
 
 import os
-from typing import List, Optional
 
 from edudistill_mm.apis.command_line import config_parser, run_command
 from edudistill_mm.config.load import load_config
@@ -9,7 +8,7 @@ from edudistill_mm.engine.disk_space import full_disk_told
 from edudistill_mm.export.export_student import export_student, grade_of_export
 
 
-def main(argv: Optional[List[str]] = None) -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = config_parser('Export the student of a checkpoint as a plain MMPretrain model')
     parser.add_argument('checkpoint', help='checkpoint of any grade')
     parser.add_argument(

@@ -1,14 +1,13 @@
 """Download and unpack a data set of the configs; see --help."""
 
 import argparse
-from typing import List, Optional
 
 from edudistill_mm.apis.command_line import run_command
 from edudistill_mm.apis.prepare_data import prepare_data
 from edudistill_mm.datasets import SOURCES
 
 
-def main(argv: Optional[List[str]] = None) -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description='Download and unpack a data set of the configs')
     parser.add_argument('name', help=f'one of {", ".join(SOURCES)}')
     parser.add_argument(

@@ -1,13 +1,12 @@
 """Report a run: accuracies, costs, class groups, plots; see --help."""
 
 import argparse
-from typing import List, Optional
 
 from edudistill_mm.apis.command_line import run_command
 from edudistill_mm.comparison.report import report
 
 
-def main(argv: Optional[List[str]] = None) -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description='Report a run: accuracies, costs, class groups, plots'
     )

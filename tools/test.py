@@ -3,7 +3,6 @@
 import json
 import os
 import os.path as osp
-from typing import List, Optional
 
 from mmengine.dist import is_main_process
 
@@ -14,7 +13,7 @@ from edudistill_mm.config.load import load_config
 from edudistill_mm.errors import ConfigurationError
 
 
-def main(argv: Optional[List[str]] = None) -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = config_parser('Test a checkpoint of any grade, or a plain student', launcher=True)
     parser.add_argument('checkpoint', help='checkpoint file or URL')
     parser.add_argument('--out', help='JSON file for the metrics')

@@ -1,7 +1,5 @@
 """Test the teachers of a config, each on its own classes; see --help."""
 
-from typing import List, Optional
-
 from edudistill_mm.apis.command_line import config_parser, run_command
 from edudistill_mm.apis.test_teachers import teachers_table, test_teachers
 from edudistill_mm.apis.train import prepare_runtime
@@ -9,7 +7,7 @@ from edudistill_mm.config.load import load_config
 from edudistill_mm.validation.values import check_positive
 
 
-def main(argv: Optional[List[str]] = None) -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = config_parser('Test the teachers of a config, each on its own classes')
     parser.add_argument(
         '--max-samples',

@@ -1,7 +1,6 @@
 """Train by a config; see --help."""
 
 import os
-from typing import List, Optional
 
 from edudistill_mm.apis.command_line import EPOCHS_OF_RUN, config_parser, run_command
 from edudistill_mm.apis.train import prepare_runtime, train
@@ -10,7 +9,7 @@ from edudistill_mm.config.stretch import stretch
 from edudistill_mm.errors import ConfigurationError
 
 
-def main(argv: Optional[List[str]] = None) -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = config_parser('Train by a config', launcher=True, epochs=EPOCHS_OF_RUN)
     parser.add_argument(
         '--resume',

@@ -1,7 +1,6 @@
 """Train the teachers of a config that have no checkpoint yet; see --help."""
 
 import os
-from typing import List, Optional
 
 from mmengine.dist import is_main_process
 
@@ -11,7 +10,7 @@ from edudistill_mm.apis.train import prepare_runtime
 from edudistill_mm.config.load import load_config
 
 
-def main(argv: Optional[List[str]] = None) -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = config_parser(
         'Train the teachers of a config that have no checkpoint yet',
         launcher=True,

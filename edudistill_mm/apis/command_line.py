@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from typing import Callable
+from collections.abc import Callable
 
 from mmengine.config import DictAction
 
@@ -59,7 +59,8 @@ def config_parser(
 
 def run_command(command: Callable[[], None]) -> None:
     """Run a command; a user's mistake ends it with one sentence and status 2, a training that
-    cannot go on with status 1, one that has made room for another with status 75."""
+    cannot go on with status 1, one that has made room for another with status 75.
+    """
     try:
         with warnings_once():
             command()

@@ -1,7 +1,7 @@
 """Outputs of a teacher that stand for other classes than its config says."""
 
 from collections import Counter
-from typing import Dict, List, Sequence, Tuple
+from collections.abc import Sequence
 
 import torch
 
@@ -11,7 +11,7 @@ DEVIATIONS = 4
 
 def exchanged_outputs(
     answers: torch.Tensor, wanted: torch.Tensor, outputs: Sequence[int]
-) -> Dict[int, int]:
+) -> dict[int, int]:
     """Find the classes that look exchanged.
 
     These are chains and rings of classes in which most images of each one go to the output of the
@@ -63,7 +63,7 @@ def exchanged_outputs(
 
 def favourite_outputs(
     answers: torch.Tensor, wanted: torch.Tensor, outputs: Sequence[int]
-) -> Tuple[List[int], float]:
+) -> tuple[list[int], float]:
     """The output to which most images of each class go.
 
     Args:
@@ -83,7 +83,7 @@ def _votes(answers: torch.Tensor, wanted: torch.Tensor, outputs: Sequence[int]) 
     return votes.index_put_((wanted, answers), torch.ones(len(wanted)), accumulate=True)
 
 
-def _chains(found: Dict[int, int], owner: Dict[int, int]) -> List[List[int]]:
+def _chains(found: dict[int, int], owner: dict[int, int]) -> list[list[int]]:
     """Group classes of which one goes to the output of another."""
     after = {place: owner.get(output) for place, output in found.items()}
     chains, taken = [], set()

@@ -12,7 +12,6 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
-from typing import Optional
 
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.logging import print_log
@@ -39,8 +38,8 @@ os.register_at_fork(after_in_child=_let_go)
 
 @contextlib.contextmanager
 def hold_folder(
-    folder: str, what: str = 'run', wait: Optional[Callable[[str], None]] = None
-) -> Iterator[Optional[int]]:
+    folder: str, what: str = 'run', wait: Callable[[str], None] | None = None
+) -> Iterator[int | None]:
     """Hold a folder, so that nothing else writes to it.
 
     The system ends the hold with the process, however it ends: nothing has to be cleaned up after a
@@ -95,7 +94,7 @@ def hold_folder(
                     os.rmdir(folder)
 
 
-def _take(folder: str) -> tuple[Optional[int], Optional[str], Optional[str]]:
+def _take(folder: str) -> tuple[int | None, str | None, str | None]:
     """The lock's file if it is ours now; else why it cannot be had, or who has it."""
     path = osp.join(folder, FILE)
     while True:

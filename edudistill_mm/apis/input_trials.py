@@ -1,7 +1,7 @@
 """Other ways to prepare the images for a teacher, tried out."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import List, Optional, Sequence
 
 import torch
 from torch import nn
@@ -30,7 +30,7 @@ class InputTrial:
     settings: str
 
 
-def input_trials(teacher: Teacher, run: nn.Module, order: Optional[str]) -> List[InputTrial]:
+def input_trials(teacher: Teacher, run: nn.Module, order: str | None) -> list[InputTrial]:
     """The normalisation of a teacher's own architecture, if it has one, and the channels in the
     other order, alone and together.
 

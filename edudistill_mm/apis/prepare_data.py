@@ -12,8 +12,8 @@ import urllib.error
 import urllib.request
 import zipfile
 import zlib
+from collections.abc import Iterator
 from pathlib import PurePosixPath
-from typing import Iterator, Optional, Tuple
 
 from torch.hub import tqdm
 from torchvision.datasets.utils import calculate_md5
@@ -26,7 +26,7 @@ TIMEOUT = 30  # seconds without an answer
 CHUNK = 1 << 16
 
 
-def prepare_data(name: str, root: str = 'data', url: Optional[str] = None) -> str:
+def prepare_data(name: str, root: str = 'data', url: str | None = None) -> str:
     """Download a data set from its official source and unpack it; once.
 
     A partial download is kept and continued, here after a broken connection and by the next call
@@ -184,13 +184,13 @@ def unpack(archive: str, folder: str) -> None:
         ) from error
 
 
-def _tar_entries(file: tarfile.TarFile) -> Iterator[Tuple[str, object]]:
+def _tar_entries(file: tarfile.TarFile) -> Iterator[tuple[str, object]]:
     for member in file:
         # The filter refuses links that lead outside, and devices.
         yield member.name, lambda folder, m=member: file.extract(m, folder, filter='data')
 
 
-def _zip_entries(file: zipfile.ZipFile) -> Iterator[Tuple[str, object]]:
+def _zip_entries(file: zipfile.ZipFile) -> Iterator[tuple[str, object]]:
     for info in file.infolist():
         if stat.S_ISLNK(info.external_attr >> 16):
             raise ConfigurationError(

@@ -138,7 +138,8 @@ def _is_first(message: str) -> bool:
 
 def _wait_for_others() -> None:
     """Keep the store, which ends with process 0 unless torchrun keeps it, for those that meet an
-    error at the same time."""
+    error at the same time.
+    """
     if get_rank() or os.environ.get('TORCHELASTIC_USE_AGENT_STORE') == 'True':
         return
     end = time.monotonic() + PATIENCE

@@ -2,7 +2,8 @@
 
 import copy
 import inspect
-from typing import Any, Dict, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 from mmengine.config import Config
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
@@ -124,7 +125,7 @@ def describe_recipe(cfg: Config) -> str:
     return f'{length}, {", ".join(schedules) or "a constant learning rate"}'
 
 
-def _loop(run: Mapping, own: Dict[str, Any]) -> Dict[str, Any]:
+def _loop(run: Mapping, own: dict[str, Any]) -> dict[str, Any]:
     if 'type' not in own and 'type' not in run:
         check_keys(own, KEYS_OF_LOOPS, 'teacher_training.train_cfg')
     if own.pop('_delete_', False):

@@ -3,7 +3,7 @@
 import copy
 import os
 import os.path as osp
-from typing import List, Optional, Sequence
+from collections.abc import Sequence
 
 import torch
 from mmengine.config import Config
@@ -42,7 +42,7 @@ NOT_OF_TEACHERS = (
 )
 
 
-def teacher_config(run: RunConfig, teacher: dict, epochs: Optional[int] = None) -> Config:
+def teacher_config(run: RunConfig, teacher: dict, epochs: int | None = None) -> Config:
     """Derive the config that trains one teacher.
 
     It is the run's own config with the teacher's network and the teacher's classes (an expert's
@@ -100,7 +100,7 @@ def teacher_config(run: RunConfig, teacher: dict, epochs: Optional[int] = None) 
     return new
 
 
-def _part_of_classes(run: RunConfig, teacher: dict) -> Optional[List[int]]:
+def _part_of_classes(run: RunConfig, teacher: dict) -> list[int] | None:
     """The classes of an expert in the order of its outputs; None for a teacher of all classes."""
     if not run.is_education:
         return None
@@ -110,8 +110,8 @@ def _part_of_classes(run: RunConfig, teacher: dict) -> Optional[List[int]]:
 
 
 def train_teachers(
-    run: RunConfig, names: Optional[Sequence[str]] = None, epochs: Optional[int] = None
-) -> List[str]:
+    run: RunConfig, names: Sequence[str] | None = None, epochs: int | None = None
+) -> list[str]:
     """Train each teacher whose checkpoint is missing.
 
     An interrupted training goes on where it was, unless its config has changed since. A teacher that

@@ -1,7 +1,7 @@
 """Test a checkpoint of a run, of any grade, or a plain student."""
 
 import copy
-from typing import Any, Dict
+from typing import Any
 
 from mmengine.config import Config
 
@@ -24,7 +24,7 @@ from .test_hooks import without_training_hooks
 from .tta import prepare_tta
 
 
-def test(run: RunConfig, checkpoint: str, tta: bool = False) -> Dict[str, float]:
+def test(run: RunConfig, checkpoint: str, tta: bool = False) -> dict[str, float]:
     """Evaluate on the test data. No teacher's checkpoint is read.
 
     Args:

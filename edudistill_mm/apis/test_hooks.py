@@ -1,6 +1,6 @@
 """Hooks that a test has no use for."""
 
-from typing import Any, List, Tuple
+from typing import Any
 
 from mmengine.config import Config
 from mmengine.hooks import Hook
@@ -26,7 +26,7 @@ _TEST = (
 )
 
 
-def without_training_hooks(cfg: Config) -> Tuple[List[dict], List[str]]:
+def without_training_hooks(cfg: Config) -> tuple[list[dict], list[str]]:
     """Leave out the custom hooks that prepare, before a run, what they do in training or validation.
 
     Without a training there is no loop for that, and they would fail, as EarlyStoppingHook and

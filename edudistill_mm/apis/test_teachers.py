@@ -1,7 +1,8 @@
 """Test the teachers of a run on their own classes."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Callable, List, Optional, Sequence, Tuple
+from typing import Any
 
 import torch
 from mmengine.config import Config
@@ -73,7 +74,7 @@ class TeacherReport:
         )
 
 
-def test_teachers(run: RunConfig, max_samples: Optional[int] = None) -> List[TeacherReport]:
+def test_teachers(run: RunConfig, max_samples: int | None = None) -> list[TeacherReport]:
     """Test each teacher of a config, through the run's own data pipeline and the teacher's inputs.
 
     Args:
@@ -107,9 +108,9 @@ def test_teachers(run: RunConfig, max_samples: Optional[int] = None) -> List[Tea
 def report_teachers(
     algorithm: nn.Module,
     cfg: Config,
-    max_samples: Optional[int] = None,
+    max_samples: int | None = None,
     progress: Callable[[TeacherReport], None] = lambda report: None,
-) -> List[TeacherReport]:
+) -> list[TeacherReport]:
     """Test the teachers of an algorithm that has been built.
 
     Args:
@@ -174,7 +175,7 @@ def refuse_near_chance(report: TeacherReport) -> None:
         )
 
 
-def teachers_table(reports: List[TeacherReport]) -> str:
+def teachers_table(reports: list[TeacherReport]) -> str:
     """The reports as a table in Markdown."""
     lines = ['| teacher | classes | images | top-1 | chance |', '|---|---|---|---|---|']
     for report in reports:
@@ -187,16 +188,17 @@ def teachers_table(reports: List[TeacherReport]) -> str:
     return '\n'.join(lines)
 
 
-def _names_for_teachers(algorithm: nn.Module, cfg: Config) -> Optional[Sequence[str]]:
+def _names_for_teachers(algorithm: nn.Module, cfg: Config) -> Sequence[str] | None:
     """The names of the training data's classes, if a teacher's checkpoint has names to compare
-    them with."""
+    them with.
+    """
     if not any(teacher.class_names for teacher in algorithm.faculty.teachers):
         return None
     loader = cfg.get('train_dataloader') or cfg.get('val_dataloader') or cfg.test_dataloader
     return class_names(loader.dataset)
 
 
-def _batches(dataset: Any, indices: List[int], loader: dict) -> DataLoader:
+def _batches(dataset: Any, indices: list[int], loader: dict) -> DataLoader:
     return DataLoader(
         Subset(dataset, indices),
         batch_size=loader.batch_size,
@@ -212,7 +214,7 @@ def _accuracy(answers: torch.Tensor, wanted: torch.Tensor) -> float:
     return float(Accuracy.calculate(answers, wanted))
 
 
-def _indices(labels: torch.Tensor, teacher: Teacher, max_samples: Optional[int]) -> List[int]:
+def _indices(labels: torch.Tensor, teacher: Teacher, max_samples: int | None) -> list[int]:
     own = [(labels == label).nonzero().flatten().tolist() for label in teacher.classes.classes]
     if max_samples is not None:
         each = max(max_samples // len(own), 1)
@@ -223,9 +225,10 @@ def _indices(labels: torch.Tensor, teacher: Teacher, max_samples: Optional[int])
 @torch.no_grad()
 def _answers(
     algorithm: nn.Module, teacher: Teacher, batches: DataLoader, inputs: Sequence[TeacherInputs]
-) -> List[Tuple[torch.Tensor, torch.Tensor]]:
+) -> list[tuple[torch.Tensor, torch.Tensor]]:
     """For each way to prepare the images, the teacher's class with the highest score and the
-    network's output with the highest score, each [N]."""
+    network's output with the highest score, each [N].
+    """
     answers = [([], []) for _ in inputs]
     for batch in batches:
         images = algorithm.data_preprocessor(batch, False)['inputs']
@@ -277,14 +280,14 @@ def _exchanges(
     return f'classes look exchanged: {", ".join(parts)}{more}{_remedy(teacher, right)}'
 
 
-def _remedy(teacher: Teacher, outputs: List[int]) -> str:
+def _remedy(teacher: Teacher, outputs: list[int]) -> str:
     """What to write so that other outputs stand for a teacher's classes."""
     if len(outputs) > 100:
         return f'; give {teacher.key}.outputs, the right one for each class'
     return f'; these would be the right ones: {teacher.key}.outputs={outputs}'
 
 
-def _names(dataset: Any, count: int) -> List[str]:
+def _names(dataset: Any, count: int) -> list[str]:
     """What to call the classes of a data set."""
     names = getattr(dataset, 'metainfo', {}).get('classes') or ()
     return [*names, *map(str, range(len(names), count))]

@@ -4,7 +4,6 @@ import contextlib
 import logging
 import os
 import os.path as osp
-from typing import Optional
 
 import torch
 from mmengine.config import Config
@@ -89,7 +88,7 @@ def prepare_runtime(cfg: Config, launcher: str = 'none', amp: bool = False) -> N
 @in_its_folder
 def train(
     run: RunConfig,
-    resume: Optional[str] = None,
+    resume: str | None = None,
     with_teachers: bool = False,
     with_teacher_test: bool = True,
     only_begin: bool = False,

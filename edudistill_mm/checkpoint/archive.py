@@ -11,7 +11,8 @@ from .storage_reader import StorageReader
 
 def check_archive(path: str) -> None:
     """Check the archive that ``torch.save`` makes, before torch unpacks it. The bare pickles that
-    torch wrote before 1.6 are no archives, and pass."""
+    torch wrote before 1.6 are no archives, and pass.
+    """
     with open(path, 'rb') as file:
         start = file.read(4)
     if start.startswith(pickle.PROTO) and not tarfile.is_tarfile(path):
@@ -50,7 +51,8 @@ def unreadable(path: str) -> str:
 
 def _declares_too_much(archive: zipfile.ZipFile) -> bool:
     """Whether a tensor of the archive claims more bytes than its record has: older releases of
-    torch (2.1, for one) fill such a tensor from the memory behind the record."""
+    torch (2.1, for one) fill such a tensor from the memory behind the record.
+    """
     records = {record.filename: record.file_size for record in archive.infolist()}
     folder = next(iter(records)).partition('/')[0]
     if f'{folder}/data.pkl' not in records:

@@ -119,7 +119,8 @@ def _scalar(dtype: _PlainDtype, data: bytes) -> np.generic:
 
 def _statistics_method(owner: object, name: str) -> object:
     """The stand-in for ``getattr``, through which ``HistoryBuffer`` pickles its statistics
-    methods."""
+    methods.
+    """
     if owner is not _PlainHistoryBuffer or name not in ('min', 'max', 'current', 'mean'):
         raise pickle.UnpicklingError(
             'GLOBAL builtins.getattr was asked for more than a HistoryBuffer has'

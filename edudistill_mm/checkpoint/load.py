@@ -67,7 +67,8 @@ def load_checkpoint_file(path: str) -> dict:
 
 def _read(path: str) -> object:
     """Read a file by ``torch.load`` without code. The globals that MMEngine's training checkpoints
-    need are allowed only for a file that asks for them."""
+    need are allowed only for a file that asks for them.
+    """
     try:
         return torch.load(path, map_location='cpu', weights_only=True)
     except pickle.UnpicklingError as error:

@@ -1,6 +1,6 @@
 import os
 from pathlib import Path
-from typing import ClassVar, Set, Union
+from typing import ClassVar
 
 from mmengine.fileio import LocalBackend, register_backend
 
@@ -17,9 +17,9 @@ class SafeLocalBackend(LocalBackend):
     ``CheckpointHook(backend_args=dict(backend='safe_local'))``; :class:`SafeCheckpointHook` does.
     """
 
-    _outdated: ClassVar[Set[str]] = set()
+    _outdated: ClassVar[set[str]] = set()
 
-    def put(self, obj: bytes, filepath: Union[str, Path]) -> None:
+    def put(self, obj: bytes, filepath: str | Path) -> None:
         """Write a file; then remove those that were to be removed.
 
         Args:
@@ -39,7 +39,7 @@ class SafeLocalBackend(LocalBackend):
             if os.path.exists(old):
                 os.remove(old)
 
-    def remove(self, filepath: Union[str, Path]) -> None:
+    def remove(self, filepath: str | Path) -> None:
         """Remove a file as soon as the next one has been written.
 
         Args:

@@ -19,7 +19,8 @@ _ITEMSIZES = {
 
 class StorageReader(pickle._Unpickler):
     """Goes through a pickle of torch and notes the sizes of its storages. It imports and calls
-    nothing that the pickle names."""
+    nothing that the pickle names.
+    """
 
     def __init__(self, file: BinaryIO) -> None:
         super().__init__(file)

@@ -98,7 +98,8 @@ def weights_in(
     checkpoint: dict, source: str, averaged: bool | None
 ) -> tuple[dict[str, Tensor], str | None]:
     """Return what :func:`extract_state_dict` returns, and a part of a sentence that says which
-    weights these are if the checkpoint holds others as well, else None."""
+    weights these are if the checkpoint holds others as well, else None.
+    """
     state_dict, note = choose_weights(checkpoint, source, averaged)
     tensors = {
         without_wrappers(name): value

@@ -7,10 +7,11 @@ import shlex
 import signal
 import sys
 import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import Any
 
 from mmengine.config import Config
 from mmengine.runner import find_latest_checkpoint
@@ -46,7 +47,7 @@ def compare(
     rerun_changed: bool = False,
     train: bool = True,
     say: Say = print,
-) -> Tuple[str, List[Job]]:
+) -> tuple[str, list[Job]]:
     """Train what a plan lacks and write its report.
 
     Finished runs are recognised by their ``result.json`` and left alone, interrupted ones go on.
@@ -73,7 +74,7 @@ def compare(
         hold_folder(plan.work_dir, 'comparison, or a run that it has left behind,') as lock,
     ):
 
-        def run(jobs: List[Job]) -> List[Job]:
+        def run(jobs: list[Job]) -> list[Job]:
             if jobs:
                 say(
                     f'{len(jobs)} trainings to do, {len(places)} at a time; logs are in {plan.work_dir}'
@@ -82,7 +83,7 @@ def compare(
                     JobQueue(places, say, lock).run(jobs)
             return [job for job in jobs if job.error]
 
-        failed: List[Job] = []
+        failed: list[Job] = []
         if train:
             failed = run(_jobs(plan, rows, rerun_changed))
         results = [_result(plan, row) for row in rows]
@@ -132,7 +133,7 @@ def describe_plan(plan: Plan) -> str:
     return '\n'.join(lines)
 
 
-def _jobs(plan: Plan, rows: Sequence[PreparedRow], rerun_changed: bool) -> List[Job]:
+def _jobs(plan: Plan, rows: Sequence[PreparedRow], rerun_changed: bool) -> list[Job]:
     teachers = _teacher_jobs(plan, rows)
     jobs = []
     # Seed after seed, so that all rows have a first result early.
@@ -149,10 +150,10 @@ def _jobs(plan: Plan, rows: Sequence[PreparedRow], rerun_changed: bool) -> List[
     return [*needed, *jobs]
 
 
-def _teacher_jobs(plan: Plan, rows: Sequence[PreparedRow]) -> Dict[str, Job]:
+def _teacher_jobs(plan: Plan, rows: Sequence[PreparedRow]) -> dict[str, Job]:
     """A job for each teacher that has to be trained, by the path of its checkpoint."""
-    jobs: Dict[str, Job] = {}
-    recipes: Dict[str, Tuple[str, dict]] = {}
+    jobs: dict[str, Job] = {}
+    recipes: dict[str, tuple[str, dict]] = {}
     for prepared in rows:
         for teacher in prepared.original.teachers:
             ckpt = teacher.get('ckpt')
@@ -184,7 +185,7 @@ def _teacher_jobs(plan: Plan, rows: Sequence[PreparedRow]) -> Dict[str, Job]:
 def _teacher_job(plan: Plan, prepared: PreparedRow, teacher: dict, cfg: Config) -> Job:
     cost, ckpt = training_cost(RunConfig(cfg)), teacher['ckpt']
 
-    def finish() -> Optional[str]:
+    def finish() -> str | None:
         return None if osp.exists(ckpt) else f'it has left no checkpoint "{ckpt}"'
 
     return Job(
@@ -202,8 +203,8 @@ def _teacher_job(plan: Plan, prepared: PreparedRow, teacher: dict, cfg: Config) 
 
 
 def _run_job(
-    plan: Plan, prepared: PreparedRow, seed: int, after: List[Job], rerun_changed: bool
-) -> Optional[Job]:
+    plan: Plan, prepared: PreparedRow, seed: int, after: list[Job], rerun_changed: bool
+) -> Job | None:
     """The job that trains a row with a seed; None if it is finished."""
     folder = _folder(plan, prepared, seed)
     name, by_epoch = f'{prepared.row.name}, seed {seed}', prepared.cost.by_epoch
@@ -216,7 +217,9 @@ def _run_job(
         if (folder / RESULT).exists() and kind == cfg.get(MARK):
             # MMRazor's own class has trained it, as earlier versions did, to the same result.
             cfg = as_written(cfg)
-        change = difference(settings(cfg), before) or _changed_teacher(started['teachers'], prepared.run)
+        change = difference(settings(cfg), before) or _changed_teacher(
+            started['teachers'], prepared.run
+        )
         if change is not None:
             if not rerun_changed:
                 raise ConfigurationError(
@@ -244,7 +247,7 @@ def _run_job(
             ),
         )
 
-    def finish() -> Optional[str]:
+    def finish() -> str | None:
         record = RunRecord.read(folder, by_epoch)
         if record.end(prepared.length) not in record.accuracy:
             return (
@@ -290,7 +293,7 @@ def _can_resume(folder: Path, prepared: PreparedRow) -> bool:
     return validated or not complete or prepared.run.is_education
 
 
-def _changed_teacher(before: Mapping[str, str], run: RunConfig) -> Optional[str]:
+def _changed_teacher(before: Mapping[str, str], run: RunConfig) -> str | None:
     for teacher in run.teachers:
         ckpt = teacher.get('ckpt')
         if ckpt in before and osp.isfile(ckpt) and file_sha256(ckpt) != before[ckpt]:
@@ -330,7 +333,7 @@ def _result(plan: Plan, prepared: PreparedRow) -> RowResult:
         if file.exists():
             result.runs[seed] = RunRecord.from_dict(json.loads(file.read_text()))
     spent_costs(result, prepared.cost)
-    unfinished: Dict[Optional[str], List[str]] = {}
+    unfinished: dict[str | None, list[str]] = {}
     for seed in plan.seeds:
         if seed not in result.runs:
             failure = _folder(plan, prepared, seed) / FAILURE
@@ -349,7 +352,7 @@ def _folder(plan: Plan, prepared: PreparedRow, seed: int) -> Path:
     return Path(plan.work_dir) / prepared.row.slug / f'seed_{seed}'
 
 
-def _command(plan: Plan, prepared: PreparedRow, seed: int) -> List[str]:
+def _command(plan: Plan, prepared: PreparedRow, seed: int) -> list[str]:
     return [
         'python',
         'tools/train.py',
@@ -360,7 +363,7 @@ def _command(plan: Plan, prepared: PreparedRow, seed: int) -> List[str]:
     ]
 
 
-def _teachers_command(prepared: PreparedRow, *arguments: str) -> List[str]:
+def _teachers_command(prepared: PreparedRow, *arguments: str) -> list[str]:
     # Neither a budget nor a seed of the students is the teachers' business.
     return [
         'python',
@@ -371,7 +374,7 @@ def _teachers_command(prepared: PreparedRow, *arguments: str) -> List[str]:
     ]
 
 
-def _cfg_options(options: Mapping[str, Any]) -> List[str]:
+def _cfg_options(options: Mapping[str, Any]) -> list[str]:
     return ['--cfg-options', *as_arguments(options)] if options else []
 
 

@@ -1,6 +1,6 @@
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Callable, List, Optional, Sequence
 
 
 @dataclass(eq=False)
@@ -27,9 +27,9 @@ class Job:
     log: Path
     work: float
     progress: Callable[[], float]
-    after: List['Job'] = field(default_factory=list)
+    after: list['Job'] = field(default_factory=list)
     prepare: Callable[[], None] = lambda: None
-    finish: Callable[[], Optional[str]] = lambda: None
+    finish: Callable[[], str | None] = lambda: None
     fail: Callable[[str], None] = lambda reason: None
-    error: Optional[str] = None
+    error: str | None = None
     done: bool = False

@@ -3,8 +3,8 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Callable, Dict, List, Mapping, Optional, Sequence
 
 import edudistill_mm
 
@@ -32,12 +32,12 @@ class JobQueue:
         self,
         places: Sequence[Mapping[str, str]],
         say: Callable[[str], None],
-        lock: Optional[int] = None,
+        lock: int | None = None,
     ) -> None:
         self.places, self.say, self.lock = list(places), say, lock
-        self._running: Dict[Job, subprocess.Popen] = {}
-        self._places: Dict[Job, Mapping[str, str]] = {}
-        self._log_begins: Dict[Job, int] = {}
+        self._running: dict[Job, subprocess.Popen] = {}
+        self._places: dict[Job, Mapping[str, str]] = {}
+        self._log_begins: dict[Job, int] = {}
 
     def run(self, jobs: Sequence[Job]) -> None:
         """Run jobs, in their order as far as they need not wait for another.
@@ -99,7 +99,7 @@ class JobQueue:
         self._places[job] = place
         self.say(f'started: {job.name}')
 
-    def _end(self, job: Job, error: Optional[str], reason: Optional[str] = None) -> None:
+    def _end(self, job: Job, error: str | None, reason: str | None = None) -> None:
         job.done, job.error = True, error
         if error is None:
             self.say(f'finished: {job.name}; {self._status()}')
@@ -151,8 +151,9 @@ def _kill(process: subprocess.Popen, number: int) -> None:
 
 def _reason(code: int, job: Job, begin: int) -> str:
     """How a process ended, with the error that its part of the log tells, or else its last line,
-    which is also that of a traceback."""
-    lines: List[str] = []
+    which is also that of a traceback.
+    """
+    lines: list[str] = []
     if job.log.exists():
         text = job.log.read_bytes()[begin:].decode(errors='replace')
         lines = [line.strip() for line in text.splitlines() if line.strip()]

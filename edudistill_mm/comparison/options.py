@@ -1,16 +1,17 @@
 """Values of a config as the command line takes them."""
 
 from argparse import ArgumentParser
-from typing import Any, Dict, List, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 from mmengine.config import DictAction
 
 from edudistill_mm.errors import ConfigurationError
 
 
-def flatten(options: Mapping[str, Any], prefix: str = '') -> Dict[str, Any]:
+def flatten(options: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:
     """Give the values of nested dicts by dotted key."""
-    flat: Dict[str, Any] = {}
+    flat: dict[str, Any] = {}
     for key, value in options.items():
         if isinstance(value, Mapping) and value:
             flat.update(flatten(value, f'{prefix}{key}.'))
@@ -19,7 +20,7 @@ def flatten(options: Mapping[str, Any], prefix: str = '') -> Dict[str, Any]:
     return flat
 
 
-def as_arguments(options: Mapping[str, Any]) -> List[str]:
+def as_arguments(options: Mapping[str, Any]) -> list[str]:
     """Write options as arguments of ``--cfg-options``.
 
     Args:

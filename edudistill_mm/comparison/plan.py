@@ -1,6 +1,7 @@
 import os.path as osp
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Mapping, Optional, Tuple
+from typing import Any
 
 from mmengine.config import Config
 
@@ -31,13 +32,13 @@ class Plan:
 
     file: str
     title: str
-    rows: Tuple[Row, ...]
-    seeds: Tuple[int, ...]
+    rows: tuple[Row, ...]
+    seeds: tuple[int, ...]
     work_dir: str
-    baselines: Tuple[str, ...]
+    baselines: tuple[str, ...]
 
     @classmethod
-    def from_file(cls, path: str, options: Optional[Mapping[str, Any]] = None) -> 'Plan':
+    def from_file(cls, path: str, options: Mapping[str, Any] | None = None) -> 'Plan':
         """Read a plan.
 
         Args:
@@ -97,8 +98,8 @@ class Plan:
 
 
 def _rows(
-    rows: list, folder: str, common: dict, options: dict, budget: Optional[dict]
-) -> Tuple[Row, ...]:
+    rows: list, folder: str, common: dict, options: dict, budget: dict | None
+) -> tuple[Row, ...]:
     made = []
     for index, given in enumerate(rows):
         key = f'rows[{index}]'
@@ -132,7 +133,7 @@ def _rows(
     return tuple(made)
 
 
-def _baselines(given: Any, names: list) -> Tuple[str, ...]:
+def _baselines(given: Any, names: list) -> tuple[str, ...]:
     if given is None:
         return (names[0],)
     if not isinstance(given, (list, tuple)):
@@ -177,7 +178,7 @@ def _options(key: str, given: Any) -> dict:
     return flatten(given or {})
 
 
-def _seeds(seeds: Any) -> Tuple[int, ...]:
+def _seeds(seeds: Any) -> tuple[int, ...]:
     if (
         not isinstance(seeds, (list, tuple))
         or not seeds

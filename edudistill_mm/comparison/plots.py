@@ -3,7 +3,7 @@
 import os
 import os.path as osp
 import shutil
-from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple
+from collections.abc import Callable, Mapping, Sequence
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
@@ -36,10 +36,10 @@ STYLE = {
     'savefig.dpi': 200,
 }
 LINES_INSIDE = 6  # more of them are named beside the panel
-Look = Tuple[str, str, str]
+Look = tuple[str, str, str]
 
 
-def draw_plots(results: Sequence[RowResult], folder: str) -> List[Tuple[str, str]]:
+def draw_plots(results: Sequence[RowResult], folder: str) -> list[tuple[str, str]]:
     """Draw all plots for which there are results.
 
     Args:
@@ -61,7 +61,7 @@ def draw_plots(results: Sequence[RowResult], folder: str) -> List[Tuple[str, str
     results = [result for result in results if result.last is not None]
     schools = [result for result in results if result.has_grades and result.groups]
     band = 'bands are one standard deviation over seeds'
-    plots: List[Tuple[str, str, Callable[[], Optional[Figure]]]] = [
+    plots: list[tuple[str, str, Callable[[], Figure | None]]] = [
         (
             'accuracy',
             f'Accuracy over all classes; grades are shaded, {band}',
@@ -99,11 +99,11 @@ def draw_plots(results: Sequence[RowResult], folder: str) -> List[Tuple[str, str
     return drawn
 
 
-def _accuracy(results: Sequence[RowResult], looks: Mapping[str, Look]) -> Optional[Figure]:
+def _accuracy(results: Sequence[RowResult], looks: Mapping[str, Look]) -> Figure | None:
     """One panel for each way to cut the epochs into grades; rows without grades are in all."""
     if not any(len(result.curve()) > 1 for result in results):
         return None
-    panels: Dict[tuple, List[RowResult]] = {}
+    panels: dict[tuple, list[RowResult]] = {}
     for result in results:
         if result.has_grades:
             panels.setdefault((result.unit, tuple(result.grades)), []).append(result)
@@ -134,7 +134,7 @@ def _accuracy(results: Sequence[RowResult], looks: Mapping[str, Look]) -> Option
     return figure
 
 
-def _class_groups(schools: Sequence[RowResult]) -> Optional[Figure]:
+def _class_groups(schools: Sequence[RowResult]) -> Figure | None:
     if not schools:
         return None
     same = all(result.groups == schools[0].groups for result in schools)
@@ -162,7 +162,7 @@ def _class_groups(schools: Sequence[RowResult]) -> Optional[Figure]:
     return figure
 
 
-def _matrices(schools: Sequence[RowResult]) -> Optional[Figure]:
+def _matrices(schools: Sequence[RowResult]) -> Figure | None:
     if not schools:
         return None
     widest = max(len(result.groups) for result in schools)
@@ -210,7 +210,7 @@ def _matrices(schools: Sequence[RowResult]) -> Optional[Figure]:
     return figure
 
 
-def _accuracy_cost(results: Sequence[RowResult], looks: Mapping[str, Look]) -> Optional[Figure]:
+def _accuracy_cost(results: Sequence[RowResult], looks: Mapping[str, Look]) -> Figure | None:
     if len(results) < 2:
         return None
     measures = (
@@ -250,7 +250,7 @@ def _accuracy_cost(results: Sequence[RowResult], looks: Mapping[str, Look]) -> O
 
 def _panels(
     count: int, width: float, height: float, share_y: bool = False
-) -> Tuple[Figure, Sequence[Axes]]:
+) -> tuple[Figure, Sequence[Axes]]:
     """A figure with a row of panels, or several rows if they are many; sizes in inches."""
     columns = min(count, 3)
     rows = -(-count // columns)

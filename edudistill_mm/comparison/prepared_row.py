@@ -1,7 +1,8 @@
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from operator import mul
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any
 
 from edudistill_mm.config.check_classes import check_classes
 from edudistill_mm.config.check_config import check_config
@@ -33,7 +34,7 @@ class PreparedRow:
     run: RunConfig
     cost: TrainingCost
     lengths: Sequence[int]
-    options: Dict[str, Any]
+    options: dict[str, Any]
 
     @property
     def length(self) -> int:
@@ -41,7 +42,7 @@ class PreparedRow:
         return sum(self.lengths)
 
 
-def prepare_rows(plan: Plan) -> List[PreparedRow]:
+def prepare_rows(plan: Plan) -> list[PreparedRow]:
     """Read and check the configs of all rows and fit them to their budgets.
 
     Args:
@@ -86,8 +87,8 @@ def prepare_rows(plan: Plan) -> List[PreparedRow]:
 
 
 def _fitted(
-    row: Row, plan: Plan, costs: Dict[str, TrainingCost], asking: Tuple[str, ...] = ()
-) -> List[int]:
+    row: Row, plan: Plan, costs: dict[str, TrainingCost], asking: tuple[str, ...] = ()
+) -> list[int]:
     cost = costs[row.name]
     if row.budget is None:
         return cost.lengths
@@ -115,7 +116,7 @@ def _fitted(
         raise ConfigurationError(f'row "{row.name}": {measure}: {error}') from error
 
 
-def _stage_costs(cost: TrainingCost, measure: str) -> List[int]:
+def _stage_costs(cost: TrainingCost, measure: str) -> list[int]:
     """What an epoch (or iteration) of each stage costs."""
     if measure == 'epochs':
         return [1] * len(cost.stages)

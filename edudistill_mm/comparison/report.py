@@ -4,7 +4,6 @@ import os.path as osp
 import shlex
 from dataclasses import replace
 from glob import escape, glob
-from typing import List, Optional, Tuple
 
 from mmengine.runner import find_latest_checkpoint
 
@@ -20,7 +19,7 @@ from .run_record import RunRecord
 from .write import write_report
 
 
-def report(work_dir: str, out: Optional[str] = None) -> str:
+def report(work_dir: str, out: str | None = None) -> str:
     """Write the report of a run, finished or not, resumed or not.
 
     Accuracies come from the logs of all its sessions, what they lack from the results that the
@@ -44,7 +43,7 @@ def report(work_dir: str, out: Optional[str] = None) -> str:
     run = load_config(configs[-1], work_dir=work_dir)
     result, cost = _describe(run)
     record = RunRecord.read(work_dir, result.unit == 'epoch')
-    about: List[str] = [f'Work dir: `{work_dir}`.']
+    about: list[str] = [f'Work dir: `{work_dir}`.']
     if (checkpoint := _last_checkpoint(work_dir)) is not None:
         meta = load_checkpoint_file(checkpoint).get('meta', {})
         if (education := meta.get('education')) is not None:
@@ -71,7 +70,7 @@ def report(work_dir: str, out: Optional[str] = None) -> str:
     return write_report([result], out or osp.join(work_dir, 'report'), title, about)
 
 
-def _describe(run: RunConfig) -> Tuple[RowResult, Optional[TrainingCost]]:
+def _describe(run: RunConfig) -> tuple[RowResult, TrainingCost | None]:
     cfg = run.cfg
     name = osp.basename(osp.normpath(cfg.work_dir))
     if run.is_education:
@@ -96,7 +95,7 @@ def _describe(run: RunConfig) -> Tuple[RowResult, Optional[TrainingCost]]:
     return result, cost
 
 
-def _last_checkpoint(work_dir: str) -> Optional[str]:
+def _last_checkpoint(work_dir: str) -> str | None:
     if not osp.exists(osp.join(work_dir, 'last_checkpoint')):
         return None
     checkpoint = find_latest_checkpoint(work_dir)

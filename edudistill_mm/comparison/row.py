@@ -1,6 +1,7 @@
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Dict, Mapping, Optional
+from typing import Any
 
 from edudistill_mm.config.load import load_config
 from edudistill_mm.config.run_config import RunConfig
@@ -25,7 +26,7 @@ class Row:
     name: str
     config: str
     options: Mapping[str, Any] = field(default_factory=dict)
-    budget: Optional[Mapping[str, Any]] = None
+    budget: Mapping[str, Any] | None = None
 
     @property
     def slug(self) -> str:
@@ -33,7 +34,7 @@ class Row:
         return re.sub(r'\W+', '_', self.name).strip('_').lower()
 
     def load(
-        self, options: Optional[Dict[str, Any]] = None, work_dir: Optional[str] = None
+        self, options: dict[str, Any] | None = None, work_dir: str | None = None
     ) -> RunConfig:
         """Read the config.
 

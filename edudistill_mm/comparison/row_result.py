@@ -1,5 +1,6 @@
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any
 
 from edudistill_mm.config.run_config import RunConfig
 from edudistill_mm.cost.training_cost import TrainingCost
@@ -30,13 +31,13 @@ class RowResult:
 
     name: str
     unit: str
-    grades: List[Tuple[str, int]]
-    cost: Dict[str, int]
-    commands: Dict[int, str]
-    teacher_commands: List[str] = field(default_factory=list)
-    runs: Dict[int, RunRecord] = field(default_factory=dict)
+    grades: list[tuple[str, int]]
+    cost: dict[str, int]
+    commands: dict[int, str]
+    teacher_commands: list[str] = field(default_factory=list)
+    runs: dict[int, RunRecord] = field(default_factory=dict)
     finished: bool = True
-    remarks: List[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
 
     @property
     def length(self) -> int:
@@ -44,7 +45,7 @@ class RowResult:
         return sum(length for _, length in self.grades)
 
     @property
-    def borders(self) -> List[int]:
+    def borders(self) -> list[int]:
         """list[int]: Where each grade ends."""
         return [
             sum(length for _, length in self.grades[: index + 1])
@@ -57,36 +58,36 @@ class RowResult:
         return len(self.grades) > 1
 
     @property
-    def groups(self) -> List[str]:
+    def groups(self) -> list[str]:
         """list[str]: The class groups that were measured."""
-        names: Dict[str, None] = {}
+        names: dict[str, None] = {}
         for run in self.runs.values():
             names.update(dict.fromkeys(run.groups))
         return list(names)
 
     @property
-    def last(self) -> Optional[Statistic]:
+    def last(self) -> Statistic | None:
         """Statistic | None: Accuracy at the end of the training, or as far as it has come."""
         return Statistic.of(_last(run.accuracy) for run in self.runs.values())
 
     @property
-    def best(self) -> Optional[Statistic]:
+    def best(self) -> Statistic | None:
         """Statistic | None: Accuracy of each run's best validation."""
         return Statistic.of(max(run.accuracy.values(), default=None) for run in self.runs.values())
 
     @property
-    def best_at(self) -> List[int]:
+    def best_at(self) -> list[int]:
         """list[int]: The epoch (or iteration) of each run's best validation, the first of equals."""
         return [
             max(run.accuracy, key=run.accuracy.get) for run in self.runs.values() if run.accuracy
         ]
 
     @property
-    def seconds(self) -> Optional[Statistic]:
+    def seconds(self) -> Statistic | None:
         """Statistic | None: Wall-clock time of a run."""
         return Statistic.of(run.seconds for run in self.runs.values())
 
-    def difference(self, other: 'RowResult') -> Optional[Statistic]:
+    def difference(self, other: 'RowResult') -> Statistic | None:
         """By how much the last accuracies are above another row's with the same seeds.
 
         Args:
@@ -101,7 +102,7 @@ class RowResult:
             if seed in other.runs and run.accuracy and other.runs[seed].accuracy
         )
 
-    def at_end_of(self, grade: int, key: str) -> Optional[Statistic]:
+    def at_end_of(self, grade: int, key: str) -> Statistic | None:
         """A result in the last validation of a grade.
 
         Args:
@@ -117,7 +118,7 @@ class RowResult:
             for run in self.runs.values()
         )
 
-    def curve(self, key: Optional[str] = None) -> Dict[int, Statistic]:
+    def curve(self, key: str | None = None) -> dict[int, Statistic]:
         """A result over the training.
 
         Args:
@@ -138,7 +139,7 @@ class RowResult:
             for at in sorted({at for curve in curves for at in curve})
         }
 
-    def to_dict(self) -> Dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Describe everything in plain data for ``report.json``."""
         plain = vars  # of a Statistic
         measured = {
@@ -206,7 +207,7 @@ def spent_costs(result: RowResult, cost: TrainingCost) -> None:
     result.remarks.append('the costs are those of the training so shortened')
 
 
-def grades_of(run: RunConfig, cost_lengths: Sequence[int]) -> List[Tuple[str, int]]:
+def grades_of(run: RunConfig, cost_lengths: Sequence[int]) -> list[tuple[str, int]]:
     """Names and lengths of the grades of a config.
 
     Args:
@@ -217,7 +218,7 @@ def grades_of(run: RunConfig, cost_lengths: Sequence[int]) -> List[Tuple[str, in
     return list(zip(names, cost_lengths))
 
 
-def costs_of(cost: TrainingCost, lengths: Optional[Sequence[int]] = None) -> Dict[str, int]:
+def costs_of(cost: TrainingCost, lengths: Sequence[int] | None = None) -> dict[str, int]:
     """The figures of a cost that a report gives."""
     return dict(
         image_passes=cost.image_passes(lengths),

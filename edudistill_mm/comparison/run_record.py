@@ -1,9 +1,10 @@
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Any
 
 from edudistill_mm.engine.early_ends import JUMP
 
@@ -27,13 +28,13 @@ class RunRecord:
             would have had, in epochs (or iterations).
     """
 
-    validations: Dict[int, Dict[str, float]]
+    validations: dict[int, dict[str, float]]
     progress: int
-    seconds: Optional[float]
-    jumps: Dict[int, int] = field(default_factory=dict)
+    seconds: float | None
+    jumps: dict[int, int] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, work_dir: Union[str, Path], by_epoch: bool = True) -> 'RunRecord':
+    def read(cls, work_dir: str | Path, by_epoch: bool = True) -> 'RunRecord':
         """Read the logs in a work dir.
 
         A session that goes back behind an earlier one, because it resumed from a checkpoint or
@@ -43,9 +44,9 @@ class RunRecord:
             work_dir (str | Path): The run's work dir, with a folder for each session.
             by_epoch (bool): Whether the run counts epochs; iterations otherwise. Defaults to True.
         """
-        validations: Dict[int, Dict[str, float]] = {}
+        validations: dict[int, dict[str, float]] = {}
         progress, seconds = 0, None
-        jumps: Dict[int, int] = {}
+        jumps: dict[int, int] = {}
         for file in sorted(Path(work_dir).glob('*/vis_data/scalars.json')):
             first, found, last, jumped = _read_scalars(file, by_epoch)
             if first is not None:
@@ -61,7 +62,7 @@ class RunRecord:
         return cls(dict(sorted(validations.items())), progress, seconds, jumps)
 
     @classmethod
-    def from_dict(cls, content: Dict[str, Any]) -> 'RunRecord':
+    def from_dict(cls, content: dict[str, Any]) -> 'RunRecord':
         """Take over what :func:`dataclasses.asdict` gave, also after a trip through JSON."""
         return cls(
             {int(at): result for at, result in content['validations'].items()},
@@ -79,7 +80,7 @@ class RunRecord:
         """
         return next((at for at, to in self.jumps.items() if to == length), length)
 
-    def spent(self, lengths: Sequence[int]) -> List[int]:
+    def spent(self, lengths: Sequence[int]) -> list[int]:
         """What a run that has come to its end has trained of each grade.
 
         Args:
@@ -93,7 +94,7 @@ class RunRecord:
         return spent
 
     @property
-    def accuracy(self) -> Dict[int, float]:
+    def accuracy(self) -> dict[int, float]:
         """dict[int, float]: Top-1 accuracy over all classes of each validation, in percent."""
         curve = {}
         for at, result in self.validations.items():
@@ -104,9 +105,9 @@ class RunRecord:
         return curve
 
     @property
-    def groups(self) -> List[str]:
+    def groups(self) -> list[str]:
         """list[str]: Names of the class groups that were measured, in order of appearance."""
-        names: Dict[str, None] = {}
+        names: dict[str, None] = {}
         for result in self.validations.values():
             names.update(
                 {key.removeprefix(GROUP): None for key in result if key.startswith(GROUP)}
@@ -116,9 +117,10 @@ class RunRecord:
 
 def _read_scalars(
     file: Path, by_epoch: bool
-) -> Tuple[Optional[int], Dict[int, Dict[str, float]], int, Dict[int, int]]:
+) -> tuple[int | None, dict[int, dict[str, float]], int, dict[int, int]]:
     """First epoch (or iteration) that a session trains, its validations, the last one, and its
-    jumps."""
+    jumps.
+    """
     first, last, validations, jumps = None, 0, {}, {}
     for line in file.read_text().splitlines():
         try:
@@ -142,7 +144,7 @@ def _read_scalars(
     return first, validations, last, jumps
 
 
-def _duration(session: Path) -> Optional[float]:
+def _duration(session: Path) -> float | None:
     logs = list(session.glob('*.log'))
     stamps = _TIME.findall(logs[0].read_text(errors='replace')) if logs else []
     if not stamps:

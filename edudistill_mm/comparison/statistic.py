@@ -1,7 +1,8 @@
 import math
 import statistics
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Iterable, Optional, Tuple
+from typing import Optional
 
 
 @dataclass(frozen=True)
@@ -15,11 +16,11 @@ class Statistic:
     """
 
     mean: float
-    std: Optional[float]
+    std: float | None
     count: int
 
     @classmethod
-    def of(cls, values: Iterable[Optional[float]]) -> Optional['Statistic']:
+    def of(cls, values: Iterable[float | None]) -> Optional['Statistic']:
         """Summarise values; None ones are left out. None if there is no value."""
         values = [value for value in values if value is not None]
         if not values:
@@ -28,9 +29,10 @@ class Statistic:
         return cls(statistics.fmean(values), std, len(values))
 
     @property
-    def interval(self) -> Optional[Tuple[float, float]]:
+    def interval(self) -> tuple[float, float] | None:
         """tuple[float, float] | None: Where the mean of all seeds is with 95 % confidence, by
-        Student's t distribution; None for a single value."""
+        Student's t distribution; None for a single value.
+        """
         if self.std is None:
             return None
         # It takes half a second to import, which only a report should wait for.

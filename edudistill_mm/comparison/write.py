@@ -3,7 +3,7 @@
 import json
 import os
 import os.path as osp
-from typing import Dict, List, Mapping, Optional, Sequence
+from collections.abc import Mapping, Sequence
 
 from .job_queue import duration
 from .plots import draw_plots
@@ -135,9 +135,10 @@ def _main_table(results: Sequence[RowResult]) -> str:
 
 def _differences(
     results: Sequence[RowResult], baselines: Sequence[str]
-) -> Dict[str, Dict[str, Statistic]]:
+) -> dict[str, dict[str, Statistic]]:
     """How far each row is from each baseline, by their names; rows without a common seed, and
-    baselines from themselves, are left out."""
+    baselines from themselves, are left out.
+    """
     named = {result.name: result for result in results}
     return {
         name: {
@@ -182,8 +183,8 @@ def _grade_table(result: RowResult) -> str:
     return markdown(rows)
 
 
-def _commands(results: Sequence[RowResult]) -> List[str]:
-    lines: List[str] = []
+def _commands(results: Sequence[RowResult]) -> list[str]:
+    lines: list[str] = []
     for result in results:
         commands = [*result.teacher_commands, *result.commands.values()]
         lines += [f'{result.name}:', '', '```bash', *commands, '```', '']
@@ -210,7 +211,7 @@ def markdown(rows: Sequence[Sequence[str]]) -> str:
     return '\n'.join(lines)
 
 
-def _text(value: Optional[object]) -> str:
+def _text(value: object | None) -> str:
     return MISSING if value is None else str(value)
 
 

@@ -1,6 +1,6 @@
 """One number for a class in all data sets of a config."""
 
-from typing import Dict, Optional, Sequence
+from collections.abc import Sequence
 
 from edudistill_mm.config.data import DATALOADERS, class_names
 from edudistill_mm.config.run_config import RunConfig
@@ -10,7 +10,7 @@ from edudistill_mm.datasets.samplers.grade_sampler import check_number_of_classe
 
 def check_classes(
     run: RunConfig,
-    trained: Optional[Sequence[str]] = None,
+    trained: Sequence[str] | None = None,
     where: str = 'the checkpoint',
     loaders: Sequence[str] = DATALOADERS,
 ) -> None:
@@ -30,7 +30,7 @@ def check_classes(
         ConfigurationError: If a class has another number in one of them; it is named. If the
             curriculum has another number of classes than the training data.
     """
-    read: Dict[str, Optional[Sequence[str]]] = {}
+    read: dict[str, Sequence[str] | None] = {}
     for loader in loaders:
         dataset = (run.cfg.get(loader) or {}).get('dataset')
         if not isinstance(dataset, dict):

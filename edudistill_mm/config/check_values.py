@@ -1,6 +1,6 @@
 """Find the values of a config that cannot be what they are given for, before anything is built."""
 
-from typing import Any, Optional
+from typing import Any
 
 from mmengine.config import Config
 from mmengine.registry import (
@@ -113,7 +113,7 @@ def _check_repetition(items: Any, key: str) -> None:
             )
 
 
-def _check_typed(value: Any, key: str, registry: Registry, scope: Optional[str]) -> None:
+def _check_typed(value: Any, key: str, registry: Registry, scope: str | None) -> None:
     if not isinstance(value, dict):
         # Objects that are built already, as in configs written in pure Python.
         if isinstance(value, (str, int, float, list, tuple, type(None))):
@@ -124,11 +124,11 @@ def _check_typed(value: Any, key: str, registry: Registry, scope: Optional[str])
     check_arguments(value, key, registry, scope, registered=True)
 
 
-def _check_hook(hook: Any, key: str, scope: Optional[str]) -> None:
+def _check_hook(hook: Any, key: str, scope: str | None) -> None:
     _check_typed(hook, key, HOOKS, scope)
 
 
-def _check_loader(loader: Optional[dict], key: str, scope: Optional[str]) -> None:
+def _check_loader(loader: dict | None, key: str, scope: str | None) -> None:
     if not loader:
         return
     own = {name: value for name, value in loader.items() if name not in LOADER_PARTS}
@@ -144,7 +144,7 @@ def _check_loader(loader: Optional[dict], key: str, scope: Optional[str]) -> Non
             _check_typed(loader[name], f'{key}.{name}', registry, scope)
 
 
-def _check_loop(loop: dict, scope: Optional[str]) -> None:
+def _check_loop(loop: dict, scope: str | None) -> None:
     if 'type' in loop:
         _check_typed(loop, 'train_cfg', LOOPS, scope)
         return
@@ -156,7 +156,7 @@ def _check_loop(loop: dict, scope: Optional[str]) -> None:
     check_arguments(loop, 'train_cfg', LOOPS, scope, default=cls)
 
 
-def _check_optimizer(wrapper: dict, scope: Optional[str]) -> None:
+def _check_optimizer(wrapper: dict, scope: str | None) -> None:
     # With a constructor, or one dict for each of several optimizers, it may have any keys.
     if 'type' in wrapper:
         _check_typed(wrapper, 'optim_wrapper', OPTIM_WRAPPERS, scope)

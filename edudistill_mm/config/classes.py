@@ -1,6 +1,7 @@
 """The number of classes of a run, taken from its data."""
 
-from typing import Any, Callable, Iterator, Optional, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from mmengine.config import Config
 
@@ -9,7 +10,7 @@ from edudistill_mm.curriculum import Curriculum
 from edudistill_mm.errors import ConfigurationError
 
 AUTO = 'auto'
-NamesOf = Callable[[dict], Optional[Sequence[str]]]
+NamesOf = Callable[[dict], Sequence[str] | None]
 
 
 def fill_in_classes(cfg: Config, names_of: NamesOf = class_names) -> None:

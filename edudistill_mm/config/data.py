@@ -3,7 +3,8 @@
 import copy
 import inspect
 import os.path as osp
-from typing import Any, Optional, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 from mmengine.registry import (
     DATASETS,
@@ -68,7 +69,7 @@ def build_dataset(dataset: dict) -> Any:
         return DATASETS.build(copy.deepcopy(dataset))
 
 
-def class_names(dataset: dict) -> Optional[Sequence[str]]:
+def class_names(dataset: dict) -> Sequence[str] | None:
     """Names of the classes of a data set's config; the samples are read only if they are needed."""
     parameters = inspect.signature(_dataset_class(dataset)).parameters.values()
     lazy = any(p.name == 'lazy_init' or p.kind is p.VAR_KEYWORD for p in parameters)
@@ -96,7 +97,8 @@ def class_names(dataset: dict) -> Optional[Sequence[str]]:
 
 def _is_complete(root: str, cls: type) -> bool:
     """Whether the folder into which a data set unpacks itself is there; its reader checks the
-    files."""
+    files.
+    """
     return osp.isdir(osp.join(root, getattr(cls, 'base_folder', '')))
 
 
@@ -110,9 +112,10 @@ def _dataset_class(dataset: dict) -> Any:
     return cls
 
 
-def root_key(dataset: Optional[dict]) -> Optional[str]:
+def root_key(dataset: dict | None) -> str | None:
     """The key that holds a data set's folder; in configs written for mmcls it is
-    ``data_prefix``."""
+    ``data_prefix``.
+    """
     if dataset is None:
         return None
     if 'data_root' in dataset:

@@ -1,7 +1,5 @@
 """How much of the data an epoch is."""
 
-from typing import List, Tuple
-
 import torch
 
 from edudistill_mm.config.data import build_dataset
@@ -9,7 +7,7 @@ from edudistill_mm.config.run_config import RunConfig
 from edudistill_mm.datasets.samplers.grade_sampler import labels_of
 
 
-def epoch_size(loader: dict, images: int, by_epoch: bool) -> Tuple[int, int]:
+def epoch_size(loader: dict, images: int, by_epoch: bool) -> tuple[int, int]:
     """Images and batches of an epoch, or of an iteration.
 
     Args:
@@ -25,7 +23,7 @@ def epoch_size(loader: dict, images: int, by_epoch: bool) -> Tuple[int, int]:
     return images, -(-images // batch_size)
 
 
-def batches_of_grades(run: RunConfig) -> List[int]:
+def batches_of_grades(run: RunConfig) -> list[int]:
     """Batches of an epoch in each grade of a config, or of its only stage.
 
     Args:

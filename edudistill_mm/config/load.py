@@ -1,7 +1,6 @@
 """Read a config file for a run."""
 
 import os.path as osp
-from typing import Optional
 
 from mmengine.config import Config
 
@@ -16,9 +15,7 @@ from edudistill_mm.errors import ConfigurationError, reason_of
 from edudistill_mm.registration import register_all_modules
 
 
-def load_config(
-    path: str, options: Optional[dict] = None, work_dir: Optional[str] = None
-) -> RunConfig:
+def load_config(path: str, options: dict | None = None, work_dir: str | None = None) -> RunConfig:
     """Read a config file for a run.
 
     Args:
@@ -75,7 +72,8 @@ def load_config(
 
 def _is_inside_list(key: str, cfg: Config, options: dict) -> bool:
     """Whether an option is for what MMEngine cannot reach: an item of a list of plain values, or of
-    a list that another option gives."""
+    a list that another option gives.
+    """
     if any(
         key.startswith(f'{other}.') and isinstance(value, (list, tuple))
         for other, value in options.items()

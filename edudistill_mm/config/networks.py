@@ -1,14 +1,14 @@
 """The networks that a config names."""
 
 import copy
-from typing import Any, Union
+from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
 from edudistill_mm.models.network import build_network, read_network_config
 
 
-def network_config(spec: Union[str, dict], key: str) -> ConfigDict:
+def network_config(spec: str | dict, key: str) -> ConfigDict:
     """The model config of a network, in whichever way a config names it.
 
     Args:

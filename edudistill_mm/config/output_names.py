@@ -1,6 +1,6 @@
 """Class names of teachers that have not been loaded."""
 
-from typing import Any, Optional
+from typing import Any
 
 from torch import nn
 
@@ -51,10 +51,10 @@ def note_output_names(network: nn.Module, teacher: dict, count: int, key: str) -
     remember_names(network, names)
 
 
-def _width(network: nn.Module) -> Optional[int]:
+def _width(network: nn.Module) -> int | None:
     """Number of outputs of a classifier, if it can be run."""
 
-    def width(image: Any) -> Optional[int]:
+    def width(image: Any) -> int | None:
         scores = network(image, mode='tensor')
         return scores.shape[-1] if hasattr(scores, 'shape') and scores.ndim == 2 else None
 

@@ -5,8 +5,9 @@ import inspect
 import os
 import os.path as osp
 import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Dict, Iterator, List, Mapping, Sequence, Set, Tuple
+from typing import Any
 
 from mmengine.config import Config
 from mmengine.runner import Runner
@@ -42,11 +43,11 @@ class _File:
     """
 
     path: str
-    sets: Set[str]
-    uses: Mapping[str, List[str]]
-    bases: Tuple['_File', ...]
+    sets: set[str]
+    uses: Mapping[str, list[str]]
+    bases: tuple['_File', ...]
 
-    def lineage(self) -> List['_File']:
+    def lineage(self) -> list['_File']:
         """The file and all that it inherits from."""
         return [self, *(file for base in self.bases for file in base.lineage())]
 
@@ -67,7 +68,7 @@ def check_overtaken(path: str, cfg: Config, options: Mapping[str, Any]) -> None:
     Raises:
         ConfigurationError: For the first such variable; it names what has been made of it.
     """
-    lineage: List[_File] = []
+    lineage: list[_File] = []
     if path.endswith('.py') and not Config._is_lazy_import(path):
         file = _read(path)
         lineage = file.lineage()
@@ -88,7 +89,7 @@ def check_overtaken(path: str, cfg: Config, options: Mapping[str, Any]) -> None:
             raise _overtaken(f'--cfg-options {key}', name, lineage)
 
 
-def _check_file(file: _File, read_later: Set[str]) -> None:
+def _check_file(file: _File, read_later: set[str]) -> None:
     if f'{os.sep}.mim{os.sep}' in osp.abspath(file.path):
         return
     read = read_later.union(file.uses)
@@ -117,7 +118,7 @@ def _overtaken(what: str, name: str, before: Sequence[_File]) -> ConfigurationEr
     )
 
 
-def _places(name: str, files: Sequence[_File], known: Set[str]) -> Iterator[str]:
+def _places(name: str, files: Sequence[_File], known: set[str]) -> Iterator[str]:
     """Where the value of a variable has gone, if need be by way of other variables."""
     for file in files:
         for place in file.uses.get(name, ()):
@@ -132,8 +133,8 @@ def _places(name: str, files: Sequence[_File], known: Set[str]) -> Iterator[str]
 def _read(path: str) -> _File:
     with open(path, encoding='utf-8') as file:
         tree = ast.parse(_INTERPOLATION.sub(r'\1', file.read()))
-    sets: Set[str] = set()
-    uses: Dict[str, List[str]] = {}
+    sets: set[str] = set()
+    uses: dict[str, list[str]] = {}
     for node in tree.body:
         targets = getattr(node, 'targets', [getattr(node, 'target', None)])
         names = [target.id for target in targets if isinstance(target, ast.Name)]
@@ -145,7 +146,7 @@ def _read(path: str) -> _File:
     return _File(path, sets, uses, tuple(_read(base) for base in bases if base.endswith('.py')))
 
 
-def _readings(node: ast.AST, place: str) -> Iterator[Tuple[str, str]]:
+def _readings(node: ast.AST, place: str) -> Iterator[tuple[str, str]]:
     """The variables that a piece of code reads, each with the place for which it does."""
     if isinstance(node, ast.Attribute) and getattr(node.value, 'id', '') == '_base_':
         yield node.attr, place

@@ -1,16 +1,18 @@
 """Parts of a config in one form, however it gives them."""
 
 import os.path as osp
-from typing import Any, Iterator, List, Optional
+from collections.abc import Iterator
+from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
 from edudistill_mm.type_name import type_name
 
 
-def schedulers_of(cfg: Config) -> List[dict]:
+def schedulers_of(cfg: Config) -> list[dict]:
     """The schedulers of the one optimizer of a config; those of several are given as a dict by
-    name, and are none of these."""
+    name, and are none of these.
+    """
     schedulers = cfg.get('param_scheduler')
     if isinstance(schedulers, dict):
         several = len(schedulers) > 0 and all(
@@ -20,18 +22,18 @@ def schedulers_of(cfg: Config) -> List[dict]:
     return list(schedulers or [])
 
 
-def hooks_of(cfg: Config) -> List[dict]:
+def hooks_of(cfg: Config) -> list[dict]:
     """All hooks of a config, the default ones first."""
     hooks = [*(cfg.get('default_hooks') or {}).values(), *(cfg.get('custom_hooks') or [])]
     return [hook for hook in hooks if hook is not None]
 
 
-def without_hook(cfg: Config, name: str) -> List[dict]:
+def without_hook(cfg: Config, name: str) -> list[dict]:
     """The custom hooks of a config, except those of one type."""
     return [hook for hook in cfg.get('custom_hooks') or [] if type_name(hook) != name]
 
 
-def innermost(loader: Optional[dict]) -> Optional[ConfigDict]:
+def innermost(loader: dict | None) -> ConfigDict | None:
     """The data set of a data loader, below wrappers such as RepeatDataset."""
     dataset = (loader or {}).get('dataset')
     while isinstance(dataset, dict) and isinstance(dataset.get('dataset'), dict):
@@ -39,7 +41,7 @@ def innermost(loader: Optional[dict]) -> Optional[ConfigDict]:
     return dataset
 
 
-def without_metric(evaluator: Any, name: str) -> List[dict]:
+def without_metric(evaluator: Any, name: str) -> list[dict]:
     """The metrics of an evaluator's config, except those of one type."""
     metrics = evaluator if isinstance(evaluator, (list, tuple)) else [evaluator]
     return [metric for metric in metrics if type_name(metric) != name]

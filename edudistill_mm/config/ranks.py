@@ -1,6 +1,7 @@
 """What a config says of several ranks."""
 
-from typing import Any, Iterator
+from collections.abc import Iterator
+from typing import Any
 
 import torch
 from mmengine.config import Config, ConfigDict

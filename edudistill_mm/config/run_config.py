@@ -1,7 +1,6 @@
 import copy
 from dataclasses import dataclass
 from functools import cached_property
-from typing import List, Tuple
 
 from mmengine.config import Config
 from torch import nn
@@ -53,7 +52,7 @@ class RunConfig:
         return Curriculum.from_cfg(model.curriculum, teachers=Faculty.names(self.teachers))
 
     @cached_property
-    def teachers(self) -> Tuple[dict, ...]:
+    def teachers(self) -> tuple[dict, ...]:
         """tuple[dict]: The configs of the teachers, in the form of ``model.teachers``."""
         model = self.cfg.model
         if model.get('teacher') is not None:
@@ -63,7 +62,7 @@ class RunConfig:
         return tuple(model.get('teachers') or ())
 
     @property
-    def missing_teachers(self) -> List[dict]:
+    def missing_teachers(self) -> list[dict]:
         """list[dict]: The teachers whose checkpoint is a local file that does not exist."""
         return [teacher for teacher in self.teachers if is_missing(teacher)]
 
@@ -73,7 +72,8 @@ class RunConfig:
 
     def without_teachers(self) -> 'RunConfig':
         """Copy an education without its teachers and what speeds up training, for work that needs
-        the student only."""
+        the student only.
+        """
         cfg = copy.deepcopy(self.cfg)
         for key in ('teacher', 'teacher_ckpt', 'teachers', 'distiller', 'channels_last'):
             cfg.model.pop(key, None)

@@ -3,8 +3,9 @@
 import logging
 import multiprocessing
 import os
+from collections.abc import Callable
 from importlib.util import find_spec
-from typing import Any, Callable, Optional
+from typing import Any
 
 from mmengine.config import Config
 from mmengine.registry import LOG_PROCESSORS
@@ -39,7 +40,7 @@ PACKAGES = dict(
 )
 
 
-def check_runtime_settings(cfg: Config, scope: Optional[str]) -> None:
+def check_runtime_settings(cfg: Config, scope: str | None) -> None:
     """Find values that the runner would only trip over while it is built.
 
     Args:
@@ -88,7 +89,7 @@ def check_runtime_settings(cfg: Config, scope: Optional[str]) -> None:
     )
 
 
-def _check_call(arguments: Any, key: str, function: Callable, scope: Optional[str]) -> None:
+def _check_call(arguments: Any, key: str, function: Callable, scope: str | None) -> None:
     """See that a dict can be the arguments of a function."""
     if not isinstance(arguments, dict):
         raise ConfigurationError(f'{key} must be a dict, but got {arguments!r}')

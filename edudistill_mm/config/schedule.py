@@ -1,7 +1,7 @@
 """Epoch-based schedules in iterations, for epochs of unequal length."""
 
+from collections.abc import Callable, Sequence
 from itertools import accumulate
-from typing import Callable, Sequence
 
 from edudistill_mm.errors import ConfigurationError
 

@@ -1,8 +1,9 @@
 """A training stretched or cut to another length, with everything in it that happens at a time."""
 
 import copy
+from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any
 
 from mmengine.config import Config
 
@@ -23,7 +24,7 @@ DURATIONS_OF_HOOKS = dict(DistillWarmupHook=('epochs', 'iters'), EarlyStoppingHo
 ENDLESS = int(1e9)
 
 
-def fit_lengths(lengths: Sequence[int], costs: Sequence[int], budget: float) -> List[int]:
+def fit_lengths(lengths: Sequence[int], costs: Sequence[int], budget: float) -> list[int]:
     """Scale the lengths of stages in proportion until they cost what a budget allows.
 
     Each stage gets 1 epoch; then epoch after epoch goes to the stage that is farthest behind its
@@ -90,7 +91,7 @@ def stretched_options(
     lengths: Sequence[int],
     wanted: Sequence[int],
     batches: Callable[[], Sequence[int]],
-) -> Dict[str, Any]:
+) -> dict[str, Any]:
     """Find the options that give a config other lengths.
 
     Args:
@@ -110,7 +111,7 @@ def stretched_options(
         return {}
     cfg = run.cfg
     unit = 'epochs' if 'max_epochs' in cfg.train_cfg else 'iters'
-    options: Dict[str, Any] = {f'train_cfg.max_{unit}': sum(wanted)}
+    options: dict[str, Any] = {f'train_cfg.max_{unit}': sum(wanted)}
     # The one grade of plain distillation, which its file does not have, follows the loop.
     if run.is_education and not is_plain(cfg):
         for index, length in enumerate(wanted):
@@ -203,7 +204,7 @@ def stretch(run: RunConfig, epochs: int) -> RunConfig:
     return RunConfig(cfg)
 
 
-def unfinished_schedule(cfg: Config) -> Optional[str]:
+def unfinished_schedule(cfg: Config) -> str | None:
     """Say which schedule of a training goes on after its end, as where ``max_epochs`` alone has
     been changed, or never leaves its start, as where ``--epochs`` leaves one for each grade.
 
@@ -226,7 +227,7 @@ def unfinished_schedule(cfg: Config) -> Optional[str]:
                     'the learning rate never leaves the value at which it starts; give more epochs, '
                     f'or {key}.convert_to_iter_based=True'
                 )
-        times: List[int] = []
+        times: list[int] = []
         move_schedule(dict(schedule), lambda time: times.append(time) or time)  # noqa: B023
         last = max((time for time in times if time < ENDLESS), default=0)
         if length is not None and in_units == (unit == 'epochs') and last > length:
@@ -247,12 +248,12 @@ def _keep_length_of_teachers(cfg: Config) -> None:
         cfg.teacher_training = dict(training, train_cfg=loop)
 
 
-def durations_of(hook: dict) -> Tuple[str, ...]:
+def durations_of(hook: dict) -> tuple[str, ...]:
     """The keys by which a hook's config says how many epochs (or iterations) it waits."""
     return DURATIONS_OF_HOOKS.get(type_name(hook), ())
 
 
-def _schedules(schedules: Any) -> Iterator[Tuple[str, dict]]:
+def _schedules(schedules: Any) -> Iterator[tuple[str, dict]]:
     """The configs of parameter schedulers by their keys, of one optimizer or of several."""
     for key, schedule in _items(schedules, 'param_scheduler'):
         if 'type' in schedule:
@@ -262,7 +263,7 @@ def _schedules(schedules: Any) -> Iterator[Tuple[str, dict]]:
                 yield from _items(own, f'{key}.{name}')
 
 
-def _timed(cfg: Config) -> Iterator[Tuple[str, dict]]:
+def _timed(cfg: Config) -> Iterator[tuple[str, dict]]:
     """The configs of hooks by their keys, and those of what a hook does later."""
     hooks = [*_items(cfg.get('custom_hooks') or [], 'custom_hooks')]
     hooks += [
@@ -275,7 +276,7 @@ def _timed(cfg: Config) -> Iterator[Tuple[str, dict]]:
         yield from _items(hook.get('schedule') or [], f'{key}.schedule')
 
 
-def _items(node: Any, key: str) -> Iterator[Tuple[str, dict]]:
+def _items(node: Any, key: str) -> Iterator[tuple[str, dict]]:
     if isinstance(node, dict):
         yield key, node
     for index, item in enumerate(node if isinstance(node, (list, tuple)) else []):

@@ -1,6 +1,6 @@
 """What a curriculum costs, grade by grade."""
 
-from typing import List, Sequence, Tuple
+from collections.abc import Sequence
 
 import torch
 from mmengine.config import Config
@@ -89,9 +89,10 @@ def curriculum_table(run: RunConfig) -> str:
 
 def _learning_rates(
     cfg: Config, curriculum: Curriculum, passes: Sequence[int], batch_size: int
-) -> List[Tuple[float, float]]:
+) -> list[tuple[float, float]]:
     """First and last learning rate of each grade, found by running the schedules without
-    training."""
+    training.
+    """
     optimizer = torch.optim.SGD(
         [torch.nn.Parameter(torch.zeros(1))], lr=cfg.optim_wrapper.optimizer.lr
     )

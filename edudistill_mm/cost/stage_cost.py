@@ -1,7 +1,7 @@
 """What one stage of a training costs."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Mapping, Tuple
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class StageCost:
     images: int
     batches: int
     flops_per_image: int
-    teachers: Mapping[str, Tuple[int, int]]
+    teachers: Mapping[str, tuple[int, int]]
 
     @property
     def student_flops(self) -> int:

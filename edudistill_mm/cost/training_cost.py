@@ -1,7 +1,8 @@
 """What a training costs, counted from its config without training."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -26,15 +27,15 @@ class TrainingCost:
         by_epoch (bool): Whether lengths are epochs; iterations otherwise.
     """
 
-    stages: Tuple[StageCost, ...]
+    stages: tuple[StageCost, ...]
     by_epoch: bool
 
     @property
-    def lengths(self) -> List[int]:
+    def lengths(self) -> list[int]:
         """list[int]: Epochs (or iterations) of each stage, as the config gives them."""
         return [stage.length for stage in self.stages]
 
-    def image_passes(self, lengths: Optional[Sequence[int]] = None) -> int:
+    def image_passes(self, lengths: Sequence[int] | None = None) -> int:
         """Images that the student sees.
 
         Args:
@@ -43,15 +44,15 @@ class TrainingCost:
         """
         return self._total([stage.images for stage in self.stages], lengths)
 
-    def student_flops(self, lengths: Optional[Sequence[int]] = None) -> int:
+    def student_flops(self, lengths: Sequence[int] | None = None) -> int:
         """FLOPs of the student's forward passes; ``lengths`` as in :meth:`image_passes`."""
         return self._total([stage.student_flops for stage in self.stages], lengths)
 
-    def teacher_flops(self, lengths: Optional[Sequence[int]] = None) -> int:
+    def teacher_flops(self, lengths: Sequence[int] | None = None) -> int:
         """FLOPs of the teachers' forward passes; ``lengths`` as in :meth:`image_passes`."""
         return self._total([stage.teacher_flops for stage in self.stages], lengths)
 
-    def _total(self, costs: Sequence[int], lengths: Optional[Sequence[int]]) -> int:
+    def _total(self, costs: Sequence[int], lengths: Sequence[int] | None) -> int:
         return sum(
             cost * length
             for cost, length in zip(costs, self.lengths if lengths is None else lengths)
@@ -97,10 +98,8 @@ def training_cost(run: RunConfig, dataset: Any = None) -> TrainingCost:
     return TrainingCost((stage,), by_epoch)
 
 
-def _education_cost(
-    run: RunConfig, dataset: Any, shape: Optional[Tuple[int, ...]]
-) -> TrainingCost:
-    flops: Dict[str, int] = {
+def _education_cost(run: RunConfig, dataset: Any, shape: tuple[int, ...] | None) -> TrainingCost:
+    flops: dict[str, int] = {
         teacher['name']: _teacher_flops(teacher, index, shape)
         for index, teacher in enumerate(run.teachers)
     }
@@ -113,7 +112,7 @@ def _education_cost(
     }
     # Finds the mistakes of data and curriculum that the training would find.
     GradeSampler(dataset, seed=0).attach(curriculum, known, loader.batch_size)
-    stages: List[StageCost] = []
+    stages: list[StageCost] = []
     for grade in curriculum.grades:
         taught = labels[torch.isin(labels, torch.tensor(grade.seen))]
         images, batches = epoch_size(loader, len(taught), curriculum.by_epoch)
@@ -134,7 +133,7 @@ def _education_cost(
     return TrainingCost(tuple(stages), curriculum.by_epoch)
 
 
-def image_shape(dataset: Any) -> Optional[Tuple[int, ...]]:
+def image_shape(dataset: Any) -> tuple[int, ...] | None:
     """Shape (C, H, W) of the images that a data set's pipeline gives; None if it packs no image."""
     state = torch.get_rng_state()
     image = dataset[0].get('inputs')
@@ -142,7 +141,7 @@ def image_shape(dataset: Any) -> Optional[Tuple[int, ...]]:
     return tuple(image.shape) if isinstance(image, torch.Tensor) and image.ndim == 3 else None
 
 
-def network_flops(network: torch.nn.Module, shape: Optional[Tuple[int, ...]] = None) -> int:
+def network_flops(network: torch.nn.Module, shape: tuple[int, ...] | None = None) -> int:
     """FLOPs of the forward pass of one image, two for a multiply-add.
 
     Args:
@@ -169,7 +168,7 @@ def network_flops(network: torch.nn.Module, shape: Optional[Tuple[int, ...]] = N
         ) from error
 
 
-def _teacher_flops(teacher: dict, index: int, shape: Optional[Tuple[int, ...]]) -> int:
+def _teacher_flops(teacher: dict, index: int, shape: tuple[int, ...] | None) -> int:
     network = untrained_network(teacher['architecture'], f'teachers[{index}].architecture')
     size = teacher.get('input_size')
     if size is not None and shape is not None:

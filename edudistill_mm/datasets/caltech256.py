@@ -1,7 +1,6 @@
 import os
 import os.path as osp
 import re
-from typing import List, Optional
 
 from mmpretrain.datasets import BaseDataset
 
@@ -46,7 +45,7 @@ class Caltech256(BaseDataset):
         data_root: str,
         split: str = 'train',
         clutter: bool = False,
-        metainfo: Optional[dict] = None,
+        metainfo: dict | None = None,
         **kwargs,
     ) -> None:
         if split not in ('train', 'test'):
@@ -76,7 +75,7 @@ class Caltech256(BaseDataset):
             **kwargs,
         )
 
-    def load_data_list(self) -> List[dict]:
+    def load_data_list(self) -> list[dict]:
         """List the split's images.
 
         Returns:
@@ -92,6 +91,6 @@ class Caltech256(BaseDataset):
                     images.append(dict(img_path=osp.join(folder, name), gt_label=label))
         return images
 
-    def extra_repr(self) -> List[str]:
+    def extra_repr(self) -> list[str]:
         """The lines that describe this dataset in its ``repr``."""
         return [f'Root of dataset: \t{self.data_root}', f'Split: \t{self.split}']

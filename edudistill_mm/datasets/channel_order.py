@@ -1,6 +1,6 @@
 """In which order a data set gives the channels of its images."""
 
-from typing import Any, Optional
+from typing import Any
 
 from mmcv.transforms import LoadImageFromFile, Normalize
 from mmpretrain.datasets import CIFAR10
@@ -11,7 +11,7 @@ from ..errors import ConfigurationError
 ORDERS = ('rgb', 'bgr')
 
 
-def channel_order(dataset: Any) -> Optional[str]:
+def channel_order(dataset: Any) -> str | None:
     """The order in which a data set gives the channels of its images to the data preprocessor.
 
     Args:

@@ -1,15 +1,17 @@
 """Lists of class names: the numbers of classes mean the same in two data sets only if the names at
-these numbers do."""
+these numbers do.
+"""
 
 import warnings
-from typing import Any, Optional, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 from ..errors import ConfigurationError
 
 MANY = 3
 
 
-def class_names_of(checkpoint: Any) -> Optional[Sequence[str]]:
+def class_names_of(checkpoint: Any) -> Sequence[str] | None:
     """The names of the classes that a checkpoint was trained on.
 
     Args:
@@ -31,7 +33,7 @@ def class_names_of(checkpoint: Any) -> Optional[Sequence[str]]:
 
 
 def check_class_lists(
-    trained: Optional[Sequence[str]], where: str, names: Optional[Sequence[str]], key: str
+    trained: Sequence[str] | None, where: str, names: Sequence[str] | None, key: str
 ) -> None:
     """See that the classes of a data set have the numbers by which a network knows them.
 

@@ -1,5 +1,5 @@
-from collections.abc import Sequence
-from typing import Any, Callable, Optional
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from mmengine.dataset import BaseDataset, force_full_init
@@ -33,7 +33,7 @@ class ClassSubset:
         self,
         dataset: 'BaseDataset | ClassSubset | dict',
         classes: Sequence[int],
-        samples_per_class: Optional[int] = None,
+        samples_per_class: int | None = None,
         lazy_init: bool = False,
     ) -> None:
         if isinstance(dataset, dict):

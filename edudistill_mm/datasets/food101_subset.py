@@ -1,5 +1,3 @@
-from typing import Optional
-
 from mmengine.fileio import list_from_file
 from mmpretrain.datasets import Food101
 
@@ -32,7 +30,7 @@ class Food101Subset(Food101):
     source = SOURCES['food101']
 
     def __init__(
-        self, data_root: str, split: str = 'train', metainfo: Optional[dict] = None, **kwargs
+        self, data_root: str, split: str = 'train', metainfo: dict | None = None, **kwargs
     ) -> None:
         if split not in ('train', 'test'):
             raise ConfigurationError(

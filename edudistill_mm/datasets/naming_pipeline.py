@@ -1,4 +1,4 @@
-from typing import Callable, Optional
+from collections.abc import Callable
 
 from mmengine.dataset import Compose
 
@@ -17,11 +17,11 @@ class NamingPipeline(Compose):
         dataset (str): What to call the data set.
     """
 
-    def __init__(self, pipeline: Callable[[dict], Optional[dict]], dataset: str) -> None:
+    def __init__(self, pipeline: Callable[[dict], dict | None], dataset: str) -> None:
         self.transforms = getattr(pipeline, 'transforms', [pipeline])
         self.dataset = dataset
 
-    def __call__(self, data: dict) -> Optional[dict]:
+    def __call__(self, data: dict) -> dict | None:
         """Transform an annotation.
 
         Args:

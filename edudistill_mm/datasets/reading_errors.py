@@ -1,7 +1,8 @@
 """Data sets that say what is wrong with them."""
 
 import contextlib
-from typing import Any, Iterator
+from collections.abc import Iterator
+from typing import Any
 
 from edudistill_mm.datasets.naming_pipeline import NamingPipeline
 from edudistill_mm.errors import ConfigurationError, reason_of

@@ -1,6 +1,5 @@
 import os
 import os.path as osp
-from typing import List, Optional
 
 from mmengine.fileio import list_from_file
 from mmpretrain.datasets import BaseDataset
@@ -35,7 +34,7 @@ class TinyImageNet(BaseDataset):
     source = SOURCES['tiny_imagenet']
 
     def __init__(
-        self, data_root: str, split: str = 'train', metainfo: Optional[dict] = None, **kwargs
+        self, data_root: str, split: str = 'train', metainfo: dict | None = None, **kwargs
     ) -> None:
         if split not in ('train', 'val'):
             raise ConfigurationError(
@@ -64,7 +63,7 @@ class TinyImageNet(BaseDataset):
         names = dict(line.split('\t', 1) for line in lines if '\t' in line)
         return tuple(names.get(wnid, wnid).strip() for wnid in self.wnids)
 
-    def load_data_list(self) -> List[dict]:
+    def load_data_list(self) -> list[dict]:
         """List the split's images.
 
         Returns:
@@ -92,6 +91,6 @@ class TinyImageNet(BaseDataset):
             )
         return [dict(img_path=path, gt_label=labels[wnid]) for path, wnid in paths]
 
-    def extra_repr(self) -> List[str]:
+    def extra_repr(self) -> list[str]:
         """The lines that describe this dataset in its ``repr``."""
         return [f'Root of dataset: \t{self.data_root}', f'Split: \t{self.split}']

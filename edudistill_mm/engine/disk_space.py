@@ -1,12 +1,12 @@
 """A disk without room: found before a training where that is possible, and told in one sentence
-where it is not."""
+where it is not.
+"""
 
 import contextlib
 import os
 import os.path as osp
 import shutil
 from collections.abc import Iterator
-from typing import Optional
 
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.hooks import CheckpointHook, EMAHook
@@ -66,7 +66,7 @@ def check_space(runner: Runner) -> None:
         raise TrainingError(said[0])
 
 
-def _too_little_space(runner: Runner) -> Optional[str]:
+def _too_little_space(runner: Runner) -> str | None:
     """Why the first checkpoint cannot be written; a warning about later ones goes to the log."""
     writers = [hook for hook in runner.hooks if isinstance(hook, CheckpointHook)]
     if not writers or '://' in (folder := writers[0].out_dir or runner.work_dir):

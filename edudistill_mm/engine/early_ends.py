@@ -1,7 +1,8 @@
 """Grades that early stopping ends before their time."""
 
 import math
-from typing import Any, Dict, List, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from mmengine.hooks import CheckpointHook, EarlyStoppingHook, IterTimerHook, ParamSchedulerHook
 from mmengine.runner import Runner
@@ -34,12 +35,12 @@ class EarlyEnds:
     """
 
     def __init__(self) -> None:
-        self.at: Dict[str, int] = {}
+        self.at: dict[str, int] = {}
         self._judged = 0
         self._stopped = self._finished = False
 
     @staticmethod
-    def _hooks(runner: Runner) -> List[EarlyStoppingHook]:
+    def _hooks(runner: Runner) -> list[EarlyStoppingHook]:
         return [hook for hook in runner.hooks if isinstance(hook, EarlyStoppingHook)]
 
     def check(self, runner: Runner, curriculum: Curriculum) -> None:
@@ -154,7 +155,7 @@ class EarlyEnds:
                 hook._save_checkpoint_with_step(runner, step, meta)
 
     # ---- checkpoints
-    def state_dict(self, runner: Runner) -> Dict[str, Any]:
+    def state_dict(self, runner: Runner) -> dict[str, Any]:
         """What a resumed run must know.
 
         Args:
@@ -175,7 +176,8 @@ class EarlyEnds:
 
     def load_state_dict(self, runner: Runner, state: Mapping[str, Any]) -> None:
         """Take over what :meth:`state_dict` returned; hooks that the config did not have then
-        begin anew."""
+        begin anew.
+        """
         self.at, self._judged = dict(state['at']), state['judged']
         for hook, saved in zip(self._hooks(runner), state['hooks']):
             hook.wait_count, hook.best_score = saved['wait_count'], saved['best_score']

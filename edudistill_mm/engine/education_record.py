@@ -1,7 +1,7 @@
 """What a checkpoint says of the education in which it was written: ``meta['education']``."""
 
 from numbers import Real
-from typing import Any, Optional
+from typing import Any
 
 from mmengine.runner import Runner
 
@@ -101,7 +101,7 @@ def check_same_education(runner: Runner, model: Any, checkpoint: dict) -> None:
         raise ConfigurationError(f'{where}: {difference}')
 
 
-def _teachers_difference(given: list[dict], saved: list[dict]) -> Optional[str]:
+def _teachers_difference(given: list[dict], saved: list[dict]) -> str | None:
     names, former = ([teacher['name'] for teacher in teachers] for teachers in (given, saved))
     if names != former:
         return (

@@ -2,7 +2,8 @@
 
 import copy
 import math
-from typing import Any, List, Optional, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 from mmengine.runner import Runner
 
@@ -12,9 +13,7 @@ from ..datasets import GradeSampler
 from ..errors import ConfigurationError
 
 
-def epoch_lengths(
-    curriculum: Curriculum, loader: Any, sampler: Optional[GradeSampler]
-) -> List[int]:
+def epoch_lengths(curriculum: Curriculum, loader: Any, sampler: GradeSampler | None) -> list[int]:
     """Count the batches of each epoch of a run.
 
     Args:
@@ -28,7 +27,7 @@ def epoch_lengths(
     Raises:
         ConfigurationError: If a grade has no batch.
     """
-    lengths: List[int] = []
+    lengths: list[int] = []
     for grade in curriculum.grades:
         if sampler is None:
             batches = len(loader)

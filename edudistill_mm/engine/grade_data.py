@@ -1,7 +1,8 @@
 """The training data of a curriculum: handed to the model before a run, drawn from where it goes on."""
 
 import itertools
-from typing import Any, Optional, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 from mmengine.runner import BaseLoop, IterBasedTrainLoop
 from mmengine.runner.loops import _InfiniteDataloaderIterator
@@ -19,13 +20,13 @@ def any_sampler(loader: Any) -> Any:
     return getattr(loader.batch_sampler, 'sampler', loader.sampler)
 
 
-def grade_sampler(loader: Any) -> Optional[GradeSampler]:
+def grade_sampler(loader: Any) -> GradeSampler | None:
     """The sampler of a data loader, if it is a :class:`GradeSampler`."""
     sampler = any_sampler(loader)
     return sampler if isinstance(sampler, GradeSampler) else None
 
 
-def class_names(loader: Any) -> Optional[Sequence[str]]:
+def class_names(loader: Any) -> Sequence[str] | None:
     """The names of the classes of a data loader's data set, if it has any."""
     dataset = getattr(loader, 'dataset', None)
     while not hasattr(dataset, 'metainfo') and hasattr(dataset, 'dataset'):

@@ -1,6 +1,7 @@
 """What the log says of a grade when it begins."""
 
-from typing import Any, Iterable
+from collections.abc import Iterable
+from typing import Any
 
 
 def grade_summary(model: Any, learning_rates: Iterable[float]) -> str:

@@ -1,7 +1,7 @@
 """What a runner loads before it begins: found, read without running code, and checked."""
 
 import os.path as osp
-from typing import Any, Optional
+from typing import Any
 
 from mmengine.dist import get_world_size
 from mmengine.hooks import CheckpointHook
@@ -22,7 +22,7 @@ from .education_record import FORM
 from .find_checkpoint import find_checkpoint_to_resume
 
 
-def read_checkpoint(runner: Runner) -> Optional[dict]:
+def read_checkpoint(runner: Runner) -> dict | None:
     """Find and read the checkpoint that a runner is to load or to resume from.
 
     A URL is downloaded. Where the runner is to resume from the last checkpoint and there is none,
@@ -60,7 +60,7 @@ def read_checkpoint(runner: Runner) -> Optional[dict]:
     return checkpoint
 
 
-def _last_checkpoint(runner: Runner) -> tuple[Optional[str], Optional[dict]]:
+def _last_checkpoint(runner: Runner) -> tuple[str | None, dict | None]:
     """The path of the checkpoint to resume from and, where it has been read, what is in it."""
     writer = next((hook for hook in runner.hooks if isinstance(hook, CheckpointHook)), None)
     folder, template = runner.work_dir, 'epoch_{}.pth'

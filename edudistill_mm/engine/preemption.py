@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from types import FrameType
-from typing import Any, Optional
+from typing import Any
 
 import torch
 from mmengine.dist import all_reduce, get_world_size
@@ -37,7 +37,7 @@ class Preemption:
 
     def __init__(self) -> None:
         self.heeding = self.in_loop = False
-        self.work_dir: Optional[str] = None
+        self.work_dir: str | None = None
         self._asked, self._asked_at = 0, 0.0
         self._before: dict[int, Any] = {}
 
@@ -64,7 +64,7 @@ class Preemption:
                 if signal.getsignal(number) == self._note:
                     signal.signal(number, before or signal.SIG_DFL)
 
-    def _note(self, number: int, frame: Optional[FrameType]) -> None:
+    def _note(self, number: int, frame: FrameType | None) -> None:
         again = self._asked and time.monotonic() - self._asked_at > SAME_REQUEST
         if again or os.getpid() != self._pid:
             # A process that has been forked inherits the handlers, but is not meant.
@@ -111,7 +111,7 @@ def shield_workers(loader: DataLoader) -> None:
         loader.worker_init_fn = functools.partial(_shielded, loader.worker_init_fn)
 
 
-def _shielded(init: Optional[Callable[[int], None]], worker: int) -> None:
+def _shielded(init: Callable[[int], None] | None, worker: int) -> None:
     parent = os.getppid()
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
 

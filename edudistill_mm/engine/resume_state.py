@@ -1,6 +1,6 @@
 """What a run needs, beyond MMEngine's checkpoint, to go on as if it had never stopped."""
 
-from typing import Any, Dict, List, Optional
+from typing import Any
 
 import torch
 from mmengine.dist import all_gather_object, get_rank, get_world_size
@@ -30,15 +30,16 @@ class ResumeState:
     """
 
     def __init__(self) -> None:
-        self._gathered: List[dict] = []
+        self._gathered: list[dict] = []
         self._gathered_at: Any = None
-        self._held: List[dict] = []
-        self._pending: Optional[dict] = None
+        self._held: list[dict] = []
+        self._pending: dict | None = None
 
     # ---- writing
     def gather(self, runner: Runner) -> None:
         """Let the main process know the states of all. To be called by all, before a checkpoint is
-        written."""
+        written.
+        """
         self._held = []
         if get_world_size() > 1:
             self._gathered = all_gather_object(self._own(runner))
@@ -46,7 +47,8 @@ class ResumeState:
 
     def hold(self, runner: Runner) -> None:
         """Let a checkpoint that is written before the next :meth:`gather` hold the states of now.
-        To be called by all, before a validation: a run that is resumed will draw for it again."""
+        To be called by all, before a validation: a run that is resumed will draw for it again.
+        """
         self._held = all_gather_object(self._own(runner))
 
     @staticmethod
@@ -59,7 +61,7 @@ class ResumeState:
             if isinstance(hook, CheckpointHook) and not hook.by_epoch
         )
 
-    def state_dict(self, runner: Runner, with_gradients: bool) -> List[dict]:
+    def state_dict(self, runner: Runner, with_gradients: bool) -> list[dict]:
         """The state of each process.
 
         Args:
@@ -97,7 +99,7 @@ class ResumeState:
         """bool: Whether a random state waits to be put back."""
         return self._pending is not None
 
-    def load_state_dict(self, runner: Runner, states: List[dict]) -> None:
+    def load_state_dict(self, runner: Runner, states: list[dict]) -> None:
         """Take the state of this process from a checkpoint.
 
         Args:
@@ -124,7 +126,7 @@ class ResumeState:
 
     def put_back_gradients(self, runner: Runner) -> None:
         """Go on with the accumulation that was under way."""
-        gradients: Dict[str, torch.Tensor] = (self._pending or {}).get('gradients', {})
+        gradients: dict[str, torch.Tensor] = (self._pending or {}).get('gradients', {})
         if not gradients:
             return
         parameters = _parameters(runner)
@@ -161,11 +163,11 @@ class ResumeState:
             self._pending = None
 
 
-def optim_wrappers(runner: Runner) -> List[OptimWrapper]:
+def optim_wrappers(runner: Runner) -> list[OptimWrapper]:
     """The optimizer wrapper of a run, or those of an ``OptimWrapperDict``."""
     wrapper = runner.optim_wrapper
     return list(wrapper.values()) if hasattr(wrapper, 'optim_wrappers') else [wrapper]
 
 
-def _parameters(runner: Runner) -> Dict[str, torch.nn.Parameter]:
+def _parameters(runner: Runner) -> dict[str, torch.nn.Parameter]:
     return dict(unwrap_model(runner.model).named_parameters())

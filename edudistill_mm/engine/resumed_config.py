@@ -2,7 +2,7 @@
 
 import ast
 import os.path as osp
-from typing import Any, List, Optional, Tuple
+from typing import Any
 
 from mmengine.config import Config
 
@@ -18,7 +18,7 @@ STATEFUL = (
 )
 
 
-def check_resumed_config(saved: Any, current: str, path: str) -> Optional[str]:
+def check_resumed_config(saved: Any, current: str, path: str) -> str | None:
     """Compare the config of a run that is resumed with that by which its checkpoint was written.
 
     MMEngine takes over what belongs to the model, the data and the loop, and keeps what is part of
@@ -66,7 +66,7 @@ def check_resumed_config(saved: Any, current: str, path: str) -> Optional[str]:
     return ' '.join(['The config has changed since the run began.', *parts]) if parts else None
 
 
-def start_from_student(path: Optional[str]) -> str:
+def start_from_student(path: str | None) -> str:
     """How a new run starts from the student of a checkpoint.
 
     Args:
@@ -81,7 +81,7 @@ def start_from_student(path: Optional[str]) -> str:
     return f'begin a new run from its student by --cfg-options load_from={file}'
 
 
-def settings_of(text: Any) -> Optional[dict]:
+def settings_of(text: Any) -> dict | None:
     """Read the text of a config, as MMEngine writes it, without executing it.
 
     Args:
@@ -99,7 +99,7 @@ def settings_of(text: Any) -> Optional[dict]:
         return None
 
 
-def _assigned(node: ast.stmt) -> Tuple[str, Any]:
+def _assigned(node: ast.stmt) -> tuple[str, Any]:
     (target,) = node.targets
     return target.id, _value(node.value)
 
@@ -110,7 +110,7 @@ def _value(node: ast.expr) -> Any:
     if isinstance(node, ast.Dict):
         return {_value(key): _value(value) for key, value in zip(node.keys, node.values)}
     if isinstance(node, (ast.List, ast.Tuple)):
-        items: List[Any] = [_value(item) for item in node.elts]
+        items: list[Any] = [_value(item) for item in node.elts]
         return items if isinstance(node, ast.List) else tuple(items)
     if isinstance(node, ast.Name) and node.id in ('inf', 'nan'):
         return node.id

@@ -2,7 +2,7 @@ import copy
 import logging
 import os.path as osp
 from collections.abc import Sequence
-from typing import Any, Optional
+from typing import Any
 
 from mmengine.config import Config
 from mmengine.dist import is_main_process
@@ -51,7 +51,7 @@ class EducationRunner(Runner):
     Apart from that a run is the same, bit for bit.
     """
 
-    _checkpoint: Optional[dict] = None
+    _checkpoint: dict | None = None
     _key = ''
 
     # ---- building
@@ -112,7 +112,7 @@ class EducationRunner(Runner):
 
     @staticmethod
     def build_dataloader(
-        dataloader: Any, seed: Optional[int] = None, diff_rank_seed: bool = False
+        dataloader: Any, seed: int | None = None, diff_rank_seed: bool = False
     ) -> DataLoader:
         """Build a data loader that names what it cannot read.
 

@@ -1,6 +1,6 @@
 """Averages of the weights that are too slow for a curriculum."""
 
-from typing import Sequence
+from collections.abc import Sequence
 
 from mmengine.hooks import EMAHook
 from mmengine.model import (

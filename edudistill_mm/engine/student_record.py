@@ -1,7 +1,7 @@
 """What a checkpoint says of its student, to see whether a run goes on with the same one."""
 
 import re
-from typing import Any, Dict, Optional
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -40,7 +40,7 @@ def describe_student(student: Any) -> dict:
     return dict(cuts=list(student.cuts), layers=layers, torch=str(torch.__version__))
 
 
-def student_difference(model: Any, state: Dict[str, Tensor], record: dict) -> Optional[str]:
+def student_difference(model: Any, state: dict[str, Tensor], record: dict) -> str | None:
     """Name the first thing in which a model differs from the one that wrote a checkpoint.
 
     Args:

@@ -1,7 +1,7 @@
 """Errors that no config asked for, but that have a cause which a user can act upon."""
 
 import os
-from typing import Iterator, List, Optional, Tuple
+from collections.abc import Iterator
 
 import torch
 from mmengine.runner import BaseLoop, Runner, TestLoop, ValLoop
@@ -21,7 +21,7 @@ _NO_FIXED_ORDER = 'does not have a deterministic implementation'
 _WORKER_KILLED = 'is killed by signal: Killed'
 
 
-def sentence_of(error: BaseException) -> Optional[Tuple[str, int]]:
+def sentence_of(error: BaseException) -> tuple[str, int] | None:
     """The sentence for a user about an error, and the exit status.
 
     Args:
@@ -63,7 +63,7 @@ def sentence_of(error: BaseException) -> Optional[Tuple[str, int]]:
     return None
 
 
-def _out_of_memory(error: BaseException, loop: Optional[BaseLoop]) -> str:
+def _out_of_memory(error: BaseException, loop: BaseLoop | None) -> str:
     runner, loader = next(_locals_of(error, Runner), None), _loader(loop)
     where, size = '', ''
     if runner is not None:
@@ -82,14 +82,14 @@ def _out_of_memory(error: BaseException, loop: Optional[BaseLoop]) -> str:
     return f'out of memory{where} ({reason_of(error)[:200]}): {advice}'
 
 
-def _loader(loop: Optional[BaseLoop]) -> str:
+def _loader(loop: BaseLoop | None) -> str:
     split = {ValLoop: 'val', TestLoop: 'test'}
     return f'{next((split[kind] for kind in split if isinstance(loop, kind)), "train")}_dataloader'
 
 
 def _locals_of(error: BaseException, kind: type) -> Iterator:
     """Objects of a class whose methods the error has passed, the innermost first."""
-    found: List = []
+    found: list = []
     step = error.__traceback__
     while step is not None:
         found.append(step.tb_frame.f_locals.get('self'))

@@ -1,6 +1,7 @@
 """Accuracy as a school sees it: over what has been taught so far."""
 
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from mmengine.evaluator import BaseMetric
@@ -49,10 +50,10 @@ class GradeAccuracy(BaseMetric):
 
     def __init__(
         self,
-        topk: Union[int, Sequence[int]] = (1,),
+        topk: int | Sequence[int] = (1,),
         collect_device: str = 'cpu',
-        prefix: Optional[str] = None,
-        groups: Optional[Mapping[str, Sequence[int]]] = None,
+        prefix: str | None = None,
+        groups: Mapping[str, Sequence[int]] | None = None,
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
         self.topk = tuple(topk) if isinstance(topk, (list, tuple)) else (topk,)
@@ -61,7 +62,7 @@ class GradeAccuracy(BaseMetric):
                 f'topk must be a positive integer or a list of such, not {topk!r}.'
             )
         self._groups = _checked_groups(groups)
-        self._best: Dict[str, float] = {}
+        self._best: dict[str, float] = {}
 
     def set_grade(self, curriculum: Curriculum, grade: Grade) -> None:
         """Say what has been taught.
@@ -110,7 +111,7 @@ class GradeAccuracy(BaseMetric):
             # Unseen classes stay in: gathering from several ranks relies on one result per sample.
             self.results.append((label, place[0] if place else deepest))
 
-    def compute_metrics(self, results: List[Tuple[int, int]]) -> Dict[str, float]:
+    def compute_metrics(self, results: list[tuple[int, int]]) -> dict[str, float]:
         """Compute the accuracies and remember the best of each group.
 
         Args:
@@ -153,11 +154,11 @@ class GradeAccuracy(BaseMetric):
             self._best[name] = max(value, self._best.get(name, value))
         return metrics
 
-    def state_dict(self) -> Dict[str, float]:
+    def state_dict(self) -> dict[str, float]:
         """Best top-1 accuracy of each class group so far, in percent, by the name of its grade."""
         return dict(self._best)
 
-    def load_state_dict(self, state_dict: Dict[str, float]) -> None:
+    def load_state_dict(self, state_dict: dict[str, float]) -> None:
         """Go on from what :meth:`state_dict` returned.
 
         Args:
@@ -176,7 +177,7 @@ def _percent(correct: torch.Tensor) -> float:
     return 100.0 * correct.sum().item() / len(correct)
 
 
-def _checked_groups(groups: Any) -> Dict[str, Tuple[int, ...]]:
+def _checked_groups(groups: Any) -> dict[str, tuple[int, ...]]:
     if groups is None:
         return {}
     if not isinstance(groups, Mapping) or not all(

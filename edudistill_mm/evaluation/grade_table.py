@@ -1,6 +1,6 @@
 """The results of a run as a table of grades and class groups."""
 
-from typing import Mapping
+from collections.abc import Mapping
 
 from edudistill_mm.curriculum import Curriculum
 

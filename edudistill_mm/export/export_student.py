@@ -2,7 +2,7 @@
 
 import os
 import os.path as osp
-from typing import Any, Dict, Optional, Tuple
+from typing import Any
 
 import torch
 from mmengine.config import Config
@@ -31,7 +31,7 @@ from edudistill_mm.export.preparation import next_stage, preparation_of
 from edudistill_mm.models.students import FragmentedStudent
 
 
-def grade_of_export(path: str) -> Optional[str]:
+def grade_of_export(path: str) -> str | None:
     """Say of which grade an exported student is, if it is not complete.
 
     Args:
@@ -51,7 +51,7 @@ def grade_of_export(path: str) -> Optional[str]:
     )
 
 
-def export_student(run: RunConfig, checkpoint: str, out: str) -> Tuple[str, str]:
+def export_student(run: RunConfig, checkpoint: str, out: str) -> tuple[str, str]:
     """Write the student of a checkpoint as a plain MMPretrain checkpoint with its config.
 
     Of a checkpoint of a lower grade it is the student of that grade; see
@@ -139,12 +139,13 @@ def _grade_of(curriculum: Curriculum, education: Any, source: str) -> Grade:
 def _check(
     student: FragmentedStudent,
     plain: Config,
-    state: Dict[str, Tensor],
-    exported: Dict[str, Tensor],
+    state: dict[str, Tensor],
+    exported: dict[str, Tensor],
     source: str,
 ) -> None:
     """Compare the plain model with exported tensors to the run's student with the original
-    ones."""
+    ones.
+    """
     model = build_plain(plain)
     difference = misfit_of_load(model, exported)
     if difference is not None:

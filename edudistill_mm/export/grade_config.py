@@ -2,7 +2,6 @@
 
 import inspect
 import textwrap
-from typing import Dict
 
 from mmengine.config import Config
 from torch import Tensor
@@ -15,9 +14,10 @@ from edudistill_mm.models.students import FragmentedStudent, GradeStudent
 STUDENT, REFERENCES = 'architecture.', 'architecture.references.'
 
 
-def plain_student_state(state: Dict[str, Tensor]) -> Dict[str, Tensor]:
+def plain_student_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """The student in a run's state dict, under the names of the plain model; empty if there is
-    none."""
+    none.
+    """
     return {
         name.removeprefix(STUDENT): tensor
         for name, tensor in state.items()
@@ -70,8 +70,8 @@ def grade_student_config(cfg: Config, student: FragmentedStudent) -> Config:
 
 
 def grade_student_state(
-    state: Dict[str, Tensor], config: Config, student: FragmentedStudent
-) -> Dict[str, Tensor]:
+    state: dict[str, Tensor], config: Config, student: FragmentedStudent
+) -> dict[str, Tensor]:
     """The tensors of a run's state dict that the model of :func:`grade_student_config` has."""
     plain = plain_student_state(state)
     unused = tuple(f'{name}.' for name in (*config.model.get('unused', ()), 'head'))
@@ -96,7 +96,8 @@ def grade_meta(meta: dict, grade: Grade) -> dict:
 
 def config_text(config: Config) -> str:
     """What to write into a config's file; with the definition of :class:`GradeStudent`, if the
-    model is one."""
+    model is one.
+    """
     text = config.pretty_text
     if config.model.type != 'GradeStudent':
         return text

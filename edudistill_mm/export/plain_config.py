@@ -1,6 +1,7 @@
 """The config of a plain student."""
 
-from typing import Any, Callable, Optional
+from collections.abc import Callable
+from typing import Any
 
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import Registry
@@ -70,7 +71,8 @@ def _plain_preprocessor(preprocessor: dict) -> dict:
 
 def _tell_label_width(plain: Config) -> None:
     """Give a preprocessor that makes one-hot labels the number of classes, as
-    :class:`EducationDistill` does: it makes them in tests too, where nothing reads them."""
+    :class:`EducationDistill` does: it makes them in tests too, where nothing reads them.
+    """
     owner = plain if plain.get('data_preprocessor') else plain.model
     preprocessor = owner.get('data_preprocessor') or {}
     makes = preprocessor.get('to_onehot') or preprocessor.get('batch_augments')
@@ -121,7 +123,7 @@ def _names_mmrazor(node: Any) -> bool:
     return isinstance(node, (list, tuple)) and any(map(_names_mmrazor, node))
 
 
-def _imports(model: dict, loader: Any) -> Optional[dict]:
+def _imports(model: dict, loader: Any) -> dict | None:
     ours = {*registry.MODELS.module_dict}
     # MMRazor's models cannot be imported on today's torch without this package.
     if ours.intersection(types_in(model)) or _names_mmrazor(model):

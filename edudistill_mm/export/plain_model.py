@@ -1,7 +1,5 @@
 """The model of a plain student's config, compared with the student of the run."""
 
-from typing import Dict, Optional
-
 import torch
 from mmengine.config import Config
 from torch import Tensor, nn
@@ -14,14 +12,15 @@ from edudistill_mm.models.students import FragmentedStudent
 
 def build_plain(plain: Config) -> nn.Module:
     """Build the model of a plain student's config as ``mmpretrain.get_model`` does, with its
-    preprocessor."""
+    preprocessor.
+    """
     model = plain.model.to_dict()
     if plain.get('data_preprocessor') is not None:
         model['data_preprocessor'] = plain.data_preprocessor.to_dict()
     return build_network(model, 'model.architecture')
 
 
-def misfit_of_load(model: nn.Module, state: Dict[str, Tensor]) -> Optional[str]:
+def misfit_of_load(model: nn.Module, state: dict[str, Tensor]) -> str | None:
     """Load a model from a state that must be its whole one.
 
     Args:
@@ -40,7 +39,7 @@ def misfit_of_load(model: nn.Module, state: Dict[str, Tensor]) -> Optional[str]:
 
 
 def gives_same_scores(
-    model: nn.Module, student: FragmentedStudent, state: Dict[str, Tensor]
+    model: nn.Module, student: FragmentedStudent, state: dict[str, Tensor]
 ) -> bool:
     """Compare a plain model with a run's student at its current grade, on two images of noise.
 
@@ -54,7 +53,7 @@ def gives_same_scores(
         bool: Whether all class scores are equal.
     """
 
-    def scores(network: nn.Module, tensors: Dict[str, Tensor]) -> Tensor:
+    def scores(network: nn.Module, tensors: dict[str, Tensor]) -> Tensor:
         def forward(image: Tensor) -> Tensor:
             noise = torch.randn(image.shape, generator=torch.Generator().manual_seed(0))
             inputs = (noise.to(image.device),)

@@ -1,11 +1,11 @@
 """Stages of a distillation that prepare the next one and leave no student of their own."""
 
-from typing import Any, Optional
+from typing import Any
 
 from mmengine.config import Config
 
 
-def preparation_of(cfg: Config) -> Optional[str]:
+def preparation_of(cfg: Config) -> str | None:
     """Say why a training leaves no student that could be used.
 
     The first stage of some distillers trains connectors alone (factor transfer), or connectors

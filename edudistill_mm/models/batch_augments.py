@@ -1,15 +1,16 @@
 """Augmentations that mix the images, and the labels, of a batch."""
 
-from typing import Any, Optional
+from typing import Any
 
 from torch import nn
 
 from edudistill_mm.errors import ConfigurationError
 
 
-def names_of_augments(preprocessor: Optional[nn.Module]) -> str:
+def names_of_augments(preprocessor: nn.Module | None) -> str:
     """Names of a data preprocessor's batch augmentations, such as 'Mixup, CutMix'; empty if it has
-    none."""
+    none.
+    """
     augments = getattr(preprocessor, 'batch_augments', None)
     if augments is None:
         return ''
@@ -17,7 +18,7 @@ def names_of_augments(preprocessor: Optional[nn.Module]) -> str:
     return ', '.join(type(one).__name__ for one in found)
 
 
-def adopt_augments(preprocessor: Any, given: Any, own: Optional[nn.Module]) -> bool:
+def adopt_augments(preprocessor: Any, given: Any, own: nn.Module | None) -> bool:
     """Let a data preprocessor that takes the place of a classifier's own apply its augmentations.
 
     MMPretrain's classifiers put the ``augments`` of their ``train_cfg`` into the preprocessor that

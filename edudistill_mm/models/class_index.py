@@ -1,4 +1,4 @@
-from typing import Dict, Sequence, Tuple
+from collections.abc import Sequence
 
 import torch
 
@@ -12,9 +12,9 @@ class ClassIndex:
     """
 
     def __init__(self, classes: Sequence[int], num_classes: int) -> None:
-        self.classes: Tuple[int, ...] = tuple(classes)
+        self.classes: tuple[int, ...] = tuple(classes)
         self.num_classes = num_classes
-        self._cache: Dict[torch.device, Tuple[torch.Tensor, torch.Tensor]] = {}
+        self._cache: dict[torch.device, tuple[torch.Tensor, torch.Tensor]] = {}
 
     def __len__(self) -> int:
         return len(self.classes)
@@ -24,7 +24,7 @@ class ClassIndex:
         """bool: Whether these are all classes of the data set in the data set's order."""
         return self.classes == tuple(range(self.num_classes))
 
-    def _tensors(self, device: torch.device) -> Tuple[torch.Tensor, torch.Tensor]:
+    def _tensors(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
         # Kept per device: building them anew would copy from the host in each step.
         if device not in self._cache:
             columns = torch.tensor(self.classes, dtype=torch.long, device=device)
@@ -39,7 +39,8 @@ class ClassIndex:
 
     def positions(self, device: torch.device) -> torch.Tensor:
         """torch.Tensor: The place of each class of the data set in the subset, or -1,
-        [num_classes]."""
+        [num_classes].
+        """
         return self._tensors(device)[1]
 
     def select(self, scores: torch.Tensor) -> torch.Tensor:

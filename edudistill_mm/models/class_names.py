@@ -1,7 +1,8 @@
 """The names of the classes that a network's outputs stand for."""
 
 from collections import defaultdict
-from typing import Any, List, Optional, Sequence, Tuple
+from collections.abc import Sequence
+from typing import Any
 
 from mmengine.config import Config
 from mmpretrain.registry import DATASETS
@@ -10,7 +11,7 @@ from torch import nn
 from edudistill_mm.errors import ConfigurationError
 
 
-def names_in_config(cfg: Config, published: bool) -> Optional[Tuple[str, ...]]:
+def names_in_config(cfg: Config, published: bool) -> tuple[str, ...] | None:
     """The class names that go with the network of a config file.
 
     Args:
@@ -34,25 +35,25 @@ def names_in_config(cfg: Config, published: bool) -> Optional[Tuple[str, ...]]:
     return None
 
 
-def remember_names(network: nn.Module, names: Optional[Sequence[str]]) -> None:
+def remember_names(network: nn.Module, names: Sequence[str] | None) -> None:
     """Note on a network what its outputs stand for, where MMPretrain's ``get_model`` notes it."""
     if names is not None:
         network._dataset_meta = dict(classes=tuple(names))
 
 
-def names_of(network: nn.Module) -> Optional[Tuple[str, ...]]:
+def names_of(network: nn.Module) -> tuple[str, ...] | None:
     """What is noted on a network by :func:`remember_names` or by MMPretrain's ``get_model``."""
     return as_names((getattr(network, '_dataset_meta', None) or {}).get('classes'))
 
 
-def as_names(value: Any) -> Optional[Tuple[str, ...]]:
+def as_names(value: Any) -> tuple[str, ...] | None:
     """A list of class names as a tuple; None for anything else."""
     if isinstance(value, (list, tuple)) and value and all(isinstance(x, str) for x in value):
         return tuple(value)
     return None
 
 
-def find_names(wanted: Sequence[str], names: Sequence[str]) -> List[Optional[int]]:
+def find_names(wanted: Sequence[str], names: Sequence[str]) -> list[int | None]:
     """Find class names in another list of them, whatever their case, and be there "_", "-" or
     blanks between the words.
 
@@ -67,7 +68,7 @@ def find_names(wanted: Sequence[str], names: Sequence[str]) -> List[Optional[int
         ConfigurationError: If a name is there more often than it is wanted, or if several names
             differ only in their spelling and some of them are not there as they are spelt.
     """
-    places: List[Optional[int]] = [None] * len(wanted)
+    places: list[int | None] = [None] * len(wanted)
     # First as they are spelt: "cat" may stand beside "Cat". Then in any spelling.
     for spelt in (str, plain_name):
         asked, there = defaultdict(list), defaultdict(list)

@@ -1,6 +1,7 @@
 """What class a sample is of, and in which form its label reaches the losses."""
 
-from typing import Any, Optional, Sequence, Tuple
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from mmpretrain.models.heads import ClsHead
@@ -75,7 +76,7 @@ def accept_one_hot(model: nn.Module) -> None:
         set_label_width(getattr(model, 'data_preprocessor', None), width)
 
 
-def as_probabilities(module: nn.Module, inputs: Tuple) -> Optional[Tuple]:
+def as_probabilities(module: nn.Module, inputs: tuple) -> tuple | None:
     """Hook before a loss that turns integer one-hot labels into probabilities."""
     if len(inputs) > 1 and isinstance(inputs[1], torch.Tensor):
         scores, target, *others = inputs

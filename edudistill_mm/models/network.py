@@ -2,7 +2,7 @@
 
 import copy
 from pathlib import Path
-from typing import Any, Optional, Tuple, Union
+from typing import Any
 
 import torch
 from mmengine.config import Config
@@ -114,7 +114,7 @@ def read_network_config(path: str, pretrained: bool, key: str) -> Config:
     return cfg
 
 
-def published_weights(spec: Any) -> Optional[str]:
+def published_weights(spec: Any) -> str | None:
     """URL of the weights of a network that is given by nothing but its name in MMPretrain's zoo.
 
     Args:
@@ -128,7 +128,7 @@ def published_weights(spec: Any) -> Optional[str]:
     return ModelHub.get(spec).weights
 
 
-def published_names(name: str) -> Optional[Tuple[str, ...]]:
+def published_names(name: str) -> tuple[str, ...] | None:
     """Names of the classes that the published weights of a model of MMPretrain's zoo know."""
     return names_in_config(ModelHub.get(name).config, published=True)
 
@@ -137,7 +137,7 @@ def _in_zoo(name: str) -> bool:
     return not name.endswith('.py') and name in list_models()
 
 
-def build_network(spec: Union[str, dict, nn.Module], key: str) -> nn.Module:
+def build_network(spec: str | dict | nn.Module, key: str) -> nn.Module:
     """Build a classifier from what a config may name.
 
     Args:
@@ -184,8 +184,8 @@ def load_weights(
     network: nn.Module,
     source: str,
     key: str,
-    averaged: Optional[bool] = None,
-    prefix: Optional[str] = None,
+    averaged: bool | None = None,
+    prefix: str | None = None,
 ) -> str:
     """Load a checkpoint into a network, completely or not at all, and note the class names that it
     carries on the network.
@@ -247,7 +247,7 @@ def first_input_channels(network: nn.Module) -> int:
     return 3
 
 
-def dry_run(network: nn.Module, forward: Any, shape: Optional[Tuple[int, int, int]] = None) -> Any:
+def dry_run(network: nn.Module, forward: Any, shape: tuple[int, int, int] | None = None) -> Any:
     """Run a function on a zero image without leaving a trace in the network.
 
     The network is in eval mode meanwhile, gradients are off, and the random state, every module's

@@ -158,7 +158,8 @@ class RunLabels:
         classes: torch.Tensor, data_samples: list[DataSample], weighting: TeacherWeighting
     ) -> None:
         """Raise ConfigurationError for samples of several classes, where a weighting needs the
-        class."""
+        class.
+        """
         if 'gt_score' in data_samples[0] and (classes == MIXED).any():
             raise ConfigurationError(
                 f'{weighting.why_labels}, but some samples have a gt_score below 1 for every class; '

@@ -1,18 +1,17 @@
 """Find values in a config that the classes which it names cannot take, before anything is
-built."""
+built.
+"""
 
 import collections.abc
 import inspect
 import math
 import types
+from collections.abc import Mapping
 from importlib.util import find_spec
 from numbers import Integral, Number, Real
 from typing import (
     Any,
-    Dict,
     Literal,
-    Mapping,
-    Optional,
     Union,
     get_args,
     get_origin,
@@ -71,7 +70,7 @@ def check_arguments(
     cfg: Any,
     key: str,
     registry: Registry,
-    scope: Optional[str],
+    scope: str | None,
     default: Any = None,
     registered: bool = False,
 ) -> None:
@@ -148,7 +147,7 @@ def check_value(value: Any, parameter: inspect.Parameter, key: str) -> None:
         raise ConfigurationError(f'{key} must not be negative, but got {value!r}')
 
 
-def class_of(kind: Any, registry: Registry, scope: Optional[str]) -> Any:
+def class_of(kind: Any, registry: Registry, scope: str | None) -> Any:
     """What a config's ``type`` stands for, or None if it is not registered."""
     if not isinstance(kind, str):
         return kind if callable(kind) else None
@@ -160,7 +159,7 @@ def class_of(kind: Any, registry: Registry, scope: Optional[str]) -> Any:
         return None
 
 
-def not_registered(kind: str, registry: Registry, scope: Optional[str] = None) -> str:
+def not_registered(kind: str, registry: Registry, scope: str | None = None) -> str:
     """The words for a type that a registry does not have.
 
     Args:
@@ -177,10 +176,11 @@ def not_registered(kind: str, registry: Registry, scope: Optional[str] = None) -
     return f'"{name}" is not a registered type{did_you_mean(name, known)}'
 
 
-def parameters_of(cls: Any) -> Dict[str, inspect.Parameter]:
+def parameters_of(cls: Any) -> dict[str, inspect.Parameter]:
     """The named parameters of a class, with those of the base classes that its ``**kwargs`` go
-    to; of a function, its own."""
-    found: Dict[str, inspect.Parameter] = {}
+    to; of a function, its own.
+    """
+    found: dict[str, inspect.Parameter] = {}
     for part in cls.__mro__ if isinstance(cls, type) else (cls,):
         function = vars(part).get('__init__') if isinstance(part, type) else part
         if function is None or part is object:
@@ -211,7 +211,7 @@ def _annotation(parameter: inspect.Parameter, function: Any) -> Any:
         return parameter.empty
 
 
-def _checked_scope(cfg: Mapping, key: str, registry: Registry, scope: Optional[str]) -> Any:
+def _checked_scope(cfg: Mapping, key: str, registry: Registry, scope: str | None) -> Any:
     given = cfg.get('_scope_')
     if given is None:
         return scope

@@ -3,9 +3,10 @@
 import linecache
 import os.path as osp
 import re
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType, TracebackType
-from typing import Any, Callable, Iterator, List, Mapping, Optional, Tuple
+from typing import Any
 
 from mmengine.registry import Registry, build_functions
 from mmengine.runner import Runner
@@ -75,11 +76,10 @@ def build_error(error: Exception, cfg: Any, key: str) -> ConfigurationError:
     return ConfigurationError(_sentence(error, *(_place_of(error, cfg, key) or (key, cfg, None))))
 
 
-def _place_of(
-    error: BaseException, cfg: Any, key: str
-) -> Optional[Tuple[str, Any, Optional[Callable]]]:
+def _place_of(error: BaseException, cfg: Any, key: str) -> tuple[str, Any, Callable | None] | None:
     """Where in a config the innermost part stands that was being built: its key, itself and its
-    class."""
+    class.
+    """
     place, hook = None, None
     for frame in _frames(error):
         if frame.f_code is Runner.call_hook.__code__:
@@ -99,7 +99,7 @@ def _place_of(
     return place
 
 
-def _config_of(built: Any, key: str, cfg: Any) -> Optional[Tuple[str, Any]]:
+def _config_of(built: Any, key: str, cfg: Any) -> tuple[str, Any] | None:
     """Where in a config the first part of the class of an object stands, and the part."""
     for name, part in _walk(key, cfg):
         if isinstance(part, Mapping) and type_name(part) == type(built).__name__:
@@ -107,7 +107,7 @@ def _config_of(built: Any, key: str, cfg: Any) -> Optional[Tuple[str, Any]]:
     return None
 
 
-def _steps(error: BaseException) -> List[TracebackType]:
+def _steps(error: BaseException) -> list[TracebackType]:
     steps, step = [], error.__traceback__
     while step is not None:
         steps.append(step)
@@ -122,14 +122,15 @@ def _original(error: BaseException) -> BaseException:
     return error.__context__ if by_hooks and error.__context__ is not None else error
 
 
-def _frames(error: BaseException) -> List[FrameType]:
+def _frames(error: BaseException) -> list[FrameType]:
     steps, original = _steps(error), _original(error)
     return [step.tb_frame for step in steps + (_steps(original) if original is not error else [])]
 
 
-def _find(key: str, node: Any, part: Any) -> Optional[str]:
+def _find(key: str, node: Any, part: Any) -> str | None:
     """Key of a part of a config: of the object itself, of an equal one, or of one from which
-    MMEngine has taken something, as a hook's priority."""
+    MMEngine has taken something, as a hook's priority.
+    """
 
     def is_equal(one: Any) -> bool:
         # Of empty parts there may be many.
@@ -151,7 +152,7 @@ def _find(key: str, node: Any, part: Any) -> Optional[str]:
     return None
 
 
-def _walk(key: str, node: Any) -> Iterator[Tuple[str, Any]]:
+def _walk(key: str, node: Any) -> Iterator[tuple[str, Any]]:
     yield key, node
     if isinstance(node, Mapping):
         for name in node:
@@ -161,13 +162,13 @@ def _walk(key: str, node: Any) -> Iterator[Tuple[str, Any]]:
             yield from _walk(f'{key}[{index}]', value)
 
 
-def _sentence(error: Exception, key: str, part: Any, cls: Optional[Callable]) -> str:
+def _sentence(error: Exception, key: str, part: Any, cls: Callable | None) -> str:
     kind = part.get('type') if isinstance(part, Mapping) else None
     given = f' (type "{getattr(kind, "__name__", kind)}")' if kind is not None else ''
     return f'{key}{given} cannot be built: {_reason(error, part, cls)}'
 
 
-def _reason(error: Exception, part: Any, cls: Optional[Callable]) -> str:
+def _reason(error: Exception, part: Any, cls: Callable | None) -> str:
     error = _original(error)
     reason, last = reason_of(error), _steps(error)[-1]
     if len(reason) > LONGEST:
@@ -197,7 +198,7 @@ def _reason(error: Exception, part: Any, cls: Optional[Callable]) -> str:
     return f'{reason} ({type(error).__name__} in {code.co_name}, {osp.basename(code.co_filename)})'
 
 
-def _unknown_type(name: str, frames: List[FrameType]) -> str:
+def _unknown_type(name: str, frames: list[FrameType]) -> str:
     registry = next(
         (
             frame.f_locals['registry']

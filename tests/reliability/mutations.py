@@ -10,7 +10,7 @@ import math
 import re
 import traceback
 from dataclasses import dataclass
-from typing import Any, Tuple
+from typing import Any
 from unittest import mock
 
 import torch
@@ -338,7 +338,7 @@ class Mutation:
     """
 
     config: str
-    path: Tuple
+    path: tuple
     kind: str
     value: Any
     new_key: str = None

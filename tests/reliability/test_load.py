@@ -1,4 +1,5 @@
 """A run with 1000 classes, 20 grades and 50 teachers."""
+
 import resource
 import time
 

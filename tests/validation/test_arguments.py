@@ -1,6 +1,7 @@
 """Values that a class cannot take, found by its signature."""
 
-from typing import Dict, List, Literal, Optional, Sequence, Tuple, Union
+from collections.abc import Sequence
+from typing import Literal
 
 import pytest
 from mmengine.registry import MODELS, Registry
@@ -28,9 +29,9 @@ class Toy(Base):
         on: bool = True,
         name: str = 'toy',
         sizes: Sequence[int] = (1, 2),
-        pair: Optional[Tuple[int, int]] = None,
-        inner: Optional[Dict] = None,
-        parts: Union[str, List[str]] = 'all',
+        pair: tuple[int, int] | None = None,
+        inner: dict | None = None,
+        parts: str | list[str] = 'all',
         mode: Literal['mean', 'sum'] = 'mean',
         plain_number=3,
         plain_switch=False,

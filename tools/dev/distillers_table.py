@@ -1,14 +1,15 @@
 """Send each distillation config that MMRazor ships for classification to school; writes
-docs/distillers.md."""
+docs/distillers.md.
+"""
 
 import argparse
 import math
 import os.path as osp
 import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Callable, Dict, List, Optional, Sequence
 
 import mmrazor
 import numpy as np
@@ -111,10 +112,10 @@ class DistillerRow:
     """
 
     name: str
-    awake: List[List[str]] = field(default_factory=list)
+    awake: list[list[str]] = field(default_factory=list)
     finite: bool = False
     identical: bool = False
-    connectors_learn: Optional[bool] = None
+    connectors_learn: bool | None = None
     reason: str = ''
 
     @property
@@ -134,13 +135,13 @@ class DistillerRow:
         return f'{start} {first} | {last} | {identical} | {learn} | {REMARKS.get(kind, "")} |'
 
 
-def shipped_configs() -> List[str]:
+def shipped_configs() -> list[str]:
     """list[str]: All of MMRazor's distillation configs for classification."""
     files = [file.relative_to(FOLDER) for file in sorted(FOLDER.glob('*/*.py'))]
     return [file.as_posix() for file in files]
 
 
-def check_distiller(name: str, folder: str, options: Optional[dict] = None) -> DistillerRow:
+def check_distiller(name: str, folder: str, options: dict | None = None) -> DistillerRow:
     """Train by a config of MMRazor in two grades and in one.
 
     Weights that the config would download are replaced by random ones.
@@ -159,7 +160,7 @@ def check_distiller(name: str, folder: str, options: Optional[dict] = None) -> D
     except ConfigurationError as error:
         return DistillerRow(name, reason=str(error))
     row = DistillerRow(name, finite=True)
-    connectors: List[bool] = []
+    connectors: list[bool] = []
     for grade in school.curriculum.grades:
         school.set_grade(grade)
         row.awake.append(school.losses_awake)
@@ -171,7 +172,7 @@ def check_distiller(name: str, folder: str, options: Optional[dict] = None) -> D
     return row
 
 
-def _school_config(name: str, folder: str, grades: int, options: Optional[dict]) -> Config:
+def _school_config(name: str, folder: str, grades: int, options: dict | None) -> Config:
     """What a user writes over one of MMRazor's configs, with local weights."""
     plain = _mmrazor_config(name, folder, options)
     if 'generator' not in plain.model:
@@ -198,7 +199,7 @@ custom_hooks = [dict(type='GradeSchedulerHook')]
     return cfg
 
 
-def _mmrazor_config(name: str, folder: str, options: Optional[dict], lines: str = '') -> Config:
+def _mmrazor_config(name: str, folder: str, options: dict | None, lines: str = '') -> Config:
     """One of MMRazor's configs with some lines below it, and random weights for its teacher."""
     file = Path(folder) / 'school.py'
     file.write_text(f"_base_ = 'mmrazor::distill/mmcls/{name}'\n{lines}")
@@ -239,7 +240,7 @@ def _algorithm(cfg: Config) -> nn.Module:
     return algorithm
 
 
-def _train(algorithm: nn.Module, classes: Sequence[int], name: str) -> List[Dict[str, float]]:
+def _train(algorithm: nn.Module, classes: Sequence[int], name: str) -> list[dict[str, float]]:
     """Two optimizer steps; the losses of each. The gradients of the last are left in place."""
     algorithm.train()
     optimizer = OptimWrapper(torch.optim.SGD(algorithm.parameters(), lr=1e-3, momentum=0.9))
@@ -268,9 +269,10 @@ def _train(algorithm: nn.Module, classes: Sequence[int], name: str) -> List[Dict
     return log
 
 
-def _connectors_with_gradients(school: nn.Module) -> List[bool]:
+def _connectors_with_gradients(school: nn.Module) -> list[bool]:
     """For each trainable parameter of the connectors that awake losses read, whether it has a
-    gradient."""
+    gradient.
+    """
     found = []
     for distiller in school.distillers.values():
         for loss in school.losses_awake:
@@ -286,9 +288,10 @@ def _connectors_with_gradients(school: nn.Module) -> List[bool]:
     return found
 
 
-def _equals_mmrazor(name: str, folder: str, options: Optional[dict]) -> bool:
+def _equals_mmrazor(name: str, folder: str, options: dict | None) -> bool:
     """Whether a curriculum of one grade gives the losses and the weights of MMRazor's
-    algorithm."""
+    algorithm.
+    """
     ours = _algorithm(_school_config(name, folder, 1, options))
     cfg = as_written(_mmrazor_config(name, folder, options))
     # MMRazor looks for the networks, and for the defaults in them, in its own scope.

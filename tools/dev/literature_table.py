@@ -1,7 +1,6 @@
 """The CIFAR networks of the distillation literature, with their numbers of parameters beside the
-published ones."""
-
-from typing import Dict
+published ones.
+"""
 
 from mmpretrain.models import LinearClsHead
 
@@ -12,7 +11,7 @@ NUM_CLASSES = 100
 
 # Counted in the networks that the code named by the introduction below builds. Both code bases
 # have the same numbers; ResNet18 is mdistiller's only.
-PUBLISHED: Dict[str, int] = {
+PUBLISHED: dict[str, int] = {
     'resnet8': 83_892,
     'resnet14': 181_108,
     'resnet20': 278_324,

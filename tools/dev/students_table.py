@@ -3,9 +3,10 @@
 import argparse
 import copy
 import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Sequence
+from typing import Any
 
 import torch
 from literature_table import literature_table
@@ -28,7 +29,7 @@ _DISTILLED = '`head.distillation=False`: MMPretrain cannot train the distilled h
 # The smallest official variant of each backbone (of a small image, where the backbone is told the
 # size), with the channels that its head reads. Neck and head are GlobalAveragePooling and
 # LinearClsHead unless given.
-STUDENTS: Dict[str, Dict[str, Any]] = {
+STUDENTS: dict[str, dict[str, Any]] = {
     'AlexNet': dict(backbone=dict(num_classes=NUM_CLASSES), neck=None, head=dict(type='ClsHead')),
     'BEiTViT': dict(
         backbone=dict(
@@ -290,7 +291,7 @@ STUDENTS: Dict[str, Dict[str, Any]] = {
 
 # What a user trains instead of a backbone that is refused.
 _MASKED = 'its forward pass wants the masks of the pretraining; fine-tune its checkpoints with {}'
-REFUSED: Dict[str, str] = {
+REFUSED: dict[str, str] = {
     'BEiTPretrainViT': _MASKED.format('BEiTViT'),
     'CAEPretrainViT': _MASKED.format('BEiTViT'),
     'MAEHiViT': _MASKED.format('HiViT'),
@@ -331,9 +332,10 @@ the first is read. To cut elsewhere, name modules: `fragments=['layers.3', 'laye
 """
 
 
-def registered_backbones() -> List[str]:
+def registered_backbones() -> list[str]:
     """Names of the backbones that MMPretrain registers, those of its pretraining algorithms
-    included."""
+    included.
+    """
     import mmpretrain.models  # noqa: F401
 
     return sorted(
@@ -431,12 +433,12 @@ def check_student(name: str) -> StudentRow:
 
 
 def _last_grade_is_plain(
-    plain: nn.Module, student: FragmentedStudent, images: torch.Tensor, samples: List[DataSample]
+    plain: nn.Module, student: FragmentedStudent, images: torch.Tensor, samples: list[DataSample]
 ) -> bool:
     student.set_grade(1, SEEN)
     student.set_grade(student.num_fragments, range(student.num_classes))
 
-    def outputs(model: nn.Module) -> List[torch.Tensor]:
+    def outputs(model: nn.Module) -> list[torch.Tensor]:
         found = []
         for training in (True, False):
             model.train(training)
@@ -455,11 +457,11 @@ def _last_grade_is_plain(
 
 
 def _lower_grades_stop(
-    student: FragmentedStudent, images: torch.Tensor, samples: List[DataSample]
+    student: FragmentedStudent, images: torch.Tensor, samples: list[DataSample]
 ) -> bool:
 
-    def modules_run(forward: Callable[[], Any]) -> List[str]:
-        ran: List[str] = []
+    def modules_run(forward: Callable[[], Any]) -> list[str]:
+        ran: list[str] = []
         handles = [
             module.register_forward_hook(lambda *_, name=name: ran.append(name), prepend=True)
             for name, module in student.named_modules()

@@ -3,7 +3,8 @@
 import itertools
 import logging
 import math
-from typing import Any, Iterator, List, Mapping, Optional, Sequence, Sized
+from collections.abc import Iterator, Mapping, Sequence, Sized
+from typing import Any
 
 import torch
 from mmengine.dist import get_dist_info, sync_random_seed
@@ -45,7 +46,7 @@ class GradeSampler(Sampler):
         self,
         dataset: Sized,
         shuffle: bool = True,
-        seed: Optional[int] = None,
+        seed: int | None = None,
         round_up: bool = True,
     ) -> None:
         self.rank, self.world_size = get_dist_info()
@@ -55,7 +56,7 @@ class GradeSampler(Sampler):
         self.round_up = round_up
         self.epoch = 0
         self._skipped = 0
-        self._curriculum: Optional[Curriculum] = None
+        self._curriculum: Curriculum | None = None
         dataset.__getitems__ = SeededFetch(dataset)
         _refetch_from_same_class(dataset)
 
@@ -85,9 +86,9 @@ class GradeSampler(Sampler):
                 f'curriculum.num_classes is {curriculum.num_classes}, but the training data hold the label '
                 f'{strange[0]}; labels must run from 0 to {curriculum.num_classes - 1}.'
             )
-        self._indices: List[Tensor] = []  # per grade, ascending
-        self._turns: List[
-            Optional[Tensor]
+        self._indices: list[Tensor] = []  # per grade, ascending
+        self._turns: list[
+            Tensor | None
         ] = []  # per grade and sample: whose turn it is, None if mixed
         for grade in curriculum.grades:
             indices = torch.isin(labels, torch.tensor(grade.seen)).nonzero().flatten()
@@ -112,7 +113,8 @@ class GradeSampler(Sampler):
 
     def __iter__(self) -> Iterator[int]:
         """Iterate over this rank's indices: those of the current epoch, or of the whole run
-        without end."""
+        without end.
+        """
         skipped, self._skipped = self._skipped, 0
         if self._by_iter:
             return self._run(skipped)
@@ -124,7 +126,8 @@ class GradeSampler(Sampler):
 
     def __len__(self) -> int:
         """Number of samples of this rank: in the current epoch, or in a whole run that counts
-        iterations."""
+        iterations.
+        """
         if self._by_iter:
             return sum(self.num_samples(grade) for grade in self._curriculum.grades)
         if self._curriculum is None:
@@ -167,7 +170,7 @@ class GradeSampler(Sampler):
         return self._curriculum is not None and not self._curriculum.by_epoch
 
     @property
-    def _grade(self) -> Optional[Grade]:
+    def _grade(self) -> Grade | None:
         return None if self._curriculum is None else self._curriculum.grade_at(self.epoch)
 
     def _share(self, total: int) -> int:
@@ -177,7 +180,7 @@ class GradeSampler(Sampler):
     def _generator(self, offset: int) -> torch.Generator:
         return torch.Generator().manual_seed(self.seed + offset)
 
-    def _next_pass(self, grade: Optional[Grade], generator: torch.Generator) -> List[int]:
+    def _next_pass(self, grade: Grade | None, generator: torch.Generator) -> list[int]:
         """Order the grade's samples for one pass over them, for all ranks together."""
         order = torch.arange(len(self.dataset)) if grade is None else self._indices[grade.index]
         if self.shuffle:
@@ -220,7 +223,7 @@ def _refetch_from_same_class(dataset: Any) -> None:
         dataset.prepare_data = SameClassRefetch(dataset, labels_of)
 
 
-def check_number_of_classes(names: Optional[Sequence[str]], curriculum: Curriculum) -> None:
+def check_number_of_classes(names: Sequence[str] | None, curriculum: Curriculum) -> None:
     """Refuse data of another number of classes than the curriculum's.
 
     Args:
@@ -239,7 +242,7 @@ def check_number_of_classes(names: Optional[Sequence[str]], curriculum: Curricul
         )
 
 
-def _check_classes(names: Optional[Sequence[str]], curriculum: Curriculum, labels: Tensor) -> None:
+def _check_classes(names: Sequence[str] | None, curriculum: Curriculum, labels: Tensor) -> None:
     """Refuse data of other classes than the curriculum's; warn of classes without images."""
     check_number_of_classes(names, curriculum)
     taught = {label: grade.name for grade in curriculum.grades for label in grade.classes}
@@ -256,7 +259,7 @@ def _check_classes(names: Optional[Sequence[str]], curriculum: Curriculum, label
         )
 
 
-def _class(label: int, names: Optional[Sequence[str]]) -> str:
+def _class(label: int, names: Sequence[str] | None) -> str:
     """A class as a user knows it: by its name, if it has one."""
     return f'{label}' if names is None else f'{label} "{names[label]}"'
 

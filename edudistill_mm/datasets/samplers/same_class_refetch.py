@@ -1,4 +1,5 @@
-from typing import Any, Callable, Optional
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,7 @@ class SameClassRefetch:
     def __init__(self, dataset: Any, read_labels: Callable[[Any], Any]) -> None:
         self.dataset, self.read_labels = dataset, read_labels
         self._prepare = dataset.prepare_data
-        self._labels: Optional[np.ndarray] = None
+        self._labels: np.ndarray | None = None
 
     def __call__(self, idx: int) -> Any:
         """Prepare a sample.

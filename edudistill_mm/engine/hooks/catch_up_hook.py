@@ -1,4 +1,4 @@
-from typing import Callable
+from collections.abc import Callable
 
 from mmengine.hooks import Hook
 from mmengine.runner import Runner

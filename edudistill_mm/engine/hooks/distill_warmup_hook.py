@@ -1,4 +1,5 @@
-from typing import Any, Dict, Iterable, Optional, Sequence, Union
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 from mmengine.hooks import Hook
@@ -36,9 +37,9 @@ class DistillWarmupHook(Hook):
 
     def __init__(
         self,
-        epochs: Optional[int] = None,
-        iters: Optional[int] = None,
-        losses: Optional[Union[str, Sequence[str]]] = None,
+        epochs: int | None = None,
+        iters: int | None = None,
+        losses: str | Sequence[str] | None = None,
         each_grade: bool = False,
     ) -> None:
         if (epochs is None) == (iters is None):
@@ -104,7 +105,7 @@ class DistillWarmupHook(Hook):
         loss.register_forward_hook(scale)
 
     def before_train_iter(
-        self, runner: Runner, batch_idx: int, data_batch: Optional[Dict] = None
+        self, runner: Runner, batch_idx: int, data_batch: dict | None = None
     ) -> None:
         """Set the factor of this iteration."""
         progress = runner.epoch if self.by_epoch else runner.iter

@@ -1,4 +1,4 @@
-from typing import Any, Dict, Optional
+from typing import Any
 
 import torch
 from mmengine.hooks import Hook
@@ -30,7 +30,7 @@ class FiniteLossHook(Hook):
         runner: Runner,
         batch_idx: int,
         data_batch: Any = None,
-        outputs: Optional[Dict[str, torch.Tensor]] = None,
+        outputs: dict[str, torch.Tensor] | None = None,
     ) -> None:
         """Look at the loss, and at the weights if they are about to be saved.
 

@@ -1,5 +1,5 @@
 import copy
-from typing import Any, Dict, List, Optional
+from typing import Any
 
 import torch
 from mmengine.dist import is_main_process
@@ -62,10 +62,10 @@ class GradeSchedulerHook(Hook):
     priority = 'VERY_HIGH'
 
     def __init__(self) -> None:
-        self.history: Dict[str, Dict[str, float]] = {}
+        self.history: dict[str, dict[str, float]] = {}
         self._validated = 0
         self._behind = False
-        self._lengths: List[int] = []
+        self._lengths: list[int] = []
         self._begun = False
         self._resume_state = ResumeState()
         self._ends = EarlyEnds()
@@ -84,7 +84,8 @@ class GradeSchedulerHook(Hook):
 
     def before_run(self, runner: Runner) -> None:
         """Check that everything fits together, then make loop, data and schedules follow the
-        curriculum."""
+        curriculum.
+        """
         model = self._algorithm(runner)
         if isinstance(runner._train_loop, LOOPS):
             self._prepare_training(runner, model)
@@ -187,7 +188,7 @@ class GradeSchedulerHook(Hook):
                 self._go_on(runner, sampler)
             self._promote(runner, model)
 
-    def _go_on(self, runner: Runner, sampler: Optional[GradeSampler]) -> None:
+    def _go_on(self, runner: Runner, sampler: GradeSampler | None) -> None:
         """Enter the epoch at whose beginning, or in which, a run is resumed."""
         self._resume_state.start_workers(runner, self._validated > 0)
         batches = self._batches_since(runner, runner.epoch)
@@ -255,7 +256,7 @@ class GradeSchedulerHook(Hook):
             runner.logger.info(grade_summary(model, rates))
 
     # ---- evaluation
-    def _metrics(self, loop: Any) -> List[GradeAccuracy]:
+    def _metrics(self, loop: Any) -> list[GradeAccuracy]:
         metrics = getattr(getattr(loop, 'evaluator', None), 'metrics', ())
         return [metric for metric in metrics if isinstance(metric, GradeAccuracy)]
 
@@ -278,7 +279,7 @@ class GradeSchedulerHook(Hook):
         for metric in self._metrics(runner.test_loop):
             metric.set_grade(model.curriculum, model.grade)
 
-    def after_val_epoch(self, runner: Runner, metrics: Optional[Dict[str, float]] = None) -> None:
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """Remember the grade's result."""
         model = self._algorithm(runner)
         self._validated = self._progress(runner, model)
@@ -316,7 +317,8 @@ class GradeSchedulerHook(Hook):
     # ---- checkpoints
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Add curriculum, student, teachers, grade, results and continuation to the checkpoint's
-        meta."""
+        meta.
+        """
         model = self._algorithm(runner)
         metrics = self._metrics(getattr(runner, '_val_loop', None))
         checkpoint['meta']['education'] = dict(
@@ -331,7 +333,8 @@ class GradeSchedulerHook(Hook):
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Take over the checkpoint's grade; when resuming, first refuse another curriculum,
-        student or faculty."""
+        student or faculty.
+        """
         model = self._algorithm(runner)
         education = checkpoint.get('meta', {}).get('education')
         if runner._resume:

@@ -1,5 +1,5 @@
 import os.path as osp
-from typing import Any, Dict, Optional, Tuple
+from typing import Any
 
 from mmengine.dist import all_gather_object, barrier, broadcast_object_list, is_main_process
 from mmengine.fileio import join_path
@@ -36,7 +36,7 @@ class PreemptionHook(Hook):
     FILE = 'preempted.pth'
 
     def __init__(self) -> None:
-        self._saved_at: Optional[Tuple[int, int]] = None
+        self._saved_at: tuple[int, int] | None = None
         self._saving = False
         self._validates_in_step = False
 
@@ -98,7 +98,7 @@ class PreemptionHook(Hook):
                     hook._swap_ema_parameters()
             self._stop(runner, number, runner.iter)
 
-    def after_val_epoch(self, runner: Runner, metrics: Optional[Dict[str, float]] = None) -> None:
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """Another run's validation is none of this one's."""
         self._validates_in_step = False
 
@@ -122,11 +122,11 @@ class PreemptionHook(Hook):
                 self._saved_at = self._place(checkpoint)
 
     @staticmethod
-    def _place(checkpoint: dict) -> Tuple[int, int]:
+    def _place(checkpoint: dict) -> tuple[int, int]:
         return checkpoint['meta'].get('epoch', 0), checkpoint['meta'].get('iter', 0)
 
     @staticmethod
-    def _target(runner: Runner) -> Tuple[str, Optional[dict]]:
+    def _target(runner: Runner) -> tuple[str, dict | None]:
         """Where checkpoints go, and by which backend."""
         for hook in runner.hooks:
             if isinstance(hook, CheckpointHook):
@@ -134,7 +134,7 @@ class PreemptionHook(Hook):
         return runner.work_dir, dict(backend='safe_local')
 
     @staticmethod
-    def _school(runner: Runner) -> Optional[GradeSchedulerHook]:
+    def _school(runner: Runner) -> GradeSchedulerHook | None:
         return next((h for h in runner.hooks if isinstance(h, GradeSchedulerHook)), None)
 
     def _stop(self, runner: Runner, number: int, iteration: int) -> None:

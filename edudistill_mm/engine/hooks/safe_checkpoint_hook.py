@@ -73,7 +73,8 @@ class SafeCheckpointHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Tell ``CheckpointHook`` of a resumed run which checkpoint is the last, which it would
-        have to write again with the result of a validation that is made up for."""
+        have to write again with the result of a validation that is made up for.
+        """
         if runner._resume:
             for hook in runner.hooks:
                 # A run that was preempted before its first regular checkpoint has no last one.
@@ -96,7 +97,8 @@ class SafeCheckpointHook(Hook):
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Check the weights, turn the log history back into ``HistoryBuffer`` objects and drop
-        what would be executed."""
+        what would be executed.
+        """
         check_loaded(runner, checkpoint)
         checkpoint.get('meta', {}).pop('config', None)
         if runner._resume:
@@ -114,7 +116,8 @@ class SafeCheckpointHook(Hook):
 
 def _find_best_where_it_is(checkpoint: dict, folder: str) -> None:
     """Let ``CheckpointHook`` of a run that has been moved replace its best checkpoint, rather than
-    leave it beside the next one."""
+    leave it beside the next one.
+    """
     known = checkpoint.get('message_hub', {}).get('runtime_info', {})
     for key, path in known.items():
         if key.startswith('best_ckpt') and isinstance(path, str) and not osp.exists(path):

@@ -1,6 +1,6 @@
 import os
 import os.path as osp
-from typing import Any, Optional
+from typing import Any
 
 import torch
 from mmengine.fileio import exists, join_path
@@ -54,8 +54,8 @@ class StudentCheckpointHook(Hook):
 
     def __init__(self) -> None:
         self._active = False
-        self._checkpoint: Optional[dict] = None
-        self._grade: Optional[str] = None
+        self._checkpoint: dict | None = None
+        self._grade: str | None = None
         self._config: Any = None
         self._text = ''
 
@@ -77,7 +77,7 @@ class StudentCheckpointHook(Hook):
         self._checkpoint = checkpoint if self._active else None
 
     def after_save_checkpoint(
-        self, runner: Runner, out_dir: str, filename: str, backend_args: Optional[dict]
+        self, runner: Runner, out_dir: str, filename: str, backend_args: dict | None
     ) -> None:
         """Leave the student beside the checkpoint."""
         checkpoint, self._checkpoint = self._checkpoint, None
@@ -132,7 +132,7 @@ class StudentCheckpointHook(Hook):
             raise ConfigurationError('it gives other class scores than the student of the run')
 
     @staticmethod
-    def _tidy_up(runner: Runner, out_dir: str, backend_args: Optional[dict]) -> None:
+    def _tidy_up(runner: Runner, out_dir: str, backend_args: dict | None) -> None:
         """Remove the students of checkpoints that are gone."""
         folder = osp.join(runner.work_dir, FOLDER)
         for name in os.listdir(folder) if osp.isdir(folder) else ():

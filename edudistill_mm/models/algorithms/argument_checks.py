@@ -117,7 +117,8 @@ def check_label_mixing(
     labels: RunLabels, teachers: Sequence[BaseTeacher], weighting: TeacherWeighting
 ) -> None:
     """Raise ConfigurationError if labels are mixed that teachers, or their weighting, need as
-    classes."""
+    classes.
+    """
     if not labels.mixing:
         return
     mixes = f'{labels.mixing} mixes the images of several classes'

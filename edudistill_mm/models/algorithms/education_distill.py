@@ -212,7 +212,8 @@ class EducationDistill(BaseAlgorithm):
     @property
     def losses_asleep(self) -> list[str]:
         """list[str]: Names of the distillation losses whose features do not exist yet at this
-        grade."""
+        grade.
+        """
         return [name for name in self._records.mappings if name not in self.losses_awake]
 
     def set_grade(self, grade: Grade) -> None:
@@ -246,14 +247,16 @@ class EducationDistill(BaseAlgorithm):
         self, class_names: Sequence[str] | None = None, channel_order: str | None = None
     ) -> None:
         """Tell the teachers what the data are, by which their outputs and inputs are chosen; see
-        :meth:`Teacher.introduce_data`."""
+        :meth:`Teacher.introduce_data`.
+        """
         self.faculty.introduce_data(class_names, channel_order)
         self._open_question = None
         self.set_grade(self.grade)
 
     def _follow_conversion(self) -> None:
         """Follow a runner that has made BatchNorm synchronised, or the reverse, since this
-        algorithm was built."""
+        algorithm was built.
+        """
         for teacher in self._teachers:
             if not teacher.is_generalist:
                 # Its connectors do not run where a batch has none of its classes: to wait for that
@@ -367,7 +370,8 @@ class EducationDistill(BaseAlgorithm):
     # ---- weights
     def init_weights(self) -> None:
         """Initialise what is not loaded yet; with ``init_cfg`` of type ``Pretrained``, from its
-        checkpoint."""
+        checkpoint.
+        """
         if self.channels_last:
             # Random numbers fill a tensor in the order of its memory.
             self.to(memory_format=torch.contiguous_format)
@@ -394,7 +398,8 @@ class EducationDistill(BaseAlgorithm):
         self, state: Mapping[str, torch.Tensor]
     ) -> tuple[dict[str, torch.Tensor], list[str]]:
         """Name the tensors of another checkpoint as they are called here; see
-        :func:`name_weights`."""
+        :func:`name_weights`.
+        """
         return name_weights(self.student, state)
 
     def _apply(

@@ -67,7 +67,8 @@ class LossDryRun:
 
     def _check_labels_of(self, grade: Grade, error: RuntimeError) -> None:
         """Say so where a distillation loss has failed because it reads labels that are no
-        indices."""
+        indices.
+        """
         place = re.search(r'in "distillers\.([\w-]+)\.distill_losses\.(\w+)', str(error))
         if place is None or not self.labels.one_hot:
             return

@@ -8,7 +8,8 @@ from torch import nn
 
 class ZeroLoss(torch.autograd.Function):
     """A loss of zero that leads to a parameter, and gives it no gradient, not even zeros, which
-    momentum and weight decay would act on."""
+    momentum and weight decay would act on.
+    """
 
     @staticmethod
     def forward(ctx: Any, zero: torch.Tensor, parameter: nn.Parameter | None) -> torch.Tensor:
@@ -21,7 +22,8 @@ class ZeroLoss(torch.autograd.Function):
 
 def weigh_losses(losses: dict[str, Any], weight: float) -> dict[str, Any]:
     """Multiply what MMEngine sums up to the total loss, that is all entries with "loss" in their
-    names."""
+    names.
+    """
     if weight == 1:
         return losses
     return {

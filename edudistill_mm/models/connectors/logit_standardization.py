@@ -1,5 +1,3 @@
-from typing import Optional
-
 import torch
 from mmrazor.models.architectures.connectors.base_connector import BaseConnector
 
@@ -20,7 +18,7 @@ class LogitStandardization(BaseConnector):
         init_cfg (dict, optional): Defaults to None.
     """
 
-    def __init__(self, eps: float = 1e-7, init_cfg: Optional[dict] = None) -> None:
+    def __init__(self, eps: float = 1e-7, init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg)
         self.eps = eps
 

@@ -85,7 +85,8 @@ class TeacherView:
     @property
     def taught(self) -> tuple[int, ...]:
         """tuple[int, ...]: The teacher's classes that have been taught, in the data set's
-        numbering."""
+        numbering.
+        """
         return self.classes.classes
 
     def losses(
@@ -130,7 +131,8 @@ class TeacherView:
 
     def _losses_by_sample(self, lesson: Lesson, batch_size: int) -> dict[str, torch.Tensor]:
         """The losses with a weight for each sample; those that are no mean over samples, as
-        relations are not, take the weights' mean."""
+        relations are not, take the weights' mean.
+        """
         losses = {}
         for name, mapping in self.distiller.loss_forward_mappings.items():
             values = {key: self.distiller.get_record(**record) for key, record in mapping.items()}

@@ -1,6 +1,7 @@
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Optional, Sequence, Tuple
+from typing import Any
 
 import torch
 
@@ -8,7 +9,7 @@ import torch
 MAX_PREFIX_TOKENS = 8
 
 
-def feature_of(output: Any, batch_size: int) -> Optional[torch.Tensor]:
+def feature_of(output: Any, batch_size: int) -> torch.Tensor | None:
     """The features in what a module returns.
 
     Args:
@@ -41,13 +42,13 @@ class FeatureLayout:
         prefix (int): Number of leading tokens that are no patches.
     """
 
-    shape: Tuple[int, ...]
+    shape: tuple[int, ...]
     tokens: bool
     channels_last: bool
     prefix: int = 0
 
     @classmethod
-    def of(cls, shape: Sequence[int], image_size: Tuple[int, int]) -> 'FeatureLayout':
+    def of(cls, shape: Sequence[int], image_size: tuple[int, int]) -> 'FeatureLayout':
         """Tell the layout from a shape.
 
         The side lengths of a map have the image's ratio, and the patches among the tokens fill
@@ -98,6 +99,6 @@ class FeatureLayout:
         return feature.movedim(-1, 1) if self.channels_last else feature
 
 
-def _fills_a_map(count: int, image_size: Tuple[int, int]) -> bool:
+def _fills_a_map(count: int, image_size: tuple[int, int]) -> bool:
     rows = round(math.sqrt(count * image_size[0] / image_size[1]))
     return rows > 0 and rows * round(rows * image_size[1] / image_size[0]) == count

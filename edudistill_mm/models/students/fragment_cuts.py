@@ -1,7 +1,7 @@
 """Where a network can be cut, found by watching one forward pass."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Dict, List, Optional, Sequence, Tuple
 
 import torch
 from torch import nn
@@ -26,14 +26,14 @@ class NetworkTrace:
         image_shape (tuple[int, int, int]): (C, H, W) of the image.
     """
 
-    order: Dict[str, int]
-    calls: Dict[str, int]
-    features: Dict[str, FeatureLayout]
+    order: dict[str, int]
+    calls: dict[str, int]
+    features: dict[str, FeatureLayout]
     num_classes: int
-    image_shape: Tuple[int, int, int]
+    image_shape: tuple[int, int, int]
 
 
-def trace(student: nn.Module, input_shape: Optional[Tuple[int, int, int]] = None) -> NetworkTrace:
+def trace(student: nn.Module, input_shape: tuple[int, int, int] | None = None) -> NetworkTrace:
     """Run a classifier once on a zero image and write down what its modules did.
 
     Args:
@@ -48,9 +48,9 @@ def trace(student: nn.Module, input_shape: Optional[Tuple[int, int, int]] = None
         ConfigurationError: If the classifier cannot be run, or has no output of shape [B,
             num_classes].
     """
-    order: Dict[str, int] = {}
-    calls: Dict[str, int] = {}
-    outputs: Dict[str, Optional[torch.Size]] = {}
+    order: dict[str, int] = {}
+    calls: dict[str, int] = {}
+    outputs: dict[str, torch.Size | None] = {}
     image_shape = torch.Size()
 
     def watch(name: str):
@@ -112,16 +112,16 @@ def _weighted_layers(module: nn.Module) -> int:
     return sum(isinstance(m, (nn.Conv2d, nn.Linear)) for m in module.modules())
 
 
-def _open(student: nn.Module, seen: NetworkTrace, name: str) -> List[str]:
+def _open(student: nn.Module, seen: NetworkTrace, name: str) -> list[str]:
     """Names of the modules that a module runs, in order; containers that do not run are opened."""
-    names: List[str] = []
+    names: list[str] = []
     for child, _ in student.get_submodule(name).named_children():
         path = f'{name}.{child}'
         names += [path] if path in seen.order else _open(student, seen, path)
     return sorted((name for name in names if seen.calls[name] == 1), key=seen.order.get)
 
 
-def units(student: nn.Module, seen: NetworkTrace) -> List[str]:
+def units(student: nn.Module, seen: NetworkTrace) -> list[str]:
     """Names of the modules that a backbone runs one after another, a wrapper around all opened."""
     names = _open(student, seen, 'backbone')
     while len(names) == 1 and _open(student, seen, names[0]):
@@ -129,12 +129,12 @@ def units(student: nn.Module, seen: NetworkTrace) -> List[str]:
     return names
 
 
-def _chain(student: nn.Module, seen: NetworkTrace, names: Sequence[str]) -> List[str]:
+def _chain(student: nn.Module, seen: NetworkTrace, names: Sequence[str]) -> list[str]:
     """The units with features, without side branches.
 
     A side branch has a lower resolution than a later unit with weights.
     """
-    chain: List[str] = []
+    chain: list[str] = []
     highest = 0
     for name in reversed(names):
         module = student.get_submodule(name)
@@ -148,14 +148,14 @@ def _chain(student: nn.Module, seen: NetworkTrace, names: Sequence[str]) -> List
     return chain
 
 
-def _stages(student: nn.Module, seen: NetworkTrace, chain: Sequence[str]) -> List[List[str]]:
+def _stages(student: nn.Module, seen: NetworkTrace, chain: Sequence[str]) -> list[list[str]]:
     """Units of each stage.
 
     A stage is a run of modules with features of the same resolution. A stage without weights (a
     pooling) belongs to the one after it, and so does a stem, that is a first stage of fewer than
     four weighted layers; of fewer than two where there are just three stages, as in ResNet-8.
     """
-    groups: List[List[str]] = []
+    groups: list[list[str]] = []
     resolution = None
     for name in chain:
         if seen.features[name].positions != resolution:
@@ -166,8 +166,8 @@ def _stages(student: nn.Module, seen: NetworkTrace, chain: Sequence[str]) -> Lis
     def weight(group: Sequence[str]) -> int:
         return sum(_weighted_layers(student.get_submodule(name)) for name in group)
 
-    merged: List[List[str]] = []
-    carried: List[str] = []
+    merged: list[list[str]] = []
+    carried: list[str] = []
     left = sum(weight(group) > 0 for group in groups)
     for group in groups:
         left -= weight(group) > 0
@@ -183,7 +183,7 @@ def _stages(student: nn.Module, seen: NetworkTrace, chain: Sequence[str]) -> Lis
     return merged
 
 
-def _blocks(student: nn.Module, seen: NetworkTrace, stage: Sequence[str]) -> List[str]:
+def _blocks(student: nn.Module, seen: NetworkTrace, stage: Sequence[str]) -> list[str]:
     """Names of the modules that end the blocks of a stage.
 
     The blocks are the modules of one type in one container that hold the most weighted layers.
@@ -196,7 +196,7 @@ def _blocks(student: nn.Module, seen: NetworkTrace, stage: Sequence[str]) -> Lis
         heavy = [name for name in stage if weights[name] > 1] or [
             name for name in stage if weights[name]
         ]
-        kinds: Dict[Tuple[str, type], List[str]] = {}
+        kinds: dict[tuple[str, type], list[str]] = {}
         for name in heavy:
             kind = (name.rpartition('.')[0], type(student.get_submodule(name)))
             kinds.setdefault(kind, []).append(name)
@@ -218,7 +218,7 @@ def _blocks(student: nn.Module, seen: NetworkTrace, stage: Sequence[str]) -> Lis
     return ends
 
 
-def automatic_cuts(student: nn.Module, seen: NetworkTrace, count: Optional[int]) -> List[str]:
+def automatic_cuts(student: nn.Module, seen: NetworkTrace, count: int | None) -> list[str]:
     """Choose the modules that end the fragments of ``fragments='auto'``.
 
     The stages of the backbone, that is its parts of equal resolution, are shared out evenly; where
@@ -258,7 +258,7 @@ def automatic_cuts(student: nn.Module, seen: NetworkTrace, count: Optional[int])
     return cuts[:-1] + (_weighted_after(student, seen, cuts[-1])[-1:] or cuts[-1:])
 
 
-def _weighted_after(student: nn.Module, seen: NetworkTrace, cut: str) -> List[str]:
+def _weighted_after(student: nn.Module, seen: NetworkTrace, cut: str) -> list[str]:
     """Units with weights that a backbone runs after a module."""
     return [
         name
@@ -269,7 +269,7 @@ def _weighted_after(student: nn.Module, seen: NetworkTrace, cut: str) -> List[st
     ]
 
 
-def named_cuts(student: nn.Module, seen: NetworkTrace, names: Sequence[str]) -> List[str]:
+def named_cuts(student: nn.Module, seen: NetworkTrace, names: Sequence[str]) -> list[str]:
     """Check the modules that a config names as ends of the fragments.
 
     Args:
@@ -284,7 +284,7 @@ def named_cuts(student: nn.Module, seen: NetworkTrace, names: Sequence[str]) -> 
         ConfigurationError: If a module does not exist, does not run exactly once, is out of order,
             or if the last one does not end the backbone.
     """
-    cuts: List[str] = []
+    cuts: list[str] = []
     for name in names:
         full = name if name in seen.order else f'backbone.{name}'
         modules = [path for path, _ in student.named_modules() if path]

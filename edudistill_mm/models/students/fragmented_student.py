@@ -1,4 +1,5 @@
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from mmengine.model import BaseModel, initialize
@@ -28,13 +29,14 @@ class _CutReached(Exception):
         self.output = output
 
 
-def _leave(module: nn.Module, inputs: Tuple, output: Any) -> None:
+def _leave(module: nn.Module, inputs: tuple, output: Any) -> None:
     raise _CutReached(output)
 
 
-def _in_float32(module: nn.Module, inputs: Tuple) -> Optional[Tuple]:
+def _in_float32(module: nn.Module, inputs: tuple) -> tuple | None:
     """Give a loss its inputs in float32: half precision has too few digits for logarithms of
-    softmaxes, which autocast leaves alone on a CPU."""
+    softmaxes, which autocast leaves alone on a CPU.
+    """
     halves = (torch.float16, torch.bfloat16)
     if any(isinstance(value, torch.Tensor) and value.dtype in halves for value in inputs):
         return tuple(
@@ -85,13 +87,13 @@ class FragmentedStudent(BaseModel):
 
     def __init__(
         self,
-        student: Union[str, dict, nn.Module],
-        fragments: Union[str, Sequence[str]] = 'auto',
-        reference: Optional[dict] = None,
-        num_fragments: Optional[int] = None,
-        input_shape: Optional[Tuple[int, int, int]] = None,
-        data_preprocessor: Optional[Union[dict, nn.Module]] = None,
-        init_cfg: Optional[dict] = None,
+        student: str | dict | nn.Module,
+        fragments: str | Sequence[str] = 'auto',
+        reference: dict | None = None,
+        num_fragments: int | None = None,
+        input_shape: tuple[int, int, int] | None = None,
+        data_preprocessor: dict | nn.Module | None = None,
+        init_cfg: dict | None = None,
     ) -> None:
         student = build_network(student, 'architecture.student')
         own = getattr(student, 'data_preprocessor', None)
@@ -130,7 +132,7 @@ class FragmentedStudent(BaseModel):
             self._build_reference(index, reference or {})
             for index in range(self.num_fragments - 1)
         )
-        self._handles: List[RemovableHandle] = []
+        self._handles: list[RemovableHandle] = []
         heads = [getattr(self, 'head', None), *(reference.head for reference in self.references)]
         losses = [getattr(head, 'loss_module', None) for head in heads]
         # A set, because references share the loss of the head.
@@ -152,7 +154,7 @@ class FragmentedStudent(BaseModel):
         return self.depth == self.num_fragments
 
     @property
-    def reference(self) -> Optional[nn.Module]:
+    def reference(self) -> nn.Module | None:
         """nn.Module | None: The active teaching reference; None at full depth."""
         return None if self.at_full_depth else self.references[self.depth - 1]
 
@@ -224,7 +226,7 @@ class FragmentedStudent(BaseModel):
             used.update(self.reference.parameters(), self.backbone.parameters(recurse=False))
         return sum(parameter.numel() for parameter in used if parameter.requires_grad)
 
-    def unused_modules(self) -> List[str]:
+    def unused_modules(self) -> list[str]:
         """Names of the student's modules that the current depth never needs, the outermost of
         each.
 
@@ -247,12 +249,12 @@ class FragmentedStudent(BaseModel):
             for handle in handles:
                 handle.remove()
 
-        def above(name: str) -> List[str]:
+        def above(name: str) -> list[str]:
             parts = name.split('.')
             return ['.'.join(parts[:count]) for count in range(len(parts) - 1, 0, -1)]
 
         needed = started.union(*map(above, started))
-        unused: List[str] = []
+        unused: list[str] = []
         for name, _ in self.student.named_modules():
             parents = above(name)
             runs = next((parent for parent in parents if parent in started), None)
@@ -261,7 +263,7 @@ class FragmentedStudent(BaseModel):
                     unused.append(name)
         return unused
 
-    def counterparts(self, source: str) -> List[nn.Module]:
+    def counterparts(self, source: str) -> list[nn.Module]:
         """The modules of the references that stand in for a module of the head.
 
         Args:
@@ -319,7 +321,7 @@ class FragmentedStudent(BaseModel):
     def forward(
         self,
         inputs: torch.Tensor,
-        data_samples: Optional[List[DataSample]] = None,
+        data_samples: list[DataSample] | None = None,
         mode: str = 'tensor',
     ) -> Any:
         """Run the active fragments; see MMPretrain's ``ImageClassifier.forward``.
@@ -363,7 +365,7 @@ class FragmentedStudent(BaseModel):
             layout = self.trace.features[self.cuts[self.depth - 1]]
             return (self.reference(layout.read(feature_of(cut.output, len(inputs)))),)
 
-    def _loss(self, features: Any, data_samples: List[DataSample]) -> Dict[str, torch.Tensor]:
+    def _loss(self, features: Any, data_samples: list[DataSample]) -> dict[str, torch.Tensor]:
         head = self.active_head
         if self.seen.complete:
             return head.loss(features, data_samples)
@@ -371,7 +373,7 @@ class FragmentedStudent(BaseModel):
             _each(self.seen.select, head(features)), self._restrict(data_samples)
         )
 
-    def _restrict(self, data_samples: List[DataSample]) -> List[DataSample]:
+    def _restrict(self, data_samples: list[DataSample]) -> list[DataSample]:
         """Labels numbered within the classes taught so far."""
         if 'gt_score' in data_samples[0]:
             columns = self.seen.columns(data_samples[0].gt_score.device)

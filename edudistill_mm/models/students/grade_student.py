@@ -4,7 +4,8 @@ The configs of such students carry a copy of this file, so that they load where 
 installed: nothing of the package may be used here.
 """
 
-from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from mmpretrain.models import BaseClassifier
@@ -43,14 +44,14 @@ class GradeStudent(BaseClassifier):
         self,
         student: dict,
         seen: Sequence[int],
-        cut: Optional[str] = None,
+        cut: str | None = None,
         unused: Sequence[str] = (),
         channels_last: bool = False,
-        prefix: Optional[int] = None,
+        prefix: int | None = None,
         adapter: Sequence[dict] = (),
-        head: Optional[dict] = None,
-        data_preprocessor: Optional[dict] = None,
-        init_cfg: Optional[dict] = None,
+        head: dict | None = None,
+        data_preprocessor: dict | None = None,
+        init_cfg: dict | None = None,
     ) -> None:
         student = dict(student)
         if data_preprocessor is not None:
@@ -74,7 +75,7 @@ class GradeStudent(BaseClassifier):
         self.register_buffer('seen', torch.tensor(list(seen)), persistent=False)
 
     @classmethod
-    def _leave(cls, module: nn.Module, inputs: Tuple, output: Any) -> None:
+    def _leave(cls, module: nn.Module, inputs: tuple, output: Any) -> None:
         raise cls.Left(output)
 
     def extract_feat(self, inputs: torch.Tensor) -> Any:
@@ -104,9 +105,9 @@ class GradeStudent(BaseClassifier):
     def forward(
         self,
         inputs: torch.Tensor,
-        data_samples: Optional[List[DataSample]] = None,
+        data_samples: list[DataSample] | None = None,
         mode: str = 'tensor',
-    ) -> Union[torch.Tensor, Dict[str, torch.Tensor], List[DataSample]]:
+    ) -> torch.Tensor | dict[str, torch.Tensor] | list[DataSample]:
         """Classify images.
 
         Args:

@@ -1,5 +1,3 @@
-from typing import List, Optional
-
 import torch
 from mmengine.model import BaseModule
 from mmpretrain.models import LinearClsHead
@@ -38,11 +36,11 @@ class TeachingReference(BaseModule):
         self,
         in_channels: int,
         num_classes: int,
-        width: Optional[int] = None,
-        pool_size: Optional[int] = None,
+        width: int | None = None,
+        pool_size: int | None = None,
         adapter: bool = True,
-        loss: Optional[dict] = None,
-        init_cfg: Optional[dict] = None,
+        loss: dict | None = None,
+        init_cfg: dict | None = None,
     ) -> None:
         super().__init__(
             init_cfg
@@ -83,9 +81,10 @@ class TeachingReference(BaseModule):
             return _average_pool(feature, self.pool.output_size).flatten(1)
         return self.pool(feature).flatten(1)
 
-    def layers(self) -> List[dict]:
+    def layers(self) -> list[dict]:
         """list[dict]: Configs of torch's own layers that do in turn what :meth:`forward` does; those
-        of the adapter come first, under its names."""
+        of the adapter come first, under its names.
+        """
         layers = [
             dict(type='torch.nn.AdaptiveAvgPool2d', output_size=self.pool.output_size),
             dict(type='torch.nn.Flatten'),
@@ -107,14 +106,16 @@ class TeachingReference(BaseModule):
 
 def _average_pool(feature: torch.Tensor, size: int) -> torch.Tensor:
     """What ``torch.nn.AdaptiveAvgPool2d(size)`` computes, as two products of matrices: [B, C, H, W]
-    to [B, C, size, size]."""
+    to [B, C, size, size].
+    """
     rows, columns = (_windows(length, size).to(feature) for length in feature.shape[-2:])
     return rows @ feature @ columns.T
 
 
 def _windows(length: int, size: int) -> torch.Tensor:
     """The mean over each window, as a matrix [size, length]; window i of torch's adaptive pooling
-    goes from floor(i * length / size) to ceil((i + 1) * length / size)."""
+    goes from floor(i * length / size) to ceil((i + 1) * length / size).
+    """
     windows = torch.zeros(size, length)
     for index in range(size):
         begin, end = index * length // size, -(-(index + 1) * length // size)

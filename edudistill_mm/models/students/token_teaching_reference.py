@@ -1,5 +1,3 @@
-from typing import List, Optional
-
 import torch
 from mmengine.model import BaseModule
 from mmpretrain.models import LinearClsHead
@@ -36,10 +34,10 @@ class TokenTeachingReference(BaseModule):
         self,
         in_channels: int,
         num_classes: int,
-        width: Optional[int] = None,
+        width: int | None = None,
         adapter: bool = True,
-        loss: Optional[dict] = None,
-        init_cfg: Optional[dict] = None,
+        loss: dict | None = None,
+        init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg or dict(type='TruncNormal', layer='Linear', std=0.02))
         width = in_channels if width is None or not adapter else width
@@ -65,9 +63,10 @@ class TokenTeachingReference(BaseModule):
         """
         return self.adapter(feature).mean(1)
 
-    def layers(self) -> List[dict]:
+    def layers(self) -> list[dict]:
         """list[dict]: Configs of torch's own layers that do what the adapter does, under its names;
-        the mean over the tokens comes after them."""
+        the mean over the tokens comes after them.
+        """
         if not isinstance(self.adapter, nn.Sequential):
             return []
         norm, linear = self.adapter

@@ -128,7 +128,7 @@ class Faculty:
 
     @property
     def open_question(self) -> str | None:
-        """str | None: The first :attr:`Teacher.open_question` of a teacher that has one."""
+        """Str | None: The first :attr:`Teacher.open_question` of a teacher that has one."""
         questions = (teacher.open_question for teacher in self.teachers)
         return next((question for question in questions if question is not None), None)
 

@@ -254,8 +254,9 @@ class Teacher(BaseTeacher):
 
     @property
     def open_question(self) -> str | None:
-        """str | None: What must be known of the data before this teacher can teach, as an error
-        message."""
+        """Str | None: What must be known of the data before this teacher can teach, as an error
+        message.
+        """
         if self._unnamed:
             return (
                 f'{self.key} ("{self.name}") covers {len(self.classes)} classes, but its head has '
@@ -348,7 +349,8 @@ class Teacher(BaseTeacher):
 
     def describe(self) -> dict:
         """What a checkpoint says of the teacher: name, source, sha256 of the file, classes, and
-        which outputs stand for them, if not all in order."""
+        which outputs stand for them, if not all in order.
+        """
         outputs = {} if self.columns.complete else dict(outputs=list(self.columns.classes))
         return dict(super().describe(), source=self.source, sha256=self.sha256, **outputs)
 

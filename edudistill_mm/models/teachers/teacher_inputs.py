@@ -113,7 +113,8 @@ class TeacherInputs(nn.Module):
 
 def normalisation(preprocessor: nn.Module) -> tuple[torch.Tensor, torch.Tensor, bool]:
     """Mean and deviation that a data preprocessor applies, [C] or [1], and whether it swaps the
-    channels of what was loaded."""
+    channels of what was loaded.
+    """
     # MMPretrain's and MMEngine's own name for the same.
     swaps = bool(
         getattr(preprocessor, 'to_rgb', False)

@@ -9,7 +9,8 @@ from .teacher_weighting import TeacherWeighting
 @register(MODELS)
 class ConfidenceWeighting(TeacherWeighting):
     """The more a teacher is right about a sample, the more it counts (CA-MKD, Zhang et al., arXiv
-    2201.00007, its w_KD)."""
+    2201.00007, its w_KD).
+    """
 
     needs_labels = True
 
