@@ -25,13 +25,13 @@ def check_form(checkpoint: dict, path: str, resume: bool, education: dict = GRAD
         checkpoint (dict): What is in the file.
         path (str): The file.
         resume (bool): Whether training is to go on from it, or only its weights are wanted.
-        education (dict): The form of ``meta['education']``, where there is one.
-            Defaults to :data:`GRADE`.
+        education (dict): The form of ``meta['education']`` of a training that is to go on, where
+            there is one. Defaults to :data:`GRADE`.
 
     Raises:
         ConfigurationError: A part is missing or of another type; it is named.
     """
-    form = {'meta?': {'education?': education}}
+    form = {'meta?': {'education?': GRADE}}
     if resume:
         meta = {'epoch': int, 'iter': int, 'seed?': int, 'education?': education}
         form = {'meta': meta, **_STATE_OF_TRAINING}

@@ -65,6 +65,14 @@ def test_weights_alone_are_enough_for_a_test():
         check_form(dict(state_dict={}, meta=[]), 'x.pth', resume=False)
 
 
+def test_what_a_training_goes_on_with_is_not_asked_for_in_a_test():
+    education, form = dict(grade='low', seen=[0, 1]), dict(grade=str, seen=[int], curriculum=dict)
+    checkpoint = changed(meta=dict(epoch=1, iter=3, education=education))
+    check_form(checkpoint, 'x.pth', resume=False, education=form)
+    with pytest.raises(ConfigurationError, match='meta.education.curriculum is missing'):
+        check_form(checkpoint, 'x.pth', resume=True, education=form)
+
+
 @pytest.mark.parametrize(
     'state, words',
     [
