@@ -4,8 +4,8 @@ from typing import List, Tuple
 
 import torch
 
-from edudistill_mm.config.data import build_dataset
 from edudistill_mm.config.run_config import RunConfig
+from edudistill_mm.config.stand_in import build_for_counting
 from edudistill_mm.datasets.samplers.grade_sampler import labels_of
 
 
@@ -32,7 +32,7 @@ def batches_of_grades(run: RunConfig) -> List[int]:
         run (RunConfig): As for :func:`training_cost`, which counts epochs.
     """
     loader = run.cfg.train_dataloader
-    dataset = build_dataset(loader.dataset)
+    dataset = build_for_counting(loader.dataset)
     if not run.is_education:
         return [epoch_size(loader, len(dataset), True)[1]]
     labels = labels_of(dataset)
