@@ -262,7 +262,7 @@ def _mmpretrain_as_mmcls(module: str) -> Iterator[None]:
 
     Nobody else sees an ``mmcls``: it is gone afterwards.
     """
-    if _is_installed('mmcls'):
+    if _is_module('mmcls'):
         yield
         return
     aliases = {}
@@ -410,7 +410,11 @@ def _module_of(package: str) -> str | None:
 
 def _is_installed(package: str) -> bool:
     module = _module_of(package)
-    spec = find_spec(module) if module else None
+    return module is not None and _is_module(module)
+
+
+def _is_module(name: str) -> bool:
+    spec = find_spec(name)
     # A namespace package has no origin: any folder of that name on sys.path.
     return spec is not None and spec.origin is not None
 
@@ -485,7 +489,7 @@ def _resolve_bases() -> None:
     if getattr(upstream_split, 'cured', False):
         return
     scopes = {'edudistill_mm': 'mmpretrain'}
-    if not _is_installed('mmcls'):
+    if not _is_module('mmcls'):
         scopes['mmcls'] = 'mmpretrain'
 
     @functools.wraps(upstream_split)

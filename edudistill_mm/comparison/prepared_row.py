@@ -57,13 +57,13 @@ def prepare_rows(plan: Plan) -> list[PreparedRow]:
     for row in plan.rows:
         originals[row.name] = run = row.load()
         try:
-            check_config(run)
+            algorithm = check_config(run)
             check_data(run)
             check_classes(run)
             if run.cfg.train_dataloader.dataset != read:
                 read = run.cfg.train_dataloader.dataset
                 dataset = build_dataset(read)
-            costs[row.name] = training_cost(run, dataset)
+            costs[row.name] = training_cost(run, dataset, algorithm)
         except ConfigurationError as error:
             raise ConfigurationError(f'row "{row.name}": {error}') from error
     prepared = []

@@ -9,24 +9,27 @@ from edudistill_mm.config.ranks import check_ranks
 from edudistill_mm.config.run_config import RunConfig
 from edudistill_mm.curriculum import Curriculum
 from edudistill_mm.errors import ConfigurationError
+from edudistill_mm.models.algorithms import EducationDistill
 from edudistill_mm.models.network import build_module
 from edudistill_mm.models.teachers.teacher_keys import SINGLE, part_of
 from edudistill_mm.type_name import type_name
 
 
-def check_config(run: RunConfig) -> None:
+def check_config(run: RunConfig) -> EducationDistill | None:
     """Find the mistakes that can be found without data, teachers' weights and training.
 
-    The algorithm is built once, with untrained teachers.
-
     Args:
-        run (RunConfig): The config. Without effect if its model is not :class:`EducationDistill`.
+        run (RunConfig): The config.
+
+    Returns:
+        EducationDistill | None: The algorithm, which :func:`build_untrained` has built; None for a
+        model of another type, which is not checked.
 
     Raises:
         ConfigurationError: For the first mistake.
     """
     if not run.is_education:
-        return
+        return None
     cfg, curriculum = run.cfg, run.curriculum
     loop = cfg.get('train_cfg') or {}
     by_epoch = 'max_epochs' in loop
@@ -61,6 +64,14 @@ def check_config(run: RunConfig) -> None:
 
     if any(kind == 'CRDLoss' for kind in types_in(cfg.model.get('distiller') or {})):
         _check_contrast(cfg)
+    algorithm = build_untrained(run)
+    check_ranks(cfg, algorithm)
+    return algorithm
+
+
+def build_untrained(run: RunConfig) -> EducationDistill:
+    """Build the algorithm of an education with untrained teachers, whose weights are not read."""
+    cfg, curriculum = run.cfg, run.curriculum
     model = cfg.model.to_dict() if hasattr(cfg.model, 'to_dict') else dict(cfg.model)
     single = model.pop('teacher', None) is not None
     model.pop('teacher_ckpt', None)
@@ -73,7 +84,7 @@ def check_config(run: RunConfig) -> None:
         ]
     if cfg.get('data_preprocessor') is not None:
         model.setdefault('data_preprocessor', cfg.data_preprocessor.to_dict())
-    check_ranks(cfg, build_module(model, 'model', 'mmpretrain'))
+    return build_module(model, 'model', 'mmpretrain')
 
 
 def _check_contrast(cfg: Config) -> None:

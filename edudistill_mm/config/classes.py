@@ -6,6 +6,7 @@ from typing import Any
 from mmengine.config import Config
 
 from edudistill_mm.config.data import class_names
+from edudistill_mm.config.stand_in import stand_in
 from edudistill_mm.curriculum import Curriculum
 from edudistill_mm.errors import ConfigurationError
 
@@ -72,7 +73,7 @@ def _number_of_classes(cfg: Config, names_of: NamesOf) -> int:
             'num_classes="auto" is counted in the training data, but there is no '
             'train_dataloader.dataset'
         )
-    names = names_of(loader['dataset'])
+    names = names_of(stand_in(loader['dataset']) or loader['dataset'])
     if names is None:
         raise ConfigurationError(
             f'num_classes="auto" needs a data set that names its classes, but '

@@ -38,7 +38,7 @@ def check_data(run: RunConfig) -> None:
             continue
         where = f'{loader}.dataset: the data set {type_name(dataset)}'
         hint = 'name the folder where it is by --cfg-options data_root=FOLDER'
-        cls = _dataset_class(dataset)
+        cls = dataset_class(dataset)
         downloads = (
             getattr(cls, 'url', None)
             and dataset.get('download', True)
@@ -71,7 +71,7 @@ def build_dataset(dataset: dict) -> Any:
 
 def class_names(dataset: dict) -> Sequence[str] | None:
     """Names of the classes of a data set's config; the samples are read only if they are needed."""
-    parameters = inspect.signature(_dataset_class(dataset)).parameters.values()
+    parameters = inspect.signature(dataset_class(dataset)).parameters.values()
     lazy = any(p.name == 'lazy_init' or p.kind is p.VAR_KEYWORD for p in parameters)
     if not lazy and isinstance(dataset.get('dataset'), dict):
         # A wrapper that adds something to each sample, such as MMRazor's CRDDataset.
@@ -102,7 +102,8 @@ def _is_complete(root: str, cls: type) -> bool:
     return osp.isdir(osp.join(root, getattr(cls, 'base_folder', '')))
 
 
-def _dataset_class(dataset: dict) -> Any:
+def dataset_class(dataset: dict) -> Any:
+    """The class of a data set's config."""
     cls = dataset['type']
     if isinstance(cls, str):
         with DATASETS.switch_scope_and_registry(dataset.get('_scope_', 'mmpretrain')) as registry:

@@ -2,8 +2,8 @@
 
 import torch
 
-from edudistill_mm.config.data import build_dataset
 from edudistill_mm.config.run_config import RunConfig
+from edudistill_mm.config.stand_in import build_for_counting
 from edudistill_mm.datasets.samplers.grade_sampler import labels_of
 
 
@@ -30,7 +30,7 @@ def batches_of_grades(run: RunConfig) -> list[int]:
         run (RunConfig): As for :func:`training_cost`, which counts epochs.
     """
     loader = run.cfg.train_dataloader
-    dataset = build_dataset(loader.dataset)
+    dataset = build_for_counting(loader.dataset)
     if not run.is_education:
         return [epoch_size(loader, len(dataset), True)[1]]
     labels = labels_of(dataset)

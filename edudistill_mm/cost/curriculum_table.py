@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 
 import torch
-from mmengine.config import Config
 from mmengine.registry import PARAM_SCHEDULERS
 
 from edudistill_mm.config.check_config import check_config
 from edudistill_mm.config.data import check_data
+from edudistill_mm.config.parts import schedulers_of
 from edudistill_mm.config.run_config import RunConfig
 from edudistill_mm.config.schedule import epochs_to_iters
-from edudistill_mm.cost.training_cost import training_cost
-from edudistill_mm.curriculum import Curriculum
+from edudistill_mm.config.stand_in import remark_on, stand_in
+from edudistill_mm.cost.training_cost import TrainingCost, training_cost
 
 HEADER = (
     'grade',
@@ -41,24 +41,23 @@ def curriculum_table(run: RunConfig) -> str:
         str: A table, and the total in comparison with the whole student on all images throughout.
 
     Raises:
-        ConfigurationError: For any mistake in the config, or if the training images are not there.
+        ConfigurationError: For any mistake in the config, or if the training images are neither
+            there nor well known.
     """
     curriculum = run.curriculum
-    check_config(run)
-    check_data(run)
-    algorithm = run.build_without_teachers()
-    batch_size = run.cfg.train_dataloader.batch_size
-    cost = training_cost(run)
+    algorithm = check_config(run)
+    dataset = run.cfg.train_dataloader.dataset
+    if stand_in(dataset) is None:
+        check_data(run)
+    cost = training_cost(run, algorithm=algorithm)
     passes = [stage.length * stage.images for stage in cost.stages]
     # The last grade has all classes.
     everything = curriculum.length * cost.stages[-1].images
-    rates = _learning_rates(run.cfg, curriculum, passes, batch_size)
+    rates = _learning_rates(run, cost)
     rows = [list(HEADER)]
     if not curriculum.by_epoch:
         rows[0][1] = 'iterations'
-    for grade in curriculum.grades:
-        algorithm.set_grade(algorithm.curriculum.grades[grade.index])
-        flops = cost.stages[grade.index].flops_per_image
+    for grade, stage in zip(curriculum.grades, cost.stages):
         rows.append(
             [
                 grade.name,
@@ -66,62 +65,49 @@ def curriculum_table(run: RunConfig) -> str:
                 str(len(grade.classes)),
                 str(len(grade.seen)),
                 str(grade.fragments),
-                f'{algorithm.student.parameters_in_training():,}',
-                f'{flops / 1e6:.2f}',
+                f'{stage.parameters:,}',
+                f'{stage.flops_per_image / 1e6:.2f}',
                 f'{passes[grade.index]:,}',
                 ', '.join(grade.teachers) or '-',
                 '{:.4g} to {:.4g}'.format(*rates[grade.index]),
             ]
         )
     whole = everything * cost.stages[-1].flops_per_image
-    return '\n'.join(
-        [
-            _format(rows),
-            '',
-            f'Image passes: {sum(passes):,}, {sum(passes) / everything:.1%} of {everything:,} '
-            'with all classes '
-            'throughout',
-            f'FLOPs of the student: {cost.student_flops() / whole:.1%} of the whole student '
-            'on all of those',
-        ]
-    )
+    lines = [
+        _format(rows),
+        '',
+        f'Image passes: {sum(passes):,}, {sum(passes) / everything:.1%} of {everything:,} with all '
+        'classes throughout',
+        f'FLOPs of the student: {cost.student_flops() / whole:.1%} of the whole student on all of those',
+    ]
+    return '\n'.join([*lines, *filter(None, [remark_on(dataset)])])
 
 
-def _learning_rates(
-    cfg: Config, curriculum: Curriculum, passes: Sequence[int], batch_size: int
-) -> list[tuple[float, float]]:
+def _learning_rates(run: RunConfig, cost: TrainingCost) -> List[Tuple[float, float]]:
     """First and last learning rate of each grade, found by running the schedules without
     training.
     """
-    optimizer = torch.optim.SGD(
-        [torch.nn.Parameter(torch.zeros(1))], lr=cfg.optim_wrapper.optimizer.lr
-    )
-    configs = cfg.get('param_scheduler') or []
-    configs = [configs] if isinstance(configs, dict) else configs
-    lengths = []
-    for grade, images in zip(curriculum.grades, passes):
-        lengths += [
-            -(-images // grade.length // batch_size) if curriculum.by_epoch else 1
-        ] * grade.length
-    schedulers = []
-    for config in configs:
+    curriculum, lr = run.curriculum, run.cfg.optim_wrapper.optimizer.lr
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=lr)
+    lengths = [stage.batches for stage in cost.stages for _ in range(stage.length)]
+    by_epoch, by_iter = [], []
+    for config in schedulers_of(run.cfg):
         config = epochs_to_iters(config, lengths)
-        by_epoch = config.get('by_epoch', True)
+        in_epochs = config.get('by_epoch', True)
         config.setdefault(
-            'end', curriculum.length if by_epoch == curriculum.by_epoch else sum(lengths)
+            'end', curriculum.length if in_epochs == curriculum.by_epoch else sum(lengths)
         )
-        schedulers.append((by_epoch, PARAM_SCHEDULERS.build(dict(config, optimizer=optimizer))))
+        scheduler = PARAM_SCHEDULERS.build(dict(config, optimizer=optimizer))
+        (by_epoch if in_epochs else by_iter).append(scheduler)
+    optimizer.step()  # schedulers warn before its first step
     rates = []
     for batches in lengths:
         rates.append(optimizer.param_groups[0]['lr'])
-        for _ in range(batches):
-            optimizer.step()
-            for by_epoch, scheduler in schedulers:
-                if not by_epoch:
-                    scheduler.step()
-        for by_epoch, scheduler in schedulers:
-            if by_epoch:
+        for _ in range(batches if by_iter else 0):
+            for scheduler in by_iter:
                 scheduler.step()
+        for scheduler in by_epoch:
+            scheduler.step()
     return [(rates[grade.begin], rates[grade.end - 1]) for grade in curriculum.grades]
 
 

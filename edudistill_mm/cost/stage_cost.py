@@ -12,6 +12,7 @@ class StageCost:
         length (int): Epochs (or iterations) that the config gives it.
         images (int): Images that an epoch (or iteration) shows the student.
         batches (int): Iterations of an epoch; 1 if iterations are counted.
+        parameters (int): Parameters of the student that are in training.
         flops_per_image (int): Of the student's forward pass at this depth, two for a multiply-add.
         teachers (Mapping[str, Tuple[int, int]]): For each teacher the images of an epoch (or
             iteration) that are routed to it, and the FLOPs of its forward pass of one image.
@@ -20,6 +21,7 @@ class StageCost:
     length: int
     images: int
     batches: int
+    parameters: int
     flops_per_image: int
     teachers: Mapping[str, tuple[int, int]]
 

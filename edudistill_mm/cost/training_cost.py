@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from edudistill_mm.config.data import build_dataset
+from edudistill_mm.config.check_config import build_untrained
 from edudistill_mm.config.epochs import epoch_size
 from edudistill_mm.config.networks import untrained_network
 from edudistill_mm.config.run_config import RunConfig
+from edudistill_mm.config.stand_in import build_for_counting
 from edudistill_mm.cost.stage_cost import StageCost
 from edudistill_mm.datasets import GradeSampler
 from edudistill_mm.datasets.samplers.grade_sampler import labels_of
@@ -59,14 +61,18 @@ class TrainingCost:
         )
 
 
-def training_cost(run: RunConfig, dataset: Any = None) -> TrainingCost:
+def training_cost(
+    run: RunConfig, dataset: Any = None, algorithm: nn.Module | None = None
+) -> TrainingCost:
     """Count what a training by a config costs. No weights are read, nothing is trained.
 
     Args:
         run (RunConfig): What :func:`load_config` returned for education, plain distillation or a
-            training of MMPretrain, with its training data at hand.
+            training of MMPretrain. Its training data must be at hand, unless they are well known.
         dataset (Dataset, optional): The training data, where they have been read; a curriculum's
-            :class:`GradeSampler` takes it over. Defaults to None: they are read.
+            :class:`GradeSampler` takes it over. Defaults to None: they are read, if need be.
+        algorithm (nn.Module, optional): What :func:`check_config` has built. Defaults to None: it
+            is built.
 
     Returns:
         TrainingCost: Its cost on one process, on images of the size that the training pipeline
@@ -77,10 +83,10 @@ def training_cost(run: RunConfig, dataset: Any = None) -> TrainingCost:
     """
     cfg = run.cfg
     if dataset is None:
-        dataset = build_dataset(cfg.train_dataloader.dataset)
+        dataset = build_for_counting(cfg.train_dataloader.dataset)
     shape = image_shape(dataset)
     if run.is_education:
-        return _education_cost(run, dataset, shape)
+        return _education_cost(run, dataset, shape, algorithm or build_untrained(run))
     loop = cfg.get('train_cfg') or {}
     by_epoch = 'max_epochs' in loop
     length = loop.get('max_epochs', loop.get('max_iters'))
@@ -92,19 +98,19 @@ def training_cost(run: RunConfig, dataset: Any = None) -> TrainingCost:
         length=length,
         images=images,
         batches=batches,
+        parameters=sum(p.numel() for p in network.parameters() if p.requires_grad),
         flops_per_image=network_flops(network, shape),
         teachers={},
     )
     return TrainingCost((stage,), by_epoch)
 
 
-def _education_cost(run: RunConfig, dataset: Any, shape: tuple[int, ...] | None) -> TrainingCost:
-    flops: dict[str, int] = {
-        teacher['name']: _teacher_flops(teacher, index, shape)
-        for index, teacher in enumerate(run.teachers)
-    }
+def _education_cost(
+    run: RunConfig, dataset: Any, shape: tuple[int, ...] | None, algorithm: nn.Module
+) -> TrainingCost:
     curriculum, loader = run.curriculum, run.cfg.train_dataloader
-    algorithm = run.build_without_teachers()
+    teachers = zip(run.teachers, algorithm.faculty.teachers)
+    flops = {cfg['name']: _teacher_flops(cfg, teacher.network, shape) for cfg, teacher in teachers}
     labels = labels_of(dataset)
     known = {
         teacher['name']: curriculum.classes_of(teacher.get('classes', 'all'))
@@ -126,6 +132,7 @@ def _education_cost(run: RunConfig, dataset: Any, shape: tuple[int, ...] | None)
                 length=grade.length,
                 images=images,
                 batches=batches,
+                parameters=algorithm.student.parameters_in_training(),
                 flops_per_image=network_flops(algorithm.student, shape),
                 teachers=routed,
             )
@@ -141,7 +148,7 @@ def image_shape(dataset: Any) -> tuple[int, ...] | None:
     return tuple(image.shape) if isinstance(image, torch.Tensor) and image.ndim == 3 else None
 
 
-def network_flops(network: torch.nn.Module, shape: tuple[int, ...] | None = None) -> int:
+def network_flops(network: nn.Module, shape: tuple[int, ...] | None = None) -> int:
     """FLOPs of the forward pass of one image, two for a multiply-add.
 
     Args:
@@ -168,8 +175,7 @@ def network_flops(network: torch.nn.Module, shape: tuple[int, ...] | None = None
         ) from error
 
 
-def _teacher_flops(teacher: dict, index: int, shape: tuple[int, ...] | None) -> int:
-    network = untrained_network(teacher['architecture'], f'teachers[{index}].architecture')
+def _teacher_flops(teacher: dict, network: nn.Module, shape: tuple[int, ...] | None) -> int:
     size = teacher.get('input_size')
     if size is not None and shape is not None:
         shape = (shape[0], *((size, size) if isinstance(size, int) else size))
