@@ -98,7 +98,9 @@ def training_cost(run: RunConfig, dataset: Any = None) -> TrainingCost:
     return TrainingCost((stage,), by_epoch)
 
 
-def _education_cost(run: RunConfig, dataset: Any, shape: tuple[int, ...] | None) -> TrainingCost:
+def _education_cost(
+    run: RunConfig, dataset: Any, shape: tuple[int, int, int] | None
+) -> TrainingCost:
     flops: dict[str, int] = {
         teacher['name']: _teacher_flops(teacher, index, shape)
         for index, teacher in enumerate(run.teachers)
@@ -133,15 +135,18 @@ def _education_cost(run: RunConfig, dataset: Any, shape: tuple[int, ...] | None)
     return TrainingCost(tuple(stages), curriculum.by_epoch)
 
 
-def image_shape(dataset: Any) -> tuple[int, ...] | None:
+def image_shape(dataset: Any) -> tuple[int, int, int] | None:
     """Shape (C, H, W) of the images that a data set's pipeline gives; None if it packs no image."""
     state = torch.get_rng_state()
     image = dataset[0].get('inputs')
     torch.set_rng_state(state)
-    return tuple(image.shape) if isinstance(image, torch.Tensor) and image.ndim == 3 else None
+    if not isinstance(image, torch.Tensor) or image.ndim != 3:
+        return None
+    channels, height, width = image.shape
+    return channels, height, width
 
 
-def network_flops(network: torch.nn.Module, shape: tuple[int, ...] | None = None) -> int:
+def network_flops(network: torch.nn.Module, shape: tuple[int, int, int] | None = None) -> int:
     """FLOPs of the forward pass of one image, two for a multiply-add.
 
     Args:
@@ -168,7 +173,7 @@ def network_flops(network: torch.nn.Module, shape: tuple[int, ...] | None = None
         ) from error
 
 
-def _teacher_flops(teacher: dict, index: int, shape: tuple[int, ...] | None) -> int:
+def _teacher_flops(teacher: dict, index: int, shape: tuple[int, int, int] | None) -> int:
     network = untrained_network(teacher['architecture'], f'teachers[{index}].architecture')
     size = teacher.get('input_size')
     if size is not None and shape is not None:
