@@ -245,14 +245,15 @@ class _CuringFinder(MetaPathFinder):
         if fullname not in CURED_IMPORTS:
             return None
         spec = PathFinder.find_spec(fullname, path, target)
-        if spec is not None:
+        if spec is not None and spec.loader is not None:
             execute = spec.loader.exec_module
 
             def exec_module(module):
                 with CURED_IMPORTS[fullname](fullname):
                     execute(module)
 
-            spec.loader.exec_module = exec_module
+            # Of this loader alone.
+            spec.loader.exec_module = exec_module  # type: ignore[method-assign]
         return spec
 
 
@@ -311,7 +312,7 @@ def _ragged_arrays(module: str) -> Iterator[None]:
             return ragged
 
     # What the module calls of numpy, for itself alone.
-    sys.modules[module].np = SimpleNamespace(
+    sys.modules[module].np = SimpleNamespace(  # type: ignore[attr-defined]
         asarray=asarray, hstack=numpy.hstack, random=numpy.random
     )
 
@@ -468,7 +469,7 @@ def _find_packages_without_pkg_resources() -> None:
             return _get_installed_path(package)
         return path if osp.isdir(path) else _get_installed_path(package)
 
-    is_installed.cured = True
+    is_installed.cured = True  # type: ignore[attr-defined]  # a mark on a function
     _replace_in_mmengine(upstream_is_installed, is_installed)
     _replace_in_mmengine(upstream_get_installed_path, get_installed_path)
 
@@ -504,7 +505,7 @@ def _resolve_bases() -> None:
         path, scope = upstream_find(cfg_path, filename)
         return path, scopes.get(scope, scope)
 
-    get_package_and_cfg_path.cured = True
+    get_package_and_cfg_path.cured = True  # type: ignore[attr-defined]  # a mark on a function
     _replace_in_mmengine(upstream_split, get_package_and_cfg_path)
     Config._get_cfg_path = staticmethod(get_cfg_path)
 

@@ -107,7 +107,7 @@ class Curriculum:
         unit = _unit(grade_cfgs)
         joining = _joining(grade_cfgs, teachers)
         grades: list[Grade] = []
-        taught_by = {}  # class -> name of the grade that adds it
+        taught_by: dict[int, str] = {}  # class -> name of the grade that adds it
         shared = 0.0  # what the grades so far take as shares
         for index, grade_cfg in enumerate(grade_cfgs):
             key = f'curriculum.grades[{index}]'
@@ -353,7 +353,7 @@ def _joining(grade_cfgs: Sequence[Mapping], teachers: Sequence[str]) -> list[tup
             raise ConfigurationError(
                 f'teachers[{index}].name is "{name}" again; names of teachers are unique'
             )
-    joined_at = {}  # teacher -> index of its grade
+    joined_at: dict[str, int] = {}  # teacher -> index of its grade
     for index, cfg in enumerate(grade_cfgs):
         key = f'curriculum.grades[{index}].teachers'
         names = cfg.get('teachers', ())

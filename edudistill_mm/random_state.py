@@ -20,7 +20,7 @@ def random_state() -> dict:
     kind, keys, *rest = np.random.get_state()
     state = dict(
         python=random.getstate(),
-        numpy=(kind, torch.from_numpy(keys.astype(np.int64)), *rest),
+        numpy=(kind, torch.from_numpy(np.asarray(keys).astype(np.int64)), *rest),
         torch=torch.get_rng_state(),
     )
     if torch.cuda.is_available() and torch.cuda.is_initialized():

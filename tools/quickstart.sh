@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Sets up an environment and runs, from a fresh clone:
 #     bash tools/quickstart.sh          three digit experts and their student: train, export, test
-#     bash tools/quickstart.sh tests    the linters and the test suite
+#     bash tools/quickstart.sh tests    the linters, mypy and the test suite
 #     bash tools/quickstart.sh slow     the tests that the suite leaves out because they take long
 # The environment is $EDUDISTILL_VENV, else an active one, else ./.venv.
 set -euo pipefail
@@ -48,6 +48,7 @@ echo "Installing edudistill_mm into $venv"
 if [ "$job" = tests ]; then
     "$python" -m ruff check .
     "$venv/bin/lint-imports" --no-cache
+    "$python" -m mypy
     "$python" -m pytest -n 2
 elif [ "$job" = slow ]; then
     "$python" -m pytest -n 2 -m slow

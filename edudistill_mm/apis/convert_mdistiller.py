@@ -89,7 +89,7 @@ def _wide_stage_resnet(name: str) -> str:
 
 
 def _networks() -> dict[str, tuple[dict, Callable[[str], str]]]:
-    networks = {
+    networks: dict[str, tuple[dict, Callable[[str], str]]] = {
         f'resnet{depth}': (dict(type='CIFARResNet', depth=depth), _resnet)
         for depth in (8, 14, 20, 32, 44, 56, 110)
     }

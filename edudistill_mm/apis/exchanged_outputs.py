@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
@@ -52,7 +53,7 @@ def exchanged_outputs(
         if len(kept) == len(found):
             break
         found = kept
-    clear = {}
+    clear: dict[int, int] = {}
     for chain in _chains(found, owner):
         moved = sum(float(votes[place, found[place]]) for place in chain)
         stayed = sum(float(votes[place, outputs[place]]) for place in chain)
@@ -85,7 +86,7 @@ def _votes(answers: torch.Tensor, wanted: torch.Tensor, outputs: Sequence[int]) 
 
 def _chains(found: dict[int, int], owner: dict[int, int]) -> list[list[int]]:
     """Group classes of which one goes to the output of another."""
-    after = {place: owner.get(output) for place, output in found.items()}
+    after: dict[int, Any] = {place: owner.get(output) for place, output in found.items()}
     chains, taken = [], set()
     # Chains from their beginnings, then rings, which have none.
     for start in [place for place in after if place not in after.values()] + list(after):

@@ -61,7 +61,7 @@ def hold_folder(
     new = is_main_process() and not osp.exists(folder)
     file, told = None, False
     while True:
-        said = [None, None]
+        said: list[str | None] = [None, None]
         if is_main_process():
             file, *said = _take(folder)
         broadcast_object_list(said)
@@ -104,7 +104,7 @@ def _take(folder: str) -> tuple[int | None, str | None, str | None]:
         except OSError as error:
             if full_disk_error(error):
                 raise
-            return None, f'"{folder}" cannot be written to: {error.strerror.lower()}', None
+            return None, f'"{folder}" cannot be written to: {str(error.strerror).lower()}', None
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

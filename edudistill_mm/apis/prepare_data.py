@@ -166,7 +166,9 @@ def unpack(archive: str, folder: str) -> None:
     try:
         opened = zipfile.ZipFile if zipfile.is_zipfile(archive) else tarfile.open
         with opened(archive) as file:
-            entries = _zip_entries(file) if opened is zipfile.ZipFile else _tar_entries(file)
+            entries = (
+                _zip_entries(file) if isinstance(file, zipfile.ZipFile) else _tar_entries(file)
+            )
             for name, extract in tqdm(entries, desc='unpacking', unit=' files'):
                 path = PurePosixPath(name.replace('\\', '/'))
                 if path.is_absolute() or '..' in path.parts:

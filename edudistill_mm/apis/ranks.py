@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from typing import Any
 
 import torch
 from mmengine.config import Config
@@ -68,7 +69,7 @@ def join_ranks(cfg: Config, launcher: str) -> None:
     os.environ.setdefault('MASTER_PORT', str(dist_cfg.get('port', 29500)))
     if 'MASTER_ADDR' not in os.environ:
         os.environ['MASTER_ADDR'] = _first_machine() if launcher == 'slurm' else '127.0.0.1'
-    options = {}
+    options: dict[str, Any] = {}
     if dist_cfg.get('timeout') is not None:
         options['timeout'] = datetime.timedelta(seconds=dist_cfg['timeout'])
     distributed.init_process_group('gloo', **options)

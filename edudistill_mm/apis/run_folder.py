@@ -33,8 +33,8 @@ def in_its_folder(train: Callable) -> Callable:
             try:
                 return train(run, *args, **kwargs)
             except Preempted as stop:
-                begun = stop.work_dir is not None
-                stop.to_resume = begun and osp.abspath(stop.work_dir) == osp.abspath(folder)
+                begun = stop.work_dir
+                stop.to_resume = begun is not None and osp.abspath(begun) == osp.abspath(folder)
                 raise
 
     return train_in_folder

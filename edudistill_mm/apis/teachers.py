@@ -87,7 +87,7 @@ def teacher_config(run: RunConfig, teacher: dict, epochs: int | None = None) -> 
             new[f'{split}_evaluator'] = metrics = without_metric(evaluator, 'GradeAccuracy')
             for metric in metrics:
                 if classes is not None and isinstance(metric.get('topk'), (list, tuple)):
-                    metric.topk = tuple(k for k in metric.topk if k <= len(classes))
+                    metric['topk'] = tuple(k for k in metric['topk'] if k <= len(classes))
     give_recipe(new, cfg)
     if epochs is not None:
         new = stretch(RunConfig(new), epochs).cfg

@@ -201,7 +201,7 @@ def _names_for_teachers(algorithm: nn.Module, cfg: Config) -> Sequence[str] | No
 def _batches(dataset: Any, indices: list[int], loader: dict) -> DataLoader:
     return DataLoader(
         Subset(dataset, indices),
-        batch_size=loader.batch_size,
+        batch_size=loader['batch_size'],
         num_workers=loader.get('num_workers', 0),
         collate_fn=pseudo_collate,
         # A loader takes a random number, which must not change the training that follows.
@@ -229,7 +229,7 @@ def _answers(
     """For each way to prepare the images, the teacher's class with the highest score and the
     network's output with the highest score, each [N].
     """
-    answers = [([], []) for _ in inputs]
+    answers: list[tuple[list, list]] = [([], []) for _ in inputs]
     for batch in batches:
         images = algorithm.data_preprocessor(batch, False)['inputs']
         for prepare, (classes, outputs) in zip(inputs, answers):

@@ -31,7 +31,7 @@ def check_form(checkpoint: dict, path: str, resume: bool, education: dict = GRAD
     Raises:
         ConfigurationError: A part is missing or of another type; it is named.
     """
-    form = {'meta?': {'education?': GRADE}}
+    form: dict[str, Any] = {'meta?': {'education?': GRADE}}
     if resume:
         meta = {'epoch': int, 'iter': int, 'seed?': int, 'education?': education}
         form = {'meta': meta, **_STATE_OF_TRAINING}
@@ -52,7 +52,7 @@ def check_form(checkpoint: dict, path: str, resume: bool, education: dict = GRAD
 
 def _mistake(value: Any, form: Any, place: str) -> str | None:
     """The first thing in a value that is not as its form says, as a part of a sentence."""
-    kind = form if isinstance(form, type) else type(form)
+    kind: Any = form if isinstance(form, type) else type(form)
     if not isinstance(value, kind) or (kind in (int, Real) and isinstance(value, bool)):
         names = {dict: 'a dict', list: 'a list', str: 'a string', int: 'an integer'}
         wanted = names.get(kind, f'a {kind.__name__.lower()}')

@@ -3,6 +3,7 @@
 import contextlib
 import pickle
 from collections import OrderedDict
+from typing import Any
 
 import numpy as np
 import torch
@@ -44,7 +45,7 @@ def harmless_globals() -> contextlib.AbstractContextManager:
         allow-list takes names; on an older one it does nothing, or ``torch.load`` raises
         ``AttributeError`` inside of it.
     """
-    names = {
+    names: dict[str, Any] = {
         **dict.fromkeys(_ATTRIBUTES, _PlainAttributes),
         **dict.fromkeys(_DICTS, OrderedDict),
         **dict.fromkeys(_PATHS, _plain_path),

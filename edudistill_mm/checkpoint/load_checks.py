@@ -1,6 +1,6 @@
 """Whether the weights and the optimizer's state of a checkpoint can be loaded."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -102,7 +102,7 @@ def _not_finite_in(value: Any, place: str) -> str | None:
         finite = not value.is_floating_point() or bool(torch.isfinite(value).all())
         return None if finite else place
     if isinstance(value, Mapping):
-        items = value.items()
+        items: Iterable = value.items()
     elif isinstance(value, (list, tuple)):
         items = enumerate(value)
     else:

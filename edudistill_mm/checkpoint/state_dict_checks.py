@@ -18,8 +18,8 @@ def state_dict_mismatch(expected: Mapping[str, Tensor], state: Mapping[str, Tens
     """
     for name, tensor in expected.items():
         if name in state and state[name].shape != tensor.shape:
-            found, wanted = tuple(state[name].shape), tuple(tensor.shape)
-            return f'"{name}" is {found}, the network wants {wanted}'
+            shape, wanted = tuple(state[name].shape), tuple(tensor.shape)
+            return f'"{name}" is {shape}, the network wants {wanted}'
         if name in state and state[name].is_floating_point() != tensor.is_floating_point():
             found = str(state[name].dtype).removeprefix('torch.')
             return f'"{name}" holds {found}, the network wants {str(tensor.dtype).removeprefix("torch.")}'

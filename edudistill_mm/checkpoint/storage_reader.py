@@ -1,7 +1,7 @@
 """The sizes of the storages in a pickle of torch, read without running what the pickle names."""
 
 import pickle
-from typing import BinaryIO
+from typing import IO
 
 # Bytes of an element of the storages that torch's pickles name.
 _ITEMSIZES = {
@@ -22,7 +22,7 @@ class StorageReader(pickle._Unpickler):
     nothing that the pickle names.
     """
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: IO[bytes]) -> None:
         super().__init__(file)
         self.sizes: dict[str, int] = {}
 

@@ -295,7 +295,7 @@ def _can_resume(folder: Path, prepared: PreparedRow) -> bool:
 
 def _changed_teacher(before: Mapping[str, str], run: RunConfig) -> str | None:
     for teacher in run.teachers:
-        ckpt = teacher.get('ckpt')
+        ckpt = teacher.get('ckpt') or ''
         if ckpt in before and osp.isfile(ckpt) and file_sha256(ckpt) != before[ckpt]:
             return f'the teacher\'s checkpoint "{ckpt}" is another file'
     return None
@@ -322,7 +322,7 @@ def _result(plan: Plan, prepared: PreparedRow) -> RowResult:
     ):
         result.teacher_commands.append(_shown(_teachers_command(prepared)))
     if list(prepared.lengths) != prepared.cost.lengths:
-        ((measure, budget),) = prepared.row.budget.items()
+        ((measure, budget),) = (prepared.row.budget or {}).items()
         ask = f'that of "{budget}"' if isinstance(budget, str) else f'{budget:,}'
         result.remarks.append(
             f'{result.length} instead of {sum(prepared.cost.lengths)} {result.unit}s, because its '

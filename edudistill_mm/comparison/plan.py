@@ -100,7 +100,7 @@ class Plan:
 def _rows(
     rows: list, folder: str, common: dict, options: dict, budget: dict | None
 ) -> tuple[Row, ...]:
-    made = []
+    made: list[Row] = []
     for index, given in enumerate(rows):
         key = f'rows[{index}]'
         check_keys(given, ROW_KEYS, key)

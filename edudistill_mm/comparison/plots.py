@@ -4,6 +4,7 @@ import os
 import os.path as osp
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
@@ -21,7 +22,7 @@ COLOURS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9', '#0
 STYLES = ('-', '--', '-.', ':')
 MARKERS = 'osD^vPX<>*'
 SHADES = ('#EFEFEF', '#FFFFFF')
-STYLE = {
+STYLE: Any = {
     'font.size': 9,
     'axes.titlesize': 9,
     'axes.labelsize': 9,
@@ -36,7 +37,7 @@ STYLE = {
     'savefig.dpi': 200,
 }
 LINES_INSIDE = 6  # more of them are named beside the panel
-Look = tuple[str, str, str]
+Look = tuple[str, Any, str]
 
 
 def draw_plots(results: Sequence[RowResult], folder: str) -> list[tuple[str, str]]:
@@ -258,7 +259,7 @@ def _panels(
     axes = figure.subplots(rows, columns, squeeze=False, sharey=share_y).flatten()
     for ax in axes[count:]:
         ax.remove()
-    return figure, axes[:count]
+    return figure, list(axes[:count])
 
 
 def _line(ax: Axes, curve: Mapping[int, Statistic], colour: str, style: str, label: str) -> None:

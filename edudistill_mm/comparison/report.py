@@ -4,6 +4,7 @@ import os.path as osp
 import shlex
 from dataclasses import replace
 from glob import escape, glob
+from typing import Any
 
 from mmengine.runner import find_latest_checkpoint
 
@@ -54,7 +55,7 @@ def report(work_dir: str, out: str | None = None) -> str:
                     f'Teacher {teacher["name"]}: {len(teacher["classes"])} classes, '
                     f'`{teacher["source"]}`{digest}.'
                 )
-    seed = (run.cfg.get('randomness') or {}).get('seed')
+    seed: Any = (run.cfg.get('randomness') or {}).get('seed')
     command = f'python tools/train.py {shlex.quote(configs[-1])} --work-dir NEW_FOLDER'
     result.commands, result.runs = {seed: command}, {seed: record}
     finished = record.end(result.length) in record.accuracy

@@ -79,7 +79,9 @@ class RowResult:
     def best_at(self) -> list[int]:
         """list[int]: The epoch (or iteration) of each run's best validation, the first of equals."""
         return [
-            max(run.accuracy, key=run.accuracy.get) for run in self.runs.values() if run.accuracy
+            max(run.accuracy, key=run.accuracy.__getitem__)
+            for run in self.runs.values()
+            if run.accuracy
         ]
 
     @property

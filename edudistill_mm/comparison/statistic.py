@@ -22,11 +22,11 @@ class Statistic:
     @classmethod
     def of(cls, values: Iterable[float | None]) -> Optional['Statistic']:
         """Summarise values; None ones are left out. None if there is no value."""
-        values = [value for value in values if value is not None]
-        if not values:
+        given = [value for value in values if value is not None]
+        if not given:
             return None
-        std = statistics.stdev(values) if len(values) > 1 else None
-        return cls(statistics.fmean(values), std, len(values))
+        std = statistics.stdev(given) if len(given) > 1 else None
+        return cls(statistics.fmean(given), std, len(given))
 
     @property
     def interval(self) -> tuple[float, float] | None:

@@ -152,7 +152,7 @@ def _check_loop(loop: dict, scope: str | None) -> None:
         raise ConfigurationError(
             f'train_cfg.by_epoch must be True or False, but got {loop.get("by_epoch")!r}'
         )
-    cls = EpochBasedTrainLoop if loop.by_epoch else IterBasedTrainLoop
+    cls = EpochBasedTrainLoop if loop['by_epoch'] else IterBasedTrainLoop
     check_arguments(loop, 'train_cfg', LOOPS, scope, default=cls)
 
 
@@ -165,7 +165,7 @@ def _check_optimizer(wrapper: dict, scope: str | None) -> None:
             f'optim_wrapper lacks the key "optimizer"; it is {dict(wrapper)!r}'
         )
     if 'optimizer' in wrapper:
-        _check_typed(wrapper.optimizer, 'optim_wrapper.optimizer', OPTIMIZERS, scope)
+        _check_typed(wrapper['optimizer'], 'optim_wrapper.optimizer', OPTIMIZERS, scope)
     clip = wrapper.get('clip_grad')
     if isinstance(clip, dict):
         by_value = clip.get('type') == 'value'

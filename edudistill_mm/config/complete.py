@@ -91,6 +91,6 @@ def _name_scope(node: Any, registry: Registry) -> None:
         return
     if node.get('_scope_') == 'mmrazor' and isinstance(node.get('type'), str):
         with registry.switch_scope_and_registry('mmrazor') as own:
-            if own.get(node.type) is None:
+            if own.get(node['type']) is None:
                 node['_scope_'] = 'mmpretrain'
     _name_scope(node.get('dataset'), registry)

@@ -22,14 +22,14 @@ def network_config(spec: str | dict, key: str) -> ConfigDict:
     Raises:
         ConfigurationError: If the config file that it names cannot be read.
     """
-    spec = ConfigDict(cfg_path=spec) if isinstance(spec, str) else ConfigDict(copy.deepcopy(spec))
-    if 'type' in spec:
-        return spec
-    path = spec.pop('cfg_path', None)
-    spec.pop('pretrained', None)
+    given = ConfigDict(cfg_path=spec) if isinstance(spec, str) else ConfigDict(copy.deepcopy(spec))
+    if 'type' in given:
+        return given
+    path = given.pop('cfg_path', None)
+    given.pop('pretrained', None)
     model = read_network_config(path, False, key).model
     cfg = Config(dict(model=model))
-    cfg.merge_from_dict(dict(model=spec))
+    cfg.merge_from_dict(dict(model=given))
     return cfg.model
 
 

@@ -155,5 +155,5 @@ def _readings(node: ast.AST, place: str) -> Iterator[tuple[str, str]]:
             yield node.id, place
     else:
         for child in ast.iter_child_nodes(node):
-            inside = isinstance(child, ast.keyword) and child.arg and place
-            yield from _readings(child, f'{place}.{child.arg}' if inside else place)
+            inside = child.arg if isinstance(child, ast.keyword) and place else None
+            yield from _readings(child, f'{place}.{inside}' if inside else place)

@@ -4,7 +4,7 @@ import os.path as osp
 from collections.abc import Iterator
 from typing import Any
 
-from mmengine.config import Config, ConfigDict
+from mmengine.config import Config
 
 from edudistill_mm.type_name import type_name
 
@@ -33,8 +33,8 @@ def without_hook(cfg: Config, name: str) -> list[dict]:
     return [hook for hook in cfg.get('custom_hooks') or [] if type_name(hook) != name]
 
 
-def innermost(loader: dict | None) -> ConfigDict | None:
-    """The data set of a data loader, below wrappers such as RepeatDataset."""
+def innermost(loader: dict | None) -> Any:
+    """The config of a data loader's data set, below wrappers such as RepeatDataset, if it has one."""
     dataset = (loader or {}).get('dataset')
     while isinstance(dataset, dict) and isinstance(dataset.get('dataset'), dict):
         dataset = dataset['dataset']
@@ -61,5 +61,5 @@ def types_in(node: Any) -> Iterator[str]:
 
 def is_missing(teacher: dict) -> bool:
     """Whether a teacher's checkpoint is a local file that does not exist."""
-    ckpt = teacher.get('ckpt')
+    ckpt = teacher.get('ckpt') or ''
     return bool(ckpt) and '://' not in ckpt and not osp.exists(ckpt)

@@ -54,7 +54,7 @@ def run_as_one_grade(cfg: Config, kind: str) -> None:
 def is_plain(cfg: Config) -> bool:
     """Whether a config is one of plain distillation that is run as a curriculum of one grade."""
     curriculum = cfg.model.get('curriculum')
-    return bool(cfg.get(MARK)) and isinstance(curriculum, dict) and len(curriculum.grades) == 1
+    return bool(cfg.get(MARK)) and isinstance(curriculum, dict) and len(curriculum['grades']) == 1
 
 
 def follow_loop(cfg: Config) -> None:

@@ -44,7 +44,7 @@ def prepare_precision(cfg: Config, amp: bool = False) -> None:
             f'--amp needs optim_wrapper.type "{PLAIN}" or "{MIXED}", but it is "{kind}"'
         )
     if kind == PLAIN and amp:
-        wrapper.type = kind = MIXED
+        wrapper['type'] = kind = MIXED
     if kind != MIXED:
         return
     dtype, scale = wrapper.get('dtype'), wrapper.get('loss_scale', 'dynamic')
@@ -62,13 +62,13 @@ def prepare_precision(cfg: Config, amp: bool = False) -> None:
         )
     if get_device() != 'cpu':
         # MMEngine takes no integer.
-        wrapper.loss_scale = float(scale) if number else scale
+        wrapper['loss_scale'] = float(scale) if number else scale
         return
     if dtype == 'float16':
         raise ConfigurationError(
             'optim_wrapper.dtype="float16" needs a GPU, and there is none; possible here is "bfloat16"'
         )
-    wrapper.type = BFLOAT16
+    wrapper['type'] = BFLOAT16
     for key in ('dtype', 'loss_scale', 'use_fsdp'):
         wrapper.pop(key, None)
 

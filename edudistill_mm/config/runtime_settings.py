@@ -18,7 +18,7 @@ from edudistill_mm.validation.arguments import check_arguments, parameters_of
 from edudistill_mm.validation.values import check_choice, check_keys
 
 # What each setting must be, and in words.
-KINDS = dict(
+KINDS: dict[str, tuple[Any, str]] = dict(
     randomness=(dict, 'a dict'),
     env_cfg=(dict, 'a dict'),
     log_processor=(dict, 'a dict'),

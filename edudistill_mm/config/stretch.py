@@ -186,7 +186,7 @@ def stretch(run: RunConfig, epochs: int) -> RunConfig:
             f'--epochs {epochs} needs a config that counts epochs, but train_cfg gives {given}; '
             'change iterations one by one by --cfg-options'
         )
-    lengths = [loop.max_epochs]
+    lengths = [loop['max_epochs']]
     if run.is_education:
         grades = cfg.model.curriculum.grades
         lengths = [grade['epochs'] for grade in grades]
@@ -228,7 +228,10 @@ def unfinished_schedule(cfg: Config) -> str | None:
                     f'or {key}.convert_to_iter_based=True'
                 )
         times: list[int] = []
-        move_schedule(dict(schedule), lambda time: times.append(time) or time)  # noqa: B023
+        move_schedule(
+            dict(schedule),
+            lambda time: times.append(time) or time,  # type: ignore[func-returns-value]  # noqa: B023
+        )
         last = max((time for time in times if time < ENDLESS), default=0)
         if length is not None and in_units == (unit == 'epochs') and last > length:
             return (

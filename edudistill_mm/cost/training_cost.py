@@ -106,7 +106,7 @@ def training_cost(
 
 
 def _education_cost(
-    run: RunConfig, dataset: Any, shape: tuple[int, ...] | None, algorithm: nn.Module
+    run: RunConfig, dataset: Any, shape: tuple[int, int, int] | None, algorithm: nn.Module
 ) -> TrainingCost:
     curriculum, loader = run.curriculum, run.cfg.train_dataloader
     teachers = zip(run.teachers, algorithm.faculty.teachers)
@@ -140,15 +140,18 @@ def _education_cost(
     return TrainingCost(tuple(stages), curriculum.by_epoch)
 
 
-def image_shape(dataset: Any) -> tuple[int, ...] | None:
+def image_shape(dataset: Any) -> tuple[int, int, int] | None:
     """Shape (C, H, W) of the images that a data set's pipeline gives; None if it packs no image."""
     state = torch.get_rng_state()
     image = dataset[0].get('inputs')
     torch.set_rng_state(state)
-    return tuple(image.shape) if isinstance(image, torch.Tensor) and image.ndim == 3 else None
+    if not isinstance(image, torch.Tensor) or image.ndim != 3:
+        return None
+    channels, height, width = image.shape
+    return channels, height, width
 
 
-def network_flops(network: nn.Module, shape: tuple[int, ...] | None = None) -> int:
+def network_flops(network: nn.Module, shape: tuple[int, int, int] | None = None) -> int:
     """FLOPs of the forward pass of one image, two for a multiply-add.
 
     Args:
@@ -175,7 +178,7 @@ def network_flops(network: nn.Module, shape: tuple[int, ...] | None = None) -> i
         ) from error
 
 
-def _teacher_flops(teacher: dict, network: nn.Module, shape: tuple[int, ...] | None) -> int:
+def _teacher_flops(teacher: dict, network: nn.Module, shape: tuple[int, int, int] | None) -> int:
     size = teacher.get('input_size')
     if size is not None and shape is not None:
         shape = (shape[0], *((size, size) if isinstance(size, int) else size))

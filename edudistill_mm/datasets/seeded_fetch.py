@@ -31,7 +31,7 @@ class SeededFetch:
     def __init__(self, dataset: Dataset) -> None:
         self.dataset = dataset
 
-    def __call__(self, indices: Sequence[int]) -> list[Any]:
+    def __call__(self, indices: Sequence[Any]) -> list[Any]:
         """Load samples.
 
         Args:

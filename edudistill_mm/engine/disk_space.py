@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.hooks import CheckpointHook, EMAHook
+from mmengine.optim import OptimWrapper
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import nn
 
@@ -58,7 +59,7 @@ def check_space(runner: Runner) -> None:
     Raises:
         TrainingError: The first checkpoint has no room.
     """
-    said = [None]
+    said: list[str | None] = [None]
     if is_main_process():
         said = [_too_little_space(runner)]
     broadcast_object_list(said)
@@ -106,7 +107,7 @@ def _number_kept(runner: Runner, writer: CheckpointHook) -> int:
     return min(written, writer.max_keep_ckpts) if writer.max_keep_ckpts > 0 else written
 
 
-def _optimizer_state(wrapper: object) -> int:
+def _optimizer_state(wrapper: OptimWrapper) -> int:
     """Bytes of an optimizer's state, as far as its kind is known."""
     optimizer = wrapper.optimizer
     moments = 2 if 'betas' in optimizer.defaults else int(bool(optimizer.defaults.get('momentum')))

@@ -29,15 +29,16 @@ def epoch_lengths(curriculum: Curriculum, loader: Any, sampler: GradeSampler | N
     """
     lengths: list[int] = []
     for grade in curriculum.grades:
+        images = len(loader.sampler) if sampler is None else sampler.num_samples(grade)
         if sampler is None:
             batches = len(loader)
         else:
-            batches = sampler.num_samples(grade) / loader.batch_sampler.batch_size
+            batches = images / loader.batch_sampler.batch_size
             batches = math.floor(batches) if loader.batch_sampler.drop_last else math.ceil(batches)
         if batches == 0:
             raise ConfigurationError(
                 f'train_dataloader.drop_last=True leaves grade "{grade.name}" without a batch: it has '
-                f'{sampler.num_samples(grade)} images, batch_size is {loader.batch_sampler.batch_size}'
+                f'{images} images, batch_size is {loader.batch_sampler.batch_size}'
             )
         lengths += [batches] * grade.length
     return lengths

@@ -28,7 +28,7 @@ def grade_sampler(loader: Any) -> GradeSampler | None:
 
 def class_names(loader: Any) -> Sequence[str] | None:
     """The names of the classes of a data loader's data set, if it has any."""
-    dataset = getattr(loader, 'dataset', None)
+    dataset: Any = getattr(loader, 'dataset', None)
     while not hasattr(dataset, 'metainfo') and hasattr(dataset, 'dataset'):
         # A wrapper that adds something to each sample, such as MMRazor's CRDDataset.
         dataset = dataset.dataset

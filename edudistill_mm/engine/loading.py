@@ -47,9 +47,9 @@ def read_checkpoint(runner: Runner) -> dict | None:
         runner._resume = runner._load_from is not None
     path = runner._load_from
     if get_world_size() > 1:
-        readable = path is not None and osp.isfile(path)
+        seen = file_sha256(path) if path is not None and osp.isfile(path) else 'none'
         check_same_on_all_ranks(
-            {'checkpoint to load': file_sha256(path) if readable else 'none'},
+            {'checkpoint to load': seen},
             'all must see the same files',
         )
     if path is None:

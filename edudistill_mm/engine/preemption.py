@@ -50,7 +50,7 @@ class Preemption:
         if self.heeding:
             yield
             return
-        self.__init__()
+        self.__init__()  # type: ignore[misc]  # it has no subclass
         self.heeding, self._pid = True, os.getpid()
         try:
             if threading.current_thread() is threading.main_thread():

@@ -1,7 +1,7 @@
 """The rest of an epoch in the middle of which a run is resumed."""
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from mmengine.runner import EpochBasedTrainLoop, Runner
@@ -11,11 +11,11 @@ class RestOfEpoch:
     """A sampler that leaves out the samples which the run has seen, in its first pass only.
 
     Args:
-        sampler (Iterable): The sampler; whatever else it has, as ``set_epoch``, is its own.
+        sampler (Sampler): The sampler; whatever else it has, as ``set_epoch``, is its own.
         seen (int): Number of samples to leave out.
     """
 
-    def __init__(self, sampler: Iterable, seen: int) -> None:
+    def __init__(self, sampler: Any, seen: int) -> None:
         self.sampler, self.seen = sampler, seen
 
     def __iter__(self) -> Iterator:

@@ -133,7 +133,7 @@ class ResumeState:
         if is_model_wrapper(runner.model):
             # DDP reduces what it has seen used since the last step, even if the next batch does
             # not use it, as the reference of the grade before a promotion.
-            sum(parameters[name].sum() * 0 for name in gradients).backward()
+            sum((parameters[name].sum() * 0 for name in gradients), torch.zeros(())).backward()
         for name, gradient in gradients.items():
             parameters[name].grad = gradient.to(parameters[name], copy=True)
         runner.logger.info(

@@ -46,7 +46,8 @@ def check_resumed_config(saved: Any, current: str, path: str) -> str | None:
             f'"{path}" does not say by which config it was written; if that was another one, learning '
             'rates and their schedules are still those of the checkpoint'
         )
-    kept, followed = [], []
+    kept: list[str] = []
+    followed: list[str] = []
     for key, value, former in differences(new, old):
         stateful = key.startswith(STATEFUL)
         if key == 'param_scheduler' or (stateful and key.endswith('.type')):
@@ -99,12 +100,12 @@ def settings_of(text: Any) -> dict | None:
         return None
 
 
-def _assigned(node: ast.stmt) -> tuple[str, Any]:
+def _assigned(node: Any) -> tuple[str, Any]:
     (target,) = node.targets
     return target.id, _value(node.value)
 
 
-def _value(node: ast.expr) -> Any:
+def _value(node: Any) -> Any:
     if isinstance(node, ast.Call) and getattr(node.func, 'id', '') == 'dict' and not node.args:
         return {keyword.arg: _value(keyword.value) for keyword in node.keywords}
     if isinstance(node, ast.Dict):

@@ -215,9 +215,10 @@ class EducationRunner(Runner):
         Once the garbage collection finds them, PyTorch waits five seconds in vain for each.
         """
         for loop in (self._train_loop, self._val_loop):
-            loader = getattr(loop, 'dataloader', None)
-            for owner in (loader, getattr(loop, 'dataloader_iterator', None)):
-                iterator = getattr(owner, '_iterator', None)
+            loader: Any = getattr(loop, 'dataloader', None)
+            owners: tuple[Any, ...] = (loader, getattr(loop, 'dataloader_iterator', None))
+            for owner in owners:
+                iterator: Any = getattr(owner, '_iterator', None)
                 if hasattr(iterator, '_shutdown_workers'):
                     iterator._shutdown_workers()
                     owner._iterator = None

@@ -9,7 +9,7 @@ from torch import Tensor
 from edudistill_mm.curriculum import Grade
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.export.plain_config import plain_config
-from edudistill_mm.models.students import FragmentedStudent, GradeStudent
+from edudistill_mm.models.students import FragmentedStudent, grade_student
 
 STUDENT, REFERENCES = 'architecture.', 'architecture.references.'
 
@@ -101,7 +101,7 @@ def config_text(config: Config) -> str:
     text = config.pretty_text
     if config.model.type != 'GradeStudent':
         return text
-    source = textwrap.indent(inspect.getsource(inspect.getmodule(GradeStudent)), '    ')
+    source = textwrap.indent(inspect.getsource(grade_student), '    ')
     # The _base_ tells MMEngine that this is no lazy config, although it imports something.
     return (
         '# The student of a lower grade: its first fragments with their own head. Its model is\n'

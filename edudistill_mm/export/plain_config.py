@@ -28,7 +28,7 @@ def plain_config(cfg: Config) -> Config:
     architecture, given = cfg.model.architecture, [cfg.model, cfg]
     if isinstance(architecture, dict) and type_name(architecture) == 'FragmentedStudent':
         given.append(architecture)
-        architecture = architecture.student
+        architecture = architecture['student']
     model = _without_scope(network_config(architecture, 'model.architecture'))
     # In the order in which the runner and the algorithm look for it.
     preprocessor = next((c.data_preprocessor for c in given if c.get('data_preprocessor')), None)

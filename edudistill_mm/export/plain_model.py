@@ -1,5 +1,7 @@
 """The model of a plain student's config, compared with the student of the run."""
 
+from functools import reduce
+
 import torch
 from mmengine.config import Config
 from torch import Tensor, nn
@@ -58,7 +60,7 @@ def gives_same_scores(
             noise = torch.randn(image.shape, generator=torch.Generator().manual_seed(0))
             inputs = (noise.to(image.device),)
             output = functional_call(network, tensors, inputs, dict(mode='tensor'))
-            return sum(output) if isinstance(output, tuple) else output
+            return reduce(torch.add, output) if isinstance(output, tuple) else output
 
         return dry_run(network, forward, student.trace.image_shape)
 

@@ -36,7 +36,7 @@ def adopt_augments(preprocessor: Any, given: Any, own: nn.Module | None) -> bool
         ConfigurationError: If the preprocessor cannot augment.
     """
     names = names_of_augments(own)
-    if not names or preprocessor is own:
+    if own is None or not names or preprocessor is own:
         return bool(names)
     if isinstance(given, dict) and 'batch_augments' in given:
         return False

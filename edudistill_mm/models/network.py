@@ -285,7 +285,7 @@ def dry_run(network: nn.Module, forward: Any, shape: tuple[int, int, int] | None
         for name, buffer in module._buffers.items()
         if buffer is not None
     ]
-    error = None
+    error: BaseException = RuntimeError('it was not run')
     try:
         network.eval()
         for candidate in shapes:

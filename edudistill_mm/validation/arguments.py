@@ -12,6 +12,7 @@ from numbers import Integral, Number, Real
 from typing import (
     Any,
     Literal,
+    TypeGuard,
     Union,
     get_args,
     get_origin,
@@ -100,7 +101,7 @@ def check_arguments(
         return
     if isinstance(cfg, float) and not math.isfinite(cfg):
         raise ConfigurationError(f'{key} must be a finite number, but got {cfg!r}')
-    if not isinstance(cfg, Mapping):
+    if not isinstance(cfg, dict):
         return
     scope = _checked_scope(cfg, key, registry, scope)
     cls = default
@@ -264,7 +265,7 @@ def _fits(value: Any, hint: Any) -> bool:
     return True
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: Any) -> TypeGuard[float]:
     return isinstance(value, Real) and not isinstance(value, bool)
 
 

@@ -154,7 +154,7 @@ def _find(key: str, node: Any, part: Any) -> str | None:
 
 def _walk(key: str, node: Any) -> Iterator[tuple[str, Any]]:
     yield key, node
-    if isinstance(node, Mapping):
+    if isinstance(node, dict):
         for name in node:
             yield from _walk(f'{key}.{name}' if key else str(name), dict.__getitem__(node, name))
     elif isinstance(node, (list, tuple)):
@@ -168,7 +168,7 @@ def _sentence(error: Exception, key: str, part: Any, cls: Callable | None) -> st
     return f'{key}{given} cannot be built: {_reason(error, part, cls)}'
 
 
-def _reason(error: Exception, part: Any, cls: Callable | None) -> str:
+def _reason(error: BaseException, part: Any, cls: Callable | None) -> str:
     error = _original(error)
     reason, last = reason_of(error), _steps(error)[-1]
     if len(reason) > LONGEST:
@@ -189,8 +189,8 @@ def _reason(error: Exception, part: Any, cls: Callable | None) -> str:
         return f'the key "{reason}" is missing'
     if reason == type(error).__name__:
         # An assertion without a message: what it asserts.
-        code = linecache.getline(last.tb_frame.f_code.co_filename, last.tb_lineno).strip()
-        return f'"{code}" failed' if code else reason
+        asserted = linecache.getline(last.tb_frame.f_code.co_filename, last.tb_lineno).strip()
+        return f'"{asserted}" failed' if asserted else reason
     if isinstance(error, (ConfigurationError, ValueError, AssertionError)):
         return reason
     # Constructors that do not check what they are given fail in the middle of their work.

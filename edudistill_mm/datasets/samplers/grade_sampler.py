@@ -3,7 +3,7 @@
 import itertools
 import logging
 import math
-from collections.abc import Iterator, Mapping, Sequence, Sized
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -44,7 +44,7 @@ class GradeSampler(Sampler):
 
     def __init__(
         self,
-        dataset: Sized,
+        dataset: Any,
         shuffle: bool = True,
         seed: int | None = None,
         round_up: bool = True,
@@ -208,7 +208,7 @@ class GradeSampler(Sampler):
                 order = self._next_pass(grade, generator)
                 first = max(start - position, 0)
                 first += (self.rank - position - first) % self.world_size
-                mine = order[first : min(len(order), stop - position) : self.world_size]
+                mine = order[first : int(min(len(order), stop - position)) : self.world_size]
                 yield from self._seeded(mine, grade.index, number)
                 position += len(order)
 
@@ -264,7 +264,7 @@ def _class(label: int, names: Sequence[str] | None) -> str:
     return f'{label}' if names is None else f'{label} "{names[label]}"'
 
 
-def labels_of(dataset: Sized) -> Tensor:
+def labels_of(dataset: Any) -> Tensor:
     """Read the labels of a dataset without loading its images.
 
     Args:

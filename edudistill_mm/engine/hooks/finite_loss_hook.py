@@ -43,9 +43,9 @@ class FiniteLossHook(Hook):
             # The parts say more than the total.
             bad = [name for name in losses if not _finite(losses[name])]
             bad = [name for name in bad if name != 'loss'] or bad
-            bad = ', '.join(f'"{name}" is {_mean(losses[name])}' for name in bad)
+            parts = ', '.join(f'"{name}" is {_mean(losses[name])}' for name in bad)
             raise TrainingError(
-                f'training stopped {self._when(runner, runner.iter + 1)}: the loss {bad}; '
+                f'training stopped {self._when(runner, runner.iter + 1)}: the loss {parts}; '
                 f'{self._kept(runner)}'
             )
         if ResumeState.saves_after_iteration(runner):

@@ -128,8 +128,8 @@ class EducationDistill(BaseAlgorithm):
         weighting = TeacherWeighting.from_cfg(teacher_weighting)
         names = Faculty.names(teachers)
         check_parts(teachers, distiller, curriculum)
-        curriculum = Curriculum.from_cfg(curriculum, teachers=names)
-        student = build_student(architecture, curriculum)
+        grades = Curriculum.from_cfg(curriculum or {}, teachers=names)
+        student = build_student(architecture, grades)
         if data_preprocessor is None:
             data_preprocessor = student.data_preprocessor
         elif isinstance(data_preprocessor, dict):
@@ -138,7 +138,7 @@ class EducationDistill(BaseAlgorithm):
         super().__init__(student, data_preprocessor, init_cfg, module_inplace=True)
         check_normalisation(self.data_preprocessor, student.trace.image_shape)
         self._labels = RunLabels(self.data_preprocessor, data_preprocessor, student)
-        self.curriculum, self.teacher_weighting = curriculum, weighting
+        self.curriculum, self.teacher_weighting = grades, weighting
         self.task_loss_weight, self.distill_loss_weight = task_loss_weight, distill_loss_weight
         self.student_trainable = student_trainable
         self.calculate_student_loss = calculate_student_loss
@@ -147,7 +147,7 @@ class EducationDistill(BaseAlgorithm):
         self.distillation_stopped = False
         # MMRazor's SelfDistill has a distiller, but no teacher.
         alone = distiller is not None and not names
-        itself = SelfTeacher(curriculum.num_classes) if alone else None
+        itself = SelfTeacher(grades.num_classes) if alone else None
         self.distillers = build_distillers(distiller, [itself.name] if itself else names)
         # All distillers come from one config.
         first = next(iter(self.distillers.values()), None)
@@ -159,7 +159,7 @@ class EducationDistill(BaseAlgorithm):
         # algorithm.
         self.__dict__['faculty'] = Faculty.from_cfg(
             teachers,
-            curriculum,
+            grades,
             self.data_preprocessor,
             keep_inplace=teacher_module_inplace or keep_inplace,
             student=student,
@@ -172,10 +172,10 @@ class EducationDistill(BaseAlgorithm):
             record_teacher(self.distillers[known.name], known)
         self._records = StudentRecords(student, first, of_itself=alone)
         for name, own in self.distillers.items():
-            restrict_classifiers(own, curriculum.num_classes, partial(self._select_taught, name))
+            restrict_classifiers(own, grades.num_classes, partial(self._select_taught, name))
         self._awake = {
             fragments: self._records.find_awake(fragments, self._labels)
-            for fragments in dict.fromkeys(grade.fragments for grade in curriculum.grades)
+            for fragments in dict.fromkeys(grade.fragments for grade in grades.grades)
         }
         # So many samples of a batch a teacher must have.
         self._min_rows = 1
@@ -186,7 +186,7 @@ class EducationDistill(BaseAlgorithm):
         dry_run = LossDryRun(self, self._labels)
         dry_run.run()
         self._min_rows = dry_run.rows_needed()
-        self.set_grade(curriculum.grades[0])
+        self.set_grade(grades.grades[0])
         self._open_question = self.faculty.open_question
 
     @classmethod
@@ -375,7 +375,8 @@ class EducationDistill(BaseAlgorithm):
         if self.channels_last:
             # Random numbers fill a tensor in the order of its memory.
             self.to(memory_format=torch.contiguous_format)
-        init_cfg, pretrained = self.init_cfg, pretrained_of(self.init_cfg)
+        init_cfg: Any = self.init_cfg  # type: ignore[has-type]  # MMEngine's BaseModule sets it
+        pretrained = pretrained_of(init_cfg)
         if pretrained is not None:
             all_of_it = init_cfg if isinstance(init_cfg, (list, tuple)) else [init_cfg]
             self.init_cfg = [cfg for cfg in all_of_it if cfg is not pretrained] or None

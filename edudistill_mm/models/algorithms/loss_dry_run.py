@@ -34,7 +34,7 @@ class LossDryRun:
         Raises:
             ConfigurationError: If some losses cannot be computed.
         """
-        tried = set()
+        tried: set = set()
         for grade in self.algorithm.curriculum.grades:
             self.algorithm.set_grade(grade)
             views = self.algorithm.views

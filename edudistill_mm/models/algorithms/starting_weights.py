@@ -35,7 +35,7 @@ def name_weights(
     Raises:
         ConfigurationError: If several students fit.
     """
-    done = []
+    done: list[str] = []
     if any(name.startswith(STUDENT) for name in state):
         state = dict(state)
     else:

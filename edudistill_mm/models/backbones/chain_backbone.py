@@ -23,7 +23,7 @@ class ChainBackbone(BaseBackbone):
         ConfigurationError: There is no stage of such an index.
     """
 
-    init_cfg_default = (
+    init_cfg_default: tuple[dict, ...] = (
         dict(type='Kaiming', layer='Conv2d'),
         dict(type='Constant', val=1, layer='_BatchNorm'),
     )

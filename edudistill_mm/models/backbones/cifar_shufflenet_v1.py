@@ -63,7 +63,7 @@ class CIFARShuffleNetV1(ChainBackbone):
         [(240, 16, 16), (480, 8, 8), (960, 4, 4)]
     """
 
-    init_cfg_default = (
+    init_cfg_default: tuple[dict, ...] = (
         dict(
             type='Kaiming',
             layer='Conv2d',

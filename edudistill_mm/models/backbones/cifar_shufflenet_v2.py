@@ -54,7 +54,7 @@ class CIFARShuffleNetV2(ShuffleNetV2):
         super().__init__(out_indices=out_indices, init_cfg=init_cfg, **kwargs)
         self.conv1 = ConvModule(
             in_channels,
-            self.conv1.out_channels,
+            self.conv1.out_channels,  # type: ignore[has-type]  # that of MMPretrain
             1,
             conv_cfg=self.conv_cfg,
             norm_cfg=self.norm_cfg,

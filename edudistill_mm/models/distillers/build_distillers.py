@@ -27,7 +27,7 @@ def build_distillers(cfg: dict | None, teachers: Sequence[str]) -> nn.ModuleDict
         ConfigurationError: If the parts of the distiller do not name one another, cannot be built,
             or cannot serve several teachers.
     """
-    distillers = nn.ModuleDict({name: _build(cfg) for name in teachers})
+    distillers = nn.ModuleDict({name: _build(cfg or {}) for name in teachers})
     for first in list(distillers.values())[:1]:
         warn_of_reductions(first)
         if len(teachers) > 1 and first.deliveries.deliveries:

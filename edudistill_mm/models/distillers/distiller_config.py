@@ -2,7 +2,7 @@
 
 import inspect
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mmrazor.models.distillers import ConfigurableDistiller
@@ -153,7 +153,7 @@ def _check_record(record: Any, key: str, parts: Mapping[str, Mapping]) -> None:
         )
 
 
-def _check_known(name: str, known: Sequence[str], key: str, where: str) -> None:
+def _check_known(name: str, known: Iterable[str], key: str, where: str) -> None:
     if name not in known:
         raise ConfigurationError(
             f'{key} is "{name}", which is not in {where}{did_you_mean(name, known)}; there are '

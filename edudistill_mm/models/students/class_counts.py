@@ -26,11 +26,11 @@ class ClassCounts:
     """
 
     def __init__(self, heads: Iterable[nn.Module | None], num_classes: int) -> None:
-        heads = [head for head in heads if isinstance(head, ClsHead)]
-        parts = {part for head in heads for part in head.loss_module.modules()}
+        own = [head for head in heads if isinstance(head, ClsHead)]
+        parts = {part for head in own for part in head.loss_module.modules()}
         self._num_classes = num_classes
         self.settings: list[tuple[nn.Module, str, Any]] = [
-            *((head, 'topk', head.topk) for head in heads),
+            *((head, 'topk', head.topk) for head in own),
             *((p, 'num_classes', p.num_classes) for p in parts if hasattr(p, 'num_classes')),
             *((p, name, vars(p)[name]) for p in parts for name in self._per_class(p)),
         ]

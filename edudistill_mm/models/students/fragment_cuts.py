@@ -100,12 +100,13 @@ def trace(student: nn.Module, input_shape: tuple[int, int, int] | None = None) -
             f'{type(student).__name__} returns '
             f'{tuple(getattr(scores, "shape", ())) or type(scores).__name__}'
         )
+    _, channels, height, width = image_shape
     features = {
-        name: FeatureLayout.of(shape, image_shape[2:])
+        name: FeatureLayout.of(shape, (height, width))
         for name, shape in outputs.items()
         if shape is not None
     }
-    return NetworkTrace(order, calls, features, scores.shape[1], tuple(image_shape[1:]))
+    return NetworkTrace(order, calls, features, scores.shape[1], (channels, height, width))
 
 
 def _weighted_layers(module: nn.Module) -> int:
@@ -118,7 +119,7 @@ def _open(student: nn.Module, seen: NetworkTrace, name: str) -> list[str]:
     for child, _ in student.get_submodule(name).named_children():
         path = f'{name}.{child}'
         names += [path] if path in seen.order else _open(student, seen, path)
-    return sorted((name for name in names if seen.calls[name] == 1), key=seen.order.get)
+    return sorted((name for name in names if seen.calls[name] == 1), key=seen.order.__getitem__)
 
 
 def units(student: nn.Module, seen: NetworkTrace) -> list[str]:
@@ -200,7 +201,9 @@ def _blocks(student: nn.Module, seen: NetworkTrace, stage: Sequence[str]) -> lis
         for name in heavy:
             kind = (name.rpartition('.')[0], type(student.get_submodule(name)))
             kinds.setdefault(kind, []).append(name)
-        blocks = max(kinds.values(), key=lambda names: sum(map(weights.get, names)), default=[])
+        blocks = max(
+            kinds.values(), key=lambda names: sum(map(weights.__getitem__, names)), default=[]
+        )
         if len(blocks) != 1 or not isinstance(student.get_submodule(blocks[0]), nn.Sequential):
             break
         index = stage.index(blocks[0])

@@ -301,8 +301,8 @@ class FragmentedStudent(BaseModel):
                 f'a grade asks for {fragments} fragments, but the student has {self.num_fragments}: '
                 f'{self.cuts}'
             )
-        seen = ClassIndex(seen, self.num_classes)
-        if not seen.complete:
+        taught = ClassIndex(seen, self.num_classes)
+        if not taught.complete:
             check_partial_loss(getattr(self, 'head', None), self.num_classes)
         for handle in self._handles:
             handle.remove()
@@ -311,7 +311,7 @@ class FragmentedStudent(BaseModel):
             if name in self.student._modules:
                 # A runner may have replaced it here alone, by a synchronised BatchNorm.
                 self.student._modules[name] = child
-        self.depth, self.seen = fragments, seen
+        self.depth, self.seen = fragments, taught
         self.class_counts.follow(self.seen)
         if not self.at_full_depth:
             # Registered at each switch, hence behind the hooks of all recorders of that module.

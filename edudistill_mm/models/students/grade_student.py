@@ -5,6 +5,7 @@ installed: nothing of the package may be used here.
 """
 
 from collections.abc import Sequence
+from functools import reduce
 from typing import Any
 
 import torch
@@ -120,7 +121,7 @@ class GradeStudent(BaseClassifier):
                 not taught yet), losses, or predictions over all classes.
         """
         scores = self.head(self.extract_feat(inputs))
-        scores = sum(scores) if isinstance(scores, tuple) else scores
+        scores = reduce(torch.add, scores) if isinstance(scores, tuple) else scores
         taught = torch.full_like(scores, float('-inf')).index_copy(
             1, self.seen, scores.index_select(1, self.seen)
         )

@@ -59,7 +59,7 @@ class TeachingReference(BaseModule):
             )
         else:
             self.adapter = nn.Identity()
-        self.pool = nn.AdaptiveAvgPool2d(pool_size)
+        self._pool_size, self.pool = pool_size, nn.AdaptiveAvgPool2d(pool_size)
         self.head = LinearClsHead(
             num_classes=num_classes,
             in_channels=width * pool_size**2,
@@ -78,14 +78,14 @@ class TeachingReference(BaseModule):
         feature = self.adapter(feature)
         if feature.is_cuda and torch.are_deterministic_algorithms_enabled():
             # On a GPU torch adds up the gradients of its own pooling in any order.
-            return _average_pool(feature, self.pool.output_size).flatten(1)
+            return _average_pool(feature, self._pool_size).flatten(1)
         return self.pool(feature).flatten(1)
 
     def layers(self) -> list[dict]:
         """list[dict]: Configs of torch's own layers that do in turn what :meth:`forward` does; those
         of the adapter come first, under its names.
         """
-        layers = [
+        layers: list[dict] = [
             dict(type='torch.nn.AdaptiveAvgPool2d', output_size=self.pool.output_size),
             dict(type='torch.nn.Flatten'),
         ]

@@ -169,7 +169,7 @@ class Faculty:
         covered = torch.stack(
             [
                 torch.where(
-                    labels == MIXED,
+                    labels.eq(MIXED),
                     teacher.is_generalist,
                     teacher.classes.positions(labels.device)[labels] >= 0,
                 )

@@ -74,7 +74,7 @@ def _by_name(wanted: Sequence[str], names: Sequence[str], key: str) -> tuple[int
                 f'{key}.outputs has "{name}", which is no class of the checkpoint'
                 f'{did_you_mean(name, names)}; it knows {listed(names)}'
             )
-    return tuple(places)
+    return tuple(place for place in places if place is not None)
 
 
 def outputs_by_name(
@@ -111,7 +111,7 @@ def outputs_by_name(
             f'names in its checkpoint it knows {listed(names)}; give {key}.classes without it, or '
             f'{key}.outputs if the names are wrong'
         )
-    return tuple(places)
+    return tuple(place for place in places if place is not None)
 
 
 def contradiction(

@@ -120,7 +120,7 @@ class Teacher(BaseTeacher):
             architecture = dict(architecture, pretrained=False)
         self.network = build_network(architecture, part_of(key, 'architecture'))
         if published is not None:
-            remember_names(self.network, published_names(architecture))
+            remember_names(self.network, published_names(str(architecture)))
         self.source = str(ckpt) if ckpt is not None else 'architecture'
         self.sha256: str | None = None
         if ckpt is not None:

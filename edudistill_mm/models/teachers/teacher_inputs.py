@@ -1,5 +1,5 @@
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import nn
@@ -137,7 +137,7 @@ def _checked(cfg: dict, key: str) -> tuple[torch.Tensor, torch.Tensor, bool]:
     return torch.tensor(mean).float(), torch.tensor(std).float(), rgb
 
 
-def _numbers(value: Any) -> bool:
+def _numbers(value: Any) -> TypeGuard[Sequence[float]]:
     return (
         isinstance(value, (list, tuple))
         and len(value) > 0
@@ -153,4 +153,5 @@ def _checked_size(size: Any, key: str) -> tuple[int, int] | None:
         raise ConfigurationError(
             f'{key} must be a positive integer or (height, width), but got {size!r}'
         )
-    return tuple(pair)
+    height, width = map(int, pair)
+    return height, width

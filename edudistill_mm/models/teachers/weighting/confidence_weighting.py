@@ -14,8 +14,9 @@ class ConfidenceWeighting(TeacherWeighting):
 
     needs_labels = True
 
-    def uncertainty(self, scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    def uncertainty(self, scores: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
         """Cross-entropies with the label, [n]."""
+        assert labels is not None, 'needs_labels'
         return F.cross_entropy(scores, labels, reduction='none')
 
     def shares(self, uncertainty: torch.Tensor, covered: torch.Tensor) -> torch.Tensor:

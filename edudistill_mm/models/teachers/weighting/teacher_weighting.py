@@ -57,7 +57,7 @@ class TeacherWeighting:
         if kind is None:
             raise ConfigurationError(
                 f'{KEY} must be one of {", ".join(known)}, but got {given!r}'
-                f'{did_you_mean(cfg.get("type"), known)}'
+                f'{did_you_mean(str(cfg.get("type")), known)}'
             )
         return build_module(dict(cfg, type=kind), KEY, 'mmpretrain')
 
