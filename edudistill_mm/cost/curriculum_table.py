@@ -83,7 +83,7 @@ def curriculum_table(run: RunConfig) -> str:
     return '\n'.join([*lines, *filter(None, [remark_on(dataset)])])
 
 
-def _learning_rates(run: RunConfig, cost: TrainingCost) -> List[Tuple[float, float]]:
+def _learning_rates(run: RunConfig, cost: TrainingCost) -> list[tuple[float, float]]:
     """First and last learning rate of each grade, found by running the schedules without
     training.
     """
