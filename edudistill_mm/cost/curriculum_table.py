@@ -1,6 +1,7 @@
 """What a curriculum costs, grade by grade."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from mmengine.registry import PARAM_SCHEDULERS
@@ -90,7 +91,8 @@ def _learning_rates(run: RunConfig, cost: TrainingCost) -> list[tuple[float, flo
     curriculum, lr = run.curriculum, run.cfg.optim_wrapper.optimizer.lr
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=lr)
     lengths = [stage.batches for stage in cost.stages for _ in range(stage.length)]
-    by_epoch, by_iter = [], []
+    by_epoch: list[Any] = []
+    by_iter: list[Any] = []
     for config in schedulers_of(run.cfg):
         config = epochs_to_iters(config, lengths)
         in_epochs = config.get('by_epoch', True)
