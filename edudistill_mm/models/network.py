@@ -32,18 +32,15 @@ DRY_RUN_SIZES = (32, 224, 299)
 
 
 def build_module(cfg: dict, key: str, scope: str) -> Any:
-    """Build a registered module; a mistake in its config becomes one sentence.
+    """Build a registered module of a config with a ``type``.
 
     Args:
-        cfg (dict): Config with a ``type``.
+        cfg (dict): The config.
         key (str): Where the config stands, for the error message.
-        scope (str): Default scope in which bare type names are looked up.
-
-    Returns:
-        Any: The module.
+        scope (str): Default scope of bare type names.
 
     Raises:
-        ConfigurationError: If the type is unknown, or a value is none that it can take.
+        ConfigurationError: If the type is unknown, or refuses a value.
     """
     kind = cfg.get('type') if isinstance(cfg, dict) else None
     if not isinstance(kind, str) and not callable(kind):
@@ -62,13 +59,12 @@ def read_network_config(path: str, pretrained: bool, key: str) -> Config:
     """Read a config that holds a network.
 
     Args:
-        path (str): ``'package::config'``, the name of a model of MMPretrain's zoo as its
-            ``get_model`` takes it, or the path of a file.
-        pretrained (bool): Whether the published weights are asked for too.
+        path (str): ``'package::config'``, a name of MMPretrain's zoo, or the path of a file.
+        pretrained (bool): Whether the published weights are wanted too.
         key (str): Where the path stands in the user's config, for the error message.
 
     Returns:
-        Config: With a ``model``, and its weights' URL as ``model_path`` if asked for.
+        Config: With a ``model``, and its weights' URL as ``model_path`` if wanted.
 
     Raises:
         ConfigurationError: If there is no such config, or no published weights.
@@ -115,21 +111,14 @@ def read_network_config(path: str, pretrained: bool, key: str) -> Config:
 
 
 def published_weights(spec: Any) -> str | None:
-    """URL of the weights of a network that is given by nothing but its name in MMPretrain's zoo.
-
-    Args:
-        spec (str | dict): As in :func:`build_network`.
-
-    Returns:
-        str | None: None if the spec is something else.
-    """
+    """URL of the weights of a network that is given by its name in MMPretrain's zoo alone."""
     if not isinstance(spec, str) or '::' in spec or not _in_zoo(spec):
         return None
     return ModelHub.get(spec).weights
 
 
 def published_names(name: str) -> tuple[str, ...] | None:
-    """Names of the classes that the published weights of a model of MMPretrain's zoo know."""
+    """The class names that the published weights of a model of MMPretrain's zoo know."""
     return names_in_config(ModelHub.get(name).config, published=True)
 
 
@@ -142,15 +131,11 @@ def build_network(spec: str | dict | nn.Module, key: str) -> nn.Module:
 
     Args:
         spec (str | dict | nn.Module): A built module; a model config with ``type``;
-            ``'package::config'``, a name of MMPretrain's zoo or the path of a local config file
-            (its ``model`` is built, with the file's ``data_preprocessor``); or MMRazor's
-            ``dict(cfg_path=..., pretrained=False, **overrides)`` for the same; ``pretrained`` may be
-            the path or URL of a checkpoint, too.
+            ``'package::config'``, a name of MMPretrain's zoo or the path of a config file (its
+            ``model`` is built, with the file's ``data_preprocessor``); or MMRazor's
+            ``dict(cfg_path=..., pretrained=False, **overrides)`` for the same. ``pretrained=True``
+            loads the published weights, a path or URL that checkpoint.
         key (str): Where the spec stands, for the error message.
-
-    Returns:
-        nn.Module: The network. ``pretrained=True`` also loads the weights that the package's
-        metafile names.
 
     Raises:
         ConfigurationError: If there is no such file or the model in it cannot be built.
@@ -187,15 +172,14 @@ def load_weights(
     averaged: bool | None = None,
     prefix: str | None = None,
 ) -> str:
-    """Load a checkpoint into a network, completely or not at all, and note the class names that it
-    carries on the network.
+    """Load a checkpoint into a network, completely or not at all, and note its class names there.
 
     Args:
         network (nn.Module): The network.
         source (str): Path or URL of the checkpoint.
         key (str): Where the source stands, for the error message.
         averaged (bool, optional): Whether to take the averaged ones of its weights; see
-            :func:`edudistill_mm.checkpoint.weights.extract_state_dict`. Defaults to None.
+            :func:`edudistill_mm.checkpoint.weights.extract_state_dict`.
         prefix (str, optional): With what the names of the tensors begin, as in MMEngine's
             ``PretrainedInit``. Defaults to None: what fits.
 
@@ -240,7 +224,7 @@ def load_weights(
 
 
 def first_input_channels(network: nn.Module) -> int:
-    """Number of channels that the first convolution of a network reads; 3 if there is none."""
+    """Number of channels that the first convolution of a network reads; 3 without one."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             return module.in_channels
@@ -248,10 +232,10 @@ def first_input_channels(network: nn.Module) -> int:
 
 
 def dry_run(network: nn.Module, forward: Any, shape: tuple[int, int, int] | None = None) -> Any:
-    """Run a function on a zero image without leaving a trace in the network.
+    """Call a function with a zero image, and leave no trace in the network.
 
-    The network is in eval mode meanwhile, gradients are off, and the random state, every module's
-    training flag and the buffers, in which some losses count, are as before afterwards.
+    The network is in eval mode meanwhile, without gradients; afterwards the random state, the
+    training flags and the buffers, in which some losses count, are as before.
 
     Args:
         network (nn.Module): The network whose mode is set.
@@ -259,9 +243,6 @@ def dry_run(network: nn.Module, forward: Any, shape: tuple[int, int, int] | None
         shape (tuple[int, int, int], optional): (C, H, W). Defaults to None: the channels that the
             network reads, and the ``img_size`` that the backbone or its patch embedding is built
             for, or the first of :data:`DRY_RUN_SIZES` that it accepts.
-
-    Returns:
-        Any: What ``forward`` returned.
 
     Raises:
         ConfigurationError: Passed on from ``forward``.
@@ -307,7 +288,7 @@ def dry_run(network: nn.Module, forward: Any, shape: tuple[int, int, int] | None
 
 
 def _where(error: BaseException, network: nn.Module) -> str:
-    """The innermost module of a network that an error came out of, in words."""
+    """The innermost module of a network that an error came out of, for a sentence."""
     names = {id(module): name for name, module in network.named_modules() if name}
     place, step = '', error.__traceback__
     while step is not None:

@@ -17,17 +17,17 @@ from edudistill_mm.models.teachers.weighting import TeacherWeighting
 
 
 class RunLabels:
-    """In which form the labels of a run reach its losses: as classes, one-hot, or mixed.
+    """The form in which the labels of a run reach its losses: as classes, one-hot, or mixed.
 
     Args:
-        preprocessor (nn.Module): The data preprocessor of the run. It is given the batch
-            augmentations of the student's own, and the width of one-hot labels.
+        preprocessor (nn.Module): The data preprocessor of the run. It gets the batch augmentations
+            of the student's own, and the width of one-hot labels.
         given (dict | nn.Module): What it was built from.
         student (FragmentedStudent): The student.
 
     Raises:
-        ConfigurationError: If the preprocessor cannot do what the student's recipe asks for, or
-            makes labels of another width than the student's outputs.
+        ConfigurationError: If the preprocessor cannot do what the student's recipe needs, or makes
+            labels of another width than the student's outputs.
     """
 
     def __init__(self, preprocessor: nn.Module, given: Any, student: FragmentedStudent) -> None:
@@ -46,21 +46,15 @@ class RunLabels:
 
     @property
     def origin(self) -> str:
-        """str: Why they are no class indices, the end of a sentence."""
+        """str: Why labels are no class indices, the end of a sentence."""
         if self.mixing:
             return f'{self.mixing} mixes the labels of several images; remove it'
         return 'data_preprocessor.to_onehot=True makes one-hot labels; remove it'
 
     def samples(self, labels: Sequence[int], device: torch.device) -> list[DataSample]:
-        """Samples for a rehearsal, with labels as the run produces them.
+        """Samples for a dry run, labelled as the run's, with MMRazor's ``sample_idx`` for CRDLoss.
 
-        Args:
-            labels (Sequence[int]): Their classes. Mixed ones also have a quarter of the class of
-                the sample before.
-            device (torch.device): Where the labels lie.
-
-        Returns:
-            list[DataSample]: With ``sample_idx`` too, which MMRazor's data set for CRDLoss adds.
+        A mixed label has a quarter of the class of the sample before.
         """
         return self._samples(labels, device, self.one_hot, bool(self.mixing))
 
@@ -78,14 +72,7 @@ class RunLabels:
         return samples
 
     def try_student(self, student: FragmentedStudent) -> None:
-        """Compute the student's loss on a zero image.
-
-        Args:
-            student (FragmentedStudent): The student, set to a depth and to all classes.
-
-        Raises:
-            ConfigurationError: If the loss cannot be computed, or not with such labels.
-        """
+        """Compute the loss of a student, set to all classes, on a zero image."""
         # Were there as many images as classes, indices could pass for scores.
         labels = [0, 1, 0] if self.num_classes == 2 else [0, min(1, self.num_classes - 1)]
 
@@ -122,16 +109,15 @@ class RunLabels:
         data_samples: list[DataSample],
         teachers: Sequence[BaseTeacher],
     ) -> None:
-        """Say, once in a run, that nobody teaches samples whose label the data set softens or mixes.
+        """Warn once of samples that nobody teaches because the data set mixes their labels.
 
         Args:
-            classes (torch.Tensor): What :func:`classes_of` says of the samples, [B].
+            classes (torch.Tensor): What :func:`classes_of` makes of the samples, [B].
             data_samples (list[DataSample]): The samples.
             teachers (Sequence[BaseTeacher]): The teachers of the grade.
 
         Raises:
-            ConfigurationError: If they are all samples of the first such batch: the run would be one
-                without distillation.
+            ConfigurationError: If the first such batch has no others: nothing would be distilled.
         """
         if self._told or 'gt_score' not in data_samples[0]:
             return
@@ -157,9 +143,7 @@ class RunLabels:
     def refuse_mixed(
         classes: torch.Tensor, data_samples: list[DataSample], weighting: TeacherWeighting
     ) -> None:
-        """Raise ConfigurationError for samples of several classes, where a weighting needs the
-        class.
-        """
+        """Refuse samples of several classes, where a weighting needs the class."""
         if 'gt_score' in data_samples[0] and (classes == MIXED).any():
             raise ConfigurationError(
                 f'{weighting.why_labels}, but some samples have a gt_score below 1 for every class; '

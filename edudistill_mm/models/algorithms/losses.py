@@ -1,5 +1,3 @@
-"""Losses that an algorithm weighs, or fills in."""
-
 from typing import Any
 
 import torch
@@ -7,8 +5,9 @@ from torch import nn
 
 
 class ZeroLoss(torch.autograd.Function):
-    """A loss of zero that leads to a parameter, and gives it no gradient, not even zeros, which
-    momentum and weight decay would act on.
+    """A loss of zero that leads to a parameter, but gives it no gradient.
+
+    Momentum and weight decay would act on a gradient of zeros.
     """
 
     @staticmethod
@@ -21,9 +20,7 @@ class ZeroLoss(torch.autograd.Function):
 
 
 def weigh_losses(losses: dict[str, Any], weight: float) -> dict[str, Any]:
-    """Multiply what MMEngine sums up to the total loss, that is all entries with "loss" in their
-    names.
-    """
+    """Multiply what MMEngine sums up: all entries with "loss" in their names."""
     if weight == 1:
         return losses
     return {
