@@ -79,4 +79,5 @@ def find_names(wanted: Sequence[str], names: Sequence[str]) -> list[int | None]:
 
 
 def plain_name(name: str) -> str:
+    """A class name without what its spellings differ in."""
     return ' '.join(name.casefold().replace('_', ' ').replace('-', ' ').split())

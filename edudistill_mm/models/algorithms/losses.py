@@ -12,10 +12,12 @@ class ZeroLoss(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, zero: torch.Tensor, parameter: nn.Parameter | None) -> torch.Tensor:
+        """A copy of the zero."""
         return zero.clone()
 
     @staticmethod
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[None, None]:
+        """No gradients."""
         return None, None
 
 

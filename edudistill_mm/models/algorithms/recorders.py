@@ -73,6 +73,6 @@ def restrict_classifiers(
 ) -> None:
     """Restrict classifiers in connectors, as BYOT's, to the score columns that are selected."""
     for path, module in distiller.connectors.named_modules():
-        if path.endswith('.fc') and isinstance(module, nn.Linear):
-            if module.out_features == num_classes:
-                module.register_forward_hook(lambda module, inputs, scores: select(scores))
+        is_classifier = path.endswith('.fc') and isinstance(module, nn.Linear)
+        if is_classifier and module.out_features == num_classes:
+            module.register_forward_hook(lambda module, inputs, scores: select(scores))

@@ -14,14 +14,7 @@ from .loss_checks import count_weights, warn_of_reductions
 
 
 def build_distillers(cfg: dict | None, teachers: Sequence[str]) -> nn.ModuleDict:
-    """Build a distiller of MMRazor for each teacher.
-
-    Args:
-        cfg (dict, optional): Config of a distiller. May be None if there are no teachers.
-        teachers (Sequence[str]): Names of the teachers.
-
-    Returns:
-        nn.ModuleDict: The distillers by the teachers' names. The weight of each loss counts.
+    """Build a distiller of MMRazor for each teacher, by its name; the weight of each loss counts.
 
     Raises:
         ConfigurationError: If the parts of the distiller do not name one another, cannot be built,

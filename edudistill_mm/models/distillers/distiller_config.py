@@ -25,15 +25,7 @@ RECORD = {
 
 
 def check_distiller_config(cfg: Any) -> None:
-    """Check the recorders, connectors, losses and mappings of a distiller, and that they name one
-    another.
-
-    Args:
-        cfg (Any): Config of a distiller of MMRazor.
-
-    Raises:
-        ConfigurationError: For the first mistake.
-    """
+    """Check a distiller's recorders, connectors, losses and mappings, and their references."""
     if not isinstance(cfg, Mapping):
         raise ConfigurationError(f'distiller must be a dict with a "type", but got {cfg!r}')
     parts: dict[str, Mapping] = {}
@@ -76,12 +68,7 @@ def check_distiller_config(cfg: Any) -> None:
 
 
 def check_loss_arguments(losses: nn.ModuleDict, mappings: Mapping[str, Mapping]) -> None:
-    """Raise ConfigurationError unless each loss gets the arguments that its ``forward`` takes.
-
-    Args:
-        losses (nn.ModuleDict): The built losses.
-        mappings (dict): The distiller's ``loss_forward_mappings``.
-    """
+    """Refuse ``loss_forward_mappings`` with other arguments than those of a loss's ``forward``."""
     for name, mapping in mappings.items():
         key = f'distiller.loss_forward_mappings.{name}'
         kind = type(losses[name]).__name__

@@ -13,8 +13,7 @@ from edudistill_mm.models.teachers.weighting import TeacherWeighting
 
 
 class TeacherView:
-    """What the distiller of one teacher sees of a batch: the teacher's rows, its classes, its
-    labels.
+    """What one teacher's distiller sees of a batch: that teacher's rows, classes and labels.
 
     The records of MMRazor's recorders are rewritten between the forward passes and the losses, so
     that no recorder, connector or loss has to know of rows or classes: batch-first tensors and
@@ -32,7 +31,7 @@ class TeacherView:
         by_sample (dict[str, bool]): Which losses are means over samples; what is found out is
             added to it. Read where teachers are weighed by sample.
         channels_last (bool): Whether records may be in this memory format, in which some losses
-            cannot view them as rows of one channel. Defaults to False.
+            cannot view them as rows of one channel.
     """
 
     def __init__(
@@ -84,9 +83,7 @@ class TeacherView:
 
     @property
     def taught(self) -> tuple[int, ...]:
-        """tuple[int, ...]: The teacher's classes that have been taught, in the data set's
-        numbering.
-        """
+        """tuple[int, ...]: The teacher's classes that have been taught, by the data set's numbers."""
         return self.classes.classes
 
     def losses(
@@ -100,8 +97,7 @@ class TeacherView:
             batch_size (int): Number of samples that the student has seen.
 
         Returns:
-            dict[str, torch.Tensor]: The distiller's losses, weighted by the lesson's share of the
-            batch.
+            dict[str, torch.Tensor]: The losses, weighted by the lesson's share of the batch.
         """
         for name, recorder in self.distiller.student_recorders.recorders.items():
             self._rewrite(recorder, records[name], batch_size, lesson.rows)
@@ -130,8 +126,9 @@ class TeacherView:
         return {name: value * lesson.share for name, value in losses.items()}
 
     def _losses_by_sample(self, lesson: Lesson, batch_size: int) -> dict[str, torch.Tensor]:
-        """The losses with a weight for each sample; those that are no mean over samples, as
-        relations are not, take the weights' mean.
+        """The losses with a weight for each sample.
+
+        Those that are no mean over samples, as relations are not, take the mean of the weights.
         """
         losses = {}
         for name, mapping in self.distiller.loss_forward_mappings.items():
@@ -149,16 +146,12 @@ class TeacherView:
     def uncertainty(
         self, weighting: TeacherWeighting, scores: torch.Tensor, labels: torch.Tensor | None
     ) -> torch.Tensor:
-        """How unsure the teacher is of its samples, among its classes that have been taught.
+        """A weighting's uncertainty of the teacher, among its classes that have been taught, [n].
 
         Args:
-            weighting (TeacherWeighting): Says it.
+            weighting (TeacherWeighting): The weighting.
             scores (torch.Tensor): The teacher's class scores, [n, C].
             labels (torch.Tensor, optional): The samples' classes in the data set's numbering, [n].
-                None if the weighting needs none.
-
-        Returns:
-            torch.Tensor: What the weighting says, [n].
         """
         scores = self._answers.select(scores).float()
         if labels is not None:
@@ -220,17 +213,7 @@ class TeacherView:
 def mean_of(value: Any) -> torch.Tensor:
     """What MMEngine takes a loss for: its mean, and the sum of the means of several.
 
-    So losses without a reduction can be added up over teachers that see different numbers of
-    samples.
-
-    Args:
-        value (Tensor | list[Tensor]): What the loss returned.
-
-    Returns:
-        torch.Tensor: A scalar.
-
-    Raises:
-        TypeError: If it is something else.
+    So losses without a reduction can be added up over teachers of different numbers of samples.
     """
     values = value if isinstance(value, (list, tuple)) else [value]
     if not values or not all(isinstance(item, torch.Tensor) for item in values):
@@ -245,12 +228,8 @@ def mean_of(value: Any) -> torch.Tensor:
 def is_mean_over_samples(loss: nn.Module, values: dict[str, Any]) -> bool:
     """Whether a loss is the mean of what it is for each sample by itself, tried on random numbers.
 
-    Args:
-        loss (nn.Module): A loss of MMRazor.
-        values (dict): Arguments of the kind that it gets. Integers, as labels are, are kept.
-
-    Returns:
-        bool: False also if an argument is no tensor with one row a sample.
+    ``values`` are arguments of the kind that it gets; integers, as labels are, are kept. The
+    answer is False also if one is no tensor with one row a sample.
     """
     tensors = values.values()
     if not all(isinstance(value, torch.Tensor) and value.ndim for value in tensors):
@@ -271,15 +250,7 @@ def is_mean_over_samples(loss: nn.Module, values: dict[str, Any]) -> bool:
 
 
 def loss_of_rows(loss: nn.Module, values: dict[str, torch.Tensor]) -> torch.Tensor:
-    """A loss of each sample by itself.
-
-    Args:
-        loss (nn.Module): A loss of MMRazor.
-        values (dict): Its arguments, each with one row a sample.
-
-    Returns:
-        torch.Tensor: Losses, [n].
-    """
+    """A loss of each sample by itself, [n], from arguments with one row a sample."""
 
     def of_row(*row: torch.Tensor) -> torch.Tensor:
         return mean_of(loss(**{key: value.unsqueeze(0) for key, value in zip(values, row)}))

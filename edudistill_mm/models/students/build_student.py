@@ -9,15 +9,10 @@ from .fragmented_student import FragmentedStudent
 
 
 def build_student(architecture: Any, curriculum: Curriculum) -> FragmentedStudent:
-    """Build the student of a curriculum.
-
-    Args:
-        architecture (str | dict | BaseModel): The student; a classifier that is none yet is
-            wrapped into a :class:`FragmentedStudent`.
-        curriculum (Curriculum): Says how many fragments and classes there are.
+    """Build the student of a curriculum; a plain classifier becomes a :class:`FragmentedStudent`.
 
     Raises:
-        ConfigurationError: If the student has others.
+        ConfigurationError: If its fragments or classes are not as many as the curriculum's.
     """
     if isinstance(architecture, dict) and type_name(architecture) == 'FragmentedStudent':
         cfg = dict(architecture)

@@ -1,4 +1,4 @@
-"""Where a network can be cut, found by watching one forward pass."""
+"""Where a network can be cut, by the record of one forward pass."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,11 +17,9 @@ class NetworkTrace:
     """What one forward pass of a classifier did.
 
     Args:
-        order (dict[str, int]): For each module that ran, the place of its last run in the order of
-            completion.
+        order (dict[str, int]): Place of each module's last run in the order of completion.
         calls (dict[str, int]): How often each module ran.
-        features (dict[str, FeatureLayout]): Layout of each module's features, of those that return
-            any.
+        features (dict[str, FeatureLayout]): Layout of the features of the modules that return any.
         num_classes (int): Width of the output.
         image_shape (tuple[int, int, int]): (C, H, W) of the image.
     """
@@ -34,19 +32,12 @@ class NetworkTrace:
 
 
 def trace(student: nn.Module, input_shape: tuple[int, int, int] | None = None) -> NetworkTrace:
-    """Run a classifier once on a zero image and write down what its modules did.
+    """Run an MMPretrain classifier once on a zero image and record what its modules did.
 
-    Args:
-        student (nn.Module): An MMPretrain classifier.
-        input_shape (tuple[int, int, int], optional): (C, H, W); see :func:`dry_run` for the
-            default.
-
-    Returns:
-        NetworkTrace: The trace.
+    ``input_shape`` is (C, H, W); see :func:`dry_run` for its default.
 
     Raises:
-        ConfigurationError: If the classifier cannot be run, or has no output of shape [B,
-            num_classes].
+        ConfigurationError: If the classifier cannot be run, or has no output [B, num_classes].
     """
     order: dict[str, int] = {}
     calls: dict[str, int] = {}
@@ -131,10 +122,7 @@ def units(student: nn.Module, seen: NetworkTrace) -> list[str]:
 
 
 def _chain(student: nn.Module, seen: NetworkTrace, names: Sequence[str]) -> list[str]:
-    """The units with features, without side branches.
-
-    A side branch has a lower resolution than a later unit with weights.
-    """
+    """The units with features; a side branch has a lower resolution than a later weighted unit."""
     chain: list[str] = []
     highest = 0
     for name in reversed(names):
@@ -150,11 +138,11 @@ def _chain(student: nn.Module, seen: NetworkTrace, names: Sequence[str]) -> list
 
 
 def _stages(student: nn.Module, seen: NetworkTrace, chain: Sequence[str]) -> list[list[str]]:
-    """Units of each stage.
+    """Units of each stage: a run of modules with features of the same resolution.
 
-    A stage is a run of modules with features of the same resolution. A stage without weights (a
-    pooling) belongs to the one after it, and so does a stem, that is a first stage of fewer than
-    four weighted layers; of fewer than two where there are just three stages, as in ResNet-8.
+    A stage without weights (a pooling) belongs to the one after it, and so does a stem, that is a
+    first stage of fewer than four weighted layers; of fewer than two where there are just three
+    stages, as in ResNet-8.
     """
     groups: list[list[str]] = []
     resolution = None
@@ -188,7 +176,7 @@ def _blocks(student: nn.Module, seen: NetworkTrace, stage: Sequence[str]) -> lis
     """Names of the modules that end the blocks of a stage.
 
     The blocks are the modules of one type in one container that hold the most weighted layers.
-    Units without weights (a norm, an activation) at the same resolution belong to the block before
+    Units without weights (a norm, an activation) of the same resolution belong to the block before
     them.
     """
     stage = list(stage)
@@ -228,11 +216,10 @@ def automatic_cuts(student: nn.Module, seen: NetworkTrace, count: int | None) ->
     the resolution never changes (ViT, MLP-Mixer, ConvMixer, ...), its blocks are.
 
     Args:
-        student (nn.Module): An MMPretrain classifier with a ``backbone``.
+        student (nn.Module): An MMPretrain classifier.
         seen (NetworkTrace): Its trace.
-        count (int, optional): Number of fragments wanted. Defaults to None: one fragment a stage,
-            and of blocks as many fragments as an ImageNet network has stages, four, or fewer if
-            there are fewer.
+        count (int, optional): Number of fragments. None stands for one a stage, and for four of
+            blocks, as an ImageNet network has stages, or fewer if there are fewer.
 
     Returns:
         list[str]: One module name a fragment, the last of which ends the backbone.
@@ -273,15 +260,7 @@ def _weighted_after(student: nn.Module, seen: NetworkTrace, cut: str) -> list[st
 
 
 def named_cuts(student: nn.Module, seen: NetworkTrace, names: Sequence[str]) -> list[str]:
-    """Check the modules that a config names as ends of the fragments.
-
-    Args:
-        student (nn.Module): An MMPretrain classifier.
-        seen (NetworkTrace): Its trace.
-        names (Sequence[str]): Module names, with or without the leading ``backbone.``.
-
-    Returns:
-        list[str]: The full names.
+    """The full names of the modules that a config names, with or without ``backbone.``, as ends.
 
     Raises:
         ConfigurationError: If a module does not exist, does not run exactly once, is out of order,

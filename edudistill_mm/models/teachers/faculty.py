@@ -35,9 +35,6 @@ class Faculty:
 
     Not an ``nn.Module``: its tensors must stay out of the parameters, the state dict, the
     optimizer, the copy of EMA and the broadcasts of DDP.
-
-    Args:
-        teachers (Sequence[Teacher]): The teachers.
     """
 
     def __init__(self, teachers: Sequence[Teacher] = ()) -> None:
@@ -45,11 +42,7 @@ class Faculty:
 
     @staticmethod
     def names(configs: Sequence[dict] | None) -> list[str]:
-        """Check the outer form of ``teachers`` and return the names, before anything is built.
-
-        Raises:
-            ConfigurationError: If it is not a list of dicts with valid keys and distinct names.
-        """
+        """The names in ``teachers``, whose outer form is checked before anything is built."""
         if configs is None:
             return []
         if not isinstance(configs, (list, tuple)):
@@ -93,18 +86,13 @@ class Faculty:
         """Build, load and freeze the teachers of a config.
 
         Args:
-            configs (Sequence[dict], optional): For each teacher ``name``, ``architecture``,
-                ``ckpt``, ``classes`` (``'all'``, the name of a grade, or a list in the order of
-                its outputs), ``weight``, ``outputs``, ``data_preprocessor``, ``channel_order``,
-                ``input_size`` and ``averaged``; see :class:`Teacher`.
+            configs (Sequence[dict], optional): Arguments of :class:`Teacher`, where ``classes`` is
+                ``'all'``, the name of a grade, or a list in the order of the outputs.
             curriculum (Curriculum): Gives the meaning of ``classes``.
-            run_preprocessor (nn.Module, optional): Normalises the student's images. Defaults to
-                None.
-            keep_inplace (bool): See :class:`Teacher`. Defaults to False.
-            student (FragmentedStudent, optional): Says how many channels an image of the run has.
-                Defaults to None.
-            single (bool): Whether the teacher was given as ``model.teacher``, which messages then
-                name. Defaults to False.
+            run_preprocessor (nn.Module, optional): Normalises the student's images.
+            keep_inplace (bool): See :class:`Teacher`.
+            student (FragmentedStudent, optional): Its channels are those of the run's images.
+            single (bool): Whether messages name ``model.teacher``.
         """
         teachers = []
         for index, cfg in enumerate(configs or ()):
@@ -128,7 +116,7 @@ class Faculty:
 
     @property
     def open_question(self) -> str | None:
-        """Str | None: The first :attr:`Teacher.open_question` of a teacher that has one."""
+        """The first :attr:`Teacher.open_question` of a teacher that has one."""
         questions = (teacher.open_question for teacher in self.teachers)
         return next((question for question in questions if question is not None), None)
 
