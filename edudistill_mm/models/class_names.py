@@ -47,10 +47,7 @@ def as_names(value: Any) -> tuple[str, ...] | None:
 
 
 def find_names(wanted: Sequence[str], names: Sequence[str]) -> list[int | None]:
-    """Find class names in another list, whatever their case and with "_", "-" or blanks alike.
-
-    Returns:
-        list[int | None]: The place of each wanted name among ``names``; None where it is missing.
+    """The place of each wanted name in another list, whatever case, "_", "-" or blanks; else None.
 
     Raises:
         ConfigurationError: If a name is there more often than it is wanted, or if several names

@@ -32,15 +32,9 @@ DRY_RUN_SIZES = (32, 224, 299)
 
 
 def build_module(cfg: dict, key: str, scope: str) -> Any:
-    """Build a registered module of a config with a ``type``.
+    """Build a registered module; a mistake in the config, at ``key``, becomes one sentence.
 
-    Args:
-        cfg (dict): The config.
-        key (str): Where the config stands, for the error message.
-        scope (str): Default scope of bare type names.
-
-    Raises:
-        ConfigurationError: If the type is unknown, or refuses a value.
+    Bare type names are looked up from ``scope``.
     """
     kind = cfg.get('type') if isinstance(cfg, dict) else None
     if not isinstance(kind, str) and not callable(kind):
@@ -56,18 +50,11 @@ def build_module(cfg: dict, key: str, scope: str) -> Any:
 
 
 def read_network_config(path: str, pretrained: bool, key: str) -> Config:
-    """Read a config that holds a network.
-
-    Args:
-        path (str): ``'package::config'``, a name of MMPretrain's zoo, or the path of a file.
-        pretrained (bool): Whether the published weights are wanted too.
-        key (str): Where the path stands in the user's config, for the error message.
+    """Read the ``'package::config'``, model of MMPretrain's zoo, or file that holds a network.
 
     Returns:
-        Config: With a ``model``, and its weights' URL as ``model_path`` if wanted.
-
-    Raises:
-        ConfigurationError: If there is no such config, or no published weights.
+        Config: With a ``model``, and the published weights' URL as ``model_path`` if
+        ``pretrained``.
     """
     if not isinstance(path, str):
         raise ConfigurationError(
@@ -172,22 +159,11 @@ def load_weights(
     averaged: bool | None = None,
     prefix: str | None = None,
 ) -> str:
-    """Load a checkpoint into a network, completely or not at all, and note its class names there.
+    """Load a checkpoint into a network, completely or not at all; return the local file's path.
 
-    Args:
-        network (nn.Module): The network.
-        source (str): Path or URL of the checkpoint.
-        key (str): Where the source stands, for the error message.
-        averaged (bool, optional): Whether to take the averaged ones of its weights; see
-            :func:`edudistill_mm.checkpoint.weights.extract_state_dict`.
-        prefix (str, optional): With what the names of the tensors begin, as in MMEngine's
-            ``PretrainedInit``. Defaults to None: what fits.
-
-    Returns:
-        str: Path of the local file that was loaded.
-
-    Raises:
-        ConfigurationError: If the file is unusable or its tensors do not fit the network.
+    ``averaged`` is that of :func:`edudistill_mm.checkpoint.weights.extract_state_dict`, ``prefix``
+    that of MMEngine's ``PretrainedInit``. The class names in the checkpoint are noted on the
+    network.
     """
     try:
         path = resolve_checkpoint(source)
@@ -232,17 +208,12 @@ def first_input_channels(network: nn.Module) -> int:
 
 
 def dry_run(network: nn.Module, forward: Any, shape: tuple[int, int, int] | None = None) -> Any:
-    """Call a function with a zero image, and leave no trace in the network.
+    """Call a function with a zero image (2, C, H, W), and leave no trace in the network.
 
     The network is in eval mode meanwhile, without gradients; afterwards the random state, the
-    training flags and the buffers, in which some losses count, are as before.
-
-    Args:
-        network (nn.Module): The network whose mode is set.
-        forward (Callable): Takes a tensor of shape (2, C, H, W).
-        shape (tuple[int, int, int], optional): (C, H, W). Defaults to None: the channels that the
-            network reads, and the ``img_size`` that the backbone or its patch embedding is built
-            for, or the first of :data:`DRY_RUN_SIZES` that it accepts.
+    training flags and the buffers, in which some losses count, are as before. ``shape`` (C, H, W)
+    defaults to the channels that the network reads, and the ``img_size`` that the backbone or its
+    patch embedding is built for, or the first of :data:`DRY_RUN_SIZES` that it accepts.
 
     Raises:
         ConfigurationError: Passed on from ``forward``.

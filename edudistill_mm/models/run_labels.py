@@ -24,10 +24,6 @@ class RunLabels:
             of the student's own, and the width of one-hot labels.
         given (dict | nn.Module): What it was built from.
         student (FragmentedStudent): The student.
-
-    Raises:
-        ConfigurationError: If the preprocessor cannot do what the student's recipe needs, or makes
-            labels of another width than the student's outputs.
     """
 
     def __init__(self, preprocessor: nn.Module, given: Any, student: FragmentedStudent) -> None:
@@ -51,18 +47,17 @@ class RunLabels:
             return f'{self.mixing} mixes the labels of several images; remove it'
         return 'data_preprocessor.to_onehot=True makes one-hot labels; remove it'
 
-    def samples(self, labels: Sequence[int], device: torch.device) -> list[DataSample]:
+    def samples(
+        self, labels: Sequence[int], device: torch.device, other_form: bool = False
+    ) -> list[DataSample]:
         """Samples for a dry run, labelled as the run's, with MMRazor's ``sample_idx`` for CRDLoss.
 
-        A mixed label has a quarter of the class of the sample before.
+        A mixed label has a quarter of the class of the sample before. ``other_form``: class indices
+        where the run has one-hot labels, and the reverse.
         """
-        return self._samples(labels, device, self.one_hot, bool(self.mixing))
-
-    def _samples(
-        self, labels: Sequence[int], device: torch.device, one_hot: bool, mixed: bool
-    ) -> list[DataSample]:
+        one_hot = self.one_hot != other_form
         scores = torch.eye(self.num_classes, dtype=torch.long, device=device)[list(labels)]
-        if mixed:
+        if self.mixing and not other_form:
             scores = 0.75 * scores + 0.25 * scores.roll(1, 0)
         samples = []
         for number, (label, score) in enumerate(zip(labels, scores)):
@@ -76,15 +71,15 @@ class RunLabels:
         # Were there as many images as classes, indices could pass for scores.
         labels = [0, 1, 0] if self.num_classes == 2 else [0, min(1, self.num_classes - 1)]
 
-        def run(one_hot: bool, mixed: bool) -> None:
+        def run(other_form: bool = False) -> None:
             def forward(image: torch.Tensor) -> None:
-                samples = self._samples(labels, image.device, one_hot, mixed)
+                samples = self.samples(labels, image.device, other_form)
                 student(image[:1].expand(len(labels), *image.shape[1:]), samples, mode='loss')
 
             dry_run(student, forward, student.trace.image_shape)
 
         try:
-            run(self.one_hot, bool(self.mixing))
+            run()
             return
         except RuntimeError as failure:
             error = failure
@@ -94,7 +89,7 @@ class RunLabels:
                 f'but {self.origin}' if self.one_hot else 'so set data_preprocessor.to_onehot=True'
             )
             with suppress(RuntimeError):
-                run(not self.one_hot, False)
+                run(other_form=True)
                 raise ConfigurationError(
                     f'architecture.student.head.loss of type {type(student.head.loss_module).__name__} '
                     f'needs {wanted}, {why}'
@@ -111,13 +106,8 @@ class RunLabels:
     ) -> None:
         """Warn once of samples that nobody teaches because the data set mixes their labels.
 
-        Args:
-            classes (torch.Tensor): What :func:`classes_of` makes of the samples, [B].
-            data_samples (list[DataSample]): The samples.
-            teachers (Sequence[BaseTeacher]): The teachers of the grade.
-
-        Raises:
-            ConfigurationError: If the first such batch has no others: nothing would be distilled.
+        ``classes`` are those of :func:`classes_of`. If the first such batch has no other samples,
+        nothing would be distilled: a ConfigurationError.
         """
         if self._told or 'gt_score' not in data_samples[0]:
             return

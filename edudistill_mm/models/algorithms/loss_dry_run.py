@@ -13,12 +13,7 @@ from edudistill_mm.models.run_labels import RunLabels
 
 
 class LossDryRun:
-    """Computes an algorithm's losses on zero images, so that misfits show before training.
-
-    Args:
-        algorithm (EducationDistill): The algorithm.
-        labels (RunLabels): The form of its labels.
-    """
+    """Computes an algorithm's losses on zero images, so that misfits show before training."""
 
     def __init__(self, algorithm: Any, labels: RunLabels) -> None:
         self.algorithm, self.labels = algorithm, labels

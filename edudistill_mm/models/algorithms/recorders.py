@@ -44,12 +44,7 @@ def attach_recorders(recorders: dict[str, Any], network: nn.Module, key: str, ow
 
 
 def record_teacher(distiller: nn.Module, teacher: Teacher) -> None:
-    """Attach a distiller's recorders to its teacher, and give overhaul distillation its margins.
-
-    Raises:
-        ConfigurationError: If a recorder records nothing when the teacher classifies an image, or
-            overhaul distillation finds no BatchNorm to take its margins from.
-    """
+    """Attach a distiller's recorders to its teacher; give overhaul distillation its margins."""
     recorders = distiller.teacher_recorders.recorders
     attach_recorders(recorders, teacher.network, 'teacher_recorders', f'teacher "{teacher.name}"')
     with distiller.teacher_recorders:

@@ -18,20 +18,9 @@ def name_weights(
 ) -> tuple[dict[str, Tensor], list[str]]:
     """Rename the tensors of another checkpoint to those of an education with a student.
 
-    What they lack starts anew: the references of lower grades, and the classifier of a plain
-    student for another number of classes.
-
-    Args:
-        student (FragmentedStudent): The student.
-        state (Mapping[str, Tensor]): Weights of a plain student, of ``EducationDistill``, or of
-            ``SingleTeacherDistill``.
-
-    Returns:
-        tuple[dict[str, Tensor], list[str]]: The weights, and what was done to them, for a
-        sentence.
-
-    Raises:
-        ConfigurationError: If several students fit.
+    The checkpoint is of a plain student, of ``EducationDistill``, or of ``SingleTeacherDistill``.
+    What it lacks starts anew: the references of lower grades, and the classifier of a plain
+    student for another number of classes. Returned with it: what was done, for sentences.
     """
     done: list[str] = []
     if any(name.startswith(STUDENT) for name in state):

@@ -19,15 +19,12 @@ class StudentRecords:
     in the place of the head.
 
     Args:
-        student (FragmentedStudent, optional): The student. Defaults to None: nobody is recorded.
-        distiller (nn.Module, optional): The distiller. Defaults to None: nothing is recorded.
-        of_itself (bool): Whether the student is the distiller's teacher, too. Defaults to False.
+        student (FragmentedStudent, optional): The student.
+        distiller (nn.Module, optional): The distiller; nothing is recorded without one.
+        of_itself (bool): Whether the student is the distiller's teacher, too.
 
     Attributes:
         mappings (dict): The distiller's complete ``loss_forward_mappings``.
-
-    Raises:
-        ConfigurationError: If the student does not have what a recorder records.
     """
 
     def __init__(
@@ -96,10 +93,8 @@ class StudentRecords:
         """Names of the distillation losses whose records of the student exist at a depth.
 
         A run of the student on a zero image shows it, for recorders of all kinds. The student is
-        left at that depth, with all classes.
-
-        Raises:
-            ConfigurationError: If a loss has no records in the complete student either.
+        left at that depth, with all classes. A loss without records in the complete student is an
+        error.
         """
         self.student.set_grade(fragments, range(self.student.num_classes))
         with self.recording():

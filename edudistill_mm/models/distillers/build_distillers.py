@@ -14,12 +14,7 @@ from .loss_checks import count_weights, warn_of_reductions
 
 
 def build_distillers(cfg: dict | None, teachers: Sequence[str]) -> nn.ModuleDict:
-    """Build a distiller of MMRazor for each teacher, by its name; the weight of each loss counts.
-
-    Raises:
-        ConfigurationError: If the parts of the distiller do not name one another, cannot be built,
-            or cannot serve several teachers.
-    """
+    """MMRazor's distiller for each teacher, by its name; the weight of each loss counts."""
     distillers = nn.ModuleDict({name: _build(cfg or {}) for name in teachers})
     for first in list(distillers.values())[:1]:
         warn_of_reductions(first)

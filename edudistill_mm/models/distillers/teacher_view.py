@@ -28,8 +28,7 @@ class TeacherView:
         student (FragmentedStudent): The student, set to the grade.
         losses (dict): The distiller's complete ``loss_forward_mappings``.
         awake (Sequence[str]): Names of the losses whose records exist at this grade.
-        by_sample (dict[str, bool]): Which losses are means over samples; what is found out is
-            added to it. Read where teachers are weighed by sample.
+        by_sample (dict[str, bool]): Which losses are means over samples, shared by all views.
         channels_last (bool): Whether records may be in this memory format, in which some losses
             cannot view them as rows of one channel.
     """
@@ -89,15 +88,9 @@ class TeacherView:
     def losses(
         self, lesson: Lesson, records: dict[str, list], batch_size: int
     ) -> dict[str, torch.Tensor]:
-        """Compute the distillation losses of the lesson from the records of both forward passes.
+        """The losses of a lesson, weighted by its share of the batch.
 
-        Args:
-            lesson (Lesson): The rows that the teacher has seen.
-            records (dict[str, list]): What each student recorder has recorded of the whole batch.
-            batch_size (int): Number of samples that the student has seen.
-
-        Returns:
-            dict[str, torch.Tensor]: The losses, weighted by the lesson's share of the batch.
+        ``records`` are those of each student recorder, of the whole batch.
         """
         for name, recorder in self.distiller.student_recorders.recorders.items():
             self._rewrite(recorder, records[name], batch_size, lesson.rows)
@@ -146,12 +139,9 @@ class TeacherView:
     def uncertainty(
         self, weighting: TeacherWeighting, scores: torch.Tensor, labels: torch.Tensor | None
     ) -> torch.Tensor:
-        """A weighting's uncertainty of the teacher, among its classes that have been taught, [n].
+        """How unsure the teacher of scores [n, C] is, among its classes taught so far, [n].
 
-        Args:
-            weighting (TeacherWeighting): The weighting.
-            scores (torch.Tensor): The teacher's class scores, [n, C].
-            labels (torch.Tensor, optional): The samples' classes in the data set's numbering, [n].
+        ``labels`` [n] are in the data set's numbering.
         """
         scores = self._answers.select(scores).float()
         if labels is not None:

@@ -9,11 +9,7 @@ from .fragmented_student import FragmentedStudent
 
 
 def build_student(architecture: Any, curriculum: Curriculum) -> FragmentedStudent:
-    """Build the student of a curriculum; a plain classifier becomes a :class:`FragmentedStudent`.
-
-    Raises:
-        ConfigurationError: If its fragments or classes are not as many as the curriculum's.
-    """
+    """Build a curriculum's student; a plain classifier becomes a :class:`FragmentedStudent`."""
     if isinstance(architecture, dict) and type_name(architecture) == 'FragmentedStudent':
         cfg = dict(architecture)
         if cfg.get('fragments', 'auto') == 'auto':

@@ -20,10 +20,6 @@ class ClassCounts:
         heads (Iterable[nn.Module | None]): Heads, which may share their loss; those that are no
             ``ClsHead`` are left alone.
         num_classes (int): Number of all classes.
-
-    Attributes:
-        settings (list[tuple[nn.Module, str, Any]]): Module, attribute, and its value for all
-        classes.
     """
 
     def __init__(self, heads: Iterable[nn.Module | None], num_classes: int) -> None:

@@ -10,16 +10,10 @@ MAX_PREFIX_TOKENS = 8
 
 
 def feature_of(output: Any, batch_size: int) -> torch.Tensor | None:
-    """The features of ``batch_size`` images in what a module returns.
+    """The first tensor [batch_size, ...] of three dimensions or more in what a module returns.
 
-    Args:
-        output (Any): A tensor, or a tuple or list such as ``(tokens, hw_shape)`` or several
-            branches.
-        batch_size (int): What has another first dimension (the pixels of TNT) is not taken.
-
-    Returns:
-        torch.Tensor | None: The first tensor [batch_size, ...] of three dimensions or more; pooled
-        features [B, C, 1] count as none.
+    Modules return a tensor, or a tuple or list such as ``(tokens, hw_shape)`` or several branches.
+    Tensors of another length (the pixels of TNT) and pooled features [B, C, 1] are passed over.
     """
     outputs = output if isinstance(output, (tuple, list)) else (output,)
     for item in outputs:
@@ -48,15 +42,12 @@ class FeatureLayout:
 
     @classmethod
     def of(cls, shape: Sequence[int], image_size: tuple[int, int]) -> 'FeatureLayout':
-        """Derive the layout from a shape.
+        """Derive the layout from a shape, and from the (H, W) of the image.
 
-        The side lengths of a map have the image's ratio, and the patches among the tokens fill
-        such a map. When in doubt, channels come first in a map and each token is a patch.
-
-        Args:
-            shape (Sequence[int]): [B, C, H, W] or [B, H, W, C] of a map, [B, N, C] of tokens, or
-                [B, N, h, w, C] of tokens that hold pixels.
-            image_size (tuple[int, int]): (H, W) of the image.
+        Shapes are [B, C, H, W] or [B, H, W, C] of a map, [B, N, C] of tokens, or [B, N, h, w, C]
+        of tokens that hold pixels. The side lengths of a map have the image's ratio, and the
+        patches among the tokens fill such a map. When in doubt, channels come first and each token
+        is a patch.
         """
         shape, ratio = tuple(shape), math.log(image_size[0] / image_size[1])
         if len(shape) == 4:

@@ -32,13 +32,7 @@ class NetworkTrace:
 
 
 def trace(student: nn.Module, input_shape: tuple[int, int, int] | None = None) -> NetworkTrace:
-    """Run an MMPretrain classifier once on a zero image and record what its modules did.
-
-    ``input_shape`` is (C, H, W); see :func:`dry_run` for its default.
-
-    Raises:
-        ConfigurationError: If the classifier cannot be run, or has no output [B, num_classes].
-    """
+    """Run a classifier once on a zero image (C, H, W) and record what its modules did."""
     order: dict[str, int] = {}
     calls: dict[str, int] = {}
     outputs: dict[str, torch.Size | None] = {}
@@ -213,19 +207,9 @@ def automatic_cuts(student: nn.Module, seen: NetworkTrace, count: int | None) ->
     """Choose the modules that end the fragments of ``fragments='auto'``.
 
     The stages of the backbone, that is its parts of equal resolution, are shared out evenly; where
-    the resolution never changes (ViT, MLP-Mixer, ConvMixer, ...), its blocks are.
-
-    Args:
-        student (nn.Module): An MMPretrain classifier.
-        seen (NetworkTrace): Its trace.
-        count (int, optional): Number of fragments. None stands for one a stage, and for four of
-            blocks, as an ImageNet network has stages, or fewer if there are fewer.
-
-    Returns:
-        list[str]: One module name a fragment, the last of which ends the backbone.
-
-    Raises:
-        ConfigurationError: If the backbone has no stages, or fewer than ``count``.
+    the resolution never changes (ViT, MLP-Mixer, ConvMixer, ...), its blocks are. Without a
+    ``count`` there is one fragment a stage, and of blocks four, as an ImageNet network has stages,
+    or fewer.
     """
     if count == 1:
         return ['backbone']
@@ -262,9 +246,7 @@ def _weighted_after(student: nn.Module, seen: NetworkTrace, cut: str) -> list[st
 def named_cuts(student: nn.Module, seen: NetworkTrace, names: Sequence[str]) -> list[str]:
     """The full names of the modules that a config names, with or without ``backbone.``, as ends.
 
-    Raises:
-        ConfigurationError: If a module does not exist, does not run exactly once, is out of order,
-            or if the last one does not end the backbone.
+    They exist, run once, are in order, and the last one ends the backbone, or it is an error.
     """
     cuts: list[str] = []
     for name in names:

@@ -259,9 +259,9 @@ class FragmentedStudent(BaseModel):
         for name, _ in self.student.named_modules():
             parents = above(name)
             runs = next((parent for parent in parents if parent in started), None)
-            if name and name not in needed and runs not in completed:
-                if not any(parent in unused for parent in parents):
-                    unused.append(name)
+            inside = any(parent in unused for parent in parents)
+            if name and name not in needed and runs not in completed and not inside:
+                unused.append(name)
         return unused
 
     def counterparts(self, source: str) -> list[nn.Module]:

@@ -85,14 +85,9 @@ class Faculty:
     ) -> 'Faculty':
         """Build, load and freeze the teachers of a config.
 
-        Args:
-            configs (Sequence[dict], optional): Arguments of :class:`Teacher`, where ``classes`` is
-                ``'all'``, the name of a grade, or a list in the order of the outputs.
-            curriculum (Curriculum): Gives the meaning of ``classes``.
-            run_preprocessor (nn.Module, optional): Normalises the student's images.
-            keep_inplace (bool): See :class:`Teacher`.
-            student (FragmentedStudent, optional): Its channels are those of the run's images.
-            single (bool): Whether messages name ``model.teacher``.
+        Each is a dict of arguments of :class:`Teacher`, where ``classes`` is ``'all'``, the name
+        of a grade, or a list in the order of the outputs. ``single``: messages name
+        ``model.teacher``.
         """
         teachers = []
         for index, cfg in enumerate(configs or ()):
@@ -142,15 +137,8 @@ class Faculty:
 
         A teacher with n of B samples that it shares with nobody gets a loss weight of n / B;
         samples that several teachers cover are shared out in proportion to the teachers' weights.
-
-        Args:
-            active (Sequence[BaseTeacher]): The teachers of the grade.
-            labels (torch.Tensor, optional): Classes in the data set's numbering, [B], and
-                :data:`MIXED` for samples of several classes, which generalists alone teach. None
-                is possible with a single generalist only.
-
-        Returns:
-            list[Lesson]: One lesson for each teacher that has samples.
+        ``labels`` [B] are those of :func:`classes_of`: generalists alone teach :data:`MIXED`
+        samples. A single generalist needs none. Teachers without samples have no lesson.
         """
         if len(active) == 1 and active[0].is_generalist:
             return [Lesson(active[0], None, None)]

@@ -17,11 +17,7 @@ SHOWN = 5
 def checked_outputs(
     given: Any, count: int, width: int, names: Sequence[str] | None, key: str
 ) -> tuple[int, ...]:
-    """The numbers, [count], of the outputs of ``width`` that a config gives by number or name.
-
-    Raises:
-        ConfigurationError: If they are not as many different outputs as there are classes.
-    """
+    """The numbers, [count], of the outputs of ``width`` that a config gives by number or name."""
     if not isinstance(given, (list, tuple, range)) or not (
         all(type(output) is int for output in given)
         or all(isinstance(output, str) for output in given)
@@ -74,11 +70,7 @@ def _by_name(wanted: Sequence[str], names: Sequence[str], key: str) -> tuple[int
 def outputs_by_name(
     wanted: Sequence[str], names: Sequence[str], key: str, where: str
 ) -> tuple[int, ...] | None:
-    """The numbers of the outputs with ``wanted`` names; None if no name is common to both.
-
-    Raises:
-        ConfigurationError: If some classes are not among the outputs, or not to be told apart.
-    """
+    """The numbers of the outputs with ``wanted`` names; None if no name is common to both."""
     try:
         places = find_names(wanted, names)
     except ConfigurationError as error:

@@ -273,18 +273,10 @@ class Teacher(BaseTeacher):
     ) -> None:
         """Choose the network's outputs and inputs by what is known of the data.
 
-        Where both the checkpoint and the data set name their classes, outputs go by name, unless
-        ``outputs`` of the config says which they are.
-
-        Args:
-            class_names (Sequence[str], optional): Names of the data set's classes, in its order;
-                names of another number are ignored.
-            channel_order (str, optional): 'rgb' or 'bgr', the order in which images are loaded;
-                None if it is not known.
-
-        Raises:
-            ConfigurationError: If the checkpoint lacks a class, or :attr:`open_question` remains
-            one.
+        Where both the checkpoint and the data set name their classes, in its order, outputs go by
+        name, unless ``outputs`` of the config says which they are. Images are loaded in
+        ``channel_order``, 'rgb' or 'bgr'. If the checkpoint lacks a class, or
+        :attr:`open_question` remains one, it is an error.
         """
         names = as_names(class_names)
         if names is not None and len(names) == self.classes.num_classes and self.class_names:

@@ -8,7 +8,6 @@ from torch.nn import functional as F
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.validation.values import check_bool, check_keys
 
-KEYS = ('type', 'mean', 'std', 'to_rgb')
 # Recommendation ITU-R BT.601, for red, green and blue.
 LUMINANCE = (0.299, 0.587, 0.114)
 
@@ -25,20 +24,16 @@ class TeacherInputs(nn.Module):
     Args:
         given (nn.Module): The data preprocessor by which the images are normalised.
         wanted (nn.Module | dict, optional): The teacher's data preprocessor, or its ``mean``,
-            ``std`` (each a number a channel, for pixels of 0 to 255) and ``to_rgb``; None is the
+            ``std`` (each a number a channel, for pixels of 0 to 255) and ``to_rgb``; None: the
             given one.
-        size (int | tuple[int, int], optional): Height and width, or both in one; None is the
+        size (int | tuple[int, int], optional): Height and width, or both in one; None: the
             student's.
         key (str): Where the teacher stands in the config, for error messages.
         swap (bool, optional): Whether the teacher reads the channels in the other order than the
-            student does. None: if one of the two normalisations swaps what was loaded, by its
-            ``to_rgb``, and the other does not.
-        channels (int, optional): 1 or 3, if the teacher reads so many and the student the other
-            number.
+            student does. None: if just one of the two normalisations swaps them, by its
+            ``to_rgb``.
+        channels (int, optional): 1 or 3, if the student has the other number.
         order (str): In which the student reads the channels, 'rgb' or 'bgr', for a gray teacher.
-
-    Raises:
-        ConfigurationError: If a value is none of these.
     """
 
     def __init__(
@@ -117,7 +112,8 @@ def normalisation(preprocessor: nn.Module) -> tuple[torch.Tensor, torch.Tensor, 
 
 
 def _checked(cfg: dict, key: str) -> tuple[torch.Tensor, torch.Tensor, bool]:
-    check_keys({name: value for name, value in cfg.items() if name != KEYS[0]}, KEYS[1:], key)
+    given = {name: value for name, value in cfg.items() if name != 'type'}
+    check_keys(given, ('mean', 'std', 'to_rgb'), key)
     mean, std = cfg.get('mean'), cfg.get('std')
     if not (_numbers(mean) and _numbers(std) and len(mean) == len(std) and min(std) > 0):
         raise ConfigurationError(
