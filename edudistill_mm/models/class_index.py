@@ -4,7 +4,7 @@ import torch
 
 
 class ClassIndex:
-    """An ordered subset of the data set's classes, and the way between the two numberings.
+    """An ordered subset of the data set's classes, and the map between the two numberings.
 
     Args:
         classes (Sequence[int]): The classes, in the order of their columns.

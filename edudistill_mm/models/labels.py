@@ -11,7 +11,7 @@ from torch import nn
 from edudistill_mm.distributed import unwrap_model
 from edudistill_mm.errors import ConfigurationError
 
-# In the place of the class of a sample whose label is mixed of several.
+# Stands for the class of a sample whose label mixes several.
 MIXED = -1
 
 

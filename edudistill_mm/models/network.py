@@ -76,8 +76,7 @@ def read_network_config(path: str, pretrained: bool, key: str) -> Config:
     except ConfigurationError:
         raise
     except (Exception, SystemExit) as error:
-        # MMEngine answers with assertions, ValueErrors or FileNotFoundErrors, depending on which
-        # part is wrong.
+        # MMEngine raises assertions, ValueErrors or FileNotFoundErrors, by which part is wrong.
         hint = '' if '::' in path or path.endswith('.py') else did_you_mean(path, list_models())
         raise ConfigurationError(
             f'{key}: the config "{path}" cannot be read: {reason_of(error)}{hint}'

@@ -154,8 +154,7 @@ class EducationDistill(BaseAlgorithm):
         self.module_inplace = module_inplace or keep_inplace
         if not self.module_inplace:
             switch_off_inplace(student)
-        # In __dict__, not in the module tree: no tensor of a teacher is a parameter of this
-        # algorithm.
+        # Not in the module tree: no tensor of a teacher is a parameter of this algorithm.
         self.__dict__['faculty'] = Faculty.from_cfg(
             teachers,
             grades,
@@ -176,7 +175,7 @@ class EducationDistill(BaseAlgorithm):
             fragments: self._records.find_awake(fragments, self._labels)
             for fragments in dict.fromkeys(grade.fragments for grade in grades.grades)
         }
-        # So many samples of a batch a teacher must have.
+        # How many samples of a batch a teacher needs.
         self._min_rows = 1
         # Which losses are means over samples, as far as it is known.
         self._by_sample: dict[str, bool] = {}
@@ -232,7 +231,7 @@ class EducationDistill(BaseAlgorithm):
             if self.losses_awake
             and (teacher.records_from_student or teacher.name in grade.teachers)
         }
-        # Where a teacher knows no two of the classes taught, its answer says nothing.
+        # A teacher's scores of fewer than two classes say nothing.
         self.views = {name: view for name, view in views.items() if len(view.taught) > 1}
         self.active_teachers = [view.teacher for view in self.views.values()]
 
@@ -248,14 +247,14 @@ class EducationDistill(BaseAlgorithm):
         """Follow a runner that has replaced BatchNorm by its synchronised form, or the reverse."""
         for teacher in self._teachers:
             if not teacher.is_generalist:
-                # Its connectors do not run where a batch has none of its classes: to wait for that
-                # process would never end.
+                # A rank whose batch has none of the classes skips the connectors: other ranks would
+                # wait for that rank's statistics for ever.
                 revert_sync_batchnorm(self.distillers[teacher.name])
         self._records.follow_conversion()
 
     # ---- training
-    # torch.compile translates networks. What goes on between them differs with each batch's rows,
-    # and would be translated again and again.
+    # What runs between the networks differs with each batch's rows, and torch.compile would
+    # translate that again and again.
     @partial(torch.compiler.disable, recursive=False)
     def loss(
         self, batch_inputs: torch.Tensor, data_samples: list[DataSample] | None = None
@@ -276,7 +275,7 @@ class EducationDistill(BaseAlgorithm):
             distiller = self.distillers[lesson.teacher.name]
             distiller.set_deliveries_override(False)
             for delivery in distiller.deliveries.deliveries.values():
-                # A lower grade may end before it has asked for what was delivered.
+                # At a lower grade the student may leave a delivery unread.
                 delivery.data_queue.clear()
             with distiller.teacher_recorders, distiller.deliveries:
                 scores.append(lesson.teacher.teach(lesson.select(batch_inputs)))
@@ -287,7 +286,7 @@ class EducationDistill(BaseAlgorithm):
         with ExitStack() as stack:
             if lessons:
                 stack.enter_context(self._records.recording())
-                # Several teachers have none.
+                # Only a single teacher has deliveries.
                 stack.enter_context(distiller.deliveries)
             stack.enter_context(
                 torch.set_grad_enabled(torch.is_grad_enabled() and self.student_trainable)
@@ -347,9 +346,8 @@ class EducationDistill(BaseAlgorithm):
             for name, value in view.losses(lesson, records, len(inputs)).items():
                 total[name] = total[name] + value if name in total else value
         if not self.distillation_stopped and self.active_teachers:
-            # A batch without a sample for any teacher: the log keeps its columns, and where the
-            # student's own loss does not count there is still something to go backward from, which
-            # other processes wait for.
+            # If a batch has no sample for any teacher, the log keeps its columns, and a run without
+            # the student's own loss still has a backward pass, which other ranks wait for.
             parameter = next((p for p in self.parameters() if p.requires_grad), None)
             for name in self.losses_awake:
                 if name not in total:

@@ -25,13 +25,9 @@ def weigh_losses(losses: dict[str, Any], weight: float) -> dict[str, Any]:
     """Multiply what MMEngine sums up: all entries with "loss" in their names."""
     if weight == 1:
         return losses
-    return {
-        name: (
-            [item * weight for item in value]
-            if isinstance(value, (list, tuple))
-            else value * weight
-        )
-        if 'loss' in name
-        else value
-        for name, value in losses.items()
-    }
+
+    def weigh(value: Any) -> Any:
+        several = isinstance(value, (list, tuple))
+        return [item * weight for item in value] if several else value * weight
+
+    return {name: weigh(value) if 'loss' in name else value for name, value in losses.items()}

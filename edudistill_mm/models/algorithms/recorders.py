@@ -18,13 +18,10 @@ def records_features(distiller: nn.Module) -> bool:
 
     If none does, modules may go on overwriting, which saves time and memory.
     """
-    recorders = [
-        *distiller.student_recorders.recorders.values(),
-        *distiller.teacher_recorders.recorders.values(),
-    ]
     return not all(
         isinstance(recorder, ModuleOutputsRecorder) and recorder.source in AFTER_FEATURES
-        for recorder in recorders
+        for manager in (distiller.student_recorders, distiller.teacher_recorders)
+        for recorder in manager.recorders.values()
     )
 
 

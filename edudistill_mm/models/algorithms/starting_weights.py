@@ -9,7 +9,7 @@ from edudistill_mm.checkpoint.weights import read_weights
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.models.students import FragmentedStudent
 
-# With what the names of the student's tensors begin, and those of MMRazor's one distiller.
+# Prefixes of the student's tensors, and of those of MMRazor's single distiller.
 STUDENT, DISTILLER = 'architecture.', 'distiller.'
 
 

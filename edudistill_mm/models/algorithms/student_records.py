@@ -35,7 +35,7 @@ class StudentRecords:
     ) -> None:
         self.student = student
         self.mappings: dict[str, dict] = {}
-        # By whether a loss finds them with from_student.
+        # By the from_student of the losses that read them.
         self._managers: dict[bool, Any] = {}
         if distiller is not None:
             self.mappings = dict(distiller.loss_forward_mappings)
@@ -53,8 +53,7 @@ class StudentRecords:
 
     def _watch(self, recorder: ModuleOutputsRecorder) -> None:
         self._watched.append((recorder, self.student.get_submodule(recorder.source)))
-        # The features that the head of a lower grade reads are the reference's own, of another
-        # size.
+        # A reference's head reads the reference's own features, of another size.
         of_inputs = isinstance(recorder, ModuleInputsRecorder)
         if of_inputs and not recorder.source.endswith('loss_module'):
             return

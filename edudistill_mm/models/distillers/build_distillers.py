@@ -29,7 +29,7 @@ def build_distillers(cfg: dict | None, teachers: Sequence[str]) -> nn.ModuleDict
 def _build(cfg: dict) -> nn.Module:
     check_distiller_config(cfg)
     cfg = modernise(copy.deepcopy(cfg))
-    # MMEngine takes all that a config inherits by `package::` for that package's own.
+    # MMEngine gives all that a config inherits by `package::` that package's scope.
     scope, kind = cfg.get('_scope_'), cfg.get('type')
     if scope and class_of(kind, ROOT_MODELS, scope) is None:
         del cfg['_scope_']

@@ -16,7 +16,7 @@ from edudistill_mm.validation.values import check_keys
 
 SIDES = ('student_recorders', 'teacher_recorders')
 PARTS = (*SIDES, 'distill_deliveries', 'connectors', 'distill_losses', 'loss_forward_mappings')
-# What a mapping may say of a record: the arguments of the method that reads it.
+# Keys of a record in a mapping: the arguments of the method that reads the record.
 RECORD = {
     name: parameter
     for name, parameter in inspect.signature(ConfigurableDistiller.get_record).parameters.items()
@@ -60,7 +60,7 @@ def check_distiller_config(cfg: Any) -> None:
         )
         if len(resting) == len(losses):
             raise ConfigurationError(sentence)
-        # MMRazor's second stages of factor transfer leave the loss of the first one so.
+        # MMRazor's config of factor transfer's second stage keeps the first stage's loss so.
         warnings.warn(sentence, stacklevel=2)
     for name, mapping in mappings.items():
         for argument, record in mapping.items():

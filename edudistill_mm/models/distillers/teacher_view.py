@@ -211,7 +211,7 @@ def mean_of(value: Any) -> torch.Tensor:
             f'a distillation loss returns a {type(value).__name__}, where a tensor or a list of '
             f'tensors is needed'
         )
-    # A scalar is its own mean: nothing is launched for it.
+    # A scalar is its own mean: no kernel is launched for it.
     return sum(item.mean() if item.ndim else item for item in values)
 
 

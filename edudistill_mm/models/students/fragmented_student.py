@@ -386,8 +386,8 @@ class FragmentedStudent(BaseModel):
         """Initialise the student as without this wrapper, then the references."""
         shared = getattr(self, '_params_init_info', None)
         if shared is not None:
-            # The classifier is no child of ours: without this it would take itself for the root of
-            # the initialisation and clear the bookkeeping of the real root.
+            # The classifier, no child of this module, would take itself for the root of the
+            # initialisation and clear the real root's records.
             self.student._params_init_info = shared
         try:
             if not getattr(self.student, '_is_init', False):

@@ -16,8 +16,7 @@ class BaseTeacher:
         columns (ClassIndex): The columns that stand for them in what is recorded of the teacher.
     """
 
-    # Whether the forward pass of the student, of all samples of a batch, fills the teacher's
-    # recorders.
+    # Whether the student's forward pass of the whole batch fills the teacher's recorders.
     records_from_student = False
 
     def __init__(self, name: str, classes: ClassIndex, weight: float = 1.0) -> None:

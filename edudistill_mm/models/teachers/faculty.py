@@ -157,7 +157,7 @@ class Faculty:
             * covered
         )
         shares = (weights / weights.sum(0).clamp_min(torch.finfo(weights.dtype).tiny)).mean(1)
-        # Two waits for the device, however many teachers there are.
+        # Two synchronisations with the device, however many teachers there are.
         counts = covered.sum(1).tolist()
         rows_of = covered.nonzero()[:, 1].split(counts)
         return [

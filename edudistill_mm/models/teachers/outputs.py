@@ -10,7 +10,7 @@ from typing import Any
 from edudistill_mm.errors import ConfigurationError, did_you_mean
 from edudistill_mm.models.class_names import find_names, plain_name
 
-# So many classes are named in a sentence.
+# How many classes a message lists.
 SHOWN = 5
 
 

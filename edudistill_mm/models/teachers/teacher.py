@@ -95,11 +95,8 @@ class Teacher(BaseTeacher):
         averaged: bool | None = None,
         key: str = 'teachers',
     ) -> None:
-        if (
-            isinstance(weight, bool)
-            or not isinstance(weight, (int, float))
-            or not 0 < weight < float('inf')
-        ):
+        is_number = isinstance(weight, (int, float)) and not isinstance(weight, bool)
+        if not is_number or not 0 < weight < float('inf'):
             raise ConfigurationError(f'{key}.weight must be a positive number, but got {weight!r}')
         if averaged is not None:
             check_bool(averaged, f'{key}.averaged')
@@ -222,7 +219,7 @@ class Teacher(BaseTeacher):
         output = self.dry_run(lambda image: self.network(image, mode='tensor'))
         width = output.shape[-1] if isinstance(output, torch.Tensor) and output.ndim == 2 else None
         count, names = len(self.classes), names_of(self.network)
-        # Not those of a data set of which the network knows a part.
+        # Names of another number are those of a data set of which the network knows a part.
         self.class_names = names if names is not None and len(names) == width else None
         if self._given_outputs is not None and width is not None:
             columns = checked_outputs(
@@ -280,7 +277,7 @@ class Teacher(BaseTeacher):
         """
         names = as_names(class_names)
         if names is not None and len(names) == self.classes.num_classes and self.class_names:
-            # Once: the teacher test and the training tell the same.
+            # The teacher test and the training call this with the same names.
             if names != self._data_names:
                 self._take_outputs_by_name([names[label] for label in self.classes.classes])
             self._data_names = names

@@ -20,14 +20,14 @@ class TeacherWeighting:
     needs :meth:`uncertainty` alone; :meth:`shares` and :meth:`weights` can be others, too.
     """
 
-    # What messages call the weighting.
+    # The weighting's name in configs and messages.
     name = ''
     # Whether uncertainty() reads labels, which no augmentation may mix then.
     needs_labels = False
-    # Whether samples have weights of their own. False leaves it to the faculty to share samples
-    # out by the weights of the teachers, and what follows is not asked.
+    # Whether weights depend on the sample; if not, the faculty's shares hold, which follow from the
+    # teachers' weights alone, and no method below is called.
     by_sample = True
-    # What to do where labels that the weighting needs are mixed.
+    # A message's advice where labels are mixed that the weighting needs.
     advice = 'take "entropy"'
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
