@@ -20,8 +20,10 @@ def adopt_augments(preprocessor: Any, given: Any, own: nn.Module | None) -> bool
     """Let a preprocessor that replaces a classifier's own apply the classifier's augmentations.
 
     MMPretrain's classifiers put the ``augments`` of their ``train_cfg`` into the preprocessor that
-    they build, unless its config has ``batch_augments``; so does this with ``preprocessor``, which
-    was built from ``given``. Returns whether the augmentations in use are the classifier's.
+    they build, unless its config (here ``given``) has ``batch_augments``; so does this function.
+
+    Returns:
+        bool: Whether the augmentations in use are the classifier's.
     """
     names = names_of_augments(own)
     if own is None or not names or preprocessor is own:

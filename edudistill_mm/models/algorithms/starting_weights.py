@@ -20,7 +20,7 @@ def name_weights(
 
     The checkpoint is of a plain student, of ``EducationDistill``, or of ``SingleTeacherDistill``.
     What it lacks starts anew: the references of lower grades, and the classifier of a plain
-    student for another number of classes. Returned with it: what was done, for sentences.
+    student for another number of classes. The second result lists what was done, for messages.
     """
     done: list[str] = []
     if any(name.startswith(STUDENT) for name in state):

@@ -116,7 +116,10 @@ def units(student: nn.Module, seen: NetworkTrace) -> list[str]:
 
 
 def _chain(student: nn.Module, seen: NetworkTrace, names: Sequence[str]) -> list[str]:
-    """The units with features; a side branch has a lower resolution than a later weighted unit."""
+    """The units with features, less side branches.
+
+    A side branch has a lower resolution than a later unit with weights.
+    """
     chain: list[str] = []
     highest = 0
     for name in reversed(names):
@@ -244,9 +247,11 @@ def _weighted_after(student: nn.Module, seen: NetworkTrace, cut: str) -> list[st
 
 
 def named_cuts(student: nn.Module, seen: NetworkTrace, names: Sequence[str]) -> list[str]:
-    """The full names of the modules that a config names, with or without ``backbone.``, as ends.
+    """Resolve the fragments' ends that a config names, with or without ``backbone.``.
 
-    They exist, run once, are in order, and the last one ends the backbone, or it is an error.
+    Raises:
+        ConfigurationError: Unless each exists and runs once, in order, and the last one ends the
+            backbone.
     """
     cuts: list[str] = []
     for name in names:

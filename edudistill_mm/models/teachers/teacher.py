@@ -270,10 +270,13 @@ class Teacher(BaseTeacher):
     ) -> None:
         """Choose the network's outputs and inputs by what is known of the data.
 
-        Where both the checkpoint and the data set name their classes, in its order, outputs go by
-        name, unless ``outputs`` of the config says which they are. Images are loaded in
-        ``channel_order``, 'rgb' or 'bgr'. If the checkpoint lacks a class, or
-        :attr:`open_question` remains one, it is an error.
+        Where both the checkpoint and the data set name their classes, outputs go by name, unless
+        ``outputs`` of the config says which they are. ``class_names`` are in the data set's order;
+        ``channel_order``, 'rgb' or 'bgr', is that in which images are loaded.
+
+        Raises:
+            ConfigurationError: If the checkpoint lacks a class, or :attr:`open_question` remains
+            one.
         """
         names = as_names(class_names)
         if names is not None and len(names) == self.classes.num_classes and self.class_names:
