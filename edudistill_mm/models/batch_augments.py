@@ -8,9 +8,7 @@ from edudistill_mm.errors import ConfigurationError
 
 
 def names_of_augments(preprocessor: nn.Module | None) -> str:
-    """Names of a data preprocessor's batch augmentations, such as 'Mixup, CutMix'; empty if it has
-    none.
-    """
+    """Names of a data preprocessor's batch augmentations, such as 'Mixup, CutMix'."""
     augments = getattr(preprocessor, 'batch_augments', None)
     if augments is None:
         return ''
@@ -19,21 +17,13 @@ def names_of_augments(preprocessor: nn.Module | None) -> str:
 
 
 def adopt_augments(preprocessor: Any, given: Any, own: nn.Module | None) -> bool:
-    """Let a data preprocessor that takes the place of a classifier's own apply its augmentations.
+    """Let a preprocessor that replaces a classifier's own apply the classifier's augmentations.
 
     MMPretrain's classifiers put the ``augments`` of their ``train_cfg`` into the preprocessor that
-    they build, unless its config has ``batch_augments``; so does this.
-
-    Args:
-        preprocessor (nn.Module): The preprocessor in use, changed in place.
-        given (dict | nn.Module | None): What it was built from.
-        own (nn.Module, optional): The classifier's own preprocessor.
+    they build, unless its config (here ``given``) has ``batch_augments``; so does this function.
 
     Returns:
         bool: Whether the augmentations in use are the classifier's.
-
-    Raises:
-        ConfigurationError: If the preprocessor cannot augment.
     """
     names = names_of_augments(own)
     if own is None or not names or preprocessor is own:

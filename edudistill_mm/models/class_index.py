@@ -4,7 +4,7 @@ import torch
 
 
 class ClassIndex:
-    """An ordered subset of the data set's classes, and the way between the two numberings.
+    """An ordered subset of the data set's classes, and the map between the two numberings.
 
     Args:
         classes (Sequence[int]): The classes, in the order of their columns.
@@ -38,20 +38,11 @@ class ClassIndex:
         return self._tensors(device)[0]
 
     def positions(self, device: torch.device) -> torch.Tensor:
-        """torch.Tensor: The place of each class of the data set in the subset, or -1,
-        [num_classes].
-        """
+        """torch.Tensor: The subset's place of each class of the data set, or -1, [num_classes]."""
         return self._tensors(device)[1]
 
     def select(self, scores: torch.Tensor) -> torch.Tensor:
-        """The subset's columns of scores over the numbering that the subset is in.
-
-        Args:
-            scores (torch.Tensor): Class scores, [B, num_classes].
-
-        Returns:
-            torch.Tensor: [B, len(self)]; ``scores`` itself if the subset is complete.
-        """
+        """Take the subset's columns of scores [B, num_classes]: ``scores`` itself if complete."""
         if self.complete:
             return scores
         first = self.classes[0]
@@ -66,5 +57,5 @@ class ClassIndex:
         return ClassIndex([place[label] for label in self.classes], len(other))
 
     def through(self, other: 'ClassIndex') -> 'ClassIndex':
-        """This subset of the columns of another, in the numbering that the other is in."""
+        """This subset of another's columns, in the numbering that the other is in."""
         return ClassIndex([other.classes[place] for place in self.classes], other.num_classes)

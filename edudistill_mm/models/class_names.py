@@ -12,16 +12,9 @@ from edudistill_mm.errors import ConfigurationError
 
 
 def names_in_config(cfg: Config, published: bool) -> tuple[str, ...] | None:
-    """The class names that go with the network of a config file.
+    """Class names of a config file's network: in ``metainfo``, or those of the data set's type.
 
-    Args:
-        cfg (Config): What is in the file.
-        published (bool): Whether the weights are those that were published with the config. Only
-            these are sure to know the classes of the config's type of data set.
-
-    Returns:
-        tuple[str, ...] | None: The ``metainfo`` of the data set, or else the names that its type
-        has; None if there are neither.
+    Only weights that were ``published`` with the config are sure to know the type's classes.
     """
     for split in ('test', 'val', 'train'):
         dataset = (cfg.get(f'{split}_dataloader') or {}).get('dataset') or {}
@@ -36,13 +29,13 @@ def names_in_config(cfg: Config, published: bool) -> tuple[str, ...] | None:
 
 
 def remember_names(network: nn.Module, names: Sequence[str] | None) -> None:
-    """Note on a network what its outputs stand for, where MMPretrain's ``get_model`` notes it."""
+    """Note the class names of a network's outputs where MMPretrain's ``get_model`` notes them."""
     if names is not None:
         network._dataset_meta = dict(classes=tuple(names))
 
 
 def names_of(network: nn.Module) -> tuple[str, ...] | None:
-    """What is noted on a network by :func:`remember_names` or by MMPretrain's ``get_model``."""
+    """The class names noted by :func:`remember_names` or by MMPretrain's ``get_model``."""
     return as_names((getattr(network, '_dataset_meta', None) or {}).get('classes'))
 
 
@@ -54,19 +47,11 @@ def as_names(value: Any) -> tuple[str, ...] | None:
 
 
 def find_names(wanted: Sequence[str], names: Sequence[str]) -> list[int | None]:
-    """Find class names in another list of them, whatever their case, and be there "_", "-" or
-    blanks between the words.
-
-    Args:
-        wanted (Sequence[str]): Names to look for.
-        names (Sequence[str]): Names to look among.
-
-    Returns:
-        list[int | None]: The place of each among ``names``; None where it is not there.
+    """The place of each wanted name in another list, whatever case, "_", "-" or blanks; else None.
 
     Raises:
         ConfigurationError: If a name is there more often than it is wanted, or if several names
-            differ only in their spelling and some of them are not there as they are spelt.
+            differ only in their spelling and some are wanted in another spelling.
     """
     places: list[int | None] = [None] * len(wanted)
     # First as they are spelt: "cat" may stand beside "Cat". Then in any spelling.

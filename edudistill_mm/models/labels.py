@@ -1,4 +1,4 @@
-"""What class a sample is of, and in which form its label reaches the losses."""
+"""The class of a sample, and the form in which its label reaches the losses."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,22 +11,16 @@ from torch import nn
 from edudistill_mm.distributed import unwrap_model
 from edudistill_mm.errors import ConfigurationError
 
-# In the place of the class of a sample whose label is mixed of several.
+# Stands for the class of a sample whose label mixes several.
 MIXED = -1
 
 
 def classes_of(data_samples: Sequence[DataSample]) -> torch.Tensor:
-    """The class of each sample of a batch.
+    """The class of each sample of a batch, in the data set's numbering, [B].
 
-    Where samples have scores (``gt_score``: one-hot, or mixed by Mixup and its like), these count:
-    MMPretrain keeps the ``gt_label`` of an image beside the scores of the mixture.
-
-    Args:
-        data_samples (list[DataSample]): The labels.
-
-    Returns:
-        torch.Tensor: Classes in the data set's numbering, and :data:`MIXED` where no score reaches
-        1, [B].
+    ``gt_score`` (one-hot, or mixed by Mixup and its like) counts before ``gt_label``, which
+    MMPretrain keeps beside the scores of a mixture. Where no score reaches 1, :data:`MIXED`
+    stands.
     """
     if 'gt_score' not in data_samples[0]:
         return torch.cat([sample.gt_label for sample in data_samples])
@@ -35,15 +29,7 @@ def classes_of(data_samples: Sequence[DataSample]) -> torch.Tensor:
 
 
 def set_label_width(preprocessor: Any, num_classes: int) -> None:
-    """Tell a data preprocessor that makes one-hot labels how wide they are.
-
-    Args:
-        preprocessor (nn.Module): The preprocessor, changed in place.
-        num_classes (int): Number of classes of the data.
-
-    Raises:
-        ConfigurationError: If it has been told otherwise.
-    """
+    """Set the width of a data preprocessor's one-hot labels; another width is refused."""
     if not getattr(preprocessor, 'to_onehot', False):
         return
     told = getattr(preprocessor, 'num_classes', None)
@@ -56,16 +42,10 @@ def set_label_width(preprocessor: Any, num_classes: int) -> None:
 
 
 def accept_one_hot(model: nn.Module) -> None:
-    """Let the losses of MMPretrain's classifiers take the one-hot labels that ``to_onehot`` makes.
+    """Let the losses of a classifier, or of an algorithm around one, take ``to_onehot``'s labels.
 
-    They are integers, which torch's cross-entropy refuses as probabilities, and MMPretrain makes
-    none before it is told how wide they are.
-
-    Args:
-        model (nn.Module): A classifier, or an algorithm around one; changed in place.
-
-    Raises:
-        ConfigurationError: If it has been told a width that is not the classifier's.
+    These are integers, which torch's cross-entropy refuses as probabilities, and MMPretrain makes
+    none before it knows their width.
     """
     model = unwrap_model(model)
     heads = [module for module in model.modules() if isinstance(module, ClsHead)]
@@ -77,7 +57,7 @@ def accept_one_hot(model: nn.Module) -> None:
 
 
 def as_probabilities(module: nn.Module, inputs: tuple) -> tuple | None:
-    """Hook before a loss that turns integer one-hot labels into probabilities."""
+    """Forward pre-hook of a loss: integer one-hot labels become probabilities."""
     if len(inputs) > 1 and isinstance(inputs[1], torch.Tensor):
         scores, target, *others = inputs
         if target.shape == scores.shape and not target.is_floating_point():

@@ -32,18 +32,9 @@ DRY_RUN_SIZES = (32, 224, 299)
 
 
 def build_module(cfg: dict, key: str, scope: str) -> Any:
-    """Build a registered module; a mistake in its config becomes one sentence.
+    """Build a registered module; a mistake in the config, at ``key``, becomes one sentence.
 
-    Args:
-        cfg (dict): Config with a ``type``.
-        key (str): Where the config stands, for the error message.
-        scope (str): Default scope in which bare type names are looked up.
-
-    Returns:
-        Any: The module.
-
-    Raises:
-        ConfigurationError: If the type is unknown, or a value is none that it can take.
+    Bare type names are looked up from ``scope``.
     """
     kind = cfg.get('type') if isinstance(cfg, dict) else None
     if not isinstance(kind, str) and not callable(kind):
@@ -59,19 +50,11 @@ def build_module(cfg: dict, key: str, scope: str) -> Any:
 
 
 def read_network_config(path: str, pretrained: bool, key: str) -> Config:
-    """Read a config that holds a network.
-
-    Args:
-        path (str): ``'package::config'``, the name of a model of MMPretrain's zoo as its
-            ``get_model`` takes it, or the path of a file.
-        pretrained (bool): Whether the published weights are asked for too.
-        key (str): Where the path stands in the user's config, for the error message.
+    """Read the ``'package::config'``, model of MMPretrain's zoo, or file that holds a network.
 
     Returns:
-        Config: With a ``model``, and its weights' URL as ``model_path`` if asked for.
-
-    Raises:
-        ConfigurationError: If there is no such config, or no published weights.
+        Config: With a ``model``, and the published weights' URL as ``model_path`` if
+        ``pretrained``.
     """
     if not isinstance(path, str):
         raise ConfigurationError(
@@ -93,8 +76,7 @@ def read_network_config(path: str, pretrained: bool, key: str) -> Config:
     except ConfigurationError:
         raise
     except (Exception, SystemExit) as error:
-        # MMEngine answers with assertions, ValueErrors or FileNotFoundErrors, depending on which
-        # part is wrong.
+        # MMEngine raises assertions, ValueErrors or FileNotFoundErrors, by which part is wrong.
         hint = '' if '::' in path or path.endswith('.py') else did_you_mean(path, list_models())
         raise ConfigurationError(
             f'{key}: the config "{path}" cannot be read: {reason_of(error)}{hint}'
@@ -115,21 +97,14 @@ def read_network_config(path: str, pretrained: bool, key: str) -> Config:
 
 
 def published_weights(spec: Any) -> str | None:
-    """URL of the weights of a network that is given by nothing but its name in MMPretrain's zoo.
-
-    Args:
-        spec (str | dict): As in :func:`build_network`.
-
-    Returns:
-        str | None: None if the spec is something else.
-    """
+    """URL of the weights of a network that is given by its name in MMPretrain's zoo alone."""
     if not isinstance(spec, str) or '::' in spec or not _in_zoo(spec):
         return None
     return ModelHub.get(spec).weights
 
 
 def published_names(name: str) -> tuple[str, ...] | None:
-    """Names of the classes that the published weights of a model of MMPretrain's zoo know."""
+    """The class names that the published weights of a model of MMPretrain's zoo know."""
     return names_in_config(ModelHub.get(name).config, published=True)
 
 
@@ -142,15 +117,11 @@ def build_network(spec: str | dict | nn.Module, key: str) -> nn.Module:
 
     Args:
         spec (str | dict | nn.Module): A built module; a model config with ``type``;
-            ``'package::config'``, a name of MMPretrain's zoo or the path of a local config file
-            (its ``model`` is built, with the file's ``data_preprocessor``); or MMRazor's
-            ``dict(cfg_path=..., pretrained=False, **overrides)`` for the same; ``pretrained`` may be
-            the path or URL of a checkpoint, too.
+            ``'package::config'``, a name of MMPretrain's zoo or the path of a config file (its
+            ``model`` is built, with the file's ``data_preprocessor``); or MMRazor's
+            ``dict(cfg_path=..., pretrained=False, **overrides)`` for the same. ``pretrained=True``
+            loads the published weights, a path or URL that checkpoint.
         key (str): Where the spec stands, for the error message.
-
-    Returns:
-        nn.Module: The network. ``pretrained=True`` also loads the weights that the package's
-        metafile names.
 
     Raises:
         ConfigurationError: If there is no such file or the model in it cannot be built.
@@ -187,23 +158,11 @@ def load_weights(
     averaged: bool | None = None,
     prefix: str | None = None,
 ) -> str:
-    """Load a checkpoint into a network, completely or not at all, and note the class names that it
-    carries on the network.
+    """Load a checkpoint into a network, completely or not at all; return the local file's path.
 
-    Args:
-        network (nn.Module): The network.
-        source (str): Path or URL of the checkpoint.
-        key (str): Where the source stands, for the error message.
-        averaged (bool, optional): Whether to take the averaged ones of its weights; see
-            :func:`edudistill_mm.checkpoint.weights.extract_state_dict`. Defaults to None.
-        prefix (str, optional): With what the names of the tensors begin, as in MMEngine's
-            ``PretrainedInit``. Defaults to None: what fits.
-
-    Returns:
-        str: Path of the local file that was loaded.
-
-    Raises:
-        ConfigurationError: If the file is unusable or its tensors do not fit the network.
+    ``averaged`` is that of :func:`edudistill_mm.checkpoint.weights.extract_state_dict`, ``prefix``
+    that of MMEngine's ``PretrainedInit``. The class names in the checkpoint are noted on the
+    network.
     """
     try:
         path = resolve_checkpoint(source)
@@ -240,7 +199,7 @@ def load_weights(
 
 
 def first_input_channels(network: nn.Module) -> int:
-    """Number of channels that the first convolution of a network reads; 3 if there is none."""
+    """Number of channels that the first convolution of a network reads; 3 without one."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             return module.in_channels
@@ -248,20 +207,12 @@ def first_input_channels(network: nn.Module) -> int:
 
 
 def dry_run(network: nn.Module, forward: Any, shape: tuple[int, int, int] | None = None) -> Any:
-    """Run a function on a zero image without leaving a trace in the network.
+    """Call a function with a zero image (2, C, H, W), and leave no trace in the network.
 
-    The network is in eval mode meanwhile, gradients are off, and the random state, every module's
-    training flag and the buffers, in which some losses count, are as before afterwards.
-
-    Args:
-        network (nn.Module): The network whose mode is set.
-        forward (Callable): Takes a tensor of shape (2, C, H, W).
-        shape (tuple[int, int, int], optional): (C, H, W). Defaults to None: the channels that the
-            network reads, and the ``img_size`` that the backbone or its patch embedding is built
-            for, or the first of :data:`DRY_RUN_SIZES` that it accepts.
-
-    Returns:
-        Any: What ``forward`` returned.
+    The network is in eval mode meanwhile, without gradients; afterwards the random state, the
+    training flags and the buffers, in which some losses count, are as before. ``shape`` (C, H, W)
+    defaults to the channels that the network reads, and the ``img_size`` that the backbone or its
+    patch embedding is built for, or the first of :data:`DRY_RUN_SIZES` that it accepts.
 
     Raises:
         ConfigurationError: Passed on from ``forward``.
@@ -307,7 +258,7 @@ def dry_run(network: nn.Module, forward: Any, shape: tuple[int, int, int] | None
 
 
 def _where(error: BaseException, network: nn.Module) -> str:
-    """The innermost module of a network that an error came out of, in words."""
+    """The innermost module of a network that an error came out of, for a sentence."""
     names = {id(module): name for name, module in network.named_modules() if name}
     place, step = '', error.__traceback__
     while step is not None:

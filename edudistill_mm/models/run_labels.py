@@ -17,17 +17,13 @@ from edudistill_mm.models.teachers.weighting import TeacherWeighting
 
 
 class RunLabels:
-    """In which form the labels of a run reach its losses: as classes, one-hot, or mixed.
+    """The form in which the labels of a run reach its losses: as classes, one-hot, or mixed.
 
     Args:
-        preprocessor (nn.Module): The data preprocessor of the run. It is given the batch
-            augmentations of the student's own, and the width of one-hot labels.
+        preprocessor (nn.Module): The data preprocessor of the run. It gets the batch augmentations
+            of the student's own, and the width of one-hot labels.
         given (dict | nn.Module): What it was built from.
         student (FragmentedStudent): The student.
-
-    Raises:
-        ConfigurationError: If the preprocessor cannot do what the student's recipe asks for, or
-            makes labels of another width than the student's outputs.
     """
 
     def __init__(self, preprocessor: nn.Module, given: Any, student: FragmentedStudent) -> None:
@@ -46,29 +42,22 @@ class RunLabels:
 
     @property
     def origin(self) -> str:
-        """str: Why they are no class indices, the end of a sentence."""
+        """str: Why labels are no class indices, the end of a sentence."""
         if self.mixing:
             return f'{self.mixing} mixes the labels of several images; remove it'
         return 'data_preprocessor.to_onehot=True makes one-hot labels; remove it'
 
-    def samples(self, labels: Sequence[int], device: torch.device) -> list[DataSample]:
-        """Samples for a rehearsal, with labels as the run produces them.
-
-        Args:
-            labels (Sequence[int]): Their classes. Mixed ones also have a quarter of the class of
-                the sample before.
-            device (torch.device): Where the labels lie.
-
-        Returns:
-            list[DataSample]: With ``sample_idx`` too, which MMRazor's data set for CRDLoss adds.
-        """
-        return self._samples(labels, device, self.one_hot, bool(self.mixing))
-
-    def _samples(
-        self, labels: Sequence[int], device: torch.device, one_hot: bool, mixed: bool
+    def samples(
+        self, labels: Sequence[int], device: torch.device, other_form: bool = False
     ) -> list[DataSample]:
+        """Samples for a dry run, labelled as the run's, with MMRazor's ``sample_idx`` for CRDLoss.
+
+        A mixed label has a quarter of the class of the sample before. ``other_form``: class indices
+        where the run has one-hot labels, and the reverse.
+        """
+        one_hot = self.one_hot != other_form
         scores = torch.eye(self.num_classes, dtype=torch.long, device=device)[list(labels)]
-        if mixed:
+        if self.mixing and not other_form:
             scores = 0.75 * scores + 0.25 * scores.roll(1, 0)
         samples = []
         for number, (label, score) in enumerate(zip(labels, scores)):
@@ -78,26 +67,19 @@ class RunLabels:
         return samples
 
     def try_student(self, student: FragmentedStudent) -> None:
-        """Compute the student's loss on a zero image.
-
-        Args:
-            student (FragmentedStudent): The student, set to a depth and to all classes.
-
-        Raises:
-            ConfigurationError: If the loss cannot be computed, or not with such labels.
-        """
+        """Compute the loss of a student, set to all classes, on a zero image."""
         # Were there as many images as classes, indices could pass for scores.
         labels = [0, 1, 0] if self.num_classes == 2 else [0, min(1, self.num_classes - 1)]
 
-        def run(one_hot: bool, mixed: bool) -> None:
+        def run(other_form: bool = False) -> None:
             def forward(image: torch.Tensor) -> None:
-                samples = self._samples(labels, image.device, one_hot, mixed)
+                samples = self.samples(labels, image.device, other_form)
                 student(image[:1].expand(len(labels), *image.shape[1:]), samples, mode='loss')
 
             dry_run(student, forward, student.trace.image_shape)
 
         try:
-            run(self.one_hot, bool(self.mixing))
+            run()
             return
         except RuntimeError as failure:
             error = failure
@@ -107,7 +89,7 @@ class RunLabels:
                 f'but {self.origin}' if self.one_hot else 'so set data_preprocessor.to_onehot=True'
             )
             with suppress(RuntimeError):
-                run(not self.one_hot, False)
+                run(other_form=True)
                 raise ConfigurationError(
                     f'architecture.student.head.loss of type {type(student.head.loss_module).__name__} '
                     f'needs {wanted}, {why}'
@@ -122,16 +104,10 @@ class RunLabels:
         data_samples: list[DataSample],
         teachers: Sequence[BaseTeacher],
     ) -> None:
-        """Say, once in a run, that nobody teaches samples whose label the data set softens or mixes.
+        """Warn once of samples that nobody teaches because the data set mixes their labels.
 
-        Args:
-            classes (torch.Tensor): What :func:`classes_of` says of the samples, [B].
-            data_samples (list[DataSample]): The samples.
-            teachers (Sequence[BaseTeacher]): The teachers of the grade.
-
-        Raises:
-            ConfigurationError: If they are all samples of the first such batch: the run would be one
-                without distillation.
+        ``classes`` are those of :func:`classes_of`. If the first such batch has no other samples,
+        nothing would be distilled: a ConfigurationError.
         """
         if self._told or 'gt_score' not in data_samples[0]:
             return
@@ -157,9 +133,7 @@ class RunLabels:
     def refuse_mixed(
         classes: torch.Tensor, data_samples: list[DataSample], weighting: TeacherWeighting
     ) -> None:
-        """Raise ConfigurationError for samples of several classes, where a weighting needs the
-        class.
-        """
+        """Refuse samples of several classes, where a weighting needs the class."""
         if 'gt_score' in data_samples[0] and (classes == MIXED).any():
             raise ConfigurationError(
                 f'{weighting.why_labels}, but some samples have a gt_score below 1 for every class; '

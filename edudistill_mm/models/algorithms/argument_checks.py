@@ -1,4 +1,4 @@
-"""What the arguments of EducationDistill must be, and whether they fit one another."""
+"""Checks of the arguments of EducationDistill, each alone and with one another."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -16,12 +16,7 @@ DATA_FREE_KEYS = ('generator', 'generator_distiller', 'student_iter', 'student_t
 
 
 def check_keys(keys: Iterable[str], known: Sequence[str]) -> None:
-    """Raise ConfigurationError for the first key of a model config that is no argument.
-
-    Args:
-        keys (Iterable[str]): The keys.
-        known (Sequence[str]): The arguments.
-    """
+    """Refuse the first key of a model config that is no argument of ``known``."""
     own = dict.fromkeys(key for key in keys if key not in ('type', '_scope_'))
     for key in own:
         if key in DATA_FREE_KEYS:
@@ -36,11 +31,7 @@ def check_keys(keys: Iterable[str], known: Sequence[str]) -> None:
 def list_teachers(
     teachers: Sequence[dict] | None, teacher: Any, ckpt: str | None
 ) -> Sequence[dict] | None:
-    """The teachers, of which MMRazor's configs give one by ``teacher`` and ``teacher_ckpt``.
-
-    Raises:
-        ConfigurationError: If both forms are given, or a checkpoint without its teacher.
-    """
+    """The teachers; MMRazor's configs give one, by ``teacher`` and ``teacher_ckpt``."""
     if teacher is None and ckpt is not None:
         raise ConfigurationError('model.teacher_ckpt is given without model.teacher')
     if teacher is None:
@@ -51,7 +42,7 @@ def list_teachers(
 
 
 def check_frozen(teacher_trainable: bool, teacher_norm_eval: bool) -> None:
-    """Raise ConfigurationError unless teachers are asked to be as they are here."""
+    """Refuse teachers that are trained."""
     if teacher_trainable or not teacher_norm_eval:
         raise ConfigurationError(
             'EducationDistill runs frozen teachers in eval mode: teacher_trainable must be False and '
@@ -62,7 +53,7 @@ def check_frozen(teacher_trainable: bool, teacher_norm_eval: bool) -> None:
 def check_values(
     task_loss_weight: Any, distill_loss_weight: Any, channels_last: Any, data_preprocessor: Any
 ) -> None:
-    """Raise ConfigurationError unless each of these arguments has a possible value."""
+    """Refuse values that are impossible by themselves."""
     validation.check_weight(task_loss_weight, 'model.task_loss_weight')
     validation.check_weight(distill_loss_weight, 'model.distill_loss_weight')
     validation.check_bool(channels_last, 'model.channels_last')
@@ -83,7 +74,7 @@ def check_values(
 def check_parts(
     teachers: Sequence[dict] | None, distiller: dict | None, curriculum: dict | None
 ) -> None:
-    """Raise ConfigurationError unless all is there that the arguments call for."""
+    """Refuse a config without a part that its other parts need."""
     if teachers is not None and not teachers and distiller is not None:
         raise ConfigurationError(
             'model.teachers is an empty list, but there is a model.distiller; leave teachers out '
@@ -100,7 +91,7 @@ def check_parts(
 
 
 def check_normalisation(preprocessor: nn.Module, image_shape: Sequence[int]) -> None:
-    """Raise ConfigurationError unless a data preprocessor normalises images of a shape [C, H, W]."""
+    """Refuse a data preprocessor that cannot normalise images of a shape [C, H, W]."""
     if not getattr(preprocessor, '_enable_normalize', False):
         return
     image = torch.zeros(2, *image_shape)
@@ -116,9 +107,7 @@ def check_normalisation(preprocessor: nn.Module, image_shape: Sequence[int]) -> 
 def check_label_mixing(
     labels: RunLabels, teachers: Sequence[BaseTeacher], weighting: TeacherWeighting
 ) -> None:
-    """Raise ConfigurationError if labels are mixed that teachers, or their weighting, need as
-    classes.
-    """
+    """Refuse mixed labels where a teacher or the weighting needs classes."""
     if not labels.mixing:
         return
     mixes = f'{labels.mixing} mixes the images of several classes'

@@ -42,36 +42,35 @@ from .student_records import StudentRecords
 
 @register(MODELS)
 class EducationDistill(BaseAlgorithm):
-    """Education distillation (arXiv 2311.13811): a student that deepens grade by grade under its
-    teachers.
+    """Education distillation (arXiv 2311.13811): a student that deepens by grades, and teachers.
 
-    It takes every argument of MMRazor's ``SingleTeacherDistill``, so one of MMRazor's configs
-    becomes an education run by a changed ``type`` and a ``curriculum``; with a curriculum of one
-    grade the losses are those of ``SingleTeacherDistill`` bit for bit. In each step the student
-    runs once; each teacher sees the samples of its own classes, and its distiller sees rows,
-    classes and labels as that teacher knows them. A sample with a ``gt_score`` below 1 for every
-    class is mixed of several, and is taught by teachers of all classes alone.
+    It takes every argument of MMRazor's ``SingleTeacherDistill``: a changed ``type`` and a
+    ``curriculum`` make an education of an MMRazor config, and with one grade the losses are those
+    of ``SingleTeacherDistill`` bit for bit. In each step the student runs once; each teacher gets
+    the samples of its own classes, and its distiller rows, classes and labels as that teacher
+    knows them. A sample with a ``gt_score`` below 1 for every class is taught by teachers of all
+    classes alone.
 
     Args:
         architecture (str | dict | BaseModel): The student. A classifier that is not a
             :class:`FragmentedStudent` is wrapped into one with ``fragments='auto'``.
         curriculum (dict): The grades; see :class:`Curriculum`.
-        distiller (dict, optional): Config of an MMRazor distiller. Each teacher gets its own
-            instance, because connectors and memories belong to one teacher's features. Required if
-            there are teachers. Without teachers the student is its own teacher, as in MMRazor's
+        distiller (dict, optional): Config of an MMRazor distiller, needed if there are teachers.
+            Each teacher gets its own instance, because connectors and memories belong to one
+            teacher's features. Without teachers the student is its own teacher, as in MMRazor's
             ``SelfDistill``: the teacher's recorders record the student, and where the student ends
             at a fragment, that fragment's teaching reference is the deepest classifier.
         teachers (Sequence[dict], optional): ``name``, ``architecture``, ``ckpt``, ``classes``,
-            ``weight``, ``outputs``, ``data_preprocessor``, ``channel_order``, ``input_size`` of each
-            teacher; see :class:`Teacher`. Defaults to None.
+            ``weight``, ``outputs``, ``data_preprocessor``, ``channel_order``, ``input_size`` and
+            ``averaged`` of each teacher; see :class:`Teacher`. Defaults to None.
         teacher (str | dict | BaseModel, optional): The single generalist of an MMRazor config,
             instead of ``teachers``. Its name is ``'teacher'``. Defaults to None.
         teacher_ckpt (str, optional): Its checkpoint. Defaults to None.
         task_loss_weight (float): Factor of the student's own loss. Defaults to 1.
         distill_loss_weight (float): Factor of the distillation losses. Defaults to 1.
         teacher_weighting (str | dict): How teachers that share a sample are weighed on it:
-            'average' by their ``weight`` alone, 'entropy' by how sure they are, 'confidence' by how
-            right they are, or another :class:`TeacherWeighting`. Losses that are no mean over
+            'average' by their ``weight`` alone, 'entropy' by how sure they are, 'confidence' by
+            how right they are, or another :class:`TeacherWeighting`. Losses that are no mean over
             samples take the mean of the weights. Defaults to 'average'.
         teacher_trainable (bool): Teachers are frozen here: only False. Defaults to False.
         teacher_norm_eval (bool): Teachers run in eval mode here: only True. Defaults to True.
@@ -82,18 +81,18 @@ class EducationDistill(BaseAlgorithm):
             where recorders hold features. Defaults to False.
         module_inplace (bool): The same for the student. Defaults to False.
         channels_last (bool): Whether student and teachers keep weights and features in torch's
-            memory format ``channels_last``, which suits the tensor cores of GPUs. Losses see
+            memory format ``channels_last``, which suits the tensor cores of GPUs. Losses get
             contiguous features. Defaults to False.
-        data_preprocessor (dict | nn.Module, optional): Defaults to None: the student's own. Another
-            one applies the student's own ``train_cfg.augments``, as MMPretrain's classifiers do,
-            unless it has ``batch_augments`` (None switches them off). Where it makes one-hot
-            labels, its ``num_classes`` defaults to the curriculum's.
+        data_preprocessor (dict | nn.Module, optional): Defaults to None: the student's own.
+            Another one applies the student's ``train_cfg.augments``, as MMPretrain's classifiers
+            do, unless it has ``batch_augments`` (None switches them off). ``num_classes`` of
+            one-hot labels defaults to the curriculum's.
         init_cfg (dict | list[dict], optional): ``dict(type='Pretrained', checkpoint=...)`` starts
-            from a plain student, whose last grade then has its head while the references of lower
-            ones start anew, or from the student, and from the connectors if they are in it, of a
-            distiller's pretraining stage: a checkpoint of this class or of
-            ``SingleTeacherDistill``. The config's ``load_from`` takes the same. Defaults to None.
-        others: Any other argument, which is refused in one sentence.
+            from a plain student, whose head goes to the last grade while the references of lower
+            ones start anew, or from the student (and the connectors, if there) of a distiller's
+            pretraining stage: a checkpoint of this class or of ``SingleTeacherDistill``. The
+            config's ``load_from`` takes the same. Defaults to None.
+        others: Refused in one sentence.
 
     Raises:
         ConfigurationError: For any mistake in these arguments, before a training step.
@@ -155,8 +154,7 @@ class EducationDistill(BaseAlgorithm):
         self.module_inplace = module_inplace or keep_inplace
         if not self.module_inplace:
             switch_off_inplace(student)
-        # In __dict__, not in the module tree: no tensor of a teacher is a parameter of this
-        # algorithm.
+        # Not in the module tree: no tensor of a teacher is a parameter of this algorithm.
         self.__dict__['faculty'] = Faculty.from_cfg(
             teachers,
             grades,
@@ -177,7 +175,7 @@ class EducationDistill(BaseAlgorithm):
             fragments: self._records.find_awake(fragments, self._labels)
             for fragments in dict.fromkeys(grade.fragments for grade in grades.grades)
         }
-        # So many samples of a batch a teacher must have.
+        # How many samples of a batch a teacher needs.
         self._min_rows = 1
         # Which losses are means over samples, as far as it is known.
         self._by_sample: dict[str, bool] = {}
@@ -191,7 +189,7 @@ class EducationDistill(BaseAlgorithm):
 
     @classmethod
     def check_keys(cls, keys: Iterable[str]) -> None:
-        """Raise ConfigurationError for the first key of a model config that is no argument."""
+        """Refuse the first key of a model config that is no argument."""
         known = inspect.signature(cls.__init__).parameters
         check_keys(keys, [name for name in known if name not in ('self', 'others')])
 
@@ -211,17 +209,11 @@ class EducationDistill(BaseAlgorithm):
 
     @property
     def losses_asleep(self) -> list[str]:
-        """list[str]: Names of the distillation losses whose features do not exist yet at this
-        grade.
-        """
+        """list[str]: Names of the losses whose features do not exist at this grade."""
         return [name for name in self._records.mappings if name not in self.losses_awake]
 
     def set_grade(self, grade: Grade) -> None:
-        """Switch the student, the active teachers and their views to a grade.
-
-        Args:
-            grade (Grade): A grade of :attr:`curriculum`.
-        """
+        """Switch student, active teachers and their views to a grade of :attr:`curriculum`."""
         self.grade = grade
         self._follow_conversion()
         self.student.set_grade(grade.fragments, grade.seen)
@@ -239,34 +231,30 @@ class EducationDistill(BaseAlgorithm):
             if self.losses_awake
             and (teacher.records_from_student or teacher.name in grade.teachers)
         }
-        # Where a teacher knows no two of the classes taught, its answer says nothing.
+        # A teacher's scores of fewer than two classes say nothing.
         self.views = {name: view for name, view in views.items() if len(view.taught) > 1}
         self.active_teachers = [view.teacher for view in self.views.values()]
 
     def introduce_data(
         self, class_names: Sequence[str] | None = None, channel_order: str | None = None
     ) -> None:
-        """Tell the teachers what the data are, by which their outputs and inputs are chosen; see
-        :meth:`Teacher.introduce_data`.
-        """
+        """Fit the teachers to the data; see :meth:`Teacher.introduce_data`."""
         self.faculty.introduce_data(class_names, channel_order)
         self._open_question = None
         self.set_grade(self.grade)
 
     def _follow_conversion(self) -> None:
-        """Follow a runner that has made BatchNorm synchronised, or the reverse, since this
-        algorithm was built.
-        """
+        """Follow a runner that has replaced BatchNorm by its synchronised form, or the reverse."""
         for teacher in self._teachers:
             if not teacher.is_generalist:
-                # Its connectors do not run where a batch has none of its classes: to wait for that
-                # process would never end.
+                # A rank whose batch has none of the classes skips the connectors: other ranks would
+                # wait for that rank's statistics for ever.
                 revert_sync_batchnorm(self.distillers[teacher.name])
         self._records.follow_conversion()
 
     # ---- training
-    # torch.compile translates networks. What goes on between them differs with each batch's rows,
-    # and would be translated again and again.
+    # What runs between the networks differs with each batch's rows, and torch.compile would
+    # translate that again and again.
     @partial(torch.compiler.disable, recursive=False)
     def loss(
         self, batch_inputs: torch.Tensor, data_samples: list[DataSample] | None = None
@@ -287,7 +275,7 @@ class EducationDistill(BaseAlgorithm):
             distiller = self.distillers[lesson.teacher.name]
             distiller.set_deliveries_override(False)
             for delivery in distiller.deliveries.deliveries.values():
-                # A lower grade may end before it has asked for what was delivered.
+                # At a lower grade the student may leave a delivery unread.
                 delivery.data_queue.clear()
             with distiller.teacher_recorders, distiller.deliveries:
                 scores.append(lesson.teacher.teach(lesson.select(batch_inputs)))
@@ -298,7 +286,7 @@ class EducationDistill(BaseAlgorithm):
         with ExitStack() as stack:
             if lessons:
                 stack.enter_context(self._records.recording())
-                # Several teachers have none.
+                # Only a single teacher has deliveries.
                 stack.enter_context(distiller.deliveries)
             stack.enter_context(
                 torch.set_grad_enabled(torch.is_grad_enabled() and self.student_trainable)
@@ -335,7 +323,7 @@ class EducationDistill(BaseAlgorithm):
     def _weigh_samples(
         self, lessons: list[Lesson], scores: list[torch.Tensor], data_samples: list[DataSample]
     ) -> list[Lesson]:
-        """Lessons in which each sample has a weight, by what the teachers make of it."""
+        """Lessons with a weight for each sample, by the teachers' scores."""
         weighting, labels = self.teacher_weighting, None
         if weighting.needs_labels:
             labels = classes_of(data_samples)
@@ -358,9 +346,8 @@ class EducationDistill(BaseAlgorithm):
             for name, value in view.losses(lesson, records, len(inputs)).items():
                 total[name] = total[name] + value if name in total else value
         if not self.distillation_stopped and self.active_teachers:
-            # A batch without a sample for any teacher: the log keeps its columns, and where the
-            # student's own loss does not count there is still something to go backward from, which
-            # other processes wait for.
+            # If a batch has no sample for any teacher, the log keeps its columns, and a run without
+            # the student's own loss still has a backward pass, which other ranks wait for.
             parameter = next((p for p in self.parameters() if p.requires_grad), None)
             for name in self.losses_awake:
                 if name not in total:
@@ -369,9 +356,7 @@ class EducationDistill(BaseAlgorithm):
 
     # ---- weights
     def init_weights(self) -> None:
-        """Initialise what is not loaded yet; with ``init_cfg`` of type ``Pretrained``, from its
-        checkpoint.
-        """
+        """Initialise what is not loaded yet, a ``Pretrained`` ``init_cfg`` included."""
         if self.channels_last:
             # Random numbers fill a tensor in the order of its memory.
             self.to(memory_format=torch.contiguous_format)
@@ -389,7 +374,7 @@ class EducationDistill(BaseAlgorithm):
         self._keep_format()
 
     def _keep_format(self) -> None:
-        """Put the weights of student and teachers into ``channels_last``, if asked to."""
+        """Put the weights of student and teachers into ``channels_last``, if wanted."""
         if self.channels_last:
             self.to(memory_format=torch.channels_last)
             # Connectors read contiguous records, and must return such.
@@ -398,9 +383,7 @@ class EducationDistill(BaseAlgorithm):
     def start_from(
         self, state: Mapping[str, torch.Tensor]
     ) -> tuple[dict[str, torch.Tensor], list[str]]:
-        """Name the tensors of another checkpoint as they are called here; see
-        :func:`name_weights`.
-        """
+        """Rename the tensors of another checkpoint to those here; see :func:`name_weights`."""
         return name_weights(self.student, state)
 
     def _apply(
@@ -413,9 +396,8 @@ class EducationDistill(BaseAlgorithm):
     def __deepcopy__(self, memo: dict) -> 'EducationDistill':
         """Copy what classifies: the student, without teachers and distillers.
 
-        Averages of the weights (``EMAHook``) are made of such a copy, whose other parameters
-        nobody would use. Parameters and buffers of the copy come in the order of the first ones
-        here, as MMEngine's averages expect.
+        ``EMAHook`` averages such a copy, whose other parameters nobody would use. Its parameters
+        and buffers come in the order of the first ones here, as MMEngine's averages expect.
         """
         twin = self.__class__.__new__(self.__class__)
         memo[id(self)] = twin

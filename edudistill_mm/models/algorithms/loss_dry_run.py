@@ -13,13 +13,7 @@ from edudistill_mm.models.run_labels import RunLabels
 
 
 class LossDryRun:
-    """Computes the losses of an algorithm on zero images, so that what does not fit shows before
-    training.
-
-    Args:
-        algorithm (EducationDistill): The algorithm.
-        labels (RunLabels): The form of its labels.
-    """
+    """Computes an algorithm's losses on zero images, so that misfits show before training."""
 
     def __init__(self, algorithm: Any, labels: RunLabels) -> None:
         self.algorithm, self.labels = algorithm, labels
@@ -30,9 +24,6 @@ class LossDryRun:
 
         Each teacher gets images of two of its classes, in each grade that is deeper than the one
         before or teaches more of its classes.
-
-        Raises:
-            ConfigurationError: If some losses cannot be computed.
         """
         tried: set = set()
         for grade in self.algorithm.curriculum.grades:
@@ -66,9 +57,7 @@ class LossDryRun:
         return self.algorithm.loss(inputs, self.labels.samples(labels, image.device))
 
     def _check_labels_of(self, grade: Grade, error: RuntimeError) -> None:
-        """Say so where a distillation loss has failed because it reads labels that are no
-        indices.
-        """
+        """Name a distillation loss that has failed because it reads labels that are no indices."""
         place = re.search(r'in "distillers\.([\w-]+)\.distill_losses\.(\w+)', str(error))
         if place is None or not self.labels.one_hot:
             return
@@ -81,10 +70,9 @@ class LossDryRun:
             ) from error
 
     def rows_needed(self) -> int:
-        """How many samples of a teacher the losses of the present grade make sense for.
+        """How many samples of a teacher the losses of the present grade need to be finite.
 
-        Returns:
-            int: 2 where BatchNorm in connectors, or relations between samples, want two; else 1.
+        Two for BatchNorm in connectors or relations between samples, else one.
         """
         view = next(iter(self.algorithm.views.values()), None)
         if view is None:

@@ -1,5 +1,3 @@
-"""Losses that an algorithm weighs, or fills in."""
-
 from typing import Any
 
 import torch
@@ -7,32 +5,29 @@ from torch import nn
 
 
 class ZeroLoss(torch.autograd.Function):
-    """A loss of zero that leads to a parameter, and gives it no gradient, not even zeros, which
-    momentum and weight decay would act on.
+    """A loss of zero that leads to a parameter, but gives it no gradient.
+
+    Momentum and weight decay would act on a gradient of zeros.
     """
 
     @staticmethod
     def forward(ctx: Any, zero: torch.Tensor, parameter: nn.Parameter | None) -> torch.Tensor:
+        """A copy of the zero."""
         return zero.clone()
 
     @staticmethod
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[None, None]:
+        """No gradients."""
         return None, None
 
 
 def weigh_losses(losses: dict[str, Any], weight: float) -> dict[str, Any]:
-    """Multiply what MMEngine sums up to the total loss, that is all entries with "loss" in their
-    names.
-    """
+    """Multiply what MMEngine sums up: all entries with "loss" in their names."""
     if weight == 1:
         return losses
-    return {
-        name: (
-            [item * weight for item in value]
-            if isinstance(value, (list, tuple))
-            else value * weight
-        )
-        if 'loss' in name
-        else value
-        for name, value in losses.items()
-    }
+
+    def weigh(value: Any) -> Any:
+        several = isinstance(value, (list, tuple))
+        return [item * weight for item in value] if several else value * weight
+
+    return {name: weigh(value) if 'loss' in name else value for name, value in losses.items()}

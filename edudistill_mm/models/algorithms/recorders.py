@@ -1,5 +1,3 @@
-"""MMRazor's recorders, attached to the networks that they record."""
-
 from collections.abc import Callable
 from typing import Any
 
@@ -18,30 +16,17 @@ AFTER_FEATURES = ('head', 'head.fc', 'head.loss_module')
 def records_features(distiller: nn.Module) -> bool:
     """Whether a recorder may hold a tensor that a module overwrites in place.
 
-    Not to overwrite costs time and memory.
+    If none does, modules may go on overwriting, which saves time and memory.
     """
-    recorders = [
-        *distiller.student_recorders.recorders.values(),
-        *distiller.teacher_recorders.recorders.values(),
-    ]
     return not all(
         isinstance(recorder, ModuleOutputsRecorder) and recorder.source in AFTER_FEATURES
-        for recorder in recorders
+        for manager in (distiller.student_recorders, distiller.teacher_recorders)
+        for recorder in manager.recorders.values()
     )
 
 
 def attach_recorders(recorders: dict[str, Any], network: nn.Module, key: str, owner: str) -> None:
-    """Let recorders record a network.
-
-    Args:
-        recorders (dict[str, BaseRecorder]): The recorders.
-        network (nn.Module): The network.
-        key (str): What the config calls the recorders.
-        owner (str): What an error calls the network.
-
-    Raises:
-        ConfigurationError: If the network does not have what one of them records.
-    """
+    """Attach recorders to a network; errors call them ``key``, and the network ``owner``."""
     modules = dict(network.named_modules())
     for name, recorder in recorders.items():
         if isinstance(recorder, ModuleOutputsRecorder) and recorder.source not in modules:
@@ -56,16 +41,7 @@ def attach_recorders(recorders: dict[str, Any], network: nn.Module, key: str, ow
 
 
 def record_teacher(distiller: nn.Module, teacher: Teacher) -> None:
-    """Let a distiller record its teacher, and learn from the teacher's weights what it must.
-
-    Args:
-        distiller (nn.Module): The distiller.
-        teacher (Teacher): The teacher.
-
-    Raises:
-        ConfigurationError: If a recorder records nothing when the teacher classifies an image, or
-            overhaul distillation finds no BatchNorm to take its margins from.
-    """
+    """Attach a distiller's recorders to its teacher; give overhaul distillation its margins."""
     recorders = distiller.teacher_recorders.recorders
     attach_recorders(recorders, teacher.network, 'teacher_recorders', f'teacher "{teacher.name}"')
     with distiller.teacher_recorders:
@@ -87,14 +63,8 @@ def record_teacher(distiller: nn.Module, teacher: Teacher) -> None:
 def restrict_classifiers(
     distiller: nn.Module, num_classes: int, select: Callable[[torch.Tensor], torch.Tensor]
 ) -> None:
-    """Let classifiers in connectors, as BYOT's have, answer for some of the classes only.
-
-    Args:
-        distiller (nn.Module): The distiller with the connectors.
-        num_classes (int): Number of classes of the data set.
-        select (Callable): Selects columns of scores [n, num_classes].
-    """
+    """Restrict classifiers in connectors, as BYOT's, to the score columns that are selected."""
     for path, module in distiller.connectors.named_modules():
-        if path.endswith('.fc') and isinstance(module, nn.Linear):
-            if module.out_features == num_classes:
-                module.register_forward_hook(lambda module, inputs, scores: select(scores))
+        is_classifier = path.endswith('.fc') and isinstance(module, nn.Linear)
+        if is_classifier and module.out_features == num_classes:
+            module.register_forward_hook(lambda module, inputs, scores: select(scores))

@@ -1,5 +1,3 @@
-"""The weights of other trainings, from which an education starts."""
-
 from collections.abc import Mapping
 
 from torch import Tensor, nn
@@ -11,29 +9,18 @@ from edudistill_mm.checkpoint.weights import read_weights
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.models.students import FragmentedStudent
 
-# With what the names of the student's tensors begin, and those of MMRazor's one distiller.
+# Prefixes of the student's tensors, and of those of MMRazor's single distiller.
 STUDENT, DISTILLER = 'architecture.', 'distiller.'
 
 
 def name_weights(
     student: FragmentedStudent, state: Mapping[str, Tensor]
 ) -> tuple[dict[str, Tensor], list[str]]:
-    """Name the tensors of another checkpoint as an education with a student calls them.
+    """Rename the tensors of another checkpoint to those of an education with a student.
 
-    What they lack starts anew: the references of lower grades, and the classifier of a plain
-    student for another number of classes.
-
-    Args:
-        student (FragmentedStudent): The student.
-        state (Mapping[str, Tensor]): Weights of a plain student, of ``EducationDistill``, or of
-            ``SingleTeacherDistill``.
-
-    Returns:
-        tuple[dict[str, Tensor], list[str]]: The weights, and what has been done to them, parts of a
-            sentence.
-
-    Raises:
-        ConfigurationError: If several students fit.
+    The checkpoint is of a plain student, of ``EducationDistill``, or of ``SingleTeacherDistill``.
+    What it lacks starts anew: the references of lower grades, and the classifier of a plain
+    student for another number of classes. The second result lists what was done, for messages.
     """
     done: list[str] = []
     if any(name.startswith(STUDENT) for name in state):
@@ -64,15 +51,9 @@ def _fit_plain(
 
 
 def load_pretrained(algorithm: nn.Module, source: str, prefix: str | None) -> None:
-    """Load the student of an education, and what else fits, from a checkpoint.
+    """Load an education's student, and what else fits, from the path or URL of a checkpoint.
 
-    Args:
-        algorithm (EducationDistill): The education.
-        source (str): Path or URL of the checkpoint.
-        prefix (str, optional): With what the names of its tensors begin.
-
-    Raises:
-        ConfigurationError: If the checkpoint cannot be used.
+    ``prefix`` is that of MMEngine's ``PretrainedInit``.
     """
     student, where = algorithm.student, f'the checkpoint "{source}"'
     try:

@@ -15,19 +15,16 @@ class StudentRecords:
     """What a distiller records of the student.
 
     The student runs once in a step, so the recorders of one distiller record it, and the views of
-    all teachers are made from these records. What is recorded of the student's head is recorded of
-    the teaching reference that stands for the head at a lower grade.
+    all teachers are made from these records. At a lower grade, the teaching reference is recorded
+    in the place of the head.
 
     Args:
-        student (FragmentedStudent, optional): The student. Defaults to None: nobody is recorded.
-        distiller (nn.Module, optional): The distiller. Defaults to None: nothing is recorded.
-        of_itself (bool): Whether the distiller's teacher is the student, too. Defaults to False.
+        student (FragmentedStudent, optional): The student.
+        distiller (nn.Module, optional): The distiller; nothing is recorded without one.
+        of_itself (bool): Whether the student is the distiller's teacher, too.
 
     Attributes:
         mappings (dict): The distiller's complete ``loss_forward_mappings``.
-
-    Raises:
-        ConfigurationError: If the student does not have what a recorder records.
     """
 
     def __init__(
@@ -38,7 +35,7 @@ class StudentRecords:
     ) -> None:
         self.student = student
         self.mappings: dict[str, dict] = {}
-        # By whether a loss finds them with from_student.
+        # By the from_student of the losses that read them.
         self._managers: dict[bool, Any] = {}
         if distiller is not None:
             self.mappings = dict(distiller.loss_forward_mappings)
@@ -56,8 +53,7 @@ class StudentRecords:
 
     def _watch(self, recorder: ModuleOutputsRecorder) -> None:
         self._watched.append((recorder, self.student.get_submodule(recorder.source)))
-        # The features that the head of a lower grade reads are the reference's own, of another
-        # size.
+        # A reference's head reads the reference's own features, of another size.
         of_inputs = isinstance(recorder, ModuleInputsRecorder)
         if of_inputs and not recorder.source.endswith('loss_module'):
             return
@@ -65,10 +61,10 @@ class StudentRecords:
             module.register_forward_hook(recorder.forward_hook)
 
     def follow_conversion(self) -> None:
-        """Find the recorded modules again where a runner has replaced them since.
+        """Record the modules that a runner has put in the place of recorded ones.
 
-        MMEngine replaces each BatchNorm by a synchronised one (``sync_bn``), or the other way
-        round in a single process, after the algorithm has been built.
+        MMEngine replaces each BatchNorm by a synchronised one (``sync_bn``), or the reverse in a
+        single process, after the algorithm has been built.
         """
         for index, (recorder, module) in enumerate(self._watched):
             current = self.student.get_submodule(recorder.source)
@@ -84,11 +80,7 @@ class StudentRecords:
         return stack
 
     def take(self) -> dict[str, list]:
-        """Empty the student's recorders.
-
-        Returns:
-            dict[str, list]: What each has recorded.
-        """
+        """Empty the student's recorders and return the records of each."""
         records = {}
         if True in self._managers:
             for name, recorder in self._managers[True].recorders.items():
@@ -99,14 +91,9 @@ class StudentRecords:
     def find_awake(self, fragments: int, labels: RunLabels) -> list[str]:
         """Names of the distillation losses whose records of the student exist at a depth.
 
-        Found by running the student once on a zero image, which holds for recorders of all kinds.
-
-        Args:
-            fragments (int): The depth; the student is left at it, with all classes.
-            labels (RunLabels): The labels by which the student computes its loss.
-
-        Raises:
-            ConfigurationError: If a loss has no records in the complete student either.
+        A run of the student on a zero image shows it, for recorders of all kinds. The student is
+        left at that depth, with all classes. A loss without records in the complete student is an
+        error.
         """
         self.student.set_grade(fragments, range(self.student.num_classes))
         with self.recording():

@@ -17,7 +17,7 @@ class ChainBackbone(BaseBackbone):
         chain (Mapping[str, nn.Module]): The modules by name, in the order in which they run.
         stages (Sequence[str]): Names of the modules whose outputs ``out_indices`` count.
         out_indices (Sequence[int]): The stages whose feature maps are returned, ascending.
-        init_cfg (dict | list[dict], optional): Initialisation. Defaults to None.
+        init_cfg (dict | list[dict], optional): Initialisation.
 
     Raises:
         ConfigurationError: There is no stage of such an index.
@@ -47,15 +47,7 @@ class ChainBackbone(BaseBackbone):
             self.add_module(name, module)
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Run the chain.
-
-        Args:
-            x (torch.Tensor): Images, [B, C, H, W].
-
-        Returns:
-            tuple[torch.Tensor, ...]: The feature map of each stage of ``out_indices``, [B, c, h,
-                w].
-        """
+        """Return the feature maps [B, c, h, w] of ``out_indices`` for images [B, C, H, W]."""
         features = []
         for name in self.chain:
             x = getattr(self, name)(x)

@@ -1,4 +1,3 @@
-import math
 from collections.abc import Sequence
 
 from mmcv.cnn import ConvModule
@@ -7,6 +6,7 @@ from mmpretrain.models.backbones.base_backbone import BaseBackbone
 from torch import nn
 
 from ...registry import MODELS, register
+from .cifar_shufflenet_v1 import CIFARShuffleNetV1
 
 
 @register(MODELS)
@@ -22,9 +22,7 @@ class CIFARShuffleNetV2(ShuffleNetV2):
         out_indices (Sequence[int]): Which feature maps are returned: 0, 1, 2 for the stages, 3 for
             the 1x1 convolution behind them. Defaults to ``(3, )``.
         init_cfg (dict | list[dict], optional): Initialisation. Defaults to None: PyTorch's.
-        **kwargs: Further arguments of MMPretrain's ``ShuffleNetV2``, such as ``frozen_stages``,
-        ``norm_cfg``,
-            ``norm_eval`` and ``with_cp``.
+        **kwargs: Further arguments of MMPretrain's ``ShuffleNetV2``, such as ``norm_cfg``.
 
     Example:
         >>> network = CIFARShuffleNetV2(out_indices=(0, 1, 2, 3))
@@ -40,17 +38,7 @@ class CIFARShuffleNetV2(ShuffleNetV2):
         **kwargs,
     ) -> None:
         if init_cfg is None:
-            init_cfg = [
-                dict(
-                    type='Kaiming',
-                    layer='Conv2d',
-                    a=math.sqrt(5),
-                    mode='fan_in',
-                    nonlinearity='leaky_relu',
-                    distribution='uniform',
-                ),
-                dict(type='Constant', val=1, layer='_BatchNorm'),
-            ]
+            init_cfg = list(CIFARShuffleNetV1.init_cfg_default)
         super().__init__(out_indices=out_indices, init_cfg=init_cfg, **kwargs)
         self.conv1 = ConvModule(
             in_channels,

@@ -36,8 +36,7 @@ class _PreActivationBlock(nn.Module):
 
 @register(MODELS)
 class CIFARWideResNet(ChainBackbone):
-    """The wide residual networks for CIFAR of `Zagoruyko et al.
-    <https://arxiv.org/abs/1605.07146>`__.
+    """Wide residual networks for CIFAR (`Zagoruyko et al. <https://arxiv.org/abs/1605.07146>`__).
 
     WRN-d-k: a 3x3 stem of 16 channels and three stages of ``n`` pre-activation blocks each, of
     16k, 32k and 64k channels on maps of 32x32, 16x16 and 8x8 pixels, then BatchNorm and ReLU; the

@@ -23,13 +23,6 @@ class LogitStandardization(BaseConnector):
         self.eps = eps
 
     def forward_train(self, feature: torch.Tensor) -> torch.Tensor:
-        """Standardize logits.
-
-        Args:
-            feature (torch.Tensor): Logits, [B, C].
-
-        Returns:
-            torch.Tensor: Standardized logits, [B, C].
-        """
+        """Standardize logits [B, C]."""
         centred = feature - feature.mean(dim=1, keepdim=True)
         return centred / (feature.std(dim=1, keepdim=True) + self.eps)

@@ -14,19 +14,7 @@ from .loss_checks import count_weights, warn_of_reductions
 
 
 def build_distillers(cfg: dict | None, teachers: Sequence[str]) -> nn.ModuleDict:
-    """Build a distiller of MMRazor for each teacher.
-
-    Args:
-        cfg (dict, optional): Config of a distiller. May be None if there are no teachers.
-        teachers (Sequence[str]): Names of the teachers.
-
-    Returns:
-        nn.ModuleDict: The distillers by the teachers' names. The weight of each loss counts.
-
-    Raises:
-        ConfigurationError: If the parts of the distiller do not name one another, cannot be built,
-            or cannot serve several teachers.
-    """
+    """MMRazor's distiller for each teacher, by its name; the weight of each loss counts."""
     distillers = nn.ModuleDict({name: _build(cfg or {}) for name in teachers})
     for first in list(distillers.values())[:1]:
         warn_of_reductions(first)
@@ -41,7 +29,7 @@ def build_distillers(cfg: dict | None, teachers: Sequence[str]) -> nn.ModuleDict
 def _build(cfg: dict) -> nn.Module:
     check_distiller_config(cfg)
     cfg = modernise(copy.deepcopy(cfg))
-    # MMEngine takes all that a config inherits by `package::` for that package's own.
+    # MMEngine gives all that a config inherits by `package::` that package's scope.
     scope, kind = cfg.get('_scope_'), cfg.get('type')
     if scope and class_of(kind, ROOT_MODELS, scope) is None:
         del cfg['_scope_']

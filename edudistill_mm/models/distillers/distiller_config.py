@@ -16,7 +16,7 @@ from edudistill_mm.validation.values import check_keys
 
 SIDES = ('student_recorders', 'teacher_recorders')
 PARTS = (*SIDES, 'distill_deliveries', 'connectors', 'distill_losses', 'loss_forward_mappings')
-# What a mapping may say of a record: the arguments of the method that reads it.
+# Keys of a record in a mapping: the arguments of the method that reads the record.
 RECORD = {
     name: parameter
     for name, parameter in inspect.signature(ConfigurableDistiller.get_record).parameters.items()
@@ -25,15 +25,7 @@ RECORD = {
 
 
 def check_distiller_config(cfg: Any) -> None:
-    """Check the recorders, connectors, losses and mappings of a distiller, and that they name one
-    another.
-
-    Args:
-        cfg (Any): Config of a distiller of MMRazor.
-
-    Raises:
-        ConfigurationError: For the first mistake.
-    """
+    """Check a distiller's recorders, connectors, losses and mappings, and their references."""
     if not isinstance(cfg, Mapping):
         raise ConfigurationError(f'distiller must be a dict with a "type", but got {cfg!r}')
     parts: dict[str, Mapping] = {}
@@ -68,7 +60,7 @@ def check_distiller_config(cfg: Any) -> None:
         )
         if len(resting) == len(losses):
             raise ConfigurationError(sentence)
-        # MMRazor's second stages of factor transfer leave the loss of the first one so.
+        # MMRazor's config of factor transfer's second stage keeps the first stage's loss so.
         warnings.warn(sentence, stacklevel=2)
     for name, mapping in mappings.items():
         for argument, record in mapping.items():
@@ -76,12 +68,7 @@ def check_distiller_config(cfg: Any) -> None:
 
 
 def check_loss_arguments(losses: nn.ModuleDict, mappings: Mapping[str, Mapping]) -> None:
-    """Raise ConfigurationError unless each loss gets the arguments that its ``forward`` takes.
-
-    Args:
-        losses (nn.ModuleDict): The built losses.
-        mappings (dict): The distiller's ``loss_forward_mappings``.
-    """
+    """Refuse ``loss_forward_mappings`` with other arguments than those of a loss's ``forward``."""
     for name, mapping in mappings.items():
         key = f'distiller.loss_forward_mappings.{name}'
         kind = type(losses[name]).__name__

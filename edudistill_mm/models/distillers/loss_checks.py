@@ -10,12 +10,9 @@ from torch import Tensor, nn
 
 
 def count_weights(distiller: nn.Module) -> None:
-    """Let the ``loss_weight`` of a loss count that stores it and never reads it: CRDLoss.
+    """Let the ``loss_weight`` count that CRDLoss stores and never reads.
 
     The class stays as it is: what MMRazor's own algorithms build is not changed.
-
-    Args:
-        distiller (nn.Module): A distiller of MMRazor, changed in place.
     """
     for loss in distiller.distill_losses.values():
         if type(loss).forward is CRDLoss.forward:
@@ -27,11 +24,7 @@ def _weigh(loss: nn.Module, inputs: Any, value: Tensor) -> Tensor:
 
 
 def warn_of_reductions(distiller: nn.Module) -> None:
-    """Warn of losses whose ``reduction`` does not give a mean over the samples.
-
-    Args:
-        distiller (nn.Module): A distiller of MMRazor.
-    """
+    """Warn of losses whose ``reduction`` does not give a mean over the samples."""
     for name, loss in distiller.distill_losses.items():
         key = f'distiller.distill_losses.{name}.reduction'
         if isinstance(loss, DKDLoss) and loss.reduction != 'batchmean':
@@ -55,12 +48,7 @@ def warn_of_reductions(distiller: nn.Module) -> None:
 
 
 def reads_labels(distiller: nn.Module, mapping: Mapping[str, Mapping]) -> bool:
-    """Whether a loss reads the labels that the student's head hands to its own loss.
-
-    Args:
-        distiller (nn.Module): A distiller of MMRazor.
-        mapping (dict): What its ``loss_forward_mappings`` say of the loss.
-    """
+    """Whether a loss with this mapping reads the labels of the loss of the student's head."""
     recorders = distiller.student_recorders.recorders
     return any(
         record['from_student']

@@ -13,8 +13,7 @@ from edudistill_mm.models.teachers.weighting import TeacherWeighting
 
 
 class TeacherView:
-    """What the distiller of one teacher sees of a batch: the teacher's rows, its classes, its
-    labels.
+    """What one teacher's distiller sees of a batch: that teacher's rows, classes and labels.
 
     The records of MMRazor's recorders are rewritten between the forward passes and the losses, so
     that no recorder, connector or loss has to know of rows or classes: batch-first tensors and
@@ -29,10 +28,9 @@ class TeacherView:
         student (FragmentedStudent): The student, set to the grade.
         losses (dict): The distiller's complete ``loss_forward_mappings``.
         awake (Sequence[str]): Names of the losses whose records exist at this grade.
-        by_sample (dict[str, bool]): Which losses are means over samples; what is found out is
-            added to it. Read where teachers are weighed by sample.
+        by_sample (dict[str, bool]): Which losses are means over samples, shared by all views.
         channels_last (bool): Whether records may be in this memory format, in which some losses
-            cannot view them as rows of one channel. Defaults to False.
+            cannot view them as rows of one channel.
     """
 
     def __init__(
@@ -84,24 +82,15 @@ class TeacherView:
 
     @property
     def taught(self) -> tuple[int, ...]:
-        """tuple[int, ...]: The teacher's classes that have been taught, in the data set's
-        numbering.
-        """
+        """tuple[int, ...]: The teacher's classes that have been taught, by the data set's numbers."""
         return self.classes.classes
 
     def losses(
         self, lesson: Lesson, records: dict[str, list], batch_size: int
     ) -> dict[str, torch.Tensor]:
-        """Compute the distillation losses of the lesson from the records of both forward passes.
+        """The losses of a lesson, weighted by its share of the batch.
 
-        Args:
-            lesson (Lesson): The rows that the teacher has seen.
-            records (dict[str, list]): What each student recorder has recorded of the whole batch.
-            batch_size (int): Number of samples that the student has seen.
-
-        Returns:
-            dict[str, torch.Tensor]: The distiller's losses, weighted by the lesson's share of the
-            batch.
+        ``records`` are those of each student recorder, of the whole batch.
         """
         for name, recorder in self.distiller.student_recorders.recorders.items():
             self._rewrite(recorder, records[name], batch_size, lesson.rows)
@@ -130,8 +119,9 @@ class TeacherView:
         return {name: value * lesson.share for name, value in losses.items()}
 
     def _losses_by_sample(self, lesson: Lesson, batch_size: int) -> dict[str, torch.Tensor]:
-        """The losses with a weight for each sample; those that are no mean over samples, as
-        relations are not, take the weights' mean.
+        """The losses with a weight for each sample.
+
+        Those that are no mean over samples, as relations are not, take the mean of the weights.
         """
         losses = {}
         for name, mapping in self.distiller.loss_forward_mappings.items():
@@ -149,16 +139,9 @@ class TeacherView:
     def uncertainty(
         self, weighting: TeacherWeighting, scores: torch.Tensor, labels: torch.Tensor | None
     ) -> torch.Tensor:
-        """How unsure the teacher is of its samples, among its classes that have been taught.
+        """How unsure the teacher of scores [n, C] is, among its classes taught so far, [n].
 
-        Args:
-            weighting (TeacherWeighting): Says it.
-            scores (torch.Tensor): The teacher's class scores, [n, C].
-            labels (torch.Tensor, optional): The samples' classes in the data set's numbering, [n].
-                None if the weighting needs none.
-
-        Returns:
-            torch.Tensor: What the weighting says, [n].
+        ``labels`` [n] are in the data set's numbering.
         """
         scores = self._answers.select(scores).float()
         if labels is not None:
@@ -220,17 +203,7 @@ class TeacherView:
 def mean_of(value: Any) -> torch.Tensor:
     """What MMEngine takes a loss for: its mean, and the sum of the means of several.
 
-    So losses without a reduction can be added up over teachers that see different numbers of
-    samples.
-
-    Args:
-        value (Tensor | list[Tensor]): What the loss returned.
-
-    Returns:
-        torch.Tensor: A scalar.
-
-    Raises:
-        TypeError: If it is something else.
+    So losses without a reduction can be added up over teachers of different numbers of samples.
     """
     values = value if isinstance(value, (list, tuple)) else [value]
     if not values or not all(isinstance(item, torch.Tensor) for item in values):
@@ -238,19 +211,15 @@ def mean_of(value: Any) -> torch.Tensor:
             f'a distillation loss returns a {type(value).__name__}, where a tensor or a list of '
             f'tensors is needed'
         )
-    # A scalar is its own mean: nothing is launched for it.
+    # A scalar is its own mean: no kernel is launched for it.
     return sum(item.mean() if item.ndim else item for item in values)
 
 
 def is_mean_over_samples(loss: nn.Module, values: dict[str, Any]) -> bool:
     """Whether a loss is the mean of what it is for each sample by itself, tried on random numbers.
 
-    Args:
-        loss (nn.Module): A loss of MMRazor.
-        values (dict): Arguments of the kind that it gets. Integers, as labels are, are kept.
-
-    Returns:
-        bool: False also if an argument is no tensor with one row a sample.
+    ``values`` are arguments of the kind that it gets; integers, as labels are, are kept. The
+    answer is False also if one is no tensor with one row a sample.
     """
     tensors = values.values()
     if not all(isinstance(value, torch.Tensor) and value.ndim for value in tensors):
@@ -271,15 +240,7 @@ def is_mean_over_samples(loss: nn.Module, values: dict[str, Any]) -> bool:
 
 
 def loss_of_rows(loss: nn.Module, values: dict[str, torch.Tensor]) -> torch.Tensor:
-    """A loss of each sample by itself.
-
-    Args:
-        loss (nn.Module): A loss of MMRazor.
-        values (dict): Its arguments, each with one row a sample.
-
-    Returns:
-        torch.Tensor: Losses, [n].
-    """
+    """A loss of each sample by itself, [n], from arguments with one row a sample."""
 
     def of_row(*row: torch.Tensor) -> torch.Tensor:
         return mean_of(loss(**{key: value.unsqueeze(0) for key, value in zip(values, row)}))

@@ -6,7 +6,7 @@ from .grade_student import GradeStudent
 from .teaching_reference import TeachingReference
 from .token_teaching_reference import TokenTeachingReference
 
-# Not where it is defined: its file must not know of this package.
+# Registered here, because the file of the class must not import this package.
 register(MODELS)(GradeStudent)
 
 __all__ = [

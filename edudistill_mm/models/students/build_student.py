@@ -9,16 +9,7 @@ from .fragmented_student import FragmentedStudent
 
 
 def build_student(architecture: Any, curriculum: Curriculum) -> FragmentedStudent:
-    """Build the student of a curriculum.
-
-    Args:
-        architecture (str | dict | BaseModel): The student; a classifier that is none yet is
-            wrapped into a :class:`FragmentedStudent`.
-        curriculum (Curriculum): Says how many fragments and classes there are.
-
-    Raises:
-        ConfigurationError: If the student has others.
-    """
+    """Build a curriculum's student; a plain classifier becomes a :class:`FragmentedStudent`."""
     if isinstance(architecture, dict) and type_name(architecture) == 'FragmentedStudent':
         cfg = dict(architecture)
         if cfg.get('fragments', 'auto') == 'auto':

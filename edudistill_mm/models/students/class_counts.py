@@ -12,17 +12,14 @@ from edudistill_mm.models.class_index import ClassIndex
 
 
 class ClassCounts:
-    """What heads and their losses have been told of the classes: how many there are, top-k, and
-    arguments with a value for each class, such as weights.
+    """What heads and their losses know of the classes.
+
+    That is their number, top-k, and arguments with a value for each class, such as weights.
 
     Args:
         heads (Iterable[nn.Module | None]): Heads, which may share their loss; those that are no
             ``ClsHead`` are left alone.
         num_classes (int): Number of all classes.
-
-    Attributes:
-        settings (list[tuple[nn.Module, str, Any]]): Module, attribute, and its value where all
-            classes are taught.
     """
 
     def __init__(self, heads: Iterable[nn.Module | None], num_classes: int) -> None:
@@ -36,7 +33,7 @@ class ClassCounts:
         ]
 
     def follow(self, seen: ClassIndex) -> None:
-        """Let heads and losses know which classes there are, out of all."""
+        """Set heads and losses to the classes taught."""
         count = len(seen)
         for module, name, value in self.settings:
             if not seen.complete:
@@ -68,7 +65,7 @@ class ClassCounts:
 
 
 def check_partial_loss(head: nn.Module | None, num_classes: int) -> None:
-    """Raise ConfigurationError unless a head can compute its loss over a part of the classes."""
+    """Refuse a head that computes its loss over all classes only."""
     plain_losses = (ClsHead.loss, EfficientFormerClsHead.loss)
     if not (isinstance(head, ClsHead) and type(head).loss in plain_losses):
         raise ConfigurationError(

@@ -10,17 +10,10 @@ MAX_PREFIX_TOKENS = 8
 
 
 def feature_of(output: Any, batch_size: int) -> torch.Tensor | None:
-    """The features in what a module returns.
+    """The first tensor [batch_size, ...] of three dimensions or more in what a module returns.
 
-    Args:
-        output (Any): A tensor, or a tuple or list such as ``(tokens, hw_shape)`` or several
-            branches.
-        batch_size (int): Number of images. What has another first dimension (the pixels of TNT) is
-            not taken.
-
-    Returns:
-        torch.Tensor | None: The first tensor of shape [batch_size, ...] with at least three
-            dimensions. What is pooled to [B, C, 1] counts as no features any more.
+    Modules return a tensor, or a tuple or list such as ``(tokens, hw_shape)`` or several branches.
+    Tensors of another length (the pixels of TNT) and pooled features [B, C, 1] are passed over.
     """
     outputs = output if isinstance(output, (tuple, list)) else (output,)
     for item in outputs:
@@ -49,19 +42,12 @@ class FeatureLayout:
 
     @classmethod
     def of(cls, shape: Sequence[int], image_size: tuple[int, int]) -> 'FeatureLayout':
-        """Tell the layout from a shape.
+        """Derive the layout from a shape, and from the (H, W) of the image.
 
-        The side lengths of a map have the image's ratio, and the patches among the tokens fill
-        such a map.
-
-        Args:
-            shape (Sequence[int]): [B, C, H, W] or [B, H, W, C] of a map, [B, N, C] of tokens, or
-                [B, N, h, w, C] of tokens that hold pixels.
-            image_size (tuple[int, int]): (H, W) of the image.
-
-        Returns:
-            FeatureLayout: The layout. When in doubt, channels come first in a map and each token
-                is a patch.
+        Shapes are [B, C, H, W] or [B, H, W, C] of a map, [B, N, C] of tokens, or [B, N, h, w, C]
+        of tokens that hold pixels. The side lengths of a map have the image's ratio, and the
+        patches among the tokens fill such a map. When in doubt, channels come first and each token
+        is a patch.
         """
         shape, ratio = tuple(shape), math.log(image_size[0] / image_size[1])
         if len(shape) == 4:
@@ -86,14 +72,7 @@ class FeatureLayout:
         return math.prod(self.shape[1:]) // self.channels - self.prefix
 
     def read(self, feature: torch.Tensor) -> torch.Tensor:
-        """Bring features into the form that a teaching reference reads.
-
-        Args:
-            feature (torch.Tensor): Features in this layout, of any batch and image size.
-
-        Returns:
-            torch.Tensor: A map [B, C, H, W], or the patches' tokens [B, N, C].
-        """
+        """Turn features into a map [B, C, H, W] or the patches' tokens [B, N, C]."""
         if self.tokens:
             return feature.flatten(1, -2)[:, self.prefix :]
         return feature.movedim(-1, 1) if self.channels_last else feature

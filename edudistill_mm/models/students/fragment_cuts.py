@@ -1,4 +1,4 @@
-"""Where a network can be cut, found by watching one forward pass."""
+"""Where a network can be cut, by the record of one forward pass."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,11 +17,9 @@ class NetworkTrace:
     """What one forward pass of a classifier did.
 
     Args:
-        order (dict[str, int]): For each module that ran, the place of its last run in the order of
-            completion.
+        order (dict[str, int]): Place of each module's last run in the order of completion.
         calls (dict[str, int]): How often each module ran.
-        features (dict[str, FeatureLayout]): Layout of each module's features, of those that return
-            any.
+        features (dict[str, FeatureLayout]): Layout of the features of the modules that return any.
         num_classes (int): Width of the output.
         image_shape (tuple[int, int, int]): (C, H, W) of the image.
     """
@@ -34,20 +32,7 @@ class NetworkTrace:
 
 
 def trace(student: nn.Module, input_shape: tuple[int, int, int] | None = None) -> NetworkTrace:
-    """Run a classifier once on a zero image and write down what its modules did.
-
-    Args:
-        student (nn.Module): An MMPretrain classifier.
-        input_shape (tuple[int, int, int], optional): (C, H, W); see :func:`dry_run` for the
-            default.
-
-    Returns:
-        NetworkTrace: The trace.
-
-    Raises:
-        ConfigurationError: If the classifier cannot be run, or has no output of shape [B,
-            num_classes].
-    """
+    """Run a classifier once on a zero image (C, H, W) and record what its modules did."""
     order: dict[str, int] = {}
     calls: dict[str, int] = {}
     outputs: dict[str, torch.Size | None] = {}
@@ -131,7 +116,7 @@ def units(student: nn.Module, seen: NetworkTrace) -> list[str]:
 
 
 def _chain(student: nn.Module, seen: NetworkTrace, names: Sequence[str]) -> list[str]:
-    """The units with features, without side branches.
+    """The units with features, less side branches.
 
     A side branch has a lower resolution than a later unit with weights.
     """
@@ -150,11 +135,11 @@ def _chain(student: nn.Module, seen: NetworkTrace, names: Sequence[str]) -> list
 
 
 def _stages(student: nn.Module, seen: NetworkTrace, chain: Sequence[str]) -> list[list[str]]:
-    """Units of each stage.
+    """Units of each stage: a run of modules with features of the same resolution.
 
-    A stage is a run of modules with features of the same resolution. A stage without weights (a
-    pooling) belongs to the one after it, and so does a stem, that is a first stage of fewer than
-    four weighted layers; of fewer than two where there are just three stages, as in ResNet-8.
+    A stage without weights (a pooling) belongs to the one after it, and so does a stem, that is a
+    first stage of fewer than four weighted layers; of fewer than two where there are just three
+    stages, as in ResNet-8.
     """
     groups: list[list[str]] = []
     resolution = None
@@ -188,7 +173,7 @@ def _blocks(student: nn.Module, seen: NetworkTrace, stage: Sequence[str]) -> lis
     """Names of the modules that end the blocks of a stage.
 
     The blocks are the modules of one type in one container that hold the most weighted layers.
-    Units without weights (a norm, an activation) at the same resolution belong to the block before
+    Units without weights (a norm, an activation) of the same resolution belong to the block before
     them.
     """
     stage = list(stage)
@@ -225,20 +210,9 @@ def automatic_cuts(student: nn.Module, seen: NetworkTrace, count: int | None) ->
     """Choose the modules that end the fragments of ``fragments='auto'``.
 
     The stages of the backbone, that is its parts of equal resolution, are shared out evenly; where
-    the resolution never changes (ViT, MLP-Mixer, ConvMixer, ...), its blocks are.
-
-    Args:
-        student (nn.Module): An MMPretrain classifier with a ``backbone``.
-        seen (NetworkTrace): Its trace.
-        count (int, optional): Number of fragments wanted. Defaults to None: one fragment a stage,
-            and of blocks as many fragments as an ImageNet network has stages, four, or fewer if
-            there are fewer.
-
-    Returns:
-        list[str]: One module name a fragment, the last of which ends the backbone.
-
-    Raises:
-        ConfigurationError: If the backbone has no stages, or fewer than ``count``.
+    the resolution never changes (ViT, MLP-Mixer, ConvMixer, ...), its blocks are. Without a
+    ``count`` there is one fragment a stage, and of blocks four, as an ImageNet network has stages,
+    or fewer.
     """
     if count == 1:
         return ['backbone']
@@ -273,19 +247,11 @@ def _weighted_after(student: nn.Module, seen: NetworkTrace, cut: str) -> list[st
 
 
 def named_cuts(student: nn.Module, seen: NetworkTrace, names: Sequence[str]) -> list[str]:
-    """Check the modules that a config names as ends of the fragments.
-
-    Args:
-        student (nn.Module): An MMPretrain classifier.
-        seen (NetworkTrace): Its trace.
-        names (Sequence[str]): Module names, with or without the leading ``backbone.``.
-
-    Returns:
-        list[str]: The full names.
+    """Resolve the fragments' ends that a config names, with or without ``backbone.``.
 
     Raises:
-        ConfigurationError: If a module does not exist, does not run exactly once, is out of order,
-            or if the last one does not end the backbone.
+        ConfigurationError: Unless each exists and runs once, in order, and the last one ends the
+            backbone.
     """
     cuts: list[str] = []
     for name in names:

@@ -34,8 +34,10 @@ def _leave(module: nn.Module, inputs: tuple, output: Any) -> None:
 
 
 def _in_float32(module: nn.Module, inputs: tuple) -> tuple | None:
-    """Give a loss its inputs in float32: half precision has too few digits for logarithms of
-    softmaxes, which autocast leaves alone on a CPU.
+    """Give a loss its inputs in float32.
+
+    Half precision has too few digits for logarithms of softmaxes, which autocast leaves alone on a
+    CPU.
     """
     halves = (torch.float16, torch.bfloat16)
     if any(isinstance(value, torch.Tensor) and value.dtype in halves for value in inputs):
@@ -47,7 +49,7 @@ def _in_float32(module: nn.Module, inputs: tuple) -> tuple | None:
 
 
 def _each(function: Callable[[torch.Tensor], torch.Tensor], scores: Any) -> Any:
-    """Apply a function to a head's scores, or to each branch's scores of a ConformerHead."""
+    """Apply a function to a head's scores, or to those of each branch of a ConformerHead."""
     return tuple(map(function, scores)) if isinstance(scores, tuple) else function(scores)
 
 
@@ -57,10 +59,10 @@ class FragmentedStudent(BaseModel):
 
     At full depth and with all classes it *is* the classifier: the same forward, under the same
     parameter names; only its loss gets half precision as float32. At a lower grade its backbone is
-    left right after the module that ends the last active fragment (no later module runs, nothing of
-    it is kept), and the :class:`TeachingReference` of that depth classifies. As long as only a part
-    of the classes is taught, losses are computed over those classes, and predictions score zero for
-    all others.
+    left right after the module that ends the last active fragment (no later module runs, nothing
+    of it is kept), and the :class:`TeachingReference` of that depth classifies. While only a part
+    of the classes is taught, losses are computed over those, and predictions score zero for all
+    others.
 
     Args:
         student (str | dict | nn.Module): The classifier: a model config, ``'package::config'``,
@@ -71,15 +73,15 @@ class FragmentedStudent(BaseModel):
         reference (dict, optional): Config of the teaching references. Its type defaults to
             :class:`TeachingReference` at a cut that returns feature maps, and to
             :class:`TokenTeachingReference` at one that returns tokens. Defaults to None.
-        num_fragments (int, optional): With ``'auto'``, how many fragments the stages or blocks are
-            shared out to. :class:`EducationDistill` fills it in from the curriculum. Defaults to
-            None: one a stage, and four of blocks, or fewer if there are fewer.
+        num_fragments (int, optional): How many fragments ``'auto'`` shares the stages or blocks
+            out to. :class:`EducationDistill` takes it from the curriculum. Defaults to None: one a
+            stage, and four of blocks, or fewer if there are fewer.
         input_shape (tuple[int, int, int], optional): (C, H, W) of an image for the dry run that
             finds shapes and order. Defaults to None: the channels that the student reads, and a
             size that it accepts.
         data_preprocessor (dict | nn.Module, optional): Defaults to None: the student's own.
-        init_cfg (dict | list[dict], optional): Counts beside the student's and the references' own:
-            a ``Pretrained`` one names a plain student. Defaults to None.
+        init_cfg (dict | list[dict], optional): Counts beside the student's and the references'
+            own: a ``Pretrained`` one names a plain student. Defaults to None.
 
     Raises:
         ConfigurationError: If the student cannot be cut as asked.
@@ -227,11 +229,10 @@ class FragmentedStudent(BaseModel):
         return sum(parameter.numel() for parameter in used if parameter.requires_grad)
 
     def unused_modules(self) -> list[str]:
-        """Names of the student's modules that the current depth never needs, the outermost of
-        each.
+        """Names of the student's modules that the current depth does not need, the outermost only.
 
-        These are the modules that do not run, except for those inside of a module that has run to
-        its end: it may use their weights without running them, as torch's attention does.
+        These do not run, nor lie in a module that has run to its end: that one may use their
+        weights without running them, as torch's attention does.
         """
         if self.at_full_depth:
             return []
@@ -258,20 +259,16 @@ class FragmentedStudent(BaseModel):
         for name, _ in self.student.named_modules():
             parents = above(name)
             runs = next((parent for parent in parents if parent in started), None)
-            if name and name not in needed and runs not in completed:
-                if not any(parent in unused for parent in parents):
-                    unused.append(name)
+            inside = any(parent in unused for parent in parents)
+            if name and name not in needed and runs not in completed and not inside:
+                unused.append(name)
         return unused
 
     def counterparts(self, source: str) -> list[nn.Module]:
-        """The modules of the references that stand in for a module of the head.
+        """The modules of the references that stand in for the student's module ``source``.
 
-        Args:
-            source (str): Name of a module of the student.
-
-        Returns:
-            list[nn.Module]: One a reference if ``source`` is the head, a classifier in it or a loss
-            module that the references do not share, else none.
+        There is one a reference for the head, a classifier in it, and a loss module that the
+        references do not share.
         """
         if source == 'head':
             return [reference.head for reference in self.references]
@@ -286,11 +283,7 @@ class FragmentedStudent(BaseModel):
         return []
 
     def set_grade(self, fragments: int, seen: Sequence[int]) -> None:
-        """Switch to the paths of a grade. Nothing is built, moved or frozen.
-
-        Args:
-            fragments (int): Number of active fragments, counted from the first.
-            seen (Sequence[int]): The classes taught so far, ascending.
+        """Switch to the first fragments and the classes taught, ascending. Nothing is built.
 
         Raises:
             ConfigurationError: If there are not so many fragments, or the head cannot be
@@ -333,8 +326,8 @@ class FragmentedStudent(BaseModel):
 
         Returns:
             torch.Tensor | dict | list: Class scores [B, num_classes] (minus infinity for classes
-                not taught yet),
-            losses over the classes taught so far, or predictions over all classes.
+                not
+            taught yet), losses over the classes taught so far, or predictions over all classes.
         """
         if self.at_full_depth and self.seen.complete:
             return self.student(inputs, data_samples, mode=mode)
@@ -390,11 +383,11 @@ class FragmentedStudent(BaseModel):
         return self
 
     def init_weights(self) -> None:
-        """Initialise the student as it would be without this wrapper, then the references."""
+        """Initialise the student as without this wrapper, then the references."""
         shared = getattr(self, '_params_init_info', None)
         if shared is not None:
-            # The classifier is no child of ours: without this it would take itself for the root of
-            # the initialisation and clear the bookkeeping of the real root.
+            # The classifier, no child of this module, would take itself for the root of the
+            # initialisation and clear the real root's records.
             self.student._params_init_info = shared
         try:
             if not getattr(self.student, '_is_init', False):

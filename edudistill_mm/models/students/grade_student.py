@@ -16,8 +16,7 @@ from torch import nn
 
 
 class GradeStudent(BaseClassifier):
-    """The first fragments of a classifier, closed by a head of their own, over some of the
-    classes.
+    """The first fragments of a classifier with a head of their own, over some of the classes.
 
     Scores are over the data set's own numbering; classes that are not taught yet score zero.
 
@@ -29,8 +28,8 @@ class GradeStudent(BaseClassifier):
         unused (Sequence[str]): Names of modules that never run before the cut; they are dropped.
             Defaults to ().
         channels_last (bool): Whether the features at the cut are [B, H, W, C]. Defaults to False.
-        prefix (int, optional): The features at the cut are tokens [B, N, C], of which so many
-            leading ones are no patches. Defaults to None: they are a map.
+        prefix (int, optional): How many leading tokens of the features at the cut, tokens [B, N,
+            C], are no patches. Defaults to None: the features are a map.
         adapter (Sequence[dict]): Configs of the layers between the features and the head. What
             they leave as tokens is averaged over the tokens. Defaults to ().
         head (dict, optional): Config of the head at the cut. Defaults to None.
@@ -109,16 +108,12 @@ class GradeStudent(BaseClassifier):
         data_samples: list[DataSample] | None = None,
         mode: str = 'tensor',
     ) -> torch.Tensor | dict[str, torch.Tensor] | list[DataSample]:
-        """Classify images.
-
-        Args:
-            inputs (torch.Tensor): Images, [B, C, H, W].
-            data_samples (list[DataSample], optional): Their labels. Defaults to None.
-            mode (str): 'tensor' | 'loss' | 'predict'.
+        """Classify images [B, C, H, W] in the ``mode`` 'tensor', 'loss' or 'predict'.
 
         Returns:
             torch.Tensor | dict | list: Class scores [B, num_classes] (minus infinity for classes
-                not taught yet), losses, or predictions over all classes.
+                not
+            taught yet), losses, or predictions over all classes.
         """
         scores = self.head(self.extract_feat(inputs))
         scores = reduce(torch.add, scores) if isinstance(scores, tuple) else scores

@@ -26,10 +26,9 @@ class TeachingReference(BaseModule):
             1 for the deepest reference and 4 for the others.
         adapter (bool): Whether there is an adapter; without one the classifier reads
             ``in_channels``. Defaults to True.
-        loss (dict | nn.Module): Loss of the head. Filled in with the complete student's own loss
-            module.
-        init_cfg (dict, optional): Initialisation. Defaults to None: Kaiming for the convolution,
-            and the head's own.
+        loss (dict | nn.Module): Loss of the head. Filled in with the student's own loss module.
+        init_cfg (dict, optional): Defaults to None: Kaiming for the convolution, and the head's
+        own.
     """
 
     def __init__(
@@ -67,14 +66,7 @@ class TeachingReference(BaseModule):
         )
 
     def forward(self, feature: torch.Tensor) -> torch.Tensor:
-        """Turn the features of the last active fragment into what the head reads.
-
-        Args:
-            feature (torch.Tensor): Features, [B, in_channels, H, W].
-
-        Returns:
-            torch.Tensor: Flat features, [B, width * pool_size ** 2].
-        """
+        """Turn features [B, in_channels, H, W] into the head's, [B, width * pool_size ** 2]."""
         feature = self.adapter(feature)
         if feature.is_cuda and torch.are_deterministic_algorithms_enabled():
             # On a GPU torch adds up the gradients of its own pooling in any order.
@@ -82,8 +74,9 @@ class TeachingReference(BaseModule):
         return self.pool(feature).flatten(1)
 
     def layers(self) -> list[dict]:
-        """list[dict]: Configs of torch's own layers that do in turn what :meth:`forward` does; those
-        of the adapter come first, under its names.
+        """list[dict]: Configs of torch's own layers that do what :meth:`forward` does.
+
+        Those of the adapter come first, under its names.
         """
         layers: list[dict] = [
             dict(type='torch.nn.AdaptiveAvgPool2d', output_size=self.pool.output_size),
@@ -105,16 +98,16 @@ class TeachingReference(BaseModule):
 
 
 def _average_pool(feature: torch.Tensor, size: int) -> torch.Tensor:
-    """What ``torch.nn.AdaptiveAvgPool2d(size)`` computes, as two products of matrices: [B, C, H, W]
-    to [B, C, size, size].
-    """
+    """``torch.nn.AdaptiveAvgPool2d(size)`` as two products of matrices."""
     rows, columns = (_windows(length, size).to(feature) for length in feature.shape[-2:])
     return rows @ feature @ columns.T
 
 
 def _windows(length: int, size: int) -> torch.Tensor:
-    """The mean over each window, as a matrix [size, length]; window i of torch's adaptive pooling
-    goes from floor(i * length / size) to ceil((i + 1) * length / size).
+    """The mean over each window, as a matrix [size, length].
+
+    Window i of torch's adaptive pooling goes from floor(i * length / size) to
+    ceil((i + 1) * length / size).
     """
     windows = torch.zeros(size, length)
     for index in range(size):

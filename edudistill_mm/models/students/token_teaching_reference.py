@@ -11,11 +11,11 @@ from edudistill_mm.validation.values import check_positive
 class TokenTeachingReference(BaseModule):
     """Closes a lower grade's fragments of a transformer: adapter, mean over patches, classifier.
 
-    The tokens' counterpart of :class:`TeachingReference`: LayerNorm and a linear layer bring each
-    token to the width of the complete student's features, their mean makes the classifier
-    independent of the image size, and a linear head classifies. The mean is over the patches'
-    tokens: a class or distillation token, which the lower layers of a transformer hardly fill, is
-    left out, so that networks with and without one are closed alike.
+    As in :class:`TeachingReference`, an adapter (LayerNorm and a linear layer on each token) leads
+    to the width of the complete student's features, the mean makes the classifier independent of
+    the image size, and a linear head classifies. The mean leaves a class or distillation token
+    out, which the lower layers of a transformer hardly fill, so that networks with and without one
+    are closed alike.
 
     Args:
         in_channels (int): Channels of the tokens. :class:`FragmentedStudent` fills it in.
@@ -24,10 +24,9 @@ class TokenTeachingReference(BaseModule):
             channels of the complete student's features.
         adapter (bool): Whether there is an adapter; without one the classifier reads
             ``in_channels``. Defaults to True.
-        loss (dict | nn.Module): Loss of the head. Filled in with the complete student's own loss
-            module.
-        init_cfg (dict, optional): Initialisation. Defaults to None: truncated normal (std 0.02)
-            for the adapter, and the head's own.
+        loss (dict | nn.Module): Loss of the head. Filled in with the student's own loss module.
+        init_cfg (dict, optional): Defaults to None: truncated normal (std 0.02) for the adapter,
+            and the head's own.
     """
 
     def __init__(
@@ -53,20 +52,11 @@ class TokenTeachingReference(BaseModule):
         )
 
     def forward(self, feature: torch.Tensor) -> torch.Tensor:
-        """Turn the tokens of the last active fragment into what the head reads.
-
-        Args:
-            feature (torch.Tensor): Tokens of the patches, [B, N, in_channels].
-
-        Returns:
-            torch.Tensor: Features, [B, width].
-        """
+        """Turn the patches' tokens [B, N, in_channels] into features [B, width]."""
         return self.adapter(feature).mean(1)
 
     def layers(self) -> list[dict]:
-        """list[dict]: Configs of torch's own layers that do what the adapter does, under its names;
-        the mean over the tokens comes after them.
-        """
+        """list[dict]: Configs of torch's own layers for the adapter; the mean comes after."""
         if not isinstance(self.adapter, nn.Sequential):
             return []
         norm, linear = self.adapter

@@ -4,7 +4,7 @@ from edudistill_mm.models.class_index import ClassIndex
 
 
 class BaseTeacher:
-    """Who teaches some classes to the student; all that the algorithm asks of a teacher.
+    """A teacher of some classes: all that the algorithm needs of one.
 
     Args:
         name (str): Name by which the curriculum calls the teacher.
@@ -16,8 +16,7 @@ class BaseTeacher:
         columns (ClassIndex): The columns that stand for them in what is recorded of the teacher.
     """
 
-    # Whether the forward pass of the student, of all samples of a batch, fills the teacher's
-    # recorders.
+    # Whether the student's forward pass of the whole batch fills the teacher's recorders.
     records_from_student = False
 
     def __init__(self, name: str, classes: ClassIndex, weight: float = 1.0) -> None:
@@ -26,14 +25,7 @@ class BaseTeacher:
         self.columns = ClassIndex(range(len(classes)), len(classes))
 
     def teach(self, inputs: torch.Tensor) -> torch.Tensor | None:
-        """Answer for the teacher's samples of a batch.
-
-        Args:
-            inputs (torch.Tensor): Images of the teacher's classes, [n, C, H, W].
-
-        Returns:
-            torch.Tensor | None: Class scores, [n, len(outputs)]; None if the student gives them.
-        """
+        """Scores [n, len(outputs)] of images [n, C, H, W]; None if the student gives them."""
         raise NotImplementedError
 
     @property
@@ -42,5 +34,5 @@ class BaseTeacher:
         return len(self.classes) == self.classes.num_classes
 
     def describe(self) -> dict:
-        """What a checkpoint says of the teacher."""
+        """What a checkpoint records of the teacher."""
         return dict(name=self.name, classes=list(self.classes.classes))

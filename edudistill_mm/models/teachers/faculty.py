@@ -35,9 +35,6 @@ class Faculty:
 
     Not an ``nn.Module``: its tensors must stay out of the parameters, the state dict, the
     optimizer, the copy of EMA and the broadcasts of DDP.
-
-    Args:
-        teachers (Sequence[Teacher]): The teachers.
     """
 
     def __init__(self, teachers: Sequence[Teacher] = ()) -> None:
@@ -45,11 +42,7 @@ class Faculty:
 
     @staticmethod
     def names(configs: Sequence[dict] | None) -> list[str]:
-        """Check the outer form of ``teachers`` and return the names, before anything is built.
-
-        Raises:
-            ConfigurationError: If it is not a list of dicts with valid keys and distinct names.
-        """
+        """The names in ``teachers``, whose outer form is checked before anything is built."""
         if configs is None:
             return []
         if not isinstance(configs, (list, tuple)):
@@ -92,19 +85,9 @@ class Faculty:
     ) -> 'Faculty':
         """Build, load and freeze the teachers of a config.
 
-        Args:
-            configs (Sequence[dict], optional): For each teacher ``name``, ``architecture``,
-                ``ckpt``, ``classes`` (``'all'``, the name of a grade, or a list in the order of
-                its outputs), ``weight``, ``outputs``, ``data_preprocessor``, ``channel_order``,
-                ``input_size`` and ``averaged``; see :class:`Teacher`.
-            curriculum (Curriculum): Gives the meaning of ``classes``.
-            run_preprocessor (nn.Module, optional): Normalises the student's images. Defaults to
-                None.
-            keep_inplace (bool): See :class:`Teacher`. Defaults to False.
-            student (FragmentedStudent, optional): Says how many channels an image of the run has.
-                Defaults to None.
-            single (bool): Whether the teacher was given as ``model.teacher``, which messages then
-                name. Defaults to False.
+        Each is a dict of arguments of :class:`Teacher`, where ``classes`` is ``'all'``, the name
+        of a grade, or a list in the order of the outputs. ``single``: messages name
+        ``model.teacher``.
         """
         teachers = []
         for index, cfg in enumerate(configs or ()):
@@ -128,7 +111,7 @@ class Faculty:
 
     @property
     def open_question(self) -> str | None:
-        """Str | None: The first :attr:`Teacher.open_question` of a teacher that has one."""
+        """The first :attr:`Teacher.open_question` of a teacher that has one."""
         questions = (teacher.open_question for teacher in self.teachers)
         return next((question for question in questions if question is not None), None)
 
@@ -154,15 +137,8 @@ class Faculty:
 
         A teacher with n of B samples that it shares with nobody gets a loss weight of n / B;
         samples that several teachers cover are shared out in proportion to the teachers' weights.
-
-        Args:
-            active (Sequence[BaseTeacher]): The teachers of the grade.
-            labels (torch.Tensor, optional): Classes in the data set's numbering, [B], and
-                :data:`MIXED` for samples of several classes, which generalists alone teach. None
-                is possible with a single generalist only.
-
-        Returns:
-            list[Lesson]: One lesson for each teacher that has samples.
+        ``labels`` [B] are those of :func:`classes_of`: generalists alone teach :data:`MIXED`
+        samples. A single generalist needs none. Teachers without samples have no lesson.
         """
         if len(active) == 1 and active[0].is_generalist:
             return [Lesson(active[0], None, None)]
@@ -181,7 +157,7 @@ class Faculty:
             * covered
         )
         shares = (weights / weights.sum(0).clamp_min(torch.finfo(weights.dtype).tiny)).mean(1)
-        # Two waits for the device, however many teachers there are.
+        # Two synchronisations with the device, however many teachers there are.
         counts = covered.sum(1).tolist()
         rows_of = covered.nonzero()[:, 1].split(counts)
         return [

@@ -11,12 +11,11 @@ class Lesson:
 
     Args:
         teacher (BaseTeacher): The teacher.
-        rows (torch.Tensor, optional): Indices of its samples, [n]. None stands for the whole
-            batch.
+        rows (torch.Tensor, optional): Indices of its samples, [n]; None is the whole batch.
         share (torch.Tensor, optional): Weight of its loss, a scalar: n over the batch size, less
-            what other teachers of the same samples take. None stands for exactly 1.
-        weights (torch.Tensor, optional): Weight of its loss on each of its samples, [n], where
-            teachers are weighed by sample. Defaults to None: all alike.
+            what other teachers of the same samples take. None is exactly 1.
+        weights (torch.Tensor, optional): Weight of its loss on each of its samples, [n]; None is
+            the same on all.
     """
 
     teacher: BaseTeacher

@@ -1,4 +1,8 @@
-"""Which of a teacher's outputs stand for its classes."""
+"""Which of a teacher's outputs stand for its classes.
+
+In all functions ``wanted`` are the data set's names of a teacher's classes, ``names`` the
+checkpoint's names of the network's outputs, and ``key`` is the teacher's place in the config.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,28 +10,14 @@ from typing import Any
 from edudistill_mm.errors import ConfigurationError, did_you_mean
 from edudistill_mm.models.class_names import find_names, plain_name
 
-# So many classes are named in a sentence.
+# How many classes a message lists.
 SHOWN = 5
 
 
 def checked_outputs(
     given: Any, count: int, width: int, names: Sequence[str] | None, key: str
 ) -> tuple[int, ...]:
-    """The numbers of the outputs that a config names.
-
-    Args:
-        given (Any): What the config says: numbers, or names where the outputs have such.
-        count (int): Number of the teacher's classes.
-        width (int): Number of its outputs.
-        names (Sequence[str], optional): Class names of the outputs, [width].
-        key (str): Where the teacher stands in the config, for error messages.
-
-    Returns:
-        tuple[int, ...]: Output numbers, [count].
-
-    Raises:
-        ConfigurationError: If they are not as many different outputs as there are classes.
-    """
+    """The numbers, [count], of the outputs of ``width`` that a config gives by number or name."""
     if not isinstance(given, (list, tuple, range)) or not (
         all(type(output) is int for output in given)
         or all(isinstance(output, str) for output in given)
@@ -80,21 +70,7 @@ def _by_name(wanted: Sequence[str], names: Sequence[str], key: str) -> tuple[int
 def outputs_by_name(
     wanted: Sequence[str], names: Sequence[str], key: str, where: str
 ) -> tuple[int, ...] | None:
-    """The outputs that are called as the data set calls a teacher's classes.
-
-    Args:
-        wanted (Sequence[str]): The data set's names of the teacher's classes.
-        names (Sequence[str]): The checkpoint's names of the outputs.
-        key (str): Where the teacher stands in the config, for error messages.
-        where (str): The same with its name.
-
-    Returns:
-        tuple[int, ...] | None: Output numbers, as many as ``wanted``; None if no name is common to
-        both, which is another way of naming.
-
-    Raises:
-        ConfigurationError: If some classes are not among the outputs, or not to be told apart.
-    """
+    """The numbers of the outputs with ``wanted`` names; None if no name is common to both."""
     try:
         places = find_names(wanted, names)
     except ConfigurationError as error:
@@ -117,16 +93,7 @@ def outputs_by_name(
 def contradiction(
     wanted: Sequence[str], outputs: Sequence[int], names: Sequence[str]
 ) -> str | None:
-    """Where outputs that a config gives are called otherwise in the checkpoint.
-
-    Args:
-        wanted (Sequence[str]): The data set's names of the teacher's classes.
-        outputs (Sequence[int]): The outputs that shall stand for them.
-        names (Sequence[str]): The checkpoint's names of all outputs.
-
-    Returns:
-        str | None: The first such place, a part of a sentence.
-    """
+    """The first of the given outputs that the checkpoint calls otherwise, a part of a sentence."""
     known = [plain_name(name) for name in names]
     for name, output in zip(wanted, outputs):
         plain = plain_name(name)

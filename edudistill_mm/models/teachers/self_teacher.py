@@ -6,12 +6,7 @@ from .base_teacher import BaseTeacher
 
 
 class SelfTeacher(BaseTeacher):
-    """The student as its own teacher, in self-distillation: what it teaches is recorded while it
-    learns.
-
-    Args:
-        num_classes (int): Number of classes of the data set.
-    """
+    """The student as its own teacher, in self-distillation: recorders take what it teaches."""
 
     records_from_student = True
 

@@ -53,27 +53,25 @@ class Teacher(BaseTeacher):
             ``std`` and ``to_rgb``. As in MMPretrain, ``to_rgb`` means that the channels are
             swapped after loading: CIFAR's images are RGB as they are loaded, and BGR with it.
             Defaults to None: as the student's.
-        channel_order (str, optional): The order of the channels that the teacher wants to see,
-            'rgb' or 'bgr', however the run loads them; ``mean`` and ``std`` are in this order, and
-            the architecture's own ``to_rgb`` does not count. Defaults to None: by ``to_rgb``, or as
+        channel_order (str, optional): The order of the channels that the teacher reads, 'rgb' or
+            'bgr', however the run loads them; ``mean`` and ``std`` are in this order, and the
+            architecture's own ``to_rgb`` does not count. Defaults to None: by ``to_rgb``, or as
             the student's.
         input_size (int | tuple[int, int], optional): Size to which the student's images are
             resized for this teacher. Defaults to None: theirs.
-        run_preprocessor (nn.Module, optional): The data preprocessor that normalises the student's
-            images.
-        run_channels (int, optional): Number of channels of the student's images. A teacher of three
-            can teach a gray student, and the reverse; see :class:`TeacherInputs`. Defaults to None:
-            the teacher's.
+        run_preprocessor (nn.Module, optional): The data preprocessor of the student's images.
+        run_channels (int, optional): Number of channels of the student's images. A teacher of
+            three can teach a gray student, and the reverse; see :class:`TeacherInputs`. Defaults
+            to None: the teacher's.
         keep_inplace (bool): Whether modules may go on overwriting their inputs. Defaults to False,
-            because recorders would see the overwritten tensors.
-        averaged (bool, optional): Whether its checkpoint's weights averaged over the training (EMA)
-            are taken, if there are others beside them. Defaults to None: they are, and the log
-            says so.
+            because recorders would hold the overwritten tensors.
+        averaged (bool, optional): Whether its checkpoint's weights averaged over the training
+            (EMA) are taken, if there are others beside them. Defaults to None: they are, and the
+            log says so.
         key (str): Where the teacher stands in the config, for error messages.
 
     Attributes:
-        class_names (tuple[str, ...] | None): What the checkpoint calls the network's outputs, one
-            name for each.
+        class_names (tuple[str, ...] | None): What the checkpoint calls the network's outputs.
 
     Raises:
         ConfigurationError: If the network has no weights, or a value is none of these.
@@ -97,11 +95,8 @@ class Teacher(BaseTeacher):
         averaged: bool | None = None,
         key: str = 'teachers',
     ) -> None:
-        if (
-            isinstance(weight, bool)
-            or not isinstance(weight, (int, float))
-            or not 0 < weight < float('inf')
-        ):
+        is_number = isinstance(weight, (int, float)) and not isinstance(weight, bool)
+        if not is_number or not 0 < weight < float('inf'):
             raise ConfigurationError(f'{key}.weight must be a positive number, but got {weight!r}')
         if averaged is not None:
             check_bool(averaged, f'{key}.averaged')
@@ -183,12 +178,8 @@ class Teacher(BaseTeacher):
     def build_inputs(self, wanted: str | dict | None, swap: bool | None = None) -> TeacherInputs:
         """What turns the student's images into this teacher's.
 
-        Args:
-            wanted (str | dict, optional): As ``data_preprocessor`` of the config.
-            swap (bool, optional): As in :class:`TeacherInputs`.
-
-        Raises:
-            ConfigurationError: If one of them is none.
+        ``wanted`` is as ``data_preprocessor`` of the config, ``swap`` as in
+        :class:`TeacherInputs`.
         """
         run, own = self._run_preprocessor, getattr(self.network, 'data_preprocessor', None)
         has_own = getattr(own, '_enable_normalize', False)
@@ -224,15 +215,11 @@ class Teacher(BaseTeacher):
         return inputs.to(device)
 
     def check_head(self) -> None:
-        """Find the network's outputs that stand for the teacher's classes.
-
-        Raises:
-            ConfigurationError: Unless there is one output for each of them.
-        """
+        """Find the outputs that stand for the teacher's classes; refuse a head without them."""
         output = self.dry_run(lambda image: self.network(image, mode='tensor'))
         width = output.shape[-1] if isinstance(output, torch.Tensor) and output.ndim == 2 else None
         count, names = len(self.classes), names_of(self.network)
-        # Not those of a data set of which the network knows a part.
+        # Names of another number are those of a data set of which the network knows a part.
         self.class_names = names if names is not None and len(names) == width else None
         if self._given_outputs is not None and width is not None:
             columns = checked_outputs(
@@ -254,9 +241,7 @@ class Teacher(BaseTeacher):
 
     @property
     def open_question(self) -> str | None:
-        """Str | None: What must be known of the data before this teacher can teach, as an error
-        message.
-        """
+        """What must be known of the data before this teacher can teach, an error message."""
         if self._unnamed:
             return (
                 f'{self.key} ("{self.name}") covers {len(self.classes)} classes, but its head has '
@@ -283,24 +268,19 @@ class Teacher(BaseTeacher):
     def introduce_data(
         self, class_names: Sequence[str] | None = None, channel_order: str | None = None
     ) -> None:
-        """Say what the network's outputs and inputs are by what is known of the data.
+        """Choose the network's outputs and inputs by what is known of the data.
 
         Where both the checkpoint and the data set name their classes, outputs go by name, unless
-        ``outputs`` of the config says which they are.
-
-        Args:
-            class_names (Sequence[str], optional): Names of the data set's classes, in its order;
-                names of another number say nothing. Defaults to None: there are none.
-            channel_order (str, optional): 'rgb' or 'bgr', the order in which images are loaded.
-                Defaults to None: it is not known.
+        ``outputs`` of the config says which they are. ``class_names`` are in the data set's order;
+        ``channel_order``, 'rgb' or 'bgr', is that in which images are loaded.
 
         Raises:
-            ConfigurationError: If the checkpoint lacks a class, or :attr:`open_question` is still
-                one.
+            ConfigurationError: If the checkpoint lacks a class, or :attr:`open_question` remains
+            one.
         """
         names = as_names(class_names)
         if names is not None and len(names) == self.classes.num_classes and self.class_names:
-            # Once: the teacher test and the training tell the same.
+            # The teacher test and the training call this with the same names.
             if names != self._data_names:
                 self._take_outputs_by_name([names[label] for label in self.classes.classes])
             self._data_names = names
@@ -348,21 +328,12 @@ class Teacher(BaseTeacher):
             ) from error
 
     def describe(self) -> dict:
-        """What a checkpoint says of the teacher: name, source, sha256 of the file, classes, and
-        which outputs stand for them, if not all in order.
-        """
+        """What a checkpoint records of the teacher; ``outputs`` only if not all in order."""
         outputs = {} if self.columns.complete else dict(outputs=list(self.columns.classes))
         return dict(super().describe(), source=self.source, sha256=self.sha256, **outputs)
 
     def teach(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Run the network without gradients.
-
-        Args:
-            inputs (torch.Tensor): Images of the teacher's classes, [n, C, H, W].
-
-        Returns:
-            torch.Tensor: Class scores, [n, len(classes)].
-        """
+        """Scores [n, len(classes)] of images [n, C, H, W], without gradients."""
         with torch.no_grad():
             return self.columns.select(self.network(self.inputs(inputs), mode='tensor'))
 
@@ -372,7 +343,7 @@ def _warn(message: str) -> None:
 
 
 def _brings_weights(architecture: Any, network: nn.Module) -> bool:
-    """Whether the architecture has loaded weights by itself, as ``pretrained=True`` asks for."""
+    """Whether the architecture has loaded weights by itself, as for ``pretrained=True``."""
     if getattr(network, '_is_init', False):
         return True
     # timm's models, as a classifier or as a backbone.

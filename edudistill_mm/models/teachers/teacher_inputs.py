@@ -8,7 +8,6 @@ from torch.nn import functional as F
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.validation.values import check_bool, check_keys
 
-KEYS = ('type', 'mean', 'std', 'to_rgb')
 # Recommendation ITU-R BT.601, for red, green and blue.
 LUMINANCE = (0.299, 0.587, 0.114)
 
@@ -25,20 +24,16 @@ class TeacherInputs(nn.Module):
     Args:
         given (nn.Module): The data preprocessor by which the images are normalised.
         wanted (nn.Module | dict, optional): The teacher's data preprocessor, or its ``mean``,
-            ``std`` (each a number a channel, for pixels of 0 to 255) and ``to_rgb``. Defaults to
-            None: the given one.
-        size (int | tuple[int, int], optional): Height and width, or both in one. Defaults to None:
-            the student's.
+            ``std`` (each a number a channel, for pixels of 0 to 255) and ``to_rgb``; None: the
+            given one.
+        size (int | tuple[int, int], optional): Height and width, or both in one; None: the
+            student's.
         key (str): Where the teacher stands in the config, for error messages.
         swap (bool, optional): Whether the teacher reads the channels in the other order than the
-            student does. Defaults to None: if one of the two normalisations swaps what was loaded,
-            by its ``to_rgb``, and the other does not.
-        channels (int, optional): 1 or 3, if the teacher reads so many and the student the other
-            number. Defaults to None: as many as the student.
-        order (str): In which the student sees the channels, 'rgb' or 'bgr', for a gray teacher.
-
-    Raises:
-        ConfigurationError: If a value is none of these.
+            student does. None: if just one of the two normalisations swaps them, by its
+            ``to_rgb``.
+        channels (int, optional): 1 or 3, if the student has the other number.
+        order (str): In which the student reads the channels, 'rgb' or 'bgr', for a gray teacher.
     """
 
     def __init__(
@@ -90,14 +85,7 @@ class TeacherInputs(nn.Module):
         self.register_buffer('offset', offset.view(-1, 1, 1), persistent=False)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Convert a batch.
-
-        Args:
-            images (torch.Tensor): The student's images, [n, C, H, W].
-
-        Returns:
-            torch.Tensor: The teacher's, [n, C', H', W']; the same tensor if nothing changes.
-        """
+        """Convert images [n, C, H, W] to [n, C', H', W']; the same tensor if nothing changes."""
         if self.channels == 1:
             images = (images * self.luminance).sum(1, keepdim=True)
         if self.swap:
@@ -112,9 +100,7 @@ class TeacherInputs(nn.Module):
 
 
 def normalisation(preprocessor: nn.Module) -> tuple[torch.Tensor, torch.Tensor, bool]:
-    """Mean and deviation that a data preprocessor applies, [C] or [1], and whether it swaps the
-    channels of what was loaded.
-    """
+    """A data preprocessor's mean and deviation, [C] or [1], and whether it swaps channels."""
     # MMPretrain's and MMEngine's own name for the same.
     swaps = bool(
         getattr(preprocessor, 'to_rgb', False)
@@ -126,7 +112,8 @@ def normalisation(preprocessor: nn.Module) -> tuple[torch.Tensor, torch.Tensor, 
 
 
 def _checked(cfg: dict, key: str) -> tuple[torch.Tensor, torch.Tensor, bool]:
-    check_keys({name: value for name, value in cfg.items() if name != KEYS[0]}, KEYS[1:], key)
+    given = {name: value for name, value in cfg.items() if name != 'type'}
+    check_keys(given, ('mean', 'std', 'to_rgb'), key)
     mean, std = cfg.get('mean'), cfg.get('std')
     if not (_numbers(mean) and _numbers(std) and len(mean) == len(std) and min(std) > 0):
         raise ConfigurationError(

@@ -8,10 +8,8 @@ _KEYS_OF_SINGLE = dict(architecture=SINGLE, ckpt='model.teacher_ckpt')
 def part_of(key: str, part: str) -> str:
     """The key of a part of a teacher, for messages.
 
-    Args:
-        key (str): Where the teacher stands: ``'teachers[<index>]'`` or :data:`SINGLE`.
-        part (str): A key of ``model.teachers``. All but the architecture and the checkpoint can be
-            given there only.
+    A single teacher, at :data:`SINGLE`, has only its architecture and checkpoint there; all else
+    is given in ``model.teachers``.
     """
     return (
         _KEYS_OF_SINGLE.get(part, f'model.teachers[0].{part}')

@@ -4,5 +4,5 @@ from .entropy_weighting import EntropyWeighting  # isort: split
 from .confidence_weighting import ConfidenceWeighting
 from .teacher_weighting import TeacherWeighting
 
-# In this order, in which they are registered, messages name them.
+# Messages list the weightings in this order, that of registration.
 __all__ = ['AverageWeighting', 'EntropyWeighting', 'ConfidenceWeighting', 'TeacherWeighting']

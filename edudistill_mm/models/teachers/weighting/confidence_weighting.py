@@ -8,8 +8,9 @@ from .teacher_weighting import TeacherWeighting
 
 @register(MODELS)
 class ConfidenceWeighting(TeacherWeighting):
-    """The more a teacher is right about a sample, the more it counts (CA-MKD, Zhang et al., arXiv
-    2201.00007, its w_KD).
+    """The more a teacher is right about a sample, the more it counts.
+
+    This is w_KD of CA-MKD (Zhang et al., arXiv 2201.00007).
     """
 
     needs_labels = True

@@ -7,14 +7,13 @@ from .teacher_weighting import TeacherWeighting
 
 @register(MODELS)
 class EntropyWeighting(TeacherWeighting):
-    """The surer a teacher is of a sample, the more it counts (EBKD, Kwon et al., ICASSP 2020, in
-    the form that the authors of CA-MKD compare with).
+    """The surer a teacher is of a sample, the more it counts.
+
+    This is EBKD (Kwon et al., ICASSP 2020), in the form that the authors of CA-MKD compare with.
     """
 
     def uncertainty(self, scores: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
-        """Entropy of the predicted distributions, as a share of the largest possible one, so that
-        experts of different numbers of classes compare, [n].
-        """
+        """Entropies, [n], over the largest possible one, so that experts compare."""
         log_probabilities = scores.float().log_softmax(1)
         total = -(log_probabilities.exp() * log_probabilities).sum(1)
         return total / torch.log(torch.tensor(float(scores.shape[1])))

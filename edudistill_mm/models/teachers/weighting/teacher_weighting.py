@@ -13,21 +13,21 @@ KEY = 'model.teacher_weighting'
 
 
 class TeacherWeighting:
-    """How much each of the teachers that know a sample's class has to say about the sample.
+    """How much each of the teachers that know a sample's class counts on the sample.
 
     A subclass that is registered in MODELS can stand in ``model.teacher_weighting``: by the name
     of the class, by a config with a ``type``, or by its name without "Weighting" in lower case. It
     needs :meth:`uncertainty` alone; :meth:`shares` and :meth:`weights` can be others, too.
     """
 
-    # What messages call the weighting.
+    # The weighting's name in configs and messages.
     name = ''
     # Whether uncertainty() reads labels, which no augmentation may mix then.
     needs_labels = False
-    # Whether samples have weights of their own. False leaves it to the faculty to share samples
-    # out by the weights of the teachers, and what follows is not asked.
+    # Whether weights depend on the sample; if not, the faculty's shares hold, which follow from the
+    # teachers' weights alone, and no method below is called.
     by_sample = True
-    # What to do where labels that the weighting needs are mixed.
+    # A message's advice where labels are mixed that the weighting needs.
     advice = 'take "entropy"'
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -36,14 +36,7 @@ class TeacherWeighting:
 
     @staticmethod
     def from_cfg(given: Any) -> 'TeacherWeighting':
-        """Build what ``model.teacher_weighting`` says.
-
-        Args:
-            given (str | dict): A name, or a config with a ``type``.
-
-        Raises:
-            ConfigurationError: If there is no such weighting, or it has no such arguments.
-        """
+        """Build ``model.teacher_weighting``: a name, or a config with a ``type``."""
         cfg = dict(given) if isinstance(given, dict) else dict(type=given)
         nodes = (ROOT_MODELS, *ROOT_MODELS.children.values())
         registered = {
@@ -69,15 +62,9 @@ class TeacherWeighting:
     def weigh(
         self, lessons: list[Lesson], uncertainties: list[torch.Tensor], batch_size: int
     ) -> list[Lesson]:
-        """Give each sample of each lesson its weight.
+        """Give each sample of each lesson its weight, and the lesson their mean as ``share``.
 
-        Args:
-            lessons (list[Lesson]): What the teachers teach of a batch.
-            uncertainties (list[torch.Tensor]): What :meth:`uncertainty` says of each lesson, [n].
-            batch_size (int): Number of samples in the batch.
-
-        Returns:
-            list[Lesson]: The lessons with ``weights``, and the mean of them as ``share``.
+        ``uncertainties`` are those of each lesson's samples, [n].
         """
         device = uncertainties[0].device
         uncertainty = torch.zeros(len(lessons), batch_size, device=device)
@@ -98,8 +85,8 @@ class TeacherWeighting:
         """How unsure one teacher is of its samples.
 
         Args:
-            scores (torch.Tensor): Its scores of those of its classes that have been taught, [n, C],
-                C >= 2.
+            scores (torch.Tensor): Its scores of those of its classes that have been taught, [n,
+                C], C >= 2.
             labels (torch.Tensor, optional): The samples' columns in the scores, [n]; None unless
                 ``needs_labels``.
 
@@ -112,7 +99,8 @@ class TeacherWeighting:
         """Each teacher's share of the uncertainty about a sample, as in :meth:`weights`.
 
         Returns:
-            torch.Tensor: Numbers from 0 to 1, [K, B], which sum to 1 over the teachers of a sample.
+            torch.Tensor: Numbers from 0 to 1, [K, B], which sum to 1 over the teachers of a
+            sample.
         """
         uncertainty = uncertainty * covered
         total = uncertainty.sum(0)
@@ -127,7 +115,7 @@ class TeacherWeighting:
 
         Of the K' teachers that cover a sample, teacher k gets ``(1 - q_k) / (K' - 1)``, where
         ``q_k`` is its share of the uncertainty. The result is multiplied by the teachers' fixed
-        weights and normalised to a sum of 1. A sample that one teacher alone covers is wholly that
+        weights and normalised to a sum of 1. A sample of one teacher alone is wholly that
         teacher's.
 
         Args:
@@ -137,7 +125,8 @@ class TeacherWeighting:
             fixed (torch.Tensor): The ``weight`` of each teacher, [K].
 
         Returns:
-            torch.Tensor: Weights, [K, B], 0 where not ``covered``, which sum to 1 over the teachers
+            torch.Tensor: Weights, [K, B], 0 where not ``covered``, which sum to 1 over the
+                teachers
             of each sample that any covers.
         """
         shared = covered.sum(0) > 1
