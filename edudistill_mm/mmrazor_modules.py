@@ -1,5 +1,6 @@
-"""Importing this module registers all of MMRazor, as MMEngine does by itself for registries that
-name no modules.
+"""Importing this module registers all of MMRazor.
+
+MMEngine does so by itself for registries that name no modules.
 """
 
 from mmrazor.utils import register_all_modules
