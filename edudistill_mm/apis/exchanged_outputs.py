@@ -5,8 +5,7 @@ from collections.abc import Sequence
 
 import torch
 
-# So many standard deviations are no accident.
-DEVIATIONS = 4
+DEVIATIONS = 4  # more standard deviations than chance explains
 
 
 def exchanged_outputs(
@@ -25,8 +24,8 @@ def exchanged_outputs(
         outputs (Sequence[int]): The output that stands for each of the teacher's classes.
 
     Returns:
-        dict[int, int]: The output to which most images of a class go, by the class's place, for
-        each class that looks exchanged.
+        dict[int, int]: For each class that looks exchanged, by its place, the output to which most
+            of its images go.
     """
     votes = _votes(answers, wanted, outputs)
     images, favourites = votes.sum(1), votes.argmax(1).tolist()
@@ -64,14 +63,9 @@ def exchanged_outputs(
 def favourite_outputs(
     answers: torch.Tensor, wanted: torch.Tensor, outputs: Sequence[int]
 ) -> tuple[list[int], float]:
-    """The output to which most images of each class go.
+    """The output to which most images of each class go, and the share of all images that go so.
 
-    Args:
-        answers, wanted, outputs: As in :func:`exchanged_outputs`.
-
-    Returns:
-        tuple[list[int], float]: An output for each of the teacher's classes, and the share of all
-        images that these get.
+    The arguments are those of :func:`exchanged_outputs`.
     """
     votes = _votes(answers, wanted, outputs)
     return votes.argmax(1).tolist(), float(votes.amax(1).sum() / len(wanted))

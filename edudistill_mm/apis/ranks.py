@@ -1,4 +1,4 @@
-"""The group of a run's ranks, and errors that all of them meet."""
+"""The process group of a run's ranks, and errors that all of them meet."""
 
 import contextlib
 import datetime
@@ -16,7 +16,7 @@ from torch import distributed
 
 from edudistill_mm.errors import ConfigurationError, reason_of
 
-# What torch calls a process's place, and what launchers call it.
+# torch's environment variables, and those of launchers that have the values.
 VARIABLES = {
     'pytorch': dict(RANK='RANK', WORLD_SIZE='WORLD_SIZE', LOCAL_RANK='LOCAL_RANK'),
     'slurm': dict(RANK='SLURM_PROCID', WORLD_SIZE='SLURM_NTASKS', LOCAL_RANK='SLURM_LOCALID'),
@@ -35,7 +35,7 @@ PATIENCE = 5  # seconds
 
 
 def join_ranks(cfg: Config, launcher: str) -> None:
-    """Join the group of the processes that a launcher has started; without GPUs by gloo.
+    """Join the process group of the ranks that a launcher has started; without GPUs by gloo.
 
     Args:
         cfg (Config): Its ``env_cfg.dist_cfg`` gives ``backend`` (GPUs only), ``timeout`` (in
@@ -104,12 +104,8 @@ def _first_machine() -> str:
 def print_error_once(message: str, kind: str = 'error') -> None:
     """Print a sentence that ends the run, once in all.
 
-    Before the processes know each other, the first one of each machine prints it; afterwards, the
-    first one that meets this very error.
-
-    Args:
-        message (str): The sentence.
-        kind (str): What it is, the word before it. Defaults to 'error'.
+    Before the process group exists, rank 0 of each machine prints it; afterwards, the first rank
+    that meets this very error.
     """
     if not is_distributed():
         places = [variables['LOCAL_RANK'] for variables in VARIABLES.values()]
@@ -128,17 +124,18 @@ def _is_first(message: str) -> bool:
     try:
         first = store.add(key, 1) == 1
     except RuntimeError:
-        # The process that keeps the store has ended.
+        # Rank 0, which keeps the store, has ended.
         return True
-    # Last: process 0 keeps the store until all have come this far.
+    # Last: rank 0 keeps the store until all have come this far.
     with contextlib.suppress(RuntimeError):
         store.add(FAILED, 1)
     return first
 
 
 def _wait_for_others() -> None:
-    """Keep the store, which ends with process 0 unless torchrun keeps it, for those that meet an
-    error at the same time.
+    """Keep the store on rank 0 for ranks that meet an error at the same time.
+
+    The store ends with rank 0 unless torchrun keeps it.
     """
     if get_rank() or os.environ.get('TORCHELASTIC_USE_AGENT_STORE') == 'True':
         return
@@ -152,7 +149,7 @@ def _store() -> distributed.Store:
 
 
 def another_has_failed() -> bool:
-    """Whether another process of the run has met an error of the user and told of it."""
+    """Whether another rank has met, and printed, an error of the user."""
     if not is_distributed():
         return False
     try:
