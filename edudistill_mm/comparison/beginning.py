@@ -15,13 +15,10 @@ from edudistill_mm.config.run_config import RunConfig
 
 
 def check_beginning(run: RunConfig) -> None:
-    """Do all that a run does before its first step, in a folder that is removed.
+    """Do all that a run does before its first step, in a temporary folder.
 
-    Teachers that are to be trained first are stood in for by untrained ones. If there are none,
-    the teachers are tested.
-
-    Args:
-        run (RunConfig): What :func:`load_config` returned.
+    Untrained networks stand in for teachers that are to be trained first. If there are none, the
+    teachers are tested.
 
     Raises:
         ConfigurationError: For the mistake at which the run would end.

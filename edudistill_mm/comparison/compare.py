@@ -1,7 +1,6 @@
-"""Train the rows of a comparison, as far as they are not trained yet, and report."""
+"""Train the unfinished rows of a comparison, and report."""
 
 import json
-import os
 import os.path as osp
 import shlex
 import signal
@@ -18,6 +17,7 @@ from mmengine.runner import find_latest_checkpoint
 
 from edudistill_mm.apis.folder_lock import hold_folder
 from edudistill_mm.apis.teachers import teacher_config
+from edudistill_mm.checkpoint.atomic_write import atomic_write
 from edudistill_mm.checkpoint.files import file_sha256
 from edudistill_mm.config.plain_distillation import MARK, as_written
 from edudistill_mm.config.run_config import RunConfig
@@ -48,22 +48,19 @@ def compare(
     train: bool = True,
     say: Say = print,
 ) -> tuple[str, list[Job]]:
-    """Train what a plan lacks and write its report.
+    """Train what a plan lacks and write its report; returns the report's path and the failed jobs.
 
     Finished runs are recognised by their ``result.json`` and left alone, interrupted ones go on.
     Each teacher without a checkpoint is trained once, before the rows that need it.
 
     Args:
         plan (Plan): The plan.
-        places (Sequence[Mapping[str, str]]): Environment of each place where a run can be; as many
-            run at the same time. Defaults to one place.
+        places (Sequence[Mapping[str, str]]): Environment variables of each place for a run; as
+            many run at the same time. Defaults to one place.
         rerun_changed (bool): Whether runs whose config or teachers have changed since are moved
-            aside and trained anew, instead of refused. Defaults to False.
-        train (bool): Whether to train; the report is written in any case. Defaults to True.
-        say (Callable[[str], None]): Prints a line. Defaults to ``print``.
-
-    Returns:
-        tuple[str, list[Job]]: Path of the report, and the jobs that failed.
+            aside and trained anew, instead of refused.
+        train (bool): Whether to train; the report is written in any case.
+        say (Callable[[str], None]): Prints a line.
 
     Raises:
         ConfigurationError: For any mistake in the plan or a config, before anything is trained.
@@ -73,37 +70,24 @@ def compare(
         full_disk_told(plan.work_dir),
         hold_folder(plan.work_dir, 'comparison, or a run that it has left behind,') as lock,
     ):
-
-        def run(jobs: list[Job]) -> list[Job]:
-            if jobs:
-                say(
-                    f'{len(jobs)} trainings to do, {len(places)} at a time; logs are in {plan.work_dir}'
-                )
-                with _ended_by_signals():
-                    JobQueue(places, say, lock).run(jobs)
-            return [job for job in jobs if job.error]
-
-        failed: list[Job] = []
-        if train:
-            failed = run(_jobs(plan, rows, rerun_changed))
+        jobs = _jobs(plan, rows, rerun_changed) if train else []
+        if jobs:
+            say(
+                f'{len(jobs)} trainings to do, {len(places)} at a time; logs are in {plan.work_dir}'
+            )
+            with _ended_by_signals():
+                JobQueue(places, say, lock).run(jobs)
         results = [_result(plan, row) for row in rows]
         about = [
             f'Seeds: {", ".join(map(str, plan.seeds))}. '
             f'Command: `python tools/compare.py {shlex.quote(plan.file)}`.'
         ]
         report = write_report(results, plan.work_dir, plan.title, about, plan.baselines)
-    return report, failed
+    return report, [job for job in jobs if job.error]
 
 
 def describe_plan(plan: Plan) -> str:
-    """What a plan is going to train, without training it.
-
-    Args:
-        plan (Plan): The plan.
-
-    Returns:
-        str: A line for each teacher that is to be trained first, and for each row one with epochs,
-        costs and state of its runs, and one with its first command.
+    """What a plan is going to train: its teachers, and each row with costs, states and a command.
 
     Raises:
         ConfigurationError: For any mistake in the plan or a config, or at which a run that is to
@@ -128,7 +112,7 @@ def describe_plan(plan: Plan) -> str:
             f'{"epochs" if prepared.cost.by_epoch else "iterations"}, '
             f'{cost["image_passes"]:,} image passes, student {cost["student_flops"]:.4g} FLOPs, '
             f'teachers {cost["teacher_flops"]:.4g} FLOPs; {", ".join(states)}',
-            f'    {_shown(_command(plan, prepared, plan.seeds[0]))}',
+            f'    {shlex.join(_command(plan, prepared, plan.seeds[0]))}',
         ]
     return '\n'.join(lines)
 
@@ -208,14 +192,14 @@ def _run_job(
     """The job that trains a row with a seed; None if it is finished."""
     folder = _folder(plan, prepared, seed)
     name, by_epoch = f'{prepared.row.name}, seed {seed}', prepared.cost.by_epoch
-    # A run that has left neither result nor checkpoint has nothing that a new one could spoil.
+    # A new run spoils nothing where there is neither result nor checkpoint.
     begun = (folder / RESULT).exists() or (folder / 'last_checkpoint').exists()
     if begun and (folder / STARTED).exists():
         started = json.loads((folder / STARTED).read_text())
         before = without_guards(started['settings'])
         cfg, kind = prepared.run.cfg, before['model'].get('type')
         if (folder / RESULT).exists() and kind == cfg.get(MARK):
-            # MMRazor's own class has trained it, as earlier versions did, to the same result.
+            # An earlier version has trained it by MMRazor's own class, with the same result.
             cfg = as_written(cfg)
         change = difference(settings(cfg), before) or _changed_teacher(
             started['teachers'], prepared.run
@@ -237,7 +221,7 @@ def _run_job(
         _write_json(
             folder / STARTED,
             dict(
-                command=_shown(_command(plan, prepared, seed)),
+                command=shlex.join(_command(plan, prepared, seed)),
                 settings=settings(prepared.run.cfg),
                 teachers={
                     teacher['ckpt']: file_sha256(teacher['ckpt'])
@@ -314,13 +298,13 @@ def _result(plan: Plan, prepared: PreparedRow) -> RowResult:
         unit='epoch' if prepared.cost.by_epoch else 'iteration',
         grades=grades_of(prepared.run, prepared.lengths),
         cost=costs_of(prepared.cost, prepared.lengths),
-        commands={seed: _shown(_command(plan, prepared, seed)) for seed in plan.seeds},
+        commands={seed: shlex.join(_command(plan, prepared, seed)) for seed in plan.seeds},
     )
     if any(
         osp.exists(osp.join(osp.splitext(teacher.get('ckpt') or '')[0], 'config.py'))
         for teacher in prepared.original.teachers
     ):
-        result.teacher_commands.append(_shown(_teachers_command(prepared)))
+        result.teacher_commands.append(shlex.join(_teachers_command(prepared)))
     if list(prepared.lengths) != prepared.cost.lengths:
         ((measure, budget),) = prepared.row.budget.items()
         ask = f'that of "{budget}"' if isinstance(budget, str) else f'{budget:,}'
@@ -364,7 +348,7 @@ def _command(plan: Plan, prepared: PreparedRow, seed: int) -> list[str]:
 
 
 def _teachers_command(prepared: PreparedRow, *arguments: str) -> list[str]:
-    # Neither a budget nor a seed of the students is the teachers' business.
+    # Budgets and seeds are those of the students alone.
     return [
         'python',
         'tools/train_teachers.py',
@@ -378,10 +362,6 @@ def _cfg_options(options: Mapping[str, Any]) -> list[str]:
     return ['--cfg-options', *as_arguments(options)] if options else []
 
 
-def _shown(command: Sequence[str]) -> str:
-    return ' '.join(map(shlex.quote, command))
-
-
 def _tool(name: str) -> Path:
     """A tool's file: in the checkout, or where an installation keeps it."""
     package = Path(__file__).parents[1]
@@ -392,15 +372,13 @@ def _tool(name: str) -> Path:
 
 
 def _write_json(file: Path, content: Any) -> None:
-    """Write completely or not at all."""
-    part = file.with_suffix('.part')
-    part.write_text(json.dumps(content, indent=1))
-    os.replace(part, file)
+    text = json.dumps(content, indent=1)
+    atomic_write(str(file), lambda opened: opened.write(text.encode()))
 
 
 @contextmanager
 def _ended_by_signals() -> Iterator[None]:
-    """Let SIGTERM and SIGUSR1 end this process as Ctrl-C does: with its runs."""
+    """Let SIGTERM and SIGUSR1 end this process and its runs as Ctrl-C does."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -24,10 +24,10 @@ class Plan:
     Attributes:
         file (str): The file that it was read from.
         title (str): Heading of the report.
-        rows (Tuple[Row, ...]): The trainings.
-        seeds (Tuple[int, ...]): Each row is trained once with each.
+        rows (tuple[Row, ...]): The trainings.
+        seeds (tuple[int, ...]): Each row is trained once with each.
         work_dir (str): Folder of the runs and the report.
-        baselines (Tuple[str, ...]): Names of the rows that the others are compared with.
+        baselines (tuple[str, ...]): Names of the rows that the others are compared with.
     """
 
     file: str
@@ -55,12 +55,9 @@ class Plan:
                   others, default that of the first row; an empty list for none;
                 - ``title``: default the name of the file.
 
-                Other names may stand there if they begin with an underscore.
+                Other names are ignored if they begin with an underscore.
             options (Mapping[str, Any], optional): Values by dotted key over those of the plan and
-                its rows. Defaults to None.
-
-        Returns:
-            Plan: The plan.
+                its rows.
 
         Raises:
             ConfigurationError: If it cannot be read or something in it is not as described.

@@ -22,12 +22,12 @@ from .write import write_report
 def report(work_dir: str, out: str | None = None) -> str:
     """Write the report of a run, finished or not, resumed or not.
 
-    Accuracies come from the logs of all its sessions, what they lack from the results that the
-    last checkpoint holds; the costs are counted from the config.
+    Accuracies come from the logs of all its sessions, those that the logs lack from the last
+    checkpoint; the costs are counted from the config.
 
     Args:
         work_dir (str): The run's work dir.
-        out (str, optional): Where to write. Defaults to None: the folder ``report`` in it.
+        out (str, optional): Where to write; None for the folder ``report`` in the work dir.
 
     Returns:
         str: Path of ``report.md``.
@@ -106,10 +106,11 @@ def _last_checkpoint(work_dir: str) -> str | None:
 
 
 def _completed(record: RunRecord, result: RowResult, education: dict) -> RunRecord:
-    """Add what the last checkpoint knows and the logs lack: the last validation of each grade of
-    which they have none, and where early stopping has ended a grade.
+    """Add what the last checkpoint knows and the logs lack.
 
-    The newest validation was at ``validated``; those of earlier grades stand at the grade's end.
+    That is the last validation of each grade of which the logs have none, and where early stopping
+    has ended a grade. The newest validation was at ``validated``; those of earlier grades stand at
+    the grade's end.
     """
     history, ended = education['history'], education.get('early_ends', {}).get('at', {})
     validations, jumps, begin = dict(record.validations), dict(record.jumps), 0

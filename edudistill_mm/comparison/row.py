@@ -19,8 +19,7 @@ class Row:
         config (str): The config file.
         options (Mapping[str, Any]): Values by dotted key that override the file's.
         budget (Mapping[str, Any], optional): ``student_flops``, ``image_passes`` or ``epochs``,
-            with what the training should take of it, or with the name of the row that takes as
-            much.
+            and the amount of it for the training, or the name of the row whose amount it is.
     """
 
     name: str
@@ -30,20 +29,13 @@ class Row:
 
     @property
     def slug(self) -> str:
-        """str: The name as the name of a folder."""
+        """The name as the name of a folder."""
         return re.sub(r'\W+', '_', self.name).strip('_').lower()
 
     def load(
         self, options: dict[str, Any] | None = None, work_dir: str | None = None
     ) -> RunConfig:
-        """Read the config.
-
-        Args:
-            options (dict, optional): More values, over the row's own. Defaults to None.
-            work_dir (str, optional): Defaults to None; see :func:`load_config`.
-
-        Returns:
-            RunConfig: What :func:`load_config` makes of it.
+        """Read the config with more options, over the row's own; see :func:`load_config`.
 
         Raises:
             ConfigurationError: If it cannot be read, or if ``--cfg-options`` cannot express one of

@@ -16,15 +16,15 @@ _TIME = re.compile(r'^(\d{4}/\d\d/\d\d \d\d:\d\d:\d\d)', re.MULTILINE)
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What a run has written about itself, over all its sessions.
+    """What a run has logged, over all its sessions.
 
     Attributes:
-        validations (Dict[int, Dict[str, float]]): Results of each validation, in percent, by the
+        validations (dict[int, dict[str, float]]): Results of each validation, in percent, by the
             number of epochs (or iterations) trained before it.
         progress (int): Epochs (or iterations) that the log has come to.
         seconds (float, optional): Wall-clock time of all sessions, lost work included; None if
             there is no log.
-        jumps (Dict[int, int]): Where early stopping has ended a grade, and the end that the grade
+        jumps (dict[int, int]): Where early stopping has ended a grade, and the end that the grade
             would have had, in epochs (or iterations).
     """
 
@@ -35,14 +35,10 @@ class RunRecord:
 
     @classmethod
     def read(cls, work_dir: str | Path, by_epoch: bool = True) -> 'RunRecord':
-        """Read the logs in a work dir.
+        """Read the logs in a work dir, which has a folder for each session.
 
-        A session that goes back behind an earlier one, because it resumed from a checkpoint or
-        began anew, takes the place of what came later there.
-
-        Args:
-            work_dir (str | Path): The run's work dir, with a folder for each session.
-            by_epoch (bool): Whether the run counts epochs; iterations otherwise. Defaults to True.
+        A session that begins before the end of an earlier one, because it resumed from a
+        checkpoint or began anew, replaces what the earlier one logged from there on.
         """
         validations: dict[int, dict[str, float]] = {}
         progress, seconds = 0, None
@@ -63,7 +59,7 @@ class RunRecord:
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> 'RunRecord':
-        """Take over what :func:`dataclasses.asdict` gave, also after a trip through JSON."""
+        """The inverse of :func:`dataclasses.asdict`, also after a trip through JSON."""
         return cls(
             {int(at): result for at, result in content['validations'].items()},
             content['progress'],
@@ -73,19 +69,11 @@ class RunRecord:
         )
 
     def end(self, length: int) -> int:
-        """Where the run ends: at its length, or where early stopping has ended the last grade.
-
-        Args:
-            length (int): Epochs (or iterations) of the whole training.
-        """
+        """Where a run ends: at its length, or where early stopping has ended the last grade."""
         return next((at for at, to in self.jumps.items() if to == length), length)
 
     def spent(self, lengths: Sequence[int]) -> list[int]:
-        """What a run that has come to its end has trained of each grade.
-
-        Args:
-            lengths (Sequence[int]): Epochs (or iterations) of each grade.
-        """
+        """What a finished run has trained of each grade, in epochs (or iterations)."""
         spent, end = [], 0
         for length in lengths:
             end += length
@@ -95,32 +83,24 @@ class RunRecord:
 
     @property
     def accuracy(self) -> dict[int, float]:
-        """dict[int, float]: Top-1 accuracy over all classes of each validation, in percent."""
-        curve = {}
-        for at, result in self.validations.items():
-            for key in ACCURACIES:
-                if key in result:
-                    curve[at] = result[key]
-                    break
-        return curve
+        """Top-1 accuracy over all classes of each validation, in percent."""
+        return {
+            at: next(result[key] for key in ACCURACIES if key in result)
+            for at, result in self.validations.items()
+            if any(key in result for key in ACCURACIES)
+        }
 
     @property
     def groups(self) -> list[str]:
-        """list[str]: Names of the class groups that were measured, in order of appearance."""
-        names: dict[str, None] = {}
-        for result in self.validations.values():
-            names.update(
-                {key.removeprefix(GROUP): None for key in result if key.startswith(GROUP)}
-            )
-        return list(names)
+        """Names of the class groups that were measured, in order of appearance."""
+        keys = dict.fromkeys(key for result in self.validations.values() for key in result)
+        return [key.removeprefix(GROUP) for key in keys if key.startswith(GROUP)]
 
 
 def _read_scalars(
     file: Path, by_epoch: bool
 ) -> tuple[int | None, dict[int, dict[str, float]], int, dict[int, int]]:
-    """First epoch (or iteration) that a session trains, its validations, the last one, and its
-    jumps.
-    """
+    """First epoch (or iteration) of a session, its validations, the last one, its jumps."""
     first, last, validations, jumps = None, 0, {}, {}
     for line in file.read_text().splitlines():
         try:
