@@ -186,9 +186,8 @@ def switch_off_inplace(module: 'nn.Module') -> None:
 def usual_recursion_limit() -> Iterator[None]:
     """Python's own recursion limit, for reading what users write.
 
-    MMRazor raises the limit to 2 ** 20 when it is imported, because its pruning needs that: a
-    config that inherits from itself would fill disk and memory before it ends in
-    ``RecursionError``.
+    MMRazor's pruning raises the limit to 2 ** 20, with which a config that inherits from itself
+    would fill disk and memory before it ends in ``RecursionError``.
     """
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(min(limit, RECURSION_LIMIT))
@@ -372,24 +371,23 @@ def _torch_looks_old() -> Iterator[None]:
         mmrazor.digit_version = digit_version
 
 
-def _module_of(package: str) -> str | None:
-    """Import name for the name of a distribution or of a module, None if there is neither."""
-    if find_spec(package) is not None:
-        return package
+def _spec_of(package: str) -> ModuleSpec | None:
+    """Find what the name of a distribution or of a module imports; None if there is neither."""
+    if (spec := find_spec(package)) is not None:
+        return spec
     modules = metadata.packages_distributions().items()
-    return next((module for module, distributions in modules if package in distributions), None)
+    module = next((module for module, names in modules if package in names), None)
+    return find_spec(module) if module else None
 
 
 def _is_installed(package: str) -> bool:
-    module = _module_of(package)
-    spec = find_spec(module) if module else None
+    spec = _spec_of(package)
     # A namespace package has no origin: any folder of that name on sys.path.
     return spec is not None and spec.origin is not None
 
 
 def _get_installed_path(package: str) -> str:
-    module = _module_of(package)
-    spec = find_spec(module) if module else None
+    spec = _spec_of(package)
     if spec is None:
         raise metadata.PackageNotFoundError(package)
     if spec.origin is None:

@@ -12,17 +12,8 @@ from .validation.values import check_choice, check_keys, check_positive
 __all__ = ['Curriculum', 'Grade']
 
 CURRICULUM_KEYS = ('num_classes', 'class_order', 'grades')
-GRADE_KEYS = (
-    'name',
-    'epochs',
-    'iters',
-    'fragments',
-    'classes',
-    'teachers',
-    'optimizer',
-    'samples',
-)
 CHOICES = dict(optimizer=('keep', 'reset'), samples=('mixed', 'by_teacher'))
+GRADE_KEYS = ('name', 'epochs', 'iters', 'fragments', 'classes', 'teachers', *CHOICES)
 
 
 @dataclass(frozen=True)
@@ -174,9 +165,6 @@ class Curriculum:
                 it adds); a list of class indices, whose order is kept; or two floats, such as
                 ``[0.0, 1/3]`` for the first third of ``class_order``, which are its classes in
                 ascending order.
-
-        Raises:
-            ConfigurationError: If ``spec`` is none of these.
         """
         if isinstance(spec, str):
             if spec == 'all':
@@ -315,6 +303,7 @@ def _joining(grade_cfgs: Sequence[Mapping], teachers: Sequence[str]) -> list[tup
             raise ConfigurationError(
                 f'teachers[{index}].name is "{name}" again; names of teachers are unique'
             )
+    possible = f'the teachers are {_quoted(teachers)}' if teachers else 'there are no teachers'
     joined_at = {}  # teacher -> index of its grade
     for index, cfg in enumerate(grade_cfgs):
         key = f'curriculum.grades[{index}].teachers'
@@ -325,11 +314,6 @@ def _joining(grade_cfgs: Sequence[Mapping], teachers: Sequence[str]) -> list[tup
             raise ConfigurationError(f'{key} must be a list of names of teachers, not {names!r}')
         for name in names:
             if name not in teachers:
-                possible = (
-                    f'the teachers are {_quoted(teachers)}'
-                    if teachers
-                    else 'there are no teachers'
-                )
                 raise ConfigurationError(
                     f'{key} names an unknown teacher "{name}"{did_you_mean(name, teachers)}; {possible}'
                 )

@@ -13,11 +13,7 @@ def check_same_on_all_ranks(facts: dict[str, Any], advice: str) -> None:
     """Raise the same ConfigurationError on all ranks if one has other facts than rank 0.
 
     Otherwise the ranks would train different things silently, or wait for each other forever.
-
-    Args:
-        facts (dict[str, Any]): What this rank has been given, by its name in the error message.
-            Values are compared by ``==``.
-        advice (str): What the user can do, the end of the sentence.
+    Facts are named as in the error message, which ends with the advice, and compared by ``==``.
     """
     everyone = all_gather_object(facts)
     for name, value in everyone[0].items():

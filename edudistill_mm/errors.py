@@ -27,16 +27,10 @@ class TrainingError(RuntimeError):
 class Preempted(BaseException):
     """A training that SIGTERM or SIGUSR1 has ended, and that can go on from where it was.
 
-    Not an ``Exception``, as nothing has failed. The tools print its message and how to go on, and
-    exit with status 75, ``EX_TEMPFAIL`` of ``sysexits.h``.
-
-    Args:
-        message (str): One sentence: the signal, and what was saved.
-        work_dir (str, optional): Work dir of the training that was under way, maybe a teacher's;
-            None if none had begun.
-
-    Attributes:
-        to_resume (bool): Whether the run goes on by ``--resume``; otherwise by the same command.
+    Not an ``Exception``, as nothing has failed. The tools print its message and how to go on
+    (``to_resume``: by ``--resume``, otherwise by the same command), and exit with status 75,
+    ``EX_TEMPFAIL`` of ``sysexits.h``. ``work_dir`` is that of the training that was under way,
+    maybe a teacher's; None if none had begun.
     """
 
     to_resume = False
@@ -49,9 +43,9 @@ class Preempted(BaseException):
 class DataError(ConfigurationError):
     """A sample that cannot be read while a run goes on.
 
-    Args:
-        message (str): The sentence. torch raises an error of a data loader's worker again in the
-            main process, with the worker's whole traceback as its message: its last line is taken.
+    torch raises the error of a data loader's worker again in the main process, with the worker's
+    whole
+    traceback as its message: the last line is taken.
     """
 
     def __init__(self, message: str) -> None:

@@ -23,12 +23,9 @@ EPOCHS_OF_RUN = (
 def config_parser(
     description: str, launcher: bool = False, epochs: str = ''
 ) -> argparse.ArgumentParser:
-    """The parser of a command that takes a config, with ``config`` and ``--cfg-options``.
+    """A parser with ``config`` and ``--cfg-options``, and with options of a launcher.
 
-    Args:
-        description (str): What the command does.
-        launcher (bool): Whether the command writes to a work dir and can run on several ranks.
-        epochs (str): Help of ``--epochs``; without it there is no such option.
+    ``epochs`` is the help of ``--epochs``; without it there is no such option.
     """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument('config', help='config file')

@@ -11,9 +11,10 @@ DEVIATIONS = 4  # more standard deviations than chance explains
 def exchanged_outputs(
     answers: torch.Tensor, wanted: torch.Tensor, outputs: Sequence[int]
 ) -> dict[int, int]:
-    """Find the classes that look exchanged.
+    """By the place of each class that looks exchanged, the output to which most of its images go.
 
-    These are chains and rings of classes in which most images of each one go to the output of the
+    Exchanged are chains and rings of classes in which most images of each one go to the output of
+    the
     next: to one output alone, to which most images of no other class go, and to far more images
     than it gets right. Two classes that are merely alike are none: at most one of them goes to the
     other.
@@ -22,10 +23,6 @@ def exchanged_outputs(
         answers (torch.Tensor): The network's output with the highest score for each image, [N].
         wanted (torch.Tensor): The image's class, its place among the teacher's classes, [N].
         outputs (Sequence[int]): The output that stands for each of the teacher's classes.
-
-    Returns:
-        dict[int, int]: For each class that looks exchanged, by its place, the output to which most
-            of its images go.
     """
     votes = _votes(answers, wanted, outputs)
     images, favourites = votes.sum(1), votes.argmax(1).tolist()

@@ -43,20 +43,12 @@ def hold_folder(
     """Hold a folder, made if missing, so that nothing else writes to it.
 
     The system ends the hold with the process, even a killed one. All ranks must call this; the
-    main rank holds the folder for all.
+    main rank holds the folder for all. ``what`` says in the error message who else may hold it.
+    With ``wait``, the end of another holder is waited for instead of refusing; it is called once,
+    with a description of the holder.
 
-    Args:
-        folder (str): The folder.
-        what (str): Who else may hold it, in the error message.
-        wait (Callable[[str], None], optional): Wait for the end of the other holder instead of
-            refusing; called once, with a description of the other.
-
-    Yields:
-        int | None: File descriptor with which a child process holds the folder as well; None where
-            the file system cannot lock, and on all ranks but the main one.
-
-    Raises:
-        ConfigurationError: Something else holds the folder, or it cannot be written to.
+    Yields the file descriptor with which a child process holds the folder as well; None where the
+    file system cannot lock, and on all ranks but the main one.
     """
     new = is_main_process() and not osp.exists(folder)
     file, told = None, False

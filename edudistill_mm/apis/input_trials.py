@@ -16,13 +16,7 @@ DEVIATIONS = 4  # more standard deviations than chance explains
 
 @dataclass(frozen=True)
 class InputTrial:
-    """A way to prepare the images for a teacher.
-
-    Args:
-        inputs (TeacherInputs): Prepares them.
-        what (str): What is different, a part of a sentence.
-        settings (str): What to write in the config for it.
-    """
+    """A way to prepare images for a teacher; ``what`` and ``settings`` are parts of a sentence."""
 
     inputs: TeacherInputs
     what: str
@@ -32,10 +26,8 @@ class InputTrial:
 def input_trials(teacher: Teacher, run: nn.Module, order: str | None) -> list[InputTrial]:
     """Trials of the normalisation of the teacher's architecture, of swapped channels, and of both.
 
-    Args:
-        teacher (Teacher): The teacher.
-        run (nn.Module): The data preprocessor of the run.
-        order (str, optional): 'rgb' or 'bgr', the order in which images are loaded, if known.
+    ``run`` is the run's data preprocessor, ``order`` how images are loaded: 'rgb', 'bgr' or
+    unknown.
     """
     given, key = teacher.data_preprocessor, teacher.key
     own = getattr(teacher.network, 'data_preprocessor', None)
@@ -79,10 +71,8 @@ def input_trials(teacher: Teacher, run: nn.Module, order: str | None) -> list[In
 def best_trial(right: Sequence[torch.Tensor], trials: Sequence[InputTrial]) -> str:
     """Say, in a part of a sentence, which trial is clearly better than the config; '' if none is.
 
-    Args:
-        right (Sequence[torch.Tensor]): Whether the teacher is right on each image, bool [N]: with
-            the config's inputs, and with those of each trial.
-        trials (Sequence[InputTrial]): The trials.
+    ``right`` says whether the teacher is right on each image, bool [N], first with the config's
+    inputs and then with those of each trial.
     """
     best = 0
     for index in range(1, len(right)):

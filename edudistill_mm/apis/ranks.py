@@ -37,14 +37,8 @@ PATIENCE = 5  # seconds
 def join_ranks(cfg: Config, launcher: str) -> None:
     """Join the process group of the ranks that a launcher has started; without GPUs by gloo.
 
-    Args:
-        cfg (Config): Its ``env_cfg.dist_cfg`` gives ``backend`` (GPUs only), ``timeout`` (in
-            seconds) and, for slurm, ``port``.
-        launcher (str): 'pytorch' | 'slurm' | 'mpi'.
-
-    Raises:
-        ConfigurationError: If this process has not been started by the launcher, or there are
-            fewer GPUs on the machine than processes.
+    ``env_cfg.dist_cfg`` of the config gives ``backend`` (GPUs only), ``timeout`` (in seconds) and,
+    for slurm, ``port``. The launcher is 'pytorch', 'slurm' or 'mpi'.
     """
     if is_distributed():
         return
@@ -91,9 +85,8 @@ def _first_machine() -> str:
     nodes = os.environ.get('SLURM_NODELIST', '')
     try:
         command = ['scontrol', 'show', 'hostnames', nodes]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[
-            0
-        ]
+        found = subprocess.run(command, capture_output=True, text=True, check=True)
+        return found.stdout.split()[0]
     except (OSError, subprocess.CalledProcessError, IndexError) as error:
         raise ConfigurationError(
             f'the first of the machines SLURM_NODELIST="{nodes}" cannot be found by scontrol '

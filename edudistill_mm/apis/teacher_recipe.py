@@ -55,13 +55,7 @@ def give_recipe(cfg: Config, run: Config) -> None:
     ``eta_min`` (0 if it has none), after the run's warm-up, if it has one, in at most half of
     them: the schedule of the student fits no training of another length. Hooks that act at times
     of the run, such as ``EMAHook(begin_epoch=100)``, and ``EarlyStoppingHook`` are left out.
-
-    Args:
-        cfg (Config): The teacher's config, which has the run's recipe so far. Changed in place.
-        run (Config): The config of the run.
-
-    Raises:
-        ConfigurationError: If ``teacher_training`` has a key or a value that no training has.
+    ``cfg`` has the run's recipe so far and is changed in place.
     """
     check_teacher_training(run)
     changes = copy.deepcopy(dict(run.get('teacher_training') or {}))

@@ -66,15 +66,8 @@ def test(run: RunConfig, checkpoint: str, tta: bool = False) -> dict[str, float]
         cfg = run.without_teachers().cfg
     cfg.custom_hooks, left_out = without_training_hooks(cfg)
     # The runner builds nothing of training.
-    for key in (
-        'train_dataloader',
-        'train_cfg',
-        'optim_wrapper',
-        'param_scheduler',
-        'val_dataloader',
-        'val_cfg',
-        'val_evaluator',
-    ):
+    training = ('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler')
+    for key in (*training, 'val_dataloader', 'val_cfg', 'val_evaluator'):
         cfg[key] = None
     cfg.resume, cfg.load_from = False, path
     merging = prepare_tta(cfg) if tta else None

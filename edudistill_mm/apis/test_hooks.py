@@ -44,13 +44,8 @@ def _only_trains(hook: Any, scope: str) -> bool:
     if not (isinstance(cls, type) and issubclass(cls, Hook)):
         return False
     if cls.__module__.startswith('edudistill_mm.'):
-        return False  # they see for themselves that nothing is trained
-    others = [stage for stage in Hook.stages if stage not in (*_TEST, 'before_run', 'after_run')]
-    overrides = {
-        stage: is_method_overridden(stage, Hook, cls) for stage in (*_TEST, *others, 'before_run')
-    }
-    return (
-        overrides['before_run']
-        and any(overrides[stage] for stage in others)
-        and not any(overrides[stage] for stage in _TEST)
-    )
+        return False  # these hooks work without a training
+    stages = {*Hook.stages, *_TEST}
+    overridden = {stage for stage in stages if is_method_overridden(stage, Hook, cls)}
+    training = overridden - {*_TEST, 'before_run', 'after_run'}
+    return 'before_run' in overridden and bool(training) and overridden.isdisjoint(_TEST)

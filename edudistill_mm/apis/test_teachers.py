@@ -33,16 +33,11 @@ SHOWN = 4  # classes named in a sentence
 
 @dataclass
 class TeacherReport:
-    """How good a teacher is.
+    """Top-1 ``accuracy`` of a teacher, in percent, on ``images`` of its own ``classes``.
 
-    Args:
-        name (str): The teacher's name.
-        accuracy (float): Top-1 on images of its own classes, in percent.
-        images (int): Number of images.
-        classes (int): Number of its classes.
-        reason (str): Why the accuracy may be near chance; '' if it is not.
-        remark (str): What looks wrong with an accuracy above chance: clearly better inputs, or
-            classes that look exchanged; '' if nothing does.
+    ``reason`` says why the accuracy may be near chance, ``remark`` what looks wrong with one
+    above: clearly better inputs, or classes that look exchanged. Both are '' if there is nothing
+    to say.
     """
 
     name: str
@@ -75,13 +70,8 @@ class TeacherReport:
 def test_teachers(run: RunConfig, max_samples: int | None = None) -> list[TeacherReport]:
     """Test each teacher of a config, through the run's own data pipeline and the teacher's inputs.
 
-    Args:
-        run (RunConfig): What :func:`load_config` returned, and :func:`prepare_runtime` completed.
-        max_samples (int, optional): Images for each teacher, drawn evenly over its classes; None
-            for all.
-
-    Raises:
-        ConfigurationError: If the config, a checkpoint or the data cannot be used.
+    The run is what :func:`prepare_runtime` has completed. ``max_samples`` images for each teacher
+    are drawn evenly over its classes.
     """
     _ = run.curriculum  # refuses a config that is not of an education
     check_config(run)

@@ -173,7 +173,6 @@ def _check_complete(cfg: Config) -> None:
 
 def _test_teachers(runner: Runner) -> None:
     """Print a line for each teacher; refuse one that is near chance."""
-    model = unwrap_model(runner.model)
 
     def progress(report: TeacherReport) -> None:
         print_log(report.line(), logger='current')
@@ -182,4 +181,4 @@ def _test_teachers(runner: Runner) -> None:
             print_log(sentence, logger='current', level=logging.WARNING)
         refuse_near_chance(report)
 
-    report_teachers(model, runner.cfg, TEST_IMAGES, progress)
+    report_teachers(unwrap_model(runner.model), runner.cfg, TEST_IMAGES, progress)

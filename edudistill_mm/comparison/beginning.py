@@ -15,13 +15,10 @@ from edudistill_mm.config.run_config import RunConfig
 
 
 def check_beginning(run: RunConfig) -> None:
-    """Do all that a run does before its first step, in a temporary folder.
+    """Do all that a run does before its first step, in a temporary folder; raise what ends it.
 
     Untrained networks stand in for teachers that are to be trained first. If there are none, the
     teachers are tested.
-
-    Raises:
-        ConfigurationError: For the mistake at which the run would end.
     """
     cfg = copy.deepcopy(run.cfg)
     with TemporaryDirectory() as folder:

@@ -51,16 +51,9 @@ def compare(
     """Train what a plan lacks and write its report; returns the report's path and the failed jobs.
 
     Finished runs are recognised by their ``result.json`` and left alone, interrupted ones go on.
-    Each teacher without a checkpoint is trained once, before the rows that need it.
-
-    Args:
-        plan (Plan): The plan.
-        places (Sequence[Mapping[str, str]]): Environment variables of each place for a run; as
-            many run at the same time. Defaults to one place.
-        rerun_changed (bool): Whether runs whose config or teachers have changed since are moved
-            aside and trained anew, instead of refused.
-        train (bool): Whether to train; the report is written in any case.
-        say (Callable[[str], None]): Prints a line.
+    Each teacher without a checkpoint is trained once, before the rows that need it. ``places`` are
+    environment variables; a run at a time takes each. ``rerun_changed`` moves runs aside whose
+    config or teachers have changed since, and trains them anew, instead of refusing.
 
     Raises:
         ConfigurationError: For any mistake in the plan or a config, before anything is trained.
@@ -89,9 +82,8 @@ def compare(
 def describe_plan(plan: Plan) -> str:
     """What a plan is going to train: its teachers, and each row with costs, states and a command.
 
-    Raises:
-        ConfigurationError: For any mistake in the plan or a config, or at which a run that is to
-            be trained would end before its first step; it names the row.
+    A mistake at which a run that is to be trained would end before its first step is raised as
+    ConfigurationError; it names the row.
     """
     rows = prepare_rows(plan)
     for prepared in rows:
@@ -123,10 +115,8 @@ def _jobs(plan: Plan, rows: Sequence[PreparedRow], rerun_changed: bool) -> list[
     # Seed after seed, so that all rows have a first result early.
     for seed in plan.seeds:
         for prepared in rows:
-            needed = [
-                teachers[osp.abspath(teacher['ckpt'])]
-                for teacher in prepared.original.missing_teachers
-            ]
+            missing = prepared.original.missing_teachers
+            needed = [teachers[osp.abspath(teacher['ckpt'])] for teacher in missing]
             job = _run_job(plan, prepared, seed, needed, rerun_changed)
             if job is not None:
                 jobs.append(job)
@@ -172,14 +162,12 @@ def _teacher_job(plan: Plan, prepared: PreparedRow, teacher: dict, cfg: Config) 
     def finish() -> str | None:
         return None if osp.exists(ckpt) else f'it has left no checkpoint "{ckpt}"'
 
+    name = osp.splitext(osp.basename(ckpt))[0]
+    command = _teachers_command(prepared, '--only', teacher['name'])
     return Job(
-        name=f'teacher {osp.splitext(osp.basename(ckpt))[0]}',
-        command=[
-            sys.executable,
-            str(_tool('train_teachers')),
-            *_teachers_command(prepared, '--only', teacher['name'])[2:],
-        ],
-        log=Path(plan.work_dir) / 'teachers' / f'{osp.splitext(osp.basename(ckpt))[0]}.log',
+        name=f'teacher {name}',
+        command=[sys.executable, str(_tool('train_teachers')), *command[2:]],
+        log=Path(plan.work_dir) / 'teachers' / f'{name}.log',
         work=3 * cost.student_flops(),
         progress=lambda: RunRecord.read(cfg.work_dir, cost.by_epoch).progress / sum(cost.lengths),
         finish=finish,
@@ -337,25 +325,15 @@ def _folder(plan: Plan, prepared: PreparedRow, seed: int) -> Path:
 
 
 def _command(plan: Plan, prepared: PreparedRow, seed: int) -> list[str]:
-    return [
-        'python',
-        'tools/train.py',
-        prepared.row.config,
-        '--work-dir',
-        str(_folder(plan, prepared, seed)),
-        *_cfg_options({**prepared.options, 'randomness.seed': seed}),
-    ]
+    folder = str(_folder(plan, prepared, seed))
+    options = _cfg_options({**prepared.options, 'randomness.seed': seed})
+    return ['python', 'tools/train.py', prepared.row.config, '--work-dir', folder, *options]
 
 
 def _teachers_command(prepared: PreparedRow, *arguments: str) -> list[str]:
     # Budgets and seeds are those of the students alone.
-    return [
-        'python',
-        'tools/train_teachers.py',
-        prepared.row.config,
-        *arguments,
-        *_cfg_options(prepared.row.options),
-    ]
+    options = _cfg_options(prepared.row.options)
+    return ['python', 'tools/train_teachers.py', prepared.row.config, *arguments, *options]
 
 
 def _cfg_options(options: Mapping[str, Any]) -> list[str]:

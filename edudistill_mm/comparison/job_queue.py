@@ -16,16 +16,11 @@ POLL, REPORT, PATIENCE = 0.2, 30.0, 60.0  # seconds
 class JobQueue:
     """Runs jobs, each in a process of its own, on a number of places at once.
 
-    A job that fails stops no other, except those that need it. If the queue is left early (Ctrl-C,
-    an error), SIGTERM ends the running processes, so that a training can save its state, and
-    SIGKILL ends them with their workers after a minute.
-
-    Args:
-        places (Sequence[Mapping[str, str]]): Environment variables of each place; as many jobs as
-            there are places run at the same time.
-        say (Callable[[str], None]): Prints a line.
-        lock (int, optional): File descriptor that the processes inherit, and so keep locked if
-            this process is killed.
+    A place is the environment variables of its jobs, one at a time. A job that fails stops no
+    other, except those that need it. If the queue is left early (Ctrl-C, an error), SIGTERM ends
+    the running processes, so that a training can save its state, and SIGKILL ends them with their
+    workers after a minute. The processes inherit the file descriptor ``lock``, and so keep it
+    locked if this process is killed.
     """
 
     def __init__(
@@ -56,10 +51,10 @@ class JobQueue:
                     waiting.remove(job)
                     self._start(job, free.pop(0))
                 time.sleep(POLL)
-                for job in [
-                    job for job, process in self._running.items() if process.poll() is not None
-                ]:
-                    process = self._running.pop(job)
+                for job, process in list(self._running.items()):
+                    if process.poll() is None:
+                        continue
+                    del self._running[job]
                     free.append(self._places.pop(job))
                     if process.returncode:
                         reason = _reason(process.returncode, job, self._log_begins[job])
@@ -109,12 +104,9 @@ class JobQueue:
         if self._running:
             shares = [f'{job.name} {min(job.progress(), 1):.0%}' for job in self._running]
             text += f', running: {", ".join(shares)}'
-        total = sum(job.work for job in self._jobs if not (job.done and job.error))
-        done = sum(
-            job.work * (1.0 if job.done else min(job.progress(), 1))
-            for job in self._jobs
-            if not (job.done and job.error)
-        )
+        counted = [job for job in self._jobs if not (job.done and job.error)]
+        total = sum(job.work for job in counted)
+        done = sum(job.work * (1.0 if job.done else min(job.progress(), 1)) for job in counted)
         new = done - self._before
         if new > 0 and done < total:
             seconds = (time.monotonic() - self._begin) * (total - done) / new

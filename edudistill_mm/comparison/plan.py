@@ -19,15 +19,9 @@ ROW_KEYS = ('name', 'config', 'cfg_options', 'budget')
 
 @dataclass(frozen=True)
 class Plan:
-    """What to compare.
+    """What to compare: rows, each of which is trained once with each seed.
 
-    Attributes:
-        file (str): The file that it was read from.
-        title (str): Heading of the report.
-        rows (tuple[Row, ...]): The trainings.
-        seeds (tuple[int, ...]): Each row is trained once with each.
-        work_dir (str): Folder of the runs and the report.
-        baselines (tuple[str, ...]): Names of the rows that the others are compared with.
+    ``baselines`` are names of the rows that the others are compared with.
     """
 
     file: str

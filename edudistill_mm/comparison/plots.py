@@ -44,6 +44,7 @@ CAPTIONS = dict(
     accuracy_cost='Accuracy of the last epoch against the cost of the training; bars are one standard '
     'deviation over seeds',
 )
+GRADE_NAME = dict(ha='center', va='bottom', fontsize=8, color='#555555')
 Look = tuple[str, str, str]
 
 
@@ -190,16 +191,8 @@ def _accuracy_cost(results: Sequence[RowResult], looks: Mapping[str, Look]) -> F
         costs = [sum(result.cost[part] for part in parts) for result in results]
         for result, cost in zip(results, costs):
             colour, _, marker = looks[result.name]
-            ax.errorbar(
-                cost,
-                result.last.mean,
-                yerr=result.last.std,
-                color=colour,
-                marker=marker,
-                markersize=6,
-                capsize=3,
-                linestyle='none',
-            )
+            shape = dict(marker=marker, markersize=6, capsize=3, linestyle='none')
+            ax.errorbar(cost, result.last.mean, yerr=result.last.std, color=colour, **shape)
         ax.set_xlabel(label)
         ax.set_xlim(0, 1.08 * max(costs))
         ax.xaxis.set_major_locator(MaxNLocator(5))
@@ -231,14 +224,8 @@ def _panels(
 def _line(ax: Axes, curve: Mapping[int, Statistic], colour: str, style: str, label: str) -> None:
     places = list(curve)
     means = [value.mean for value in curve.values()]
-    ax.plot(
-        places,
-        means,
-        color=colour,
-        linestyle=style,
-        label=label,
-        marker='o' if len(places) == 1 else None,
-    )
+    marker = 'o' if len(places) == 1 else None
+    ax.plot(places, means, color=colour, linestyle=style, label=label, marker=marker)
     if any(value.std for value in curve.values()):
         ax.fill_between(
             places,
@@ -256,16 +243,7 @@ def _shade(ax: Axes, result: RowResult) -> None:
     begin = 0
     for index, ((name, _), end) in enumerate(zip(result.grades, result.borders)):
         ax.axvspan(begin, end, color=SHADES[index % 2], linewidth=0, zorder=0)
-        ax.text(
-            (begin + end) / 2,
-            1.02,
-            name,
-            transform=ax.get_xaxis_transform(),
-            ha='center',
-            va='bottom',
-            fontsize=8,
-            color='#555555',
-        )
+        ax.text((begin + end) / 2, 1.02, name, transform=ax.get_xaxis_transform(), **GRADE_NAME)
         begin = end
     ax.set_axisbelow(True)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))

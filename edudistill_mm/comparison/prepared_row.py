@@ -20,13 +20,9 @@ from .row import Row
 class PreparedRow:
     """A row whose config has been read, checked, and stretched or cut to its budget.
 
-    Attributes:
-        row (Row): The row.
-        original (RunConfig): Its config before it was stretched or cut; it trains the teachers.
-        run (RunConfig): Its config.
-        cost (TrainingCost): Cost of the original.
-        lengths (Sequence[int]): Epochs (or iterations) of each grade.
-        options (dict[str, Any]): Values by dotted key that turn the config file into the config.
+    ``original`` is the config before that; it trains the teachers, and ``cost`` is its cost.
+    ``lengths`` are epochs (or iterations) of each grade. ``options``, by dotted key, turn the
+    config file into ``run``.
     """
 
     row: Row

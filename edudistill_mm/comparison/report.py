@@ -20,17 +20,11 @@ from .write import write_report
 
 
 def report(work_dir: str, out: str | None = None) -> str:
-    """Write the report of a run, finished or not, resumed or not.
+    """Write the report of a run, finished or not, and return its path.
 
-    Accuracies come from the logs of all its sessions, those that the logs lack from the last
-    checkpoint; the costs are counted from the config.
-
-    Args:
-        work_dir (str): The run's work dir.
-        out (str, optional): Where to write; None for the folder ``report`` in the work dir.
-
-    Returns:
-        str: Path of ``report.md``.
+    Accuracies come from the logs of all sessions in the work dir, those that the logs lack from
+    the last checkpoint; the costs are counted from the config. ``out`` is by default the folder
+    ``report`` in the work dir.
 
     Raises:
         ConfigurationError: If there is no run in the work dir.

@@ -12,14 +12,10 @@ from .options import as_arguments
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a comparison: a config with some of its values changed.
+    """One line of a comparison: a config file, and values by dotted key that override the file's.
 
-    Attributes:
-        name (str): Its name in the report.
-        config (str): The config file.
-        options (Mapping[str, Any]): Values by dotted key that override the file's.
-        budget (Mapping[str, Any], optional): ``student_flops``, ``image_passes`` or ``epochs``,
-            and the amount of it for the training, or the name of the row whose amount it is.
+    ``budget`` gives for one of ``student_flops``, ``image_passes`` and ``epochs`` the amount of it
+    for the training, or the name of the row whose amount it is.
     """
 
     name: str
@@ -35,12 +31,7 @@ class Row:
     def load(
         self, options: dict[str, Any] | None = None, work_dir: str | None = None
     ) -> RunConfig:
-        """Read the config with more options, over the row's own; see :func:`load_config`.
-
-        Raises:
-            ConfigurationError: If it cannot be read, or if ``--cfg-options`` cannot express one of
-                the row's own values; the message names the row.
-        """
+        """Read the config with more options, over the row's own; an error names the row."""
         try:
             # Each run is a command, which has to be able to say them.
             as_arguments(self.options)

@@ -16,18 +16,10 @@ FORGETTING, SEEN = 'seen/forgetting', 'seen/top1'
 class RowResult:
     """A row of a report: what was trained, what it costs, and what came out for each seed.
 
-    Attributes:
-        name (str): Name of the row.
-        unit (str): 'epoch' or 'iteration'.
-        grades (list[tuple[str, int]]): Name and length of each grade; a single one without a name
-            for a training without a curriculum.
-        cost (dict[str, int]): ``image_passes``, ``student_flops`` and ``teacher_flops`` of the
-            whole training; empty if they could not be counted.
-        commands (dict[int, str]): The command that trains it, by seed.
-        teacher_commands (list[str]): The commands that train its teachers first.
-        runs (dict[int, RunRecord]): The runs that have results, by seed.
-        finished (bool): Whether all runs have come to their end.
-        remarks (list[str]): Sentences for the reader of the report.
+    ``unit`` is 'epoch' or 'iteration'. ``grades`` are names and lengths; one without a name for a
+    training without a curriculum. ``cost`` has ``image_passes``, ``student_flops`` and
+    ``teacher_flops`` of the whole training; it is empty if they could not be counted. ``commands``
+    and ``runs``, the latter only those with results, are by seed.
     """
 
     name: str

@@ -18,14 +18,10 @@ _TIME = re.compile(r'^(\d{4}/\d\d/\d\d \d\d:\d\d:\d\d)', re.MULTILINE)
 class RunRecord:
     """What a run has logged, over all its sessions.
 
-    Attributes:
-        validations (dict[int, dict[str, float]]): Results of each validation, in percent, by the
-            number of epochs (or iterations) trained before it.
-        progress (int): Epochs (or iterations) that the log has come to.
-        seconds (float, optional): Wall-clock time of all sessions, lost work included; None if
-            there is no log.
-        jumps (dict[int, int]): Where early stopping has ended a grade, and the end that the grade
-            would have had, in epochs (or iterations).
+    ``validations`` are results in percent by the number of epochs (or iterations) trained before.
+    ``progress`` is how many the log has come to. ``seconds`` is the wall-clock time, lost work
+    included; None without a log. ``jumps`` are by the point at which early stopping has ended a
+    grade, and have the end that the grade would have had.
     """
 
     validations: dict[int, dict[str, float]]

@@ -7,13 +7,7 @@ from typing import Optional
 
 @dataclass(frozen=True)
 class Statistic:
-    """Mean and standard deviation of a figure over seeds.
-
-    Attributes:
-        mean (float): The mean.
-        std (float, optional): Of the sample (n - 1); None for a single value.
-        count (int): Number of values.
-    """
+    """Mean and standard deviation (of the sample, n - 1; None for a single value) over seeds."""
 
     mean: float
     std: float | None

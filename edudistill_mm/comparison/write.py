@@ -31,17 +31,10 @@ def write_report(
     about: Sequence[str] = (),
     baselines: Sequence[str] = (),
 ) -> str:
-    """Write ``report.md`` and ``report.json``, and plots as PDF and PNG into the folder ``plots``.
+    """Write ``report.md``, whose path is returned, ``report.json``, and plots into ``plots``.
 
-    Args:
-        results (Sequence[RowResult]): The rows.
-        folder (str): Where to write.
-        title (str): Heading.
-        about (Sequence[str]): Paragraphs below it.
-        baselines (Sequence[str]): Names of the rows that the others are compared with.
-
-    Returns:
-        str: Path of ``report.md``.
+    ``about`` are paragraphs below the title, ``baselines`` names of rows that the others are
+    compared with.
     """
     os.makedirs(folder, exist_ok=True)
     plots = draw_plots(results, osp.join(folder, 'plots'))

@@ -28,10 +28,8 @@ def grade_student_config(cfg: Config, student: FragmentedStudent) -> Config:
     """Derive the config of the student as it is at its current grade.
 
     This is :func:`plain_config`, with :class:`GradeStudent` around its model if the student is at
-    a lower depth or only a part of the classes is taught.
-
-    Raises:
-        ConfigurationError: If the teaching reference is of a type that cannot be written so.
+    a lower depth or only a part of the classes is taught. A teaching reference of a type that
+    cannot be written so is refused.
     """
     plain = plain_config(cfg)
     if student.at_full_depth and student.seen.complete:
