@@ -52,8 +52,7 @@ SUPPORTED = {
 # MMRazor imports names here that torch 1.13 has and newer releases lack.
 QUANTIZATION = 'mmrazor.structures.quantization.backend_config'
 
-# Python's default.
-RECURSION_LIMIT = 1000
+RECURSION_LIMIT = 1000  # Python's default
 
 CRD_DATASET = 'mmrazor.datasets.crd_dataset_wrapper'
 DEIT_HEAD = 'mmrazor.models.architectures.heads.deit_head'

@@ -90,7 +90,7 @@ def load_benchmark(
     images = torch.randn(batch_size, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     labels = torch.randint(0, CLASSES, (batch_size,), generator=torch.Generator().manual_seed(0))
     algorithms, building = {}, {}
-    # The first time, imports are paid for.
+    # The first build pays for imports.
     for size in (FEW, FEW, MANY):
         model = load_model(run, *size)
         begin = time.perf_counter()

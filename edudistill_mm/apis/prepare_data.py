@@ -91,7 +91,7 @@ def _download(url: str, part: str) -> None:
             _continue_download(url, part)
             return
         except (OSError, http.client.HTTPException) as error:
-            # The server has answered that there is no such thing: to ask again is no use.
+            # Another attempt cannot help: the server has refused the address.
             refused = isinstance(error, urllib.error.HTTPError) and error.code < 500
             if refused or attempt == ATTEMPTS:
                 kept = osp.getsize(part) if osp.exists(part) else 0

@@ -57,7 +57,7 @@ def join_ranks(cfg: Config, launcher: str) -> None:
         _check_gpus(int(place['LOCAL_RANK']))
         init_dist(launcher, **dist_cfg)
         return
-    # MMEngine's own set-up asks for GPUs; its runner leaves a group alone that exists.
+    # MMEngine's own set-up needs GPUs; its runner keeps a group that exists.
     os.environ.update(place)
     os.environ.setdefault('MASTER_PORT', str(dist_cfg.get('port', 29500)))
     if 'MASTER_ADDR' not in os.environ:

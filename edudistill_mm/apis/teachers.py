@@ -75,7 +75,7 @@ def teacher_config(run: RunConfig, teacher: dict, epochs: int | None = None) -> 
         if classes is not None and 'num_classes' in new.data_preprocessor:
             new.data_preprocessor.num_classes = len(classes)
     if new.get('val_cfg') is not None:
-        # MMRazor's validation loops want the student in a distillation algorithm.
+        # MMRazor's validation loops need the student in a distillation algorithm.
         new.val_cfg = {k: v for k, v in new.val_cfg.items() if k not in ('type', '_scope_')}
     for split in ('train', 'val', 'test'):
         loader = new.get(f'{split}_dataloader')
@@ -157,7 +157,7 @@ def train_teachers(
         check_config(run)
         check_data(run)
         check_classes(run)
-    # All before the first is trained: a mistake must not wait for the last.
+    # All recipes first, so that a mistake in one is found before any training.
     recipes = [teacher_config(run, teacher, epochs) for teacher in missing]
     for number, (teacher, recipe) in enumerate(zip(missing, recipes), 1):
         if is_main_process():
@@ -195,7 +195,7 @@ def _train_unless_another_does(cfg: Config, teacher: dict) -> None:
 
 def _train_teacher(cfg: Config, ckpt: str) -> None:
     recipe = osp.join(cfg.work_dir, 'config.py')
-    # The main process decides, before it writes what the others would read.
+    # The main rank decides, before it writes the file that the others would read.
     same = broadcast_from_main(_is_recipe(recipe, cfg))
     if is_main_process():
         os.makedirs(cfg.work_dir, exist_ok=True)

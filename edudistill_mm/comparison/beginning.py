@@ -35,7 +35,7 @@ def check_beginning(run: RunConfig) -> None:
             else:
                 cfg.model.teachers[index].ckpt = file
         cfg.work_dir = osp.join(folder, 'run')
-        # The log, which a run begins with its environment and its config.
+        # The log of a run begins with its environment and its config.
         with contextlib.redirect_stdout(io.StringIO()):
             prepare_runtime(cfg)
             train(RunConfig(cfg), with_teacher_test=complete, only_begin=True)

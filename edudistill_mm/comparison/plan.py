@@ -60,7 +60,7 @@ class Plan:
             with usual_recursion_limit():
                 content = Config.fromfile(path).to_dict()
         except Exception as error:
-            # A plan may be code: whatever it raises is the user's to mend.
+            # A plan may be Python code, which can raise anything.
             raise ConfigurationError(
                 f'the plan "{path}" cannot be read: {reason_of(error)}'
             ) from error

@@ -229,7 +229,7 @@ def _line(ax: Axes, curve: Mapping[int, Statistic], colour: str, style: str, lab
     if any(value.std for value in curve.values()):
         ax.fill_between(
             places,
-            # Of accuracies: there is nothing below 0 and beyond 100.
+            # Accuracies lie between 0 and 100.
             [max(value.mean - (value.std or 0.0), 0.0) for value in curve.values()],
             [min(value.mean + (value.std or 0.0), 100.0) for value in curve.values()],
             color=colour,

@@ -93,10 +93,9 @@ def _last_checkpoint(work_dir: str) -> str | None:
     if not osp.exists(osp.join(work_dir, 'last_checkpoint')):
         return None
     checkpoint = find_latest_checkpoint(work_dir)
-    if checkpoint is not None and not osp.exists(checkpoint):
-        # The folder has been moved since.
-        checkpoint = osp.join(work_dir, osp.basename(checkpoint))
-    return checkpoint if checkpoint is not None and osp.exists(checkpoint) else None
+    # The folder may have been moved since.
+    places = (checkpoint, osp.join(work_dir, osp.basename(checkpoint)))
+    return next(filter(osp.exists, places), None)
 
 
 def _completed(record: RunRecord, result: RowResult, education: dict) -> RunRecord:

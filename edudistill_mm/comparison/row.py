@@ -33,7 +33,7 @@ class Row:
     ) -> RunConfig:
         """Read the config with more options, over the row's own; an error names the row."""
         try:
-            # Each run is a command, which has to be able to say them.
+            # Each run is a command with these options.
             as_arguments(self.options)
             return load_config(self.config, {**self.options, **(options or {})}, work_dir)
         except ConfigurationError as error:

@@ -43,7 +43,7 @@ class RunRecord:
             first, found, last, jumped = _read_scalars(file, by_epoch)
             if first is not None:
                 validations = {at: result for at, result in validations.items() if at < first}
-                # Nor has a session jumped over what a later one trains.
+                # The later session trains again what the earlier one jumped over.
                 jumps = {at: to for at, to in jumps.items() if at < first and to < first}
                 progress = last
             validations.update(found)
@@ -60,7 +60,7 @@ class RunRecord:
             {int(at): result for at, result in content['validations'].items()},
             content['progress'],
             content['seconds'],
-            # Those of earlier versions have none.
+            # Earlier versions have written none.
             {int(at): to for at, to in content.get('jumps', {}).items()},
         )
 

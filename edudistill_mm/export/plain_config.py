@@ -63,7 +63,7 @@ def _plain_preprocessor(preprocessor: dict) -> dict:
     if next(types_in(preprocessor), None) != 'ImgDataPreprocessor':
         return preprocessor
     plain = ConfigDict(preprocessor, type='ClsDataPreprocessor')
-    # Both turn the channels around.
+    # Both reverse the channels.
     turns = [plain.pop(key, False) for key in ('bgr_to_rgb', 'rgb_to_bgr')]
     plain.pop('non_blocking', None)
     return ConfigDict(plain, to_rgb=any(turns))

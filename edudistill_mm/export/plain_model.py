@@ -46,7 +46,7 @@ def gives_same_scores(
 
         return dry_run(network, forward, student.trace.image_shape)
 
-    # One device, hence one way of computing; what is not a number is compared as a large one.
+    # One device computes in one way; NaN and infinity must be comparable, too.
     device = next((p.device for p in student.parameters()), torch.device('cpu'))
     state = {name: tensor.to(device) for name, tensor in state.items()}
     plain, own = scores(model.to(device), {}), scores(student, state)
