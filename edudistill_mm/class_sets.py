@@ -1,4 +1,4 @@
-"""The classes that a config names: by number, by share, in a list, in an order."""
+"""The classes that a config names by number, share, list or order."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -38,8 +38,8 @@ def class_order(order: Any, num_classes: int) -> tuple[int, ...]:
             raise ConfigurationError(
                 f'{key}.seed must be an integer from 0 to 2**32 - 1, not {seed!r}'
             )
-        # The legacy generator: its stream is frozen over numpy versions, and class-incremental
-        # learning publishes class orders as its seeds.
+        # The legacy generator, whose stream no numpy version changes: class-incremental learning
+        # publishes class orders as its seeds.
         return tuple(np.random.RandomState(seed).permutation(num_classes).tolist())
     if not isinstance(order, (list, tuple, range)):
         raise ConfigurationError(

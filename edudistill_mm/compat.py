@@ -1,9 +1,8 @@
-"""What unmodified MMRazor 1.0.0, MMPretrain 1.2.0 and MMEngine 0.10.7 need on today's Python
-packages.
+"""What MMRazor 1.0.0, MMPretrain 1.2.0 and MMEngine 0.10.7 need on today's Python packages.
 
-This is the only file that knows about versions of other packages. Each measure first tries what
-upstream does and acts only where that fails. None changes what other software in the process sees,
-except that things which raised an error before now work.
+This is the only file that knows about versions of other packages. Each patch first tries what
+upstream does and acts only where that fails. Other software in the process sees no change, except
+that things which raised an error before now work.
 """
 
 import copy
@@ -29,8 +28,7 @@ if TYPE_CHECKING:  # check_versions must be able to say that torch is missing
 
 Cfg = TypeVar('Cfg')
 
-# Import name -> (names of distributions that provide it, supported versions, command that installs
-# one).
+# Import name -> (distributions that provide it, supported versions, command that installs one).
 SUPPORTED = {
     'torch': (('torch',), '>=2.1', 'pip install "torch>=2.1"'),
     'torchvision': (('torchvision',), '', 'pip install torchvision'),
@@ -51,18 +49,16 @@ SUPPORTED = {
     'sklearn': (('scikit-learn',), '', 'pip install scikit-learn'),
 }
 
-# MMRazor asks for torch >= 1.13 here and takes newer releases for older ones that have the names
-# it imports.
+# MMRazor imports names here that torch 1.13 has and newer releases lack.
 QUANTIZATION = 'mmrazor.structures.quantization.backend_config'
 
-# What Python starts with.
-RECURSION_LIMIT = 1000
+RECURSION_LIMIT = 1000  # Python's default
 
 CRD_DATASET = 'mmrazor.datasets.crd_dataset_wrapper'
 DEIT_HEAD = 'mmrazor.models.architectures.heads.deit_head'
 
-# Modules of MMRazor that bind a placeholder where MMPretrain's predecessor `mmcls` is missing, and
-# what they import from it: module of `mmcls` -> names there, and where MMPretrain has them.
+# Modules of MMRazor that bind a placeholder without MMPretrain's predecessor `mmcls`, and what they
+# import from it: module of `mmcls` -> names there, and where MMPretrain has them.
 NEED_MMCLS = {
     'mmrazor.datasets.transforms.formatting': {
         'mmcls.datasets.transforms.formatting': {
@@ -83,15 +79,15 @@ NEED_MMCLS = {
     },
 }
 
-# What MMPretrain calls by another name than its predecessor MMClassification (`mmcls`) did.
+# Names that MMPretrain has changed since it was MMClassification (`mmcls`).
 RENAMED_CONFIGS = {'deit/deit-base_pt-16xb64_in1k.py': 'deit/deit-base_16xb64_in1k.py'}
-# Data sets whose test split was chosen by ``test_mode=True`` in mmcls; MMPretrain reads the training
-# split, with a warning, unless it is told ``split='test'``.
+# In mmcls, ``test_mode=True`` chose the test split of these data sets; MMPretrain needs
+# ``split='test'`` and otherwise reads the training split, with a warning.
 SPLIT_BY_TEST_MODE = ('CIFAR10', 'CIFAR100', 'FashionMNIST', 'MNIST')
 RENAMED_CLASSES = {'PackClsInputs': 'PackInputs', 'ClsVisualizer': 'UniversalVisualizer'}
 
 
-def cure() -> None:
+def apply_patches() -> None:
     """Make the packages below edudistill_mm work together; a second call does nothing.
 
     Raises:
@@ -107,12 +103,7 @@ def cure() -> None:
 
 
 def check_versions() -> None:
-    """Refuse packages that are missing, too old or unknown.
-
-    Raises:
-        ImportError: One sentence that names the package, the version found and the command that
-            installs a supported one.
-    """
+    """Raise ImportError for a package that is missing or of an unsupported version."""
     if find_spec('packaging') is None:
         raise ImportError(
             'edudistill_mm needs packaging, which is not there: run `pip install packaging`.'
@@ -134,13 +125,10 @@ def check_versions() -> None:
 
 
 def check_numpy() -> None:
-    """Refuse a NumPy that the installed torch was not built for: up to torch 2.2, NumPy 2.
+    """Raise ImportError for a NumPy that the installed torch cannot use: NumPy 2 up to torch 2.2.
 
     Installers put them together, because OpenCV 4.12 and later need NumPy 2 and no requirement can
     depend on torch's version. Everything can then be imported, and the first batch fails.
-
-    Raises:
-        ImportError: One sentence with both versions and the command that helps.
     """
     import torch
 
@@ -157,9 +145,7 @@ def check_numpy() -> None:
 
 
 def compiles_students() -> bool:
-    """Whether ``torch.compile`` can translate a student that is left at a cut; that of torch 2.1
-    fails in itself.
-    """
+    """Whether ``torch.compile`` can translate a student cut off early; torch 2.1 crashes."""
     import torch
     from packaging.version import Version
 
@@ -167,18 +153,12 @@ def compiles_students() -> bool:
 
 
 def modernise(cfg: Cfg) -> Cfg:
-    """Rewrite a config written for the scope ``mmcls`` so that it means MMPretrain.
+    """Copy a config written for the scope ``mmcls``, rewritten so that it means MMPretrain.
 
     Rewritten are scopes (``_scope_``, ``default_scope``), names of classes (``mmcls.ResNet``),
     paths of configs (``mmcls::resnet/...``), ``custom_imports`` and, where MMPretrain has the
     object, dotted paths of methods (``mmcls.models.heads.ClsHead.loss``). Data sets that ``mmcls``
-    split by ``test_mode`` are given their ``split``. Everything else is copied as it is.
-
-    Args:
-        cfg (Config | ConfigDict | dict | list): The config; it is left untouched.
-
-    Returns:
-        Config | ConfigDict | dict | list: A copy of the same type.
+    split by ``test_mode`` get their ``split``.
     """
     from mmengine.config import Config
 
@@ -191,15 +171,10 @@ def modernise(cfg: Cfg) -> Cfg:
 
 
 def switch_off_inplace(module: 'nn.Module') -> None:
-    """Set ``inplace=False`` in a module and all below it, so that no operation overwrites a
-    recorded tensor.
+    """Set ``inplace=False`` in all submodules, so that no operation overwrites a recorded tensor.
 
     MMRazor's own ``BaseAlgorithm.set_module_inplace_false`` looks for submodules in an
-    ``OrderedDict``; newer releases of torch keep them in a plain dict, and so it does nothing
-    there.
-
-    Args:
-        module (torch.nn.Module): The network, changed in place.
+    ``OrderedDict``, but newer releases of torch keep them in a plain dict.
     """
     for submodule in module.modules():
         if hasattr(submodule, 'inplace'):
@@ -208,10 +183,10 @@ def switch_off_inplace(module: 'nn.Module') -> None:
 
 @contextmanager
 def usual_recursion_limit() -> Iterator[None]:
-    """A context with Python's own recursion limit, for reading what users write.
+    """Python's own recursion limit, for reading what users write.
 
-    MMRazor raises it to 2 ** 20 when it is imported, because its pruning needs that: a config that
-    inherits from itself would fill disk and memory before it ends in ``RecursionError``.
+    MMRazor's pruning raises the limit to 2 ** 20, with which a config that inherits from itself
+    would fill disk and memory before it ends in ``RecursionError``.
     """
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(min(limit, RECURSION_LIMIT))
@@ -234,22 +209,20 @@ def _version_of(module: str, distributions: Sequence[str]) -> str | None:
     return import_module(module).__version__
 
 
-class _CuringFinder(MetaPathFinder):
-    """Imports the modules in ``CURED_IMPORTS`` inside a context that keeps them from doing
-    harm.
-    """
+class _PatchingFinder(MetaPathFinder):
+    """Imports each module in ``PATCHED_IMPORTS`` inside the context given there."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: Any = None
     ) -> ModuleSpec | None:
-        if fullname not in CURED_IMPORTS:
+        if fullname not in PATCHED_IMPORTS:
             return None
         spec = PathFinder.find_spec(fullname, path, target)
         if spec is not None and spec.loader is not None:
             execute = spec.loader.exec_module
 
             def exec_module(module):
-                with CURED_IMPORTS[fullname](fullname):
+                with PATCHED_IMPORTS[fullname](fullname):
                     execute(module)
 
             # Of this loader alone.
@@ -259,10 +232,7 @@ class _CuringFinder(MetaPathFinder):
 
 @contextmanager
 def _mmpretrain_as_mmcls(module: str) -> Iterator[None]:
-    """Put MMPretrain in the place of ``mmcls`` while a module in ``NEED_MMCLS`` is imported.
-
-    Nobody else sees an ``mmcls``: it is gone afterwards.
-    """
+    """MMPretrain stands in for ``mmcls``, only while a module in ``NEED_MMCLS`` is imported."""
     if _is_module('mmcls'):
         yield
         return
@@ -297,7 +267,7 @@ def _two_tokens(module: str) -> Iterator[None]:
 def _ragged_arrays(module: str) -> Iterator[None]:
     """Let MMRazor's CRDDataset make arrays of lists of several lengths, as numpy < 1.24 did.
 
-    It has one list of indices for each class, and classes need not be of one size.
+    Its lists of indices, one for each class, are of several lengths if the classes are.
     """
     import numpy
 
@@ -319,7 +289,7 @@ def _ragged_arrays(module: str) -> Iterator[None]:
 
 @contextmanager
 def _no_word_of_mmcv_ops(module: str) -> Iterator[None]:
-    """Keep mmcv-lite from warning, in each process, of an operator that no classifier uses."""
+    """Suppress the warning of mmcv-lite about an operator that no classifier uses."""
     with warnings.catch_warnings():
         warnings.filterwarnings('ignore', '.*MultiScaleDeformableAttention')
         yield
@@ -334,7 +304,7 @@ def _our_modules_too(module: str) -> Iterator[None]:
     offer_modules()
 
 
-CURED_IMPORTS = {
+PATCHED_IMPORTS = {
     **{module: _mmpretrain_as_mmcls for module in NEED_MMCLS},
     DEIT_HEAD: _two_tokens,
     CRD_DATASET: _ragged_arrays,
@@ -344,8 +314,8 @@ CURED_IMPORTS = {
 
 
 def _guard_imports() -> None:
-    if not any(isinstance(finder, _CuringFinder) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _CuringFinder())
+    if not any(isinstance(finder, _PatchingFinder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _PatchingFinder())
 
 
 def _replace_placeholders() -> None:
@@ -371,9 +341,9 @@ def _import_quantization() -> None:
     """Import the part of MMRazor that breaks ``import mmrazor.models`` on torch >= 2.
 
     It imports names that torch has dropped and puts placeholders in their place, which it then
-    uses because torch is new enough. Told of an older torch it leaves the backends out, as
-    MMRazor's unreleased fix does. Only this package may be told so: the same question in MMRazor's
-    FX tracer needs the true answer.
+    uses because torch is new enough. With an older version of torch it leaves the backends out, as
+    MMRazor's unreleased fix does. Only this import may see that version: MMRazor's FX tracer needs
+    the true one.
     """
     try:
         import_module(QUANTIZATION)
@@ -401,28 +371,30 @@ def _torch_looks_old() -> Iterator[None]:
         mmrazor.digit_version = digit_version
 
 
-def _module_of(package: str) -> str | None:
-    """Import name for the name of a distribution or of a module, None if there is neither."""
-    if find_spec(package) is not None:
-        return package
+def _spec_of(package: str) -> ModuleSpec | None:
+    """Find what the name of a distribution or of a module imports; None if there is neither."""
+    if (spec := find_spec(package)) is not None:
+        return spec
     modules = metadata.packages_distributions().items()
-    return next((module for module, distributions in modules if package in distributions), None)
+    module = next((module for module, names in modules if package in names), None)
+    return find_spec(module) if module else None
 
 
 def _is_installed(package: str) -> bool:
-    module = _module_of(package)
-    return module is not None and _is_module(module)
+    return _has_origin(_spec_of(package))
 
 
 def _is_module(name: str) -> bool:
-    spec = find_spec(name)
+    return _has_origin(find_spec(name))
+
+
+def _has_origin(spec: ModuleSpec | None) -> bool:
     # A namespace package has no origin: any folder of that name on sys.path.
     return spec is not None and spec.origin is not None
 
 
 def _get_installed_path(package: str) -> str:
-    module = _module_of(package)
-    spec = find_spec(module) if module else None
+    spec = _spec_of(package)
     if spec is None:
         raise metadata.PackageNotFoundError(package)
     if spec.origin is None:
@@ -439,13 +411,12 @@ def _find_packages_without_pkg_resources() -> None:
     from mmengine.config import utils as config_utils
     from mmengine.utils import package_utils
 
-    # Keyed by import name, like its other entries; without it MMEngine refuses
-    # `edudistill_mm::...`.
+    # Otherwise MMEngine refuses `edudistill_mm::...`.
     config_utils.MODULE2PACKAGE.setdefault('edudistill_mm', 'edudistill_mm')
 
     upstream_is_installed = package_utils.is_installed
     upstream_get_installed_path = package_utils.get_installed_path
-    if getattr(upstream_is_installed, 'cured', False):
+    if getattr(upstream_is_installed, 'patched', False):
         return
 
     @functools.wraps(upstream_is_installed)
@@ -469,25 +440,24 @@ def _find_packages_without_pkg_resources() -> None:
             return _get_installed_path(package)
         return path if osp.isdir(path) else _get_installed_path(package)
 
-    is_installed.cured = True  # type: ignore[attr-defined]  # a mark on a function
+    is_installed.patched = True  # type: ignore[attr-defined]  # a mark on a function
     _replace_in_mmengine(upstream_is_installed, is_installed)
     _replace_in_mmengine(upstream_get_installed_path, get_installed_path)
 
 
 def _resolve_bases() -> None:
-    """Let ``_base_`` be ``'edudistill_mm::edu_kd_digits.py'`` or, as in MMRazor's configs,
-    ``'mmcls::...'``.
+    """Make ``_base_ = 'edudistill_mm::edu_kd_digits.py'`` and ``'mmcls::...'`` work.
 
-    MMEngine refuses configs that lie directly in a package's ``configs``. What comes from this
-    package gets MMPretrain's scope, for which its configs are written: in this package's own no
-    data set would be found. ``mmcls`` becomes MMPretrain unless it is installed.
+    MMEngine refuses configs that lie directly in a package's ``configs``. Configs of this package
+    get MMPretrain's scope, for which they are written: no data set is found in this package's own.
+    ``mmcls``, as in MMRazor's configs, becomes MMPretrain unless it is installed.
     """
     from mmengine.config import Config
     from mmengine.config import utils as config_utils
 
     upstream_split = config_utils._get_package_and_cfg_path
     upstream_find = Config._get_cfg_path
-    if getattr(upstream_split, 'cured', False):
+    if getattr(upstream_split, 'patched', False):
         return
     scopes = {'edudistill_mm': 'mmpretrain'}
     if not _is_module('mmcls'):
@@ -505,17 +475,17 @@ def _resolve_bases() -> None:
         path, scope = upstream_find(cfg_path, filename)
         return path, scopes.get(scope, scope)
 
-    get_package_and_cfg_path.cured = True  # type: ignore[attr-defined]  # a mark on a function
+    get_package_and_cfg_path.patched = True  # type: ignore[attr-defined]  # a mark on a function
     _replace_in_mmengine(upstream_split, get_package_and_cfg_path)
     Config._get_cfg_path = staticmethod(get_cfg_path)
 
 
-def _replace_in_mmengine(upstream: Callable, cured: Callable) -> None:
+def _replace_in_mmengine(upstream: Callable, patched: Callable) -> None:
     """Replace a function of MMEngine in all modules that hold a reference to it."""
     for name in ('utils', 'utils.package_utils', 'config.config', 'config.utils', 'hub.hub'):
         module = sys.modules.get(f'mmengine.{name}')
         if getattr(module, upstream.__name__, None) is upstream:
-            setattr(module, upstream.__name__, cured)
+            setattr(module, upstream.__name__, patched)
 
 
 def _modern_config_path(path: str) -> str:
@@ -529,9 +499,9 @@ def _modernise(node: Any, key: str | None) -> Any:
     if isinstance(node, dict):
         # dict.items: a ConfigDict's own would import the objects of a lazy config.
         modern = type(node)({k: _modernise(v, k) for k, v in dict.items(node)})
-        if dict.get(modern, 'test_mode') is True and 'split' not in modern:
-            if type_name(modern) in SPLIT_BY_TEST_MODE:
-                modern['split'] = 'test'
+        test_mode = dict.get(modern, 'test_mode') is True and 'split' not in modern
+        if test_mode and type_name(modern) in SPLIT_BY_TEST_MODE:
+            modern['split'] = 'test'
         return modern
     if type(node) in (list, tuple):
         return type(node)(_modernise(v, key) for v in node)

@@ -1,6 +1,4 @@
-"""The curriculum of an education: which grades follow one another and what each of them
-teaches.
-"""
+"""The curriculum of an education: which grades follow one another and what each teaches."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,28 +12,19 @@ from .validation.values import check_choice, check_keys, check_positive
 __all__ = ['Curriculum', 'Grade']
 
 CURRICULUM_KEYS = ('num_classes', 'class_order', 'grades')
-GRADE_KEYS = (
-    'name',
-    'epochs',
-    'iters',
-    'fragments',
-    'classes',
-    'teachers',
-    'optimizer',
-    'samples',
-)
 CHOICES = dict(optimizer=('keep', 'reset'), samples=('mixed', 'by_teacher'))
+GRADE_KEYS = ('name', 'epochs', 'iters', 'fragments', 'classes', 'teachers', *CHOICES)
 
 
 @dataclass(frozen=True)
 class Curriculum:
-    """The ordered grades of an education: plain data, validated once by :meth:`from_cfg`.
+    """The ordered grades of an education, validated once by :meth:`from_cfg`.
 
     Attributes:
         num_classes (int): Number of classes of the dataset.
-        class_order (Tuple[int, ...]): Order in which grades that give a number of classes take
+        class_order (tuple[int, ...]): Order in which grades that give a number of classes take
             them.
-        grades (Tuple[Grade, ...]): The grades, each beginning where the one before ends.
+        grades (tuple[Grade, ...]): The grades, each beginning where the one before ends.
         by_epoch (bool): Whether the grades count epochs; iterations otherwise.
     """
 
@@ -59,9 +48,9 @@ class Curriculum:
         """Build a curriculum from a config.
 
         Args:
-            cfg (Mapping): ``num_classes`` (int), ``grades`` (list of dicts) and optionally ``class_order``:
-                None for 0, 1, 2, ..., a list of all classes, or ``dict(type='shuffle', seed=0)``.
-                A grade has
+            cfg (Mapping): ``num_classes`` (int), ``grades`` (list of dicts) and optionally
+                ``class_order``: None for 0, 1, 2, ..., a list of all classes, or
+                ``dict(type='shuffle', seed=0)``. A grade has
 
                 - ``epochs`` or ``iters`` (int): its duration, the same unit in all grades;
                 - ``name`` (str): default 'grade1', 'grade2', ...;
@@ -76,15 +65,11 @@ class Curriculum:
                 - ``optimizer`` ('keep' or 'reset'): what becomes of the optimizer's state at the
                   promotion into the grade. Default 'keep';
                 - ``samples`` ('mixed' or 'by_teacher'): the order of the samples. Default 'mixed'.
-            teachers (Sequence[str]): Names of all teachers. Each joins exactly once. Defaults to
-                ().
-
-        Returns:
-            Curriculum: The validated curriculum.
+            teachers (Sequence[str]): Names of all teachers. Each joins exactly once.
 
         Raises:
             ConfigurationError: If anything in ``cfg`` is unknown, of a wrong type or contradicts
-            the rest.
+                the rest.
         """
         check_keys(cfg, CURRICULUM_KEYS, 'curriculum')
         num_classes = cfg.get('num_classes')
@@ -165,17 +150,7 @@ class Curriculum:
         return cls(num_classes, class_order, tuple(grades), by_epoch=unit == 'epochs')
 
     def grade_at(self, progress: int) -> Grade:
-        """Find the grade that an epoch (or iteration) belongs to.
-
-        Args:
-            progress (int): Epoch (or iteration), counted from 0.
-
-        Returns:
-            Grade: The grade that is active then; past the end, the last one.
-
-        Raises:
-            ConfigurationError: If ``progress`` is negative.
-        """
+        """The grade of an epoch (or iteration) counted from 0; past the end, the last one."""
         if progress < 0:
             raise ConfigurationError(
                 f'progress is {progress}, but {self._unit} are counted from 0'
@@ -183,19 +158,13 @@ class Curriculum:
         return next((grade for grade in self.grades if progress < grade.end), self.grades[-1])
 
     def classes_of(self, spec: str | Sequence[int] | Sequence[float]) -> tuple[int, ...]:
-        """Resolve a set of classes as a teacher's config names it.
+        """Resolve a set of classes as a teacher's config names it; there is at least one.
 
         Args:
             spec (str | Sequence[int] | Sequence[float]): 'all'; the name of a grade (the classes
                 it adds); a list of class indices, whose order is kept; or two floats, such as
                 ``[0.0, 1/3]`` for the first third of ``class_order``, which are its classes in
                 ascending order.
-
-        Returns:
-            Tuple[int, ...]: Class indices, at least one.
-
-        Raises:
-            ConfigurationError: If ``spec`` is none of these.
         """
         if isinstance(spec, str):
             if spec == 'all':
@@ -225,15 +194,7 @@ class Curriculum:
         return classes
 
     def check_length(self, by_epoch: bool, length: int) -> None:
-        """Check that a training loop is as long as the curriculum.
-
-        Args:
-            by_epoch (bool): Whether the loop counts epochs.
-            length (int): ``train_cfg.max_epochs``, or ``train_cfg.max_iters`` if not ``by_epoch``.
-
-        Raises:
-            ConfigurationError: If unit or length differ.
-        """
+        """Refuse a training loop whose unit or length is not that of the curriculum."""
         loop_unit = 'epochs' if by_epoch else 'iters'
         if by_epoch != self.by_epoch:
             raise ConfigurationError(
@@ -250,12 +211,7 @@ class Curriculum:
             )
 
     def to_dict(self) -> dict:
-        """Describe the curriculum in plain, JSON-able data.
-
-        Returns:
-            dict: A config from which :meth:`from_cfg` builds an equal curriculum, every default
-            written out.
-        """
+        """A JSON-able config from which :meth:`from_cfg` builds an equal curriculum."""
         return dict(
             num_classes=self.num_classes,
             class_order=list(self.class_order),
@@ -274,16 +230,10 @@ class Curriculum:
         )
 
     def difference(self, other: Mapping) -> str | None:
-        """Name the first thing in which this curriculum differs from a described one.
+        """Name the first difference from what :meth:`to_dict` of another curriculum returned.
 
-        ``class_order`` is not compared: all it decides is in the classes of the grades.
-
-        Args:
-            other (Mapping): What :meth:`to_dict` of the other curriculum returned.
-
-        Returns:
-            Optional[str]: A phrase such as 'grade 2 "middle": fragments 2, was 3', or None if
-            there is none.
+        The phrase is such as 'grade 2 "middle": fragments 2, was 3'. ``class_order`` is not
+        compared: the classes of the grades show all that it decides.
         """
         own = self.to_dict()
         if own['num_classes'] != other.get('num_classes'):
@@ -329,7 +279,7 @@ def _name(key: str, name: Any, grades: Sequence[Grade]) -> str:
 
 
 def _unit(grade_cfgs: Sequence[Mapping]) -> str:
-    """Find the unit that all grades count in: 'epochs' or 'iters'."""
+    """The unit that all grades count in: 'epochs' or 'iters'."""
     units = set()
     for index, cfg in enumerate(grade_cfgs):
         given = [unit for unit in ('epochs', 'iters') if unit in cfg]
@@ -347,12 +297,13 @@ def _unit(grade_cfgs: Sequence[Mapping]) -> str:
 
 
 def _joining(grade_cfgs: Sequence[Mapping], teachers: Sequence[str]) -> list[tuple[str, ...]]:
-    """Find the teachers that join at each grade."""
+    """The teachers that join at each grade."""
     for index, name in enumerate(teachers):
         if name in teachers[:index]:
             raise ConfigurationError(
                 f'teachers[{index}].name is "{name}" again; names of teachers are unique'
             )
+    possible = f'the teachers are {_quoted(teachers)}' if teachers else 'there are no teachers'
     joined_at: dict[str, int] = {}  # teacher -> index of its grade
     for index, cfg in enumerate(grade_cfgs):
         key = f'curriculum.grades[{index}].teachers'
@@ -363,11 +314,6 @@ def _joining(grade_cfgs: Sequence[Mapping], teachers: Sequence[str]) -> list[tup
             raise ConfigurationError(f'{key} must be a list of names of teachers, not {names!r}')
         for name in names:
             if name not in teachers:
-                possible = (
-                    f'the teachers are {_quoted(teachers)}'
-                    if teachers
-                    else 'there are no teachers'
-                )
                 raise ConfigurationError(
                     f'{key} names an unknown teacher "{name}"{did_you_mean(name, teachers)}; {possible}'
                 )

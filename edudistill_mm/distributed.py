@@ -1,4 +1,4 @@
-"""The ranks of a run: what they must have in common, and the model inside of their wrapper."""
+"""What the ranks of a run must have in common, and the model inside of their wrapper."""
 
 from typing import Any
 
@@ -10,18 +10,10 @@ from .errors import ConfigurationError
 
 
 def check_same_on_all_ranks(facts: dict[str, Any], advice: str) -> None:
-    """Refuse a run in which a process has been given something else than the first one.
+    """Raise the same ConfigurationError on all ranks if one has other facts than rank 0.
 
-    Otherwise the processes would train different things without a word, or wait for each other
-    for ever. All processes must call it; all raise the same error.
-
-    Args:
-        facts (dict[str, Any]): What this process has been given, by what it is called in the
-            error message. Values are compared by ``==``.
-        advice (str): What the user can do, the end of the sentence.
-
-    Raises:
-        ConfigurationError: For the first fact and the first process that differ.
+    Otherwise the ranks would train different things silently, or wait for each other forever.
+    Facts are named as in the error message, which ends with the advice, and compared by ``==``.
     """
     everyone = all_gather_object(facts)
     for name, value in everyone[0].items():
@@ -34,7 +26,7 @@ def check_same_on_all_ranks(facts: dict[str, Any], advice: str) -> None:
 
 
 def broadcast_from_main(value: bool) -> bool:
-    """What the main process says, so that all processes do the same."""
+    """The main rank's value, on all ranks."""
     said = [value]
     broadcast_object_list(said)
     return said[0]

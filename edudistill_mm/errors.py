@@ -4,7 +4,7 @@ import difflib
 import errno
 from collections.abc import Iterable
 
-# No room on the disk, or in the user's share of it, or no file may be as long.
+# No room on the disk or in the user's quota, or a file longer than allowed.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -12,7 +12,7 @@ class ConfigurationError(ValueError):
     """A config, a file or an argument that cannot be used as it was given.
 
     The message is one sentence that names the key, the value that was given and what is possible.
-    The tools print it without a traceback and exit with a non-zero status.
+    The tools print it without a traceback and exit with status 2.
     """
 
 
@@ -25,18 +25,12 @@ class TrainingError(RuntimeError):
 
 
 class Preempted(BaseException):
-    """A training that was asked by SIGTERM or SIGUSR1 to end, and can go on from where it was.
+    """A training that SIGTERM or SIGUSR1 has ended, and that can go on from where it was.
 
-    As ``KeyboardInterrupt``, it is not an ``Exception``: nothing has failed. The tools print its
-    message and how to go on, and exit with status 75, which ``sysexits.h`` calls ``EX_TEMPFAIL``.
-
-    Args:
-        message (str): One sentence: the signal, and what was saved.
-        work_dir (str, optional): Work dir of the training that was under way, that of a teacher
-            maybe. Defaults to None: none had begun.
-
-    Attributes:
-        to_resume (bool): Whether the run goes on by ``--resume``; otherwise by the same command.
+    Not an ``Exception``, as nothing has failed. The tools print its message and how to go on
+    (``to_resume``: by ``--resume``, otherwise by the same command), and exit with status 75,
+    ``EX_TEMPFAIL`` of ``sysexits.h``. ``work_dir`` is that of the training that was under way,
+    maybe a teacher's; None if none had begun.
     """
 
     to_resume = False
@@ -49,9 +43,9 @@ class Preempted(BaseException):
 class DataError(ConfigurationError):
     """A sample that cannot be read while a run goes on.
 
-    Args:
-        message (str): The sentence, or what torch makes of it: an error of a data loader's worker
-            comes again in the main process with the worker's whole traceback as its message.
+    torch raises the error of a data loader's worker again in the main process, with the worker's
+    whole
+    traceback as its message: the last line is taken.
     """
 
     def __init__(self, message: str) -> None:
@@ -60,27 +54,15 @@ class DataError(ConfigurationError):
 
 
 def reason_of(error: BaseException) -> str:
-    """The first line of another package's error, on one line and never empty.
-
-    Args:
-        error (BaseException): The error.
-
-    Returns:
-        str: Its message without runs of blanks, or the name of its type.
-    """
+    """The first line of another package's error, without runs of blanks; never empty."""
     message = str(error.args[0] if isinstance(error, KeyError) and error.args else error).strip()
     return ' '.join(message.splitlines()[0].split()) if message else type(error).__name__
 
 
 def full_disk_error(error: BaseException | None) -> OSError | None:
-    """Find what the system said, if it has refused a write for lack of room.
+    """The system's error if it has refused a write for lack of room, else None.
 
-    Args:
-        error (BaseException, optional): What a write has raised; torch raises a ``RuntimeError`` of
-            its own after the system's error.
-
-    Returns:
-        OSError | None: The system's error; None if the error is of another kind.
+    torch raises a ``RuntimeError`` of its own after the system's error.
     """
     while error is not None:
         if isinstance(error, OSError) and error.errno in _FULL:
@@ -90,14 +72,6 @@ def full_disk_error(error: BaseException | None) -> OSError | None:
 
 
 def did_you_mean(name: str, candidates: Iterable[str]) -> str:
-    """Propose the candidate closest to a misspelt name.
-
-    Args:
-        name (str): The name that was not found.
-        candidates (Iterable[str]): The names that exist.
-
-    Returns:
-        str: ``' (did you mean "X"?)'``, or an empty string if nothing is close.
-    """
+    """``' (did you mean "X"?)'`` for a misspelt name, or '' if no candidate is close."""
     close = difflib.get_close_matches(str(name), [str(c) for c in candidates], n=1, cutoff=0.6)
     return f' (did you mean "{close[0]}"?)' if close else ''

@@ -13,12 +13,11 @@ class Grade:
         begin (int): First epoch (or iteration) of the grade, counted from 0.
         end (int): First epoch (or iteration) after the grade.
         fragments (int): How many fragments of the student run, at least 1.
-        classes (Tuple[int, ...]): Classes that this grade adds, ascending.
-        seen (Tuple[int, ...]): Classes taught up to and including this grade, ascending.
-        new_teachers (Tuple[str, ...]): Teachers that join at this grade.
-        teachers (Tuple[str, ...]): Teachers that have joined so far, in the order of joining.
-        optimizer (str): What the promotion into this grade does to the optimizer's state, 'keep'
-            or 'reset'.
+        classes (tuple[int, ...]): Classes that this grade adds, ascending.
+        seen (tuple[int, ...]): Classes taught up to and including this grade, ascending.
+        new_teachers (tuple[str, ...]): Teachers that join at this grade.
+        teachers (tuple[str, ...]): Teachers that have joined so far, in the order of joining.
+        optimizer (str): 'keep' or 'reset' the optimizer's state at the promotion into this grade.
         samples (str): Order of the samples, 'mixed' or 'by_teacher'.
     """
 

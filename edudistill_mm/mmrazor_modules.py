@@ -1,6 +1,4 @@
-"""Importing this module registers all of MMRazor, as MMEngine does by itself for registries that
-name no modules.
-"""
+"""Importing this module registers all of MMRazor."""
 
 from mmrazor.utils import register_all_modules
 

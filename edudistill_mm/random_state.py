@@ -1,6 +1,4 @@
-"""The random numbers of this process: what a checkpoint keeps of them, and how to leave them
-alone.
-"""
+"""Saving, restoring and preserving the states of the global random generators."""
 
 import random
 from collections.abc import Iterator
@@ -11,12 +9,7 @@ import torch
 
 
 def random_state() -> dict:
-    """Read the states of Python's, numpy's and torch's global generators.
-
-    Returns:
-        dict: Tensors and plain values: 'python', 'numpy', 'torch', and 'cuda' for the current
-        device if CUDA is in use.
-    """
+    """States of Python's, numpy's and torch's generators; with 'cuda' if CUDA is in use."""
     kind, keys, *rest = np.random.get_state()
     state = dict(
         python=random.getstate(),
@@ -29,11 +22,7 @@ def random_state() -> dict:
 
 
 def set_random_state(state: dict) -> None:
-    """Go on drawing where :func:`random_state` was called.
-
-    Args:
-        state (dict): What it returned. A state of CUDA is ignored where there is no CUDA.
-    """
+    """Restore what :func:`random_state` returned; a state of CUDA is ignored without CUDA."""
     version, internal, gauss = state['python']
     random.setstate((version, tuple(internal), gauss))
     kind, keys, *rest = state['numpy']
@@ -45,7 +34,7 @@ def set_random_state(state: dict) -> None:
 
 @contextmanager
 def random_state_preserved() -> Iterator[None]:
-    """Let what is drawn inside have no effect on what is drawn afterwards (on the CPU)."""
+    """Restore the states of the CPU generators at the end of the context."""
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()
     try:
         yield

@@ -9,8 +9,8 @@ from edudistill_mm import registry
 
 NODES = ('MODELS', 'DATASETS', 'DATA_SAMPLERS', 'HOOKS', 'METRICS', 'OPTIM_WRAPPERS', 'RUNNERS')
 PACKAGES = ('mmengine', 'mmpretrain', 'mmrazor')
-# MMEngine imports all of MMRazor for its registries because they name no modules; once they name
-# those of this package, they have to name MMRazor's as well.
+# MMEngine imports all of MMRazor for registries that name no modules: with the modules of this
+# package, they have to name MMRazor's as well.
 MMRAZOR = 'edudistill_mm.mmrazor_modules'
 
 
@@ -30,10 +30,10 @@ def register_all_modules(init_default_scope: bool = False) -> None:
 
 
 def offer_modules() -> None:
-    """Let the registries of MMEngine, MMPretrain and MMRazor look for names in this package, too.
+    """Let the registries of MMEngine, MMPretrain and MMRazor find the names of this package, too.
 
-    Nothing is imported before one of them is asked for a name. MMPretrain's are told when they are
-    there.
+    Their modules are imported when one of the registries looks for a name. MMPretrain's registries
+    get them once they exist.
     """
     for package in PACKAGES:
         module = sys.modules.get(f'{package}.registry')

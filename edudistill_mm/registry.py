@@ -28,14 +28,7 @@ OPTIM_WRAPPERS = Registry(
 
 
 def register(registry: Registry) -> Callable[[type], type]:
-    """Register a class under its name in ``registry`` and in MMEngine's root.
-
-    Args:
-        registry (Registry): One of this module's nodes.
-
-    Returns:
-        Callable: A class decorator.
-    """
+    """A class decorator that registers in one of this module's nodes and in MMEngine's root."""
 
     def decorate(cls: type) -> type:
         registry.register_module(module=cls)

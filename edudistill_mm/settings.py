@@ -1,4 +1,4 @@
-"""Which of a config's values decide about the result of a training."""
+"""The values of a config that decide the result of a training."""
 
 import inspect
 import json
@@ -10,7 +10,7 @@ from mmengine.runner import Runner
 
 from .type_name import type_name
 
-# They say where and how something is written, or on which machine the run is.
+# Where and how a run writes, and on which machine it runs.
 _OUTER = {
     'self',
     'cfg',
@@ -28,21 +28,16 @@ _MEASURING = {
     f'{split}_{part}' for split in ('val', 'test') for part in ('dataloader', 'evaluator', 'cfg')
 }
 _OF_MACHINE = ('num_workers', 'persistent_workers', 'pin_memory', 'prefetch_factor', 'collate_fn')
-# load_config adds them where a config lacks them; they guard and write, and change no result.
+# load_config adds these hooks to configs that lack them; they change no result.
 _GUARDS = ('SafeCheckpointHook', 'FiniteLossHook', 'PreemptionHook', 'StudentCheckpointHook')
 _INNER = set(inspect.signature(Runner.__init__).parameters) - _OUTER
 
 
 def settings(cfg: Config, training_only: bool = False) -> dict[str, Any]:
-    """Take from a config what decides about the result, the seed excepted.
+    """The values of a config that decide the result, except the seed, as plain JSON-able data.
 
-    Args:
-        cfg (Config): The config.
-        training_only (bool): Whether to leave out how the result is measured. Defaults to False.
-
-    Returns:
-        dict: Plain data, the same after a trip through JSON. Helper variables of a config file and
-        what concerns logs and machine are not in it.
+    Helper variables of a config file and what concerns logs and machine are left out, and with
+    ``training_only`` how the result is measured.
     """
     keys = _INNER - _MEASURING if training_only else _INNER
     chosen = {
@@ -58,15 +53,13 @@ def settings(cfg: Config, training_only: bool = False) -> dict[str, Any]:
     chosen['randomness'] = {
         key: value for key, value in (chosen.get('randomness') or {}).items() if key != 'seed'
     }
-    # A scope that is the default one changes nothing.
+    # Naming the default scope changes nothing.
     plain = json.loads(json.dumps(chosen, default=str, sort_keys=True))
     return without_guards(_without_scope(plain, cfg.get('default_scope')))
 
 
 def without_guards(chosen: dict[str, Any]) -> dict[str, Any]:
-    """Leave out of settings, also of those that an earlier version has written, the hooks that the
-    tools add to all configs.
-    """
+    """Leave out of settings, maybe those of an earlier version, the hooks that all configs get."""
     hooks = [hook for hook in chosen.get('custom_hooks') or [] if type_name(hook) not in _GUARDS]
     rest = {key: value for key, value in chosen.items() if key != 'custom_hooks'}
     return {**rest, 'custom_hooks': hooks} if hooks else rest
@@ -83,17 +76,7 @@ def _without_scope(node: Any, scope: str | None) -> Any:
 
 
 def differences(new: Any, old: Any, key: str = '') -> Iterator[tuple[str, Any, Any]]:
-    """Find the values in which two settings differ.
-
-    Args:
-        new (Any): The one.
-        old (Any): The other.
-        key (str): Where they stand. Defaults to ''.
-
-    Yields:
-        tuple[str, Any, Any]: The dotted key, the new value and the old one; None where there is
-        none.
-    """
+    """Dotted key, new and old value (None if absent) of each difference of two settings."""
     if isinstance(new, dict) and isinstance(old, dict):
         for name in sorted({*new, *old}):
             yield from differences(new.get(name), old.get(name), f'{key}.{name}' if key else name)
@@ -105,7 +88,7 @@ def differences(new: Any, old: Any, key: str = '') -> Iterator[tuple[str, Any, A
 
 
 def difference(new: Any, old: Any) -> str | None:
-    """Name the first value in which two settings differ, as 'a.b is X, was Y'; None if none does."""
+    """The first difference of two settings as 'a.b is X, was Y'; None if they are equal."""
     return next((change(*found) for found in differences(new, old)), None)
 
 

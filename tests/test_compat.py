@@ -131,14 +131,14 @@ print([str(w.message) for w in seen if 'MultiScaleDeformableAttention' in str(w.
         )
         assert done.stdout.endswith('[]\n'), done.stdout + done.stderr
 
-    def test_a_second_cure_changes_nothing(self):
+    def test_patching_twice_changes_nothing(self):
         before = (
             Config._get_cfg_path,
             utils.is_installed,
             utils.get_installed_path,
             list(sys.meta_path),
         )
-        compat.cure()
+        compat.apply_patches()
         assert before == (
             Config._get_cfg_path,
             utils.is_installed,
@@ -199,7 +199,7 @@ class TestVersions:
 
         monkeypatch.setattr(torch.Tensor, 'numpy', numpy)
         with pytest.raises(ImportError, match=r'torch \d.* cannot use numpy \d.*pip install'):
-            compat.cure()
+            compat.apply_patches()
 
 
 class TestPackageLookUp:

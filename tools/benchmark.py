@@ -34,18 +34,8 @@ def benchmark(run: RunConfig, batch_size: int = 128, repeats: int = 10) -> list[
     """Measure the overheads of education distillation and the cost of a curriculum.
 
     The two sides of a ratio take turns, and the median of the ratios of neighbouring measurements
-    counts, so that a machine that slows down for a while slows down both.
-
-    Args:
-        run (RunConfig): Config of an :class:`EducationDistill` run with one expert for each grade.
-        batch_size (int): Images in a batch. Defaults to 128.
-        repeats (int): Measurements of each side. Defaults to 10.
-
-    Returns:
-        list[tuple[str, float]]: What was compared, and the ratio.
-
-    Raises:
-        ConfigurationError: If the config has none.
+    counts, so that a machine that slows down for a while slows down both. The run needs an expert
+    for each grade. The results are what was compared, and the ratio.
     """
     cfg, curriculum = run.cfg, run.curriculum
     if (
@@ -68,7 +58,7 @@ def benchmark(run: RunConfig, batch_size: int = 128, repeats: int = 10) -> list[
     ]
     generalist = copy.deepcopy(experts[0])
     generalist['head']['num_classes'] = curriculum.num_classes
-    school = _school(cfg, experts)
+    algorithm = _algorithm(cfg, experts)
 
     pairs = {
         'step of a one-grade run / step of SingleTeacherDistill': (
@@ -76,52 +66,40 @@ def benchmark(run: RunConfig, batch_size: int = 128, repeats: int = 10) -> list[
             _mmrazor_step(cfg, student, generalist, images, labels),
         ),
         'student step of grade 1 / the same truncated network by hand': (
-            _first_grade_step(school.student, curriculum, images),
+            _first_grade_step(algorithm.student, curriculum, images),
             _truncated_step(student, curriculum, images),
         ),
         f'{len(experts)} experts on their shares of a batch / one on the whole batch': (
-            _faculty_step(school, images, labels),
+            _faculty_step(algorithm, images, labels),
             _teacher_step(generalist, images),
         ),
     }
     results = [(name, _ratio(ours, theirs, repeats)) for name, (ours, theirs) in pairs.items()]
-    return results + list(_costs(school.student, curriculum).items())
+    return results + list(_costs(algorithm.student, curriculum).items())
 
 
 def load_benchmark(
     run: RunConfig, batch_size: int = 128, repeats: int = 10
 ) -> list[tuple[str, float]]:
-    """Measure what a step and its parts cost with many grades and teachers, over what they cost
-    with few.
+    """Measure a step and its parts with many grades and teachers, as ratios to few.
 
     Both sides have the student of the config with 1000 outputs, and experts with the architecture
     of its first teacher, which share the 1000 classes, so that all experts of a side see as many
     images as all of the other. Steps are those of the last grade.
-
-    Args:
-        run (RunConfig): Config of an :class:`EducationDistill` run.
-        batch_size (int): Images in a batch. Defaults to 128.
-        repeats (int): Measurements of each side. Defaults to 10.
-
-    Returns:
-        list[tuple[str, float]]: What was compared, and the ratio.
-
-    Raises:
-        ConfigurationError: If the config has no teacher.
     """
     images = torch.randn(batch_size, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     labels = torch.randint(0, CLASSES, (batch_size,), generator=torch.Generator().manual_seed(0))
-    schools, building = {}, {}
-    # The first time, imports are paid for.
+    algorithms, building = {}, {}
+    # The first build pays for imports.
     for size in (FEW, FEW, MANY):
         model = load_model(run, *size)
         begin = time.perf_counter()
-        schools[size] = build_module(model, 'model', 'mmpretrain').train()
+        algorithms[size] = build_module(model, 'model', 'mmpretrain').train()
         building[size] = time.perf_counter() - begin
-        schools[size].set_grade(schools[size].curriculum.grades[-1])
+        algorithms[size].set_grade(algorithms[size].curriculum.grades[-1])
     steps = {
-        (size, part): make(school, images, labels)
-        for size, school in schools.items()
+        (size, part): make(algorithm, images, labels)
+        for size, algorithm in algorithms.items()
         for part, make in (('step', _train_step), ('teachers', _faculty_step))
     }
     for step in steps.values():
@@ -129,7 +107,7 @@ def load_benchmark(
     ratios: dict[str, list[float]] = {'step': [], 'teachers': [], 'rest': []}
     for _ in range(repeats):
         seconds = {key: _seconds(step) for key, step in steps.items()}
-        for size in schools:
+        for size in algorithms:
             seconds[size, 'rest'] = seconds[size, 'step'] - seconds[size, 'teachers']
         for part, values in ratios.items():
             values.append(seconds[MANY, part] / seconds[FEW, part])
@@ -146,17 +124,8 @@ def load_benchmark(
 def load_model(run: RunConfig, grades: int, teachers: int) -> dict:
     """The model of a config with other numbers of grades and teachers, and 1000 classes.
 
-    Args:
-        run (RunConfig): Config of an :class:`EducationDistill` run.
-        grades (int): Number of grades; classes and fragments are shared out to them.
-        teachers (int): Number of experts; the classes are shared out to them. Their weights are
-            random.
-
-    Returns:
-        dict: Config of the :class:`EducationDistill` algorithm.
-
-    Raises:
-        ConfigurationError: If the config has no teacher.
+    Classes and fragments are shared out to the grades, the classes to the teachers, whose weights
+    are random.
     """
     fragments, given = run.curriculum.fragments, run.teachers
     if not given:
@@ -219,7 +188,7 @@ def _seconds(step: Step) -> float:
     return time.perf_counter() - begin
 
 
-def _school(cfg: Config, experts: list[dict]) -> nn.Module:
+def _algorithm(cfg: Config, experts: list[dict]) -> nn.Module:
     model = cfg.model.to_dict()
     # Built modules stand for trained ones: speed does not depend on the weights.
     model['teachers'] = [
@@ -314,8 +283,8 @@ def _truncated_step(student: dict, curriculum: Curriculum, images: torch.Tensor)
     return lambda: nn.functional.cross_entropy(network(images), targets).backward()
 
 
-def _faculty_step(school: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> Step:
-    faculty = school.faculty
+def _faculty_step(algorithm: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> Step:
+    faculty = algorithm.faculty
 
     def step() -> None:
         for lesson in faculty.assign(faculty.teachers, labels):
@@ -335,9 +304,7 @@ def _teacher_step(teacher: dict, images: torch.Tensor) -> Step:
 
 
 def _costs(student: FragmentedStudent, curriculum: Curriculum) -> dict[str, float]:
-    """Cost of the curriculum over that of the whole student on all images, for equally large
-    classes.
-    """
+    """Cost of the curriculum, with equally large classes, over that of plain distillation."""
     passes, flops = [], []
     for grade in curriculum.grades:
         student.set_grade(grade.fragments, grade.seen)

@@ -30,7 +30,7 @@ def main(argv: list[str] | None = None) -> None:
         run = load_config(args.config, args.cfg_options, args.work_dir)
         prepare_runtime(run.cfg, args.launcher)
         if args.out:
-            # Before the test, not when its result is lost.
+            # An unusable file is refused before the test, whose result would be lost.
             if osp.isdir(args.out):
                 raise ConfigurationError(f'--out must be a file, but "{args.out}" is a directory')
             os.makedirs(osp.dirname(args.out) or '.', exist_ok=True)

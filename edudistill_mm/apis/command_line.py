@@ -1,4 +1,4 @@
-"""What the command lines of the tools share: one sentence for a user's mistake, and statuses."""
+"""What all commands share: a parser, exit statuses, and one sentence for a user's mistake."""
 
 import argparse
 import sys
@@ -12,7 +12,7 @@ from edudistill_mm.errors import ConfigurationError, Preempted, TrainingError
 from .ranks import another_has_failed, print_error_once
 from .warnings_once import warnings_once
 
-# EX_TEMPFAIL of sysexits.h: to be tried again. 143 would be that of a run that SIGTERM has killed.
+# EX_TEMPFAIL of sysexits.h: to be tried again; 143 would mean killed by SIGTERM.
 PREEMPTED = 75
 EPOCHS_OF_RUN = (
     'length of the run; grades, schedules, warm-ups and times of hooks keep their proportions, '
@@ -23,16 +23,9 @@ EPOCHS_OF_RUN = (
 def config_parser(
     description: str, launcher: bool = False, epochs: str = ''
 ) -> argparse.ArgumentParser:
-    """The parser of a command that takes a config.
+    """A parser with ``config`` and ``--cfg-options``, and with options of a launcher.
 
-    Args:
-        description (str): What the command does.
-        launcher (bool): Whether the command writes to a work dir and can be started in several
-            processes. Defaults to False.
-        epochs (str): Help of ``--epochs``, which the command lacks without it. Defaults to ''.
-
-    Returns:
-        ArgumentParser: With ``config`` and ``--cfg-options``.
+    ``epochs`` is the help of ``--epochs``; without it there is no such option.
     """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument('config', help='config file')
@@ -58,8 +51,10 @@ def config_parser(
 
 
 def run_command(command: Callable[[], None]) -> None:
-    """Run a command; a user's mistake ends it with one sentence and status 2, a training that
-    cannot go on with status 1, one that has made room for another with status 75.
+    """Run a command; what ends it is printed as one sentence.
+
+    The status is 2 for a user's mistake, 1 for a training that cannot go on, 75 for one that has
+    been preempted.
     """
     try:
         with warnings_once():
@@ -77,7 +72,7 @@ def run_command(command: Callable[[], None]) -> None:
         if 'is not in the' in message:
             _end(message.split('. ')[0])
         if another_has_failed():
-            # It waited for a process that has told the user why it ended.
+            # Another rank has printed the reason.
             sys.exit(2)
         known = sentence_of(error)
         if known is None:
@@ -86,6 +81,6 @@ def run_command(command: Callable[[], None]) -> None:
 
 
 def _end(message: str, status: int = 2, kind: str = 'error') -> None:
-    """End with one sentence, which one of several processes prints."""
+    """Print one sentence, on one rank, and exit."""
     print_error_once(message, kind)
     sys.exit(status)

@@ -22,14 +22,10 @@ from edudistill_mm.validation.values import check_choice
 
 @dataclass(frozen=True)
 class DataSet:
-    """What a network there was trained on.
+    """A data set in both code bases.
 
-    Args:
-        num_classes (int): Its classes.
-        image_size (int): Height and width of its images.
-        mean (tuple[float, ...]): Mean by which they are normalised, RGB, 0 to 1.
-        std (tuple[float, ...]): Standard deviation likewise.
-        to_rgb (bool): Whether images as MMPretrain's data sets load them are BGR.
+    ``mean`` and ``std`` are RGB, from 0 to 1. ``to_rgb`` says whether images as MMPretrain's data
+    sets load them are BGR.
     """
 
     num_classes: int
@@ -47,10 +43,6 @@ DATA_SETS = dict(
 )
 
 
-def _resnet(name: str) -> str:
-    return name
-
-
 def _wide_resnet(name: str) -> str:
     return re.sub(r'^layer(\d)', r'block\1.layer', name).replace('downsample', 'convShortcut')
 
@@ -65,7 +57,7 @@ def _mobilenet_v2(name: str) -> str:
     return re.sub(r'^fc', 'classifier.0', name)
 
 
-def _shufflenet_v1(name: str) -> str:
+def _linear(name: str) -> str:
     return re.sub(r'^fc', 'linear', name)
 
 
@@ -77,7 +69,7 @@ def _shufflenet_v2(name: str) -> str:
             lambda match: f'{match[2]}{1 if match[1] == "conv1" else 2}',
             name,
         )
-        return re.sub(r'^fc', 'linear', name)
+        return _linear(name)
     stage, unit, branch, layer = map(int, block.groups()[:4])
     # The first unit of a stage has two layers in its first branch, where the second one goes on.
     number = layer + 1 + (2 if branch == 2 and unit == 0 else 0)
@@ -85,37 +77,32 @@ def _shufflenet_v2(name: str) -> str:
 
 
 def _wide_stage_resnet(name: str) -> str:
-    return re.sub(r'^fc', 'linear', name).replace('downsample', 'shortcut')
+    return _linear(name).replace('downsample', 'shortcut')
 
 
-def _networks() -> dict[str, tuple[dict, Callable[[str], str]]]:
-    networks: dict[str, tuple[dict, Callable[[str], str]]] = {
-        f'resnet{depth}': (dict(type='CIFARResNet', depth=depth), _resnet)
+_X4 = dict(stem_channels=32, base_channels=64)
+# By mdistiller's name: the config of the backbone, and the function that turns the name of one of
+# its tensors ("fc." for the classifier) into mdistiller's; ``str`` where they are equal.
+NETWORKS: dict[str, tuple[dict, Callable[[str], str]]] = {
+    **{
+        f'resnet{depth}': (dict(type='CIFARResNet', depth=depth), str)
         for depth in (8, 14, 20, 32, 44, 56, 110)
-    }
-    for depth in (8, 32):
-        networks[f'resnet{depth}x4'] = (
-            dict(type='CIFARResNet', depth=depth, stem_channels=32, base_channels=64),
-            _resnet,
-        )
-    for depth in (18, 50):
-        networks[f'ResNet{depth}'] = (dict(type='ResNet_CIFAR', depth=depth), _wide_stage_resnet)
-    for depth, factor in ((16, 1), (16, 2), (40, 1), (40, 2)):
-        networks[f'wrn_{depth}_{factor}'] = (
-            dict(type='CIFARWideResNet', depth=depth, widen_factor=factor),
+    },
+    **{f'resnet{n}x4': (dict(type='CIFARResNet', depth=n, **_X4), str) for n in (8, 32)},
+    **{f'ResNet{n}': (dict(type='ResNet_CIFAR', depth=n), _wide_stage_resnet) for n in (18, 50)},
+    **{
+        f'wrn_{depth}_{k}': (
+            dict(type='CIFARWideResNet', depth=depth, widen_factor=k),
             _wide_resnet,
         )
-    for depth in (8, 11, 13, 16, 19):
-        networks[f'vgg{depth}'] = (dict(type='CIFARVGG', depth=depth), _vgg)
-    networks['MobileNetV2'] = (dict(type='CIFARMobileNetV2'), _mobilenet_v2)
-    networks['ShuffleV1'] = (dict(type='CIFARShuffleNetV1'), _shufflenet_v1)
-    networks['ShuffleV2'] = (dict(type='CIFARShuffleNetV2'), _shufflenet_v2)
-    return networks
-
-
-# By mdistiller's name: the config of the backbone, and the function that turns the name of one of
-# its tensors ("fc." for the classifier) into mdistiller's.
-NETWORKS = _networks()
+        for depth in (16, 40)
+        for k in (1, 2)
+    },
+    **{f'vgg{n}': (dict(type='CIFARVGG', depth=n), _vgg) for n in (8, 11, 13, 16, 19)},
+    'MobileNetV2': (dict(type='CIFARMobileNetV2'), _mobilenet_v2),
+    'ShuffleV1': (dict(type='CIFARShuffleNetV1'), _linear),
+    'ShuffleV2': (dict(type='CIFARShuffleNetV2'), _shufflenet_v2),
+}
 
 
 def convert_mdistiller(
@@ -175,7 +162,7 @@ def convert_mdistiller(
 def _config(backbone: dict, num_classes: int, width: int, data: DataSet) -> Config:
     backbone = dict(backbone)
     if backbone['type'] == 'CIFARVGG' and data.image_size == 64:
-        # mdistiller's VGG looks at the height of its images.
+        # mdistiller's VGG pools as the height of its images needs.
         backbone['num_pools'] = 4
     cfg = dict(
         default_scope='mmpretrain',

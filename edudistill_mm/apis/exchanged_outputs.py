@@ -6,16 +6,16 @@ from typing import Any
 
 import torch
 
-# So many standard deviations are no accident.
-DEVIATIONS = 4
+DEVIATIONS = 4  # more standard deviations than chance explains
 
 
 def exchanged_outputs(
     answers: torch.Tensor, wanted: torch.Tensor, outputs: Sequence[int]
 ) -> dict[int, int]:
-    """Find the classes that look exchanged.
+    """By the place of each class that looks exchanged, the output to which most of its images go.
 
-    These are chains and rings of classes in which most images of each one go to the output of the
+    Exchanged are chains and rings of classes in which most images of each one go to the output of
+    the
     next: to one output alone, to which most images of no other class go, and to far more images
     than it gets right. Two classes that are merely alike are none: at most one of them goes to the
     other.
@@ -24,10 +24,6 @@ def exchanged_outputs(
         answers (torch.Tensor): The network's output with the highest score for each image, [N].
         wanted (torch.Tensor): The image's class, its place among the teacher's classes, [N].
         outputs (Sequence[int]): The output that stands for each of the teacher's classes.
-
-    Returns:
-        dict[int, int]: The output to which most images of a class go, by the class's place, for
-        each class that looks exchanged.
     """
     votes = _votes(answers, wanted, outputs)
     images, favourites = votes.sum(1), votes.argmax(1).tolist()
@@ -65,14 +61,9 @@ def exchanged_outputs(
 def favourite_outputs(
     answers: torch.Tensor, wanted: torch.Tensor, outputs: Sequence[int]
 ) -> tuple[list[int], float]:
-    """The output to which most images of each class go.
+    """The output to which most images of each class go, and the share of all images that go so.
 
-    Args:
-        answers, wanted, outputs: As in :func:`exchanged_outputs`.
-
-    Returns:
-        tuple[list[int], float]: An output for each of the teacher's classes, and the share of all
-        images that these get.
+    The arguments are those of :func:`exchanged_outputs`.
     """
     votes = _votes(answers, wanted, outputs)
     return votes.argmax(1).tolist(), float(votes.amax(1).sum() / len(wanted))

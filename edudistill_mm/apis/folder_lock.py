@@ -1,4 +1,4 @@
-"""One run in a folder at a time."""
+"""A lock on a folder, so that one run at a time writes to it."""
 
 import contextlib
 import errno
@@ -20,14 +20,14 @@ from edudistill_mm.errors import ConfigurationError, full_disk_error, reason_of
 
 FILE = '.lock'
 POLL = 0.5  # seconds
-# File systems that cannot lock, as some of clusters, say one of these.
+# The errors of file systems that cannot lock, as some of clusters.
 _UNABLE = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 
 _held: set[int] = set()
 
 
 def _let_go() -> None:
-    """In a forked process, as a data loader's worker, which may outlive its run by seconds."""
+    """Release the locks in a forked process, as a data loader's worker may outlive its run."""
     for file in _held:
         os.close(file)
     _held.clear()
@@ -40,23 +40,15 @@ os.register_at_fork(after_in_child=_let_go)
 def hold_folder(
     folder: str, what: str = 'run', wait: Callable[[str], None] | None = None
 ) -> Iterator[int | None]:
-    """Hold a folder, so that nothing else writes to it.
+    """Hold a folder, made if missing, so that nothing else writes to it.
 
-    The system ends the hold with the process, however it ends: nothing has to be cleaned up after a
-    run that was killed. One of several processes holds it for all, and all must call this.
+    The system ends the hold with the process, even a killed one. All ranks must call this; the
+    main rank holds the folder for all. ``what`` says in the error message who else may hold it.
+    With ``wait``, the end of another holder is waited for instead of refusing; it is called once,
+    with a description of the holder.
 
-    Args:
-        folder (str): The folder; it is made if it does not exist.
-        what (str): Who else may hold it, in the error message. Defaults to 'run'.
-        wait (Callable[[str], None], optional): Whether to wait for the end of the other instead of
-            refusing; it gets, once, a description of the other. Defaults to None: refuse.
-
-    Yields:
-        int | None: File descriptor with which a child process holds the folder as well; None where
-        the file system cannot lock, and in all processes but the first.
-
-    Raises:
-        ConfigurationError: Something else holds the folder, or it cannot be written to.
+    Yields the file descriptor with which a child process holds the folder as well; None where the
+    file system cannot lock, and on all ranks but the main one.
     """
     new = is_main_process() and not osp.exists(folder)
     file, told = None, False
@@ -82,20 +74,20 @@ def hold_folder(
     try:
         yield file
     finally:
-        # A forked process has let go already.
+        # A forked process has released the lock already.
         if file in _held:
             with contextlib.suppress(OSError):
                 os.remove(osp.join(folder, FILE))
             _held.remove(file)
             os.close(file)
             if new:
-                # If nothing was written; a folder that is not empty stays.
+                # A folder that is not empty stays.
                 with contextlib.suppress(OSError):
                     os.rmdir(folder)
 
 
 def _take(folder: str) -> tuple[int | None, str | None, str | None]:
-    """The lock's file if it is ours now; else why it cannot be had, or who has it."""
+    """The file of the lock, or why the folder cannot be held, or a description of its holder."""
     path = osp.join(folder, FILE)
     while True:
         try:
@@ -122,7 +114,7 @@ def _take(folder: str) -> tuple[int | None, str | None, str | None]:
             return None, None, other
         if _is_in_place(file, path):
             break
-        # Its former holder has removed it meanwhile.
+        # The former holder has removed the file meanwhile.
         os.close(file)
     _held.add(file)
     _describe_self(file)
@@ -143,7 +135,7 @@ def _describe_self(file: int) -> None:
         since=time.strftime('%Y-%m-%d %H:%M:%S'),
         command=shlex.join(sys.argv),
     )
-    # It locks without its content, too, as on a full disk.
+    # An empty file locks, too, as on a full disk.
     with contextlib.suppress(OSError):
         os.ftruncate(file, 0)
         os.write(file, json.dumps(content).encode())

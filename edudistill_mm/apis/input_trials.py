@@ -1,4 +1,4 @@
-"""Other ways to prepare the images for a teacher, tried out."""
+"""Other ways to prepare the images for a teacher, to find out whether one is better."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,19 +11,12 @@ from edudistill_mm.models.network import first_input_channels
 from edudistill_mm.models.teachers import Teacher
 from edudistill_mm.models.teachers.teacher_inputs import TeacherInputs, normalisation
 
-# So many standard deviations are no accident.
-DEVIATIONS = 4
+DEVIATIONS = 4  # more standard deviations than chance explains
 
 
 @dataclass(frozen=True)
 class InputTrial:
-    """A way to prepare the images for a teacher.
-
-    Args:
-        inputs (TeacherInputs): Prepares them.
-        what (str): What is different, a part of a sentence.
-        settings (str): What to write in the config for it.
-    """
+    """A way to prepare images for a teacher; ``what`` and ``settings`` are parts of a sentence."""
 
     inputs: TeacherInputs
     what: str
@@ -31,16 +24,10 @@ class InputTrial:
 
 
 def input_trials(teacher: Teacher, run: nn.Module, order: str | None) -> list[InputTrial]:
-    """The normalisation of a teacher's own architecture, if it has one, and the channels in the
-    other order, alone and together.
+    """Trials of the normalisation of the teacher's architecture, of swapped channels, and of both.
 
-    Args:
-        teacher (Teacher): The teacher.
-        run (nn.Module): The data preprocessor of the run.
-        order (str, optional): 'rgb' or 'bgr', the order in which images are loaded, if known.
-
-    Returns:
-        list[InputTrial]: The simpler ones first.
+    ``run`` is the run's data preprocessor, ``order`` how images are loaded: 'rgb', 'bgr' or
+    unknown.
     """
     given, key = teacher.data_preprocessor, teacher.key
     own = getattr(teacher.network, 'data_preprocessor', None)
@@ -82,15 +69,10 @@ def input_trials(teacher: Teacher, run: nn.Module, order: str | None) -> list[In
 
 
 def best_trial(right: Sequence[torch.Tensor], trials: Sequence[InputTrial]) -> str:
-    """Say which way to prepare the images is clearly better than the one of the config.
+    """Say, in a part of a sentence, which trial is clearly better than the config; '' if none is.
 
-    Args:
-        right (Sequence[torch.Tensor]): Whether the teacher is right on each image, bool [N]: as
-            its config prepares them, and by each trial.
-        trials (Sequence[InputTrial]): The trials.
-
-    Returns:
-        str: A part of a sentence; empty if none is.
+    ``right`` says whether the teacher is right on each image, bool [N], first with the config's
+    inputs and then with those of each trial.
     """
     best = 0
     for index in range(1, len(right)):

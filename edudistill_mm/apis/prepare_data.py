@@ -29,9 +29,9 @@ CHUNK = 1 << 16
 def prepare_data(name: str, root: str = 'data', url: str | None = None) -> str:
     """Download a data set from its official source and unpack it; once.
 
-    A partial download is kept and continued, here after a broken connection and by the next call
-    after anything else. The archive is unpacked aside, so that a folder of the data set's name is
-    always complete, and removed then.
+    A partial download is kept and continued, after a broken connection at once, otherwise by the
+    next call. The archive is unpacked aside, so that a folder of the data set's name is always
+    complete, and then removed.
 
     Args:
         name (str): A key of :data:`edudistill_mm.datasets.SOURCES`.
@@ -85,13 +85,13 @@ def prepare_data(name: str, root: str = 'data', url: str | None = None) -> str:
 
 
 def _download(url: str, part: str) -> None:
-    """Download to a file; what is there already is taken for the beginning."""
+    """Download to a file, going on from what is there already."""
     for attempt in range(1, ATTEMPTS + 1):
         try:
             _continue_download(url, part)
             return
         except (OSError, http.client.HTTPException) as error:
-            # The server has answered that there is no such thing: to ask again is no use.
+            # Another attempt cannot help: the server has refused the address.
             refused = isinstance(error, urllib.error.HTTPError) and error.code < 500
             if refused or attempt == ATTEMPTS:
                 kept = osp.getsize(part) if osp.exists(part) else 0
@@ -147,11 +147,7 @@ def _verify(archive: str, source: Source, what: str) -> None:
 
 
 def unpack(archive: str, folder: str) -> None:
-    """Unpack a tar or zip archive that stays inside a folder.
-
-    Args:
-        archive (str): The archive.
-        folder (str): The folder, which is made.
+    """Unpack a tar or zip archive into a folder.
 
     Raises:
         ConfigurationError: If the archive is broken or has an entry that would be written outside

@@ -1,4 +1,4 @@
-"""The group of a run's ranks, and errors that all of them meet."""
+"""The process group of a run's ranks, and errors that all of them meet."""
 
 import contextlib
 import datetime
@@ -17,7 +17,7 @@ from torch import distributed
 
 from edudistill_mm.errors import ConfigurationError, reason_of
 
-# What torch calls a process's place, and what launchers call it.
+# torch's environment variables, and those of launchers that have the values.
 VARIABLES = {
     'pytorch': dict(RANK='RANK', WORLD_SIZE='WORLD_SIZE', LOCAL_RANK='LOCAL_RANK'),
     'slurm': dict(RANK='SLURM_PROCID', WORLD_SIZE='SLURM_NTASKS', LOCAL_RANK='SLURM_LOCALID'),
@@ -36,16 +36,10 @@ PATIENCE = 5  # seconds
 
 
 def join_ranks(cfg: Config, launcher: str) -> None:
-    """Join the group of the processes that a launcher has started; without GPUs by gloo.
+    """Join the process group of the ranks that a launcher has started; without GPUs by gloo.
 
-    Args:
-        cfg (Config): Its ``env_cfg.dist_cfg`` gives ``backend`` (GPUs only), ``timeout`` (in
-            seconds) and, for slurm, ``port``.
-        launcher (str): 'pytorch' | 'slurm' | 'mpi'.
-
-    Raises:
-        ConfigurationError: If this process has not been started by the launcher, or there are
-            fewer GPUs on the machine than processes.
+    ``env_cfg.dist_cfg`` of the config gives ``backend`` (GPUs only), ``timeout`` (in seconds) and,
+    for slurm, ``port``. The launcher is 'pytorch', 'slurm' or 'mpi'.
     """
     if is_distributed():
         return
@@ -64,7 +58,7 @@ def join_ranks(cfg: Config, launcher: str) -> None:
         _check_gpus(int(place['LOCAL_RANK']))
         init_dist(launcher, **dist_cfg)
         return
-    # MMEngine's own set-up asks for GPUs; its runner leaves a group alone that exists.
+    # MMEngine's own set-up needs GPUs; its runner keeps a group that exists.
     os.environ.update(place)
     os.environ.setdefault('MASTER_PORT', str(dist_cfg.get('port', 29500)))
     if 'MASTER_ADDR' not in os.environ:
@@ -92,9 +86,8 @@ def _first_machine() -> str:
     nodes = os.environ.get('SLURM_NODELIST', '')
     try:
         command = ['scontrol', 'show', 'hostnames', nodes]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[
-            0
-        ]
+        found = subprocess.run(command, capture_output=True, text=True, check=True)
+        return found.stdout.split()[0]
     except (OSError, subprocess.CalledProcessError, IndexError) as error:
         raise ConfigurationError(
             f'the first of the machines SLURM_NODELIST="{nodes}" cannot be found by scontrol '
@@ -105,12 +98,8 @@ def _first_machine() -> str:
 def print_error_once(message: str, kind: str = 'error') -> None:
     """Print a sentence that ends the run, once in all.
 
-    Before the processes know each other, the first one of each machine prints it; afterwards, the
-    first one that meets this very error.
-
-    Args:
-        message (str): The sentence.
-        kind (str): What it is, the word before it. Defaults to 'error'.
+    Before the process group exists, rank 0 of each machine prints it; afterwards, the first rank
+    that meets this very error.
     """
     if not is_distributed():
         places = [variables['LOCAL_RANK'] for variables in VARIABLES.values()]
@@ -129,17 +118,18 @@ def _is_first(message: str) -> bool:
     try:
         first = store.add(key, 1) == 1
     except RuntimeError:
-        # The process that keeps the store has ended.
+        # Rank 0, which keeps the store, has ended.
         return True
-    # Last: process 0 keeps the store until all have come this far.
+    # Last: rank 0 keeps the store until all have come this far.
     with contextlib.suppress(RuntimeError):
         store.add(FAILED, 1)
     return first
 
 
 def _wait_for_others() -> None:
-    """Keep the store, which ends with process 0 unless torchrun keeps it, for those that meet an
-    error at the same time.
+    """Keep the store on rank 0 for ranks that meet an error at the same time.
+
+    The store ends with rank 0 unless torchrun keeps it.
     """
     if get_rank() or os.environ.get('TORCHELASTIC_USE_AGENT_STORE') == 'True':
         return
@@ -153,7 +143,7 @@ def _store() -> distributed.Store:
 
 
 def another_has_failed() -> bool:
-    """Whether another process of the run has met an error of the user and told of it."""
+    """Whether another rank has met, and printed, an error of the user."""
     if not is_distributed():
         return False
     try:

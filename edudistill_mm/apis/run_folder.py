@@ -1,4 +1,4 @@
-"""What surrounds a training: its folder is its own, and signals and a full disk end it well."""
+"""A decorator that locks the work dir of a training and handles signals and a full disk."""
 
 import functools
 import os.path as osp
@@ -14,16 +14,11 @@ from .folder_lock import hold_folder
 
 
 def in_its_folder(train: Callable) -> Callable:
-    """Let a function that trains hold its work dir, heed SIGTERM and SIGUSR1, and tell of a full disk
-    in one sentence.
+    """Let a training of a RunConfig lock its work dir and handle signals and a full disk.
 
-    Args:
-        train (Callable): Its first argument is a RunConfig.
-
-    Returns:
-        Callable: A function that raises a ConfigurationError if another run is at work in the folder,
-        a TrainingError if the disk gets full, and :class:`Preempted` with an attribute
-        ``to_resume``: whether the run itself goes on by ``resume``, or by the same call.
+    The function then raises ConfigurationError if another run is at work in the folder,
+    TrainingError if the disk gets full, and :class:`Preempted` at SIGTERM and SIGUSR1, whose
+    ``to_resume`` says whether the run goes on by ``resume`` or by the same call.
     """
 
     @functools.wraps(train)

@@ -1,4 +1,4 @@
-"""What of a run's recipe trains its teachers, and what does not."""
+"""The recipe by which a run trains its teachers."""
 
 import copy
 import inspect
@@ -16,20 +16,12 @@ from edudistill_mm.errors import ConfigurationError, reason_of
 from edudistill_mm.type_name import type_name
 from edudistill_mm.validation.values import check_keys
 
-# What is decided where a teacher is trained.
+# The training of a teacher sets these itself.
 _NOT_OF_RECIPE = {'self', 'cfg', 'work_dir', 'experiment_name', 'load_from', 'resume', 'launcher'}
 KEYS = tuple(sorted({*inspect.signature(Runner.__init__).parameters, 'compile'} - _NOT_OF_RECIPE))
-KEYS_OF_LOOPS = tuple(
-    sorted(
-        {'by_epoch', '_delete_'}.union(
-            *(
-                inspect.signature(loop).parameters
-                for loop in (EpochBasedTrainLoop, IterBasedTrainLoop)
-            )
-        )
-        - {'runner', 'dataloader'}
-    )
-)
+_LOOPS = (EpochBasedTrainLoop, IterBasedTrainLoop)
+_OF_LOOPS = {key for loop in _LOOPS for key in inspect.signature(loop).parameters}
+KEYS_OF_LOOPS = tuple(sorted({'by_epoch', '_delete_', *_OF_LOOPS} - {'runner', 'dataloader'}))
 LENGTHS = ('max_epochs', 'max_iters')
 HOOKS_OF_STUDENT = (
     'GradeSchedulerHook',
@@ -41,14 +33,7 @@ HOOKS_OF_STUDENT = (
 
 
 def check_teacher_training(cfg: Config) -> None:
-    """See that ``teacher_training`` of a config has keys that a training has.
-
-    Args:
-        cfg (Config): The config.
-
-    Raises:
-        ConfigurationError: For the first key that no training has, or if it is no dict.
-    """
+    """Raise ConfigurationError for the first key of ``teacher_training`` that no training has."""
     training = cfg.get('teacher_training')
     if training is None:
         return
@@ -64,21 +49,13 @@ def check_teacher_training(cfg: Config) -> None:
 
 
 def give_recipe(cfg: Config, run: Config) -> None:
-    """Give a teacher's config its own length, schedule and hooks, and what ``teacher_training``
-    of the run's config changes.
+    """Give a teacher's config its own length, schedule and hooks, and ``teacher_training``.
 
-    The student's schedule and whatever else follows its clock are no recipe for a training of
-    another length. A teacher has one cosine over its own epochs, from the run's learning rate to
-    the run's ``eta_min`` (0 if it has none), after the run's warm-up, if it has one, in at most
-    half of them. Hooks that act at times of the run, such as ``EMAHook(begin_epoch=100)``, and
-    ``EarlyStoppingHook`` are left out.
-
-    Args:
-        cfg (Config): The teacher's config, which has the run's recipe so far. Changed in place.
-        run (Config): The config of the run.
-
-    Raises:
-        ConfigurationError: If ``teacher_training`` has a key or a value that no training has.
+    A teacher has one cosine over its own epochs, from the run's learning rate to the run's
+    ``eta_min`` (0 if it has none), after the run's warm-up, if it has one, in at most half of
+    them: the schedule of the student fits no training of another length. Hooks that act at times
+    of the run, such as ``EMAHook(begin_epoch=100)``, and ``EarlyStoppingHook`` are left out.
+    ``cfg`` has the run's recipe so far and is changed in place.
     """
     check_teacher_training(run)
     changes = copy.deepcopy(dict(run.get('teacher_training') or {}))
@@ -136,7 +113,7 @@ def _loop(run: Mapping, own: dict[str, Any]) -> dict[str, Any]:
         kept.pop(key, None)
     given = [key for key in LENGTHS if key in own]
     if len(given) == 1 and given[0] not in kept:
-        # It counts otherwise than the run.
+        # The teacher's unit is not that of the run.
         for key in (*LENGTHS, 'by_epoch', 'type'):
             kept.pop(key, None)
         kept['by_epoch'] = given[0] == 'max_epochs'
@@ -153,7 +130,7 @@ def _cosine(run: Config, loop: Mapping) -> Any:
     if not isinstance(length, int):
         return None  # the loop itself will be refused
     schedules, warmups, begin = schedulers_of(run), [], 0
-    # A length in iterations says nothing of one in epochs.
+    # A schedule in epochs fits no training in iterations.
     for schedule in schedules if by_epoch else ():
         if not _is_warmup(schedule, run):
             continue

@@ -27,7 +27,7 @@ from edudistill_mm.errors import ConfigurationError, did_you_mean
 from .folder_lock import hold_folder
 from .teacher_recipe import describe_recipe, give_recipe
 
-# What the parts of a config define for the student and its teachers.
+# Keys of a config for the student and its teachers.
 NOT_OF_TEACHERS = (
     'teacher_training',
     'curriculum',
@@ -45,17 +45,16 @@ NOT_OF_TEACHERS = (
 def teacher_config(run: RunConfig, teacher: dict, epochs: int | None = None) -> Config:
     """Derive the config that trains one teacher.
 
-    It is the run's own config with the teacher's network and the teacher's classes (an expert's
-    are numbered from 0) in the place of student and curriculum, and the length, the schedule and
-    the hooks that :func:`~edudistill_mm.apis.teacher_recipe.give_recipe` gives it. What
-    ``teacher_training`` of the config names is different: its ``param_scheduler`` replaces the
-    schedule, everything else is merged into it.
+    It is the run's own config with the teacher's network and classes (an expert's are numbered
+    from 0) in the place of student and curriculum, and the length, schedule and hooks that
+    :func:`~edudistill_mm.apis.teacher_recipe.give_recipe` gives it. ``teacher_training`` of the
+    config is merged into it; a ``param_scheduler`` there replaces the schedule.
 
     Args:
         run (RunConfig): An :class:`EducationDistill` run, or one of MMRazor's
             ``SingleTeacherDistill``.
         teacher (dict): One of its teachers.
-        epochs (int, optional): Its length instead; the schedule is stretched or cut to it.
+        epochs (int, optional): Another length, to which the schedule is stretched or cut.
             Defaults to None.
 
     Returns:
@@ -71,12 +70,12 @@ def teacher_config(run: RunConfig, teacher: dict, epochs: int | None = None) -> 
         new.pop(key, None)
     new.model = network_config(teacher['architecture'], f'teacher "{teacher["name"]}"')
     if new.get('data_preprocessor') is not None:
-        # The teacher will see the student's images; its own preprocessing never runs.
+        # The teacher sees the student's images; its own preprocessing never runs.
         new.model.pop('data_preprocessor', None)
         if classes is not None and 'num_classes' in new.data_preprocessor:
             new.data_preprocessor.num_classes = len(classes)
     if new.get('val_cfg') is not None:
-        # MMRazor's validation loops want the student in a distillation algorithm.
+        # MMRazor's validation loops need the student in a distillation algorithm.
         new.val_cfg = {k: v for k, v in new.val_cfg.items() if k not in ('type', '_scope_')}
     for split in ('train', 'val', 'test'):
         loader = new.get(f'{split}_dataloader')
@@ -114,8 +113,8 @@ def train_teachers(
 ) -> list[str]:
     """Train each teacher whose checkpoint is missing.
 
-    An interrupted training goes on where it was, unless its config has changed since. A teacher that
-    another run is training is waited for.
+    An interrupted training goes on where it was, unless its config has changed since. If another
+    run is training a teacher, this one waits for it.
 
     Args:
         run (RunConfig): An :class:`EducationDistill` run, or one of MMRazor's
@@ -131,7 +130,7 @@ def train_teachers(
         ConfigurationError: If something is wrong with the config or the data, before any training.
     """
     if run.is_education:
-        run.curriculum  # refused before anything else
+        _ = run.curriculum  # an invalid one is refused before anything else
     known = [teacher['name'] for teacher in run.teachers]
     if not known and not run.is_education:
         raise ConfigurationError(
@@ -158,7 +157,7 @@ def train_teachers(
         check_config(run)
         check_data(run)
         check_classes(run)
-    # All before the first is trained: a mistake must not wait for the last.
+    # All recipes first, so that a mistake in one is found before any training.
     recipes = [teacher_config(run, teacher, epochs) for teacher in missing]
     for number, (teacher, recipe) in enumerate(zip(missing, recipes), 1):
         if is_main_process():
@@ -171,7 +170,7 @@ def train_teachers(
 
 
 def _is_recipe(path: str, cfg: Config) -> bool:
-    """Whether a file holds the config; one that is broken does not."""
+    """Whether a file holds the config; a broken file does not."""
     try:
         return Config.fromfile(path, import_custom_modules=False).pretty_text == cfg.pretty_text
     except Exception:
@@ -179,7 +178,7 @@ def _is_recipe(path: str, cfg: Config) -> bool:
 
 
 def _train_unless_another_does(cfg: Config, teacher: dict) -> None:
-    """Train a teacher; if another run is at it, wait for that one's end and see what it has left."""
+    """Train a teacher, or wait for another run that trains it and may leave its checkpoint."""
 
     def wait(other: str) -> None:
         if is_main_process():
@@ -196,7 +195,7 @@ def _train_unless_another_does(cfg: Config, teacher: dict) -> None:
 
 def _train_teacher(cfg: Config, ckpt: str) -> None:
     recipe = osp.join(cfg.work_dir, 'config.py')
-    # The main process decides, before it writes what the others would read.
+    # The main rank decides, before it writes the file that the others would read.
     same = broadcast_from_main(_is_recipe(recipe, cfg))
     if is_main_process():
         os.makedirs(cfg.work_dir, exist_ok=True)
@@ -214,10 +213,10 @@ def _train_teacher(cfg: Config, ckpt: str) -> None:
         model = unwrap_model(runner.model)
         for hook in runner.hooks:
             if isinstance(hook, EMAHook):
-                # The averaged weights are those that were validated.
+                # Validation has used the averaged weights.
                 model = hook.ema_model.module
         state = {name: tensor.cpu() for name, tensor in model.state_dict().items()}
-        # Written aside first: a file of this name is taken for a finished teacher.
+        # Atomically, as a file of this name is taken for a finished teacher.
         meta = dict(dataset_meta=dict(runner.train_dataloader.dataset.metainfo))
         atomic_write(ckpt, lambda file: torch.save(dict(meta=meta, state_dict=state), file))
     barrier()

@@ -52,7 +52,7 @@ def test(run: RunConfig, checkpoint: str, tta: bool = False) -> dict[str, float]
     loaders = ('test_dataloader',) if names else ('train_dataloader', 'test_dataloader')
     check_classes(run, names, f'"{checkpoint}"', loaders)
     if run.is_education and not plain_student_state(state):
-        run.curriculum
+        _ = run.curriculum  # an invalid one is refused first
         if not any(name.startswith(('head.', 'backbone.')) for name in state):
             raise ConfigurationError(
                 f'checkpoint "{checkpoint}" is neither of a run of this config nor of its plain '
@@ -65,16 +65,9 @@ def test(run: RunConfig, checkpoint: str, tta: bool = False) -> dict[str, float]
     elif run.is_education:
         cfg = run.without_teachers().cfg
     cfg.custom_hooks, left_out = without_training_hooks(cfg)
-    # A runner for testing alone: nothing of training is built.
-    for key in (
-        'train_dataloader',
-        'train_cfg',
-        'optim_wrapper',
-        'param_scheduler',
-        'val_dataloader',
-        'val_cfg',
-        'val_evaluator',
-    ):
+    # The runner builds nothing of training.
+    training = ('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler')
+    for key in (*training, 'val_dataloader', 'val_cfg', 'val_evaluator'):
         cfg[key] = None
     cfg.resume, cfg.load_from = False, path
     merging = prepare_tta(cfg) if tta else None

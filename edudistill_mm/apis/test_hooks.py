@@ -1,4 +1,4 @@
-"""Hooks that a test has no use for."""
+"""Hooks that a test leaves out."""
 
 from typing import Any
 
@@ -27,16 +27,10 @@ _TEST = (
 
 
 def without_training_hooks(cfg: Config) -> tuple[list[dict], list[str]]:
-    """Leave out the custom hooks that prepare, before a run, what they do in training or validation.
+    """The custom hooks that a test keeps, and the types of the others.
 
-    Without a training there is no loop for that, and they would fail, as EarlyStoppingHook and
-    ProfilerHook do. All other hooks stay, even those that a test never calls.
-
-    Args:
-        cfg (Config): Config of a run.
-
-    Returns:
-        tuple[list[dict], list[str]]: The hooks that stay, and the types of the others.
+    Left out are hooks that prepare, before a run, what they do in training or validation, as
+    EarlyStoppingHook and ProfilerHook: without a training loop they would fail.
     """
     hooks = list(cfg.get('custom_hooks') or [])
     scope = cfg.get('default_scope') or 'mmpretrain'
@@ -50,13 +44,8 @@ def _only_trains(hook: Any, scope: str) -> bool:
     if not (isinstance(cls, type) and issubclass(cls, Hook)):
         return False
     if cls.__module__.startswith('edudistill_mm.'):
-        return False  # they see for themselves that nothing is trained
-    others = [stage for stage in Hook.stages if stage not in (*_TEST, 'before_run', 'after_run')]
-    overrides = {
-        stage: is_method_overridden(stage, Hook, cls) for stage in (*_TEST, *others, 'before_run')
-    }
-    return (
-        overrides['before_run']
-        and any(overrides[stage] for stage in others)
-        and not any(overrides[stage] for stage in _TEST)
-    )
+        return False  # these hooks work without a training
+    stages = {*Hook.stages, *_TEST}
+    overridden = {stage for stage in stages if is_method_overridden(stage, Hook, cls)}
+    training = overridden - {*_TEST, 'before_run', 'after_run'}
+    return 'before_run' in overridden and bool(training) and overridden.isdisjoint(_TEST)

@@ -27,24 +27,17 @@ from edudistill_mm.validation.build_errors import errors_name_keys
 from .exchanged_outputs import exchanged_outputs, favourite_outputs
 from .input_trials import best_trial, input_trials
 
-# Images on which other ways to prepare them are tried out.
-TRIED_IMAGES = 256
-# So many classes are named in a sentence.
-SHOWN = 4
+TRIED_IMAGES = 256  # on which the input trials run
+SHOWN = 4  # classes named in a sentence
 
 
 @dataclass
 class TeacherReport:
-    """How good a teacher is.
+    """Top-1 ``accuracy`` of a teacher, in percent, on ``images`` of its own ``classes``.
 
-    Args:
-        name (str): The teacher's name.
-        accuracy (float): Top-1 on images of its own classes, in percent.
-        images (int): Number of images.
-        classes (int): Number of its classes.
-        reason (str): Why it may be near chance. Empty if it is not.
-        remark (str): What looks wrong with it though it is not near chance: other inputs by which
-            it is clearly better, or classes that look exchanged. Empty if nothing does.
+    ``reason`` says why the accuracy may be near chance, ``remark`` what looks wrong with one
+    above: clearly better inputs, or classes that look exchanged. Both are '' if there is nothing
+    to say.
     """
 
     name: str
@@ -56,12 +49,12 @@ class TeacherReport:
 
     @property
     def chance(self) -> float:
-        """float: Accuracy of a guess, in percent."""
+        """Accuracy of a guess, in percent."""
         return 100 / self.classes
 
     @property
     def near_chance(self) -> bool:
-        """bool: Whether the accuracy is within four standard deviations of a guess's."""
+        """Whether the accuracy is within four standard deviations of a guess's."""
         chance = self.chance / 100
         deviation = (chance * (1 - chance) / max(self.images, 1)) ** 0.5
         return self.accuracy / 100 <= chance + 4 * deviation
@@ -77,18 +70,10 @@ class TeacherReport:
 def test_teachers(run: RunConfig, max_samples: int | None = None) -> list[TeacherReport]:
     """Test each teacher of a config, through the run's own data pipeline and the teacher's inputs.
 
-    Args:
-        run (RunConfig): What :func:`load_config` returned, and :func:`prepare_runtime` completed.
-        max_samples (int, optional): Images for each teacher, drawn evenly over its classes.
-            Defaults to None: all.
-
-    Returns:
-        list[TeacherReport]: One for each teacher, in the config's order.
-
-    Raises:
-        ConfigurationError: If the config, a checkpoint or the data cannot be used.
+    The run is what :func:`prepare_runtime` has completed. ``max_samples`` images for each teacher
+    are drawn evenly over its classes.
     """
-    run.curriculum
+    _ = run.curriculum  # refuses a config that is not of an education
     check_config(run)
     check_data(run)
     check_classes(run)
@@ -111,16 +96,10 @@ def report_teachers(
     max_samples: int | None = None,
     progress: Callable[[TeacherReport], None] = lambda report: None,
 ) -> list[TeacherReport]:
-    """Test the teachers of an algorithm that has been built.
+    """Test the teachers of a built :class:`EducationDistill`; none if its config has no data.
 
-    Args:
-        algorithm (nn.Module): The :class:`EducationDistill`.
-        cfg (Config): Its config; the data are those of validation, else those of testing.
-        max_samples (int, optional): As in :func:`test_teachers`.
-        progress (Callable): Called with each report. Defaults to a function that does nothing.
-
-    Returns:
-        list[TeacherReport]: One for each teacher; empty if the config has neither data.
+    The data are those of validation, else those of testing. ``progress`` is called with each
+    report.
     """
     loader = cfg.get('val_dataloader') or cfg.get('test_dataloader')
     if loader is None or not algorithm.faculty.teachers:
@@ -131,7 +110,9 @@ def report_teachers(
             dataset.full_init()
     name_samples(dataset)
     labels, order = labels_of(dataset), channel_order(dataset)
-    names = _names(dataset, algorithm.curriculum.num_classes)
+    names = getattr(dataset, 'metainfo', {}).get('classes') or ()
+    # A class without a name is called by its number.
+    names = [*names, *map(str, range(len(names), algorithm.curriculum.num_classes))]
     algorithm.introduce_data(_names_for_teachers(algorithm, cfg), order)
     reports = []
     for teacher in algorithm.faculty.teachers:
@@ -141,9 +122,9 @@ def report_teachers(
         wanted = teacher.classes.positions(torch.device('cpu'))[labels[indices]]
         batches = _batches(dataset, indices, loader)
         ((classes, outputs),) = _answers(algorithm, teacher, batches, [teacher.inputs])
-        report = TeacherReport(
-            teacher.name, _accuracy(classes, wanted), len(wanted), len(teacher.classes)
-        )
+        # By labels: of scores, MMPretrain counts those above 0 only, which logits need not be.
+        accuracy = float(Accuracy.calculate(classes, wanted))
+        report = TeacherReport(teacher.name, accuracy, len(wanted), len(teacher.classes))
         step = -(-len(indices) // TRIED_IMAGES)
         trials = input_trials(teacher, algorithm.data_preprocessor, order)
         better = ''
@@ -189,9 +170,7 @@ def teachers_table(reports: list[TeacherReport]) -> str:
 
 
 def _names_for_teachers(algorithm: nn.Module, cfg: Config) -> Sequence[str] | None:
-    """The names of the training data's classes, if a teacher's checkpoint has names to compare
-    them with.
-    """
+    """The names of the training data's classes, if a teacher's checkpoint names classes, too."""
     if not any(teacher.class_names for teacher in algorithm.faculty.teachers):
         return None
     loader = cfg.get('train_dataloader') or cfg.get('val_dataloader') or cfg.test_dataloader
@@ -209,11 +188,6 @@ def _batches(dataset: Any, indices: list[int], loader: dict) -> DataLoader:
     )
 
 
-def _accuracy(answers: torch.Tensor, wanted: torch.Tensor) -> float:
-    # By labels: of scores, MMPretrain counts those above 0 only, which logits need not be.
-    return float(Accuracy.calculate(answers, wanted))
-
-
 def _indices(labels: torch.Tensor, teacher: Teacher, max_samples: int | None) -> list[int]:
     own = [(labels == label).nonzero().flatten().tolist() for label in teacher.classes.classes]
     if max_samples is not None:
@@ -226,8 +200,9 @@ def _indices(labels: torch.Tensor, teacher: Teacher, max_samples: int | None) ->
 def _answers(
     algorithm: nn.Module, teacher: Teacher, batches: DataLoader, inputs: Sequence[TeacherInputs]
 ) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """For each way to prepare the images, the teacher's class with the highest score and the
-    network's output with the highest score, each [N].
+    """The teacher's class and the network's output with the highest scores, each [N].
+
+    There is a pair for each way to prepare the images.
     """
     answers: list[tuple[list, list]] = [([], []) for _ in inputs]
     for batch in batches:
@@ -240,7 +215,7 @@ def _answers(
 
 
 def _reason(teacher: Teacher, outputs: torch.Tensor, wanted: torch.Tensor) -> str:
-    """The likeliest reason for a teacher that is near chance, where its inputs are none."""
+    """The likeliest reason for a teacher near chance whose inputs are right."""
     favourites, share = favourite_outputs(outputs, wanted, teacher.columns.classes)
     different = len(set(favourites))
     if share > 0.5 and different > len(favourites) / 2:
@@ -258,7 +233,7 @@ def _reason(teacher: Teacher, outputs: torch.Tensor, wanted: torch.Tensor) -> st
 def _exchanges(
     teacher: Teacher, outputs: torch.Tensor, wanted: torch.Tensor, names: Sequence[str]
 ) -> str:
-    """A sentence about the classes of a teacher that look exchanged; empty if none do."""
+    """A sentence about the classes of a teacher that look exchanged; '' if none do."""
     given = teacher.columns.classes
     found = exchanged_outputs(outputs, wanted, given)
     if not found:
@@ -281,13 +256,7 @@ def _exchanges(
 
 
 def _remedy(teacher: Teacher, outputs: list[int]) -> str:
-    """What to write so that other outputs stand for a teacher's classes."""
+    """The setting by which other outputs stand for a teacher's classes."""
     if len(outputs) > 100:
         return f'; give {teacher.key}.outputs, the right one for each class'
     return f'; these would be the right ones: {teacher.key}.outputs={outputs}'
-
-
-def _names(dataset: Any, count: int) -> list[str]:
-    """What to call the classes of a data set."""
-    names = getattr(dataset, 'metainfo', {}).get('classes') or ()
-    return [*names, *map(str, range(len(names), count))]

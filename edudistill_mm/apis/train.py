@@ -13,7 +13,6 @@ from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner, find_latest_checkpoint
 
-from edudistill_mm.apis.ranks import join_ranks
 from edudistill_mm.config.check_classes import check_classes
 from edudistill_mm.config.check_config import check_config
 from edudistill_mm.config.data import check_data
@@ -29,6 +28,7 @@ from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.export.export_student import export_student, grade_of_export
 from edudistill_mm.export.preparation import next_stage, preparation_of
 
+from .ranks import join_ranks
 from .run_folder import in_its_folder
 from .teacher_recipe import check_teacher_training
 from .teachers import train_teachers
@@ -38,7 +38,7 @@ TEST_IMAGES = 2000
 
 
 class _Begun(Exception):
-    """All is ready for the first step."""
+    """The run is ready for its first step."""
 
 
 class _BeginHook(Hook):
@@ -47,17 +47,12 @@ class _BeginHook(Hook):
     priority = 'LOWEST'
 
     def before_train(self, runner: Runner) -> None:
-        """End the run.
-
-        Raises:
-            _Begun: Always.
-        """
+        """Raise _Begun."""
         raise _Begun
 
 
 def prepare_runtime(cfg: Config, launcher: str = 'none', amp: bool = False) -> None:
-    """Set what depends on the machine: the processes, mixed precision, and the default settings of
-    data loaders.
+    """Set what depends on the machine: ranks, mixed precision, default settings of data loaders.
 
     Args:
         cfg (Config): The config, changed in place.
@@ -65,15 +60,15 @@ def prepare_runtime(cfg: Config, launcher: str = 'none', amp: bool = False) -> N
         amp (bool): Whether to train in mixed precision. Defaults to False.
 
     Raises:
-        ConfigurationError: If mixed precision is asked for in a way that is not possible here, or
-            the launcher has not started this process.
+        ConfigurationError: If mixed precision is not possible here, or the launcher has not
+            started this process.
     """
     cfg.launcher = launcher
     if launcher != 'none':
         join_ranks(cfg, launcher)
         wrap_for_ranks(cfg)
     if (cfg.get('randomness') or {}).get('deterministic'):
-        # Without it torch refuses the first product of matrices on a GPU.
+        # Otherwise torch refuses the first product of matrices on a GPU.
         os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')
     prepare_precision(cfg, amp)
     check_compile(cfg)
@@ -112,8 +107,8 @@ def train(
         ConfigurationError: For any mistake of the user, before the training; or another run is at
             work in ``work_dir``.
         TrainingError: The training cannot go on, as on a full disk.
-        Preempted: SIGTERM or SIGUSR1 has asked the run to end; what ``resume='auto'`` goes on from
-            is saved.
+        Preempted: SIGTERM or SIGUSR1 has ended the run; ``resume='auto'`` goes on from what is
+        saved.
     """
     cfg = run.cfg
     _check_complete(cfg)
@@ -152,7 +147,7 @@ def train(
 
 
 def _export(run: RunConfig, last: str) -> str:
-    """Export the student of a run's last checkpoint, if it has one; returns a sentence on it."""
+    """Export the student of a checkpoint, if it has one; returns a sentence on it."""
     reason = preparation_of(run.cfg)
     if reason is not None:
         return f'No student is exported, because {reason}: {next_stage(last)}'
@@ -163,7 +158,7 @@ def _export(run: RunConfig, last: str) -> str:
 
 
 def _check_complete(cfg: Config) -> None:
-    """See that there is all that training, validation and testing take."""
+    """Refuse a config without a part of training, or with only some of validation or testing."""
     check_packages(cfg)
     for key in ('train_dataloader', 'train_cfg', 'optim_wrapper'):
         if cfg.get(key) is None:
@@ -178,7 +173,6 @@ def _check_complete(cfg: Config) -> None:
 
 def _test_teachers(runner: Runner) -> None:
     """Print a line for each teacher; refuse one that is near chance."""
-    model = unwrap_model(runner.model)
 
     def progress(report: TeacherReport) -> None:
         print_log(report.line(), logger='current')
@@ -187,4 +181,4 @@ def _test_teachers(runner: Runner) -> None:
             print_log(sentence, logger='current', level=logging.WARNING)
         refuse_near_chance(report)
 
-    report_teachers(model, runner.cfg, TEST_IMAGES, progress)
+    report_teachers(unwrap_model(runner.model), runner.cfg, TEST_IMAGES, progress)

@@ -13,19 +13,12 @@ from edudistill_mm.errors import ConfigurationError
 
 
 def prepare_tta(cfg: Config) -> PrepareTTAHook:
-    """Let the test data come in several views, whose predictions are to be merged.
+    """Let the test data of a config come in several views; returns the hook that merges them.
 
-    Args:
-        cfg (Config): The config, whose test pipeline is changed in place. Its ``tta_pipeline`` and
-            ``tta_model`` are taken; by default an image comes flipped horizontally and as it is,
-            and the class scores are averaged (``AverageClsScoreTTA``).
-
-    Returns:
-        PrepareTTAHook: For the runner that tests: it puts the merging model around the tested one
-        when that has its weights.
-
-    Raises:
-        ConfigurationError: If the test data have no pipeline, or ``tta_pipeline`` no views.
+    By default, without ``tta_pipeline`` and ``tta_model`` in the config, which is changed in
+    place, an image comes flipped horizontally and as it is, and the class scores are averaged
+    (``AverageClsScoreTTA``). The hook puts the merging model around the tested one once that has
+    its weights.
     """
     dataset = innermost(cfg.test_dataloader)
     pipeline: Any = cfg.get('tta_pipeline')

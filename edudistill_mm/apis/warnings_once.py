@@ -10,25 +10,20 @@ from typing import Any
 def warnings_once() -> Iterator[None]:
     """Show each warning once while the context lasts.
 
-    Python shows a warning once a place, but forgets all that it has shown whenever any code changes
-    the filters, as ``warnings.catch_warnings`` does: what MMRazor's DKD loss says of its arguments
-    comes again in every epoch.
+    Python forgets which warnings it has shown whenever any code changes the filters, as
+    ``warnings.catch_warnings`` does: a warning of MMRazor's DKD loss would come again in every
+    epoch.
     """
     shown = set()
     show = warnings.showwarning
 
     def show_once(
-        message: Any,
-        category: type,
-        filename: str,
-        lineno: int,
-        file: Any = None,
-        line: Any = None,
+        message: Any, category: type, filename: str, lineno: int, *rest: Any, **named: Any
     ) -> None:
         key = (category, str(message), filename, lineno)
         if key not in shown:
             shown.add(key)
-            show(message, category, filename, lineno, file, line)
+            show(message, category, filename, lineno, *rest, **named)
 
     warnings.showwarning = show_once
     try:

@@ -1,1 +1,1 @@
-"""Trainings side by side: the plan, the runs, their costs, and what is written about them."""
+"""Trainings side by side: plans, runs, their costs, and reports."""

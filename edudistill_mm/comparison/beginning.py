@@ -15,16 +15,10 @@ from edudistill_mm.config.run_config import RunConfig
 
 
 def check_beginning(run: RunConfig) -> None:
-    """Do all that a run does before its first step, in a folder that is removed.
+    """Do all that a run does before its first step, in a temporary folder; raise what ends it.
 
-    Teachers that are to be trained first are stood in for by untrained ones. If there are none,
-    the teachers are tested.
-
-    Args:
-        run (RunConfig): What :func:`load_config` returned.
-
-    Raises:
-        ConfigurationError: For the mistake at which the run would end.
+    Untrained networks stand in for teachers that are to be trained first. If there are none, the
+    teachers are tested.
     """
     cfg = copy.deepcopy(run.cfg)
     with TemporaryDirectory() as folder:
@@ -41,7 +35,7 @@ def check_beginning(run: RunConfig) -> None:
             else:
                 cfg.model.teachers[index].ckpt = file
         cfg.work_dir = osp.join(folder, 'run')
-        # The log, which a run begins with its environment and its config.
+        # The log of a run begins with its environment and its config.
         with contextlib.redirect_stdout(io.StringIO()):
             prepare_runtime(cfg)
             train(RunConfig(cfg), with_teacher_test=complete, only_begin=True)

@@ -1,7 +1,6 @@
-"""Train the rows of a comparison, as far as they are not trained yet, and report."""
+"""Train the unfinished rows of a comparison, and report."""
 
 import json
-import os
 import os.path as osp
 import shlex
 import signal
@@ -18,6 +17,7 @@ from mmengine.runner import find_latest_checkpoint
 
 from edudistill_mm.apis.folder_lock import hold_folder
 from edudistill_mm.apis.teachers import teacher_config
+from edudistill_mm.checkpoint.atomic_write import atomic_write
 from edudistill_mm.checkpoint.files import file_sha256
 from edudistill_mm.config.plain_distillation import MARK, as_written
 from edudistill_mm.config.run_config import RunConfig
@@ -48,22 +48,12 @@ def compare(
     train: bool = True,
     say: Say = print,
 ) -> tuple[str, list[Job]]:
-    """Train what a plan lacks and write its report.
+    """Train what a plan lacks and write its report; returns the report's path and the failed jobs.
 
     Finished runs are recognised by their ``result.json`` and left alone, interrupted ones go on.
-    Each teacher without a checkpoint is trained once, before the rows that need it.
-
-    Args:
-        plan (Plan): The plan.
-        places (Sequence[Mapping[str, str]]): Environment of each place where a run can be; as many
-            run at the same time. Defaults to one place.
-        rerun_changed (bool): Whether runs whose config or teachers have changed since are moved
-            aside and trained anew, instead of refused. Defaults to False.
-        train (bool): Whether to train; the report is written in any case. Defaults to True.
-        say (Callable[[str], None]): Prints a line. Defaults to ``print``.
-
-    Returns:
-        tuple[str, list[Job]]: Path of the report, and the jobs that failed.
+    Each teacher without a checkpoint is trained once, before the rows that need it. ``places`` are
+    environment variables; a run at a time takes each. ``rerun_changed`` moves runs aside whose
+    config or teachers have changed since, and trains them anew, instead of refusing.
 
     Raises:
         ConfigurationError: For any mistake in the plan or a config, before anything is trained.
@@ -73,41 +63,27 @@ def compare(
         full_disk_told(plan.work_dir),
         hold_folder(plan.work_dir, 'comparison, or a run that it has left behind,') as lock,
     ):
-
-        def run(jobs: list[Job]) -> list[Job]:
-            if jobs:
-                say(
-                    f'{len(jobs)} trainings to do, {len(places)} at a time; logs are in {plan.work_dir}'
-                )
-                with _ended_by_signals():
-                    JobQueue(places, say, lock).run(jobs)
-            return [job for job in jobs if job.error]
-
-        failed: list[Job] = []
-        if train:
-            failed = run(_jobs(plan, rows, rerun_changed))
+        jobs = _jobs(plan, rows, rerun_changed) if train else []
+        if jobs:
+            say(
+                f'{len(jobs)} trainings to do, {len(places)} at a time; logs are in {plan.work_dir}'
+            )
+            with _ended_by_signals():
+                JobQueue(places, say, lock).run(jobs)
         results = [_result(plan, row) for row in rows]
         about = [
             f'Seeds: {", ".join(map(str, plan.seeds))}. '
             f'Command: `python tools/compare.py {shlex.quote(plan.file)}`.'
         ]
         report = write_report(results, plan.work_dir, plan.title, about, plan.baselines)
-    return report, failed
+    return report, [job for job in jobs if job.error]
 
 
 def describe_plan(plan: Plan) -> str:
-    """What a plan is going to train, without training it.
+    """What a plan is going to train: its teachers, and each row with costs, states and a command.
 
-    Args:
-        plan (Plan): The plan.
-
-    Returns:
-        str: A line for each teacher that is to be trained first, and for each row one with epochs,
-        costs and state of its runs, and one with its first command.
-
-    Raises:
-        ConfigurationError: For any mistake in the plan or a config, or at which a run that is to
-            be trained would end before its first step; it names the row.
+    A mistake at which a run that is to be trained would end before its first step is raised as
+    ConfigurationError; it names the row.
     """
     rows = prepare_rows(plan)
     for prepared in rows:
@@ -128,7 +104,7 @@ def describe_plan(plan: Plan) -> str:
             f'{"epochs" if prepared.cost.by_epoch else "iterations"}, '
             f'{cost["image_passes"]:,} image passes, student {cost["student_flops"]:.4g} FLOPs, '
             f'teachers {cost["teacher_flops"]:.4g} FLOPs; {", ".join(states)}',
-            f'    {_shown(_command(plan, prepared, plan.seeds[0]))}',
+            f'    {shlex.join(_command(plan, prepared, plan.seeds[0]))}',
         ]
     return '\n'.join(lines)
 
@@ -139,10 +115,8 @@ def _jobs(plan: Plan, rows: Sequence[PreparedRow], rerun_changed: bool) -> list[
     # Seed after seed, so that all rows have a first result early.
     for seed in plan.seeds:
         for prepared in rows:
-            needed = [
-                teachers[osp.abspath(teacher['ckpt'])]
-                for teacher in prepared.original.missing_teachers
-            ]
+            missing = prepared.original.missing_teachers
+            needed = [teachers[osp.abspath(teacher['ckpt'])] for teacher in missing]
             job = _run_job(plan, prepared, seed, needed, rerun_changed)
             if job is not None:
                 jobs.append(job)
@@ -188,14 +162,12 @@ def _teacher_job(plan: Plan, prepared: PreparedRow, teacher: dict, cfg: Config) 
     def finish() -> str | None:
         return None if osp.exists(ckpt) else f'it has left no checkpoint "{ckpt}"'
 
+    name = osp.splitext(osp.basename(ckpt))[0]
+    command = _teachers_command(prepared, '--only', teacher['name'])
     return Job(
-        name=f'teacher {osp.splitext(osp.basename(ckpt))[0]}',
-        command=[
-            sys.executable,
-            str(_tool('train_teachers')),
-            *_teachers_command(prepared, '--only', teacher['name'])[2:],
-        ],
-        log=Path(plan.work_dir) / 'teachers' / f'{osp.splitext(osp.basename(ckpt))[0]}.log',
+        name=f'teacher {name}',
+        command=[sys.executable, str(_tool('train_teachers')), *command[2:]],
+        log=Path(plan.work_dir) / 'teachers' / f'{name}.log',
         work=3 * cost.student_flops(),
         progress=lambda: RunRecord.read(cfg.work_dir, cost.by_epoch).progress / sum(cost.lengths),
         finish=finish,
@@ -208,14 +180,14 @@ def _run_job(
     """The job that trains a row with a seed; None if it is finished."""
     folder = _folder(plan, prepared, seed)
     name, by_epoch = f'{prepared.row.name}, seed {seed}', prepared.cost.by_epoch
-    # A run that has left neither result nor checkpoint has nothing that a new one could spoil.
+    # A new run spoils nothing where there is neither result nor checkpoint.
     begun = (folder / RESULT).exists() or (folder / 'last_checkpoint').exists()
     if begun and (folder / STARTED).exists():
         started = json.loads((folder / STARTED).read_text())
         before = without_guards(started['settings'])
         cfg, kind = prepared.run.cfg, before['model'].get('type')
         if (folder / RESULT).exists() and kind == cfg.get(MARK):
-            # MMRazor's own class has trained it, as earlier versions did, to the same result.
+            # An earlier version has trained it by MMRazor's own class, with the same result.
             cfg = as_written(cfg)
         change = difference(settings(cfg), before) or _changed_teacher(
             started['teachers'], prepared.run
@@ -237,7 +209,7 @@ def _run_job(
         _write_json(
             folder / STARTED,
             dict(
-                command=_shown(_command(plan, prepared, seed)),
+                command=shlex.join(_command(plan, prepared, seed)),
                 settings=settings(prepared.run.cfg),
                 teachers={
                     teacher['ckpt']: file_sha256(teacher['ckpt'])
@@ -314,13 +286,13 @@ def _result(plan: Plan, prepared: PreparedRow) -> RowResult:
         unit='epoch' if prepared.cost.by_epoch else 'iteration',
         grades=grades_of(prepared.run, prepared.lengths),
         cost=costs_of(prepared.cost, prepared.lengths),
-        commands={seed: _shown(_command(plan, prepared, seed)) for seed in plan.seeds},
+        commands={seed: shlex.join(_command(plan, prepared, seed)) for seed in plan.seeds},
     )
     if any(
         osp.exists(osp.join(osp.splitext(teacher.get('ckpt') or '')[0], 'config.py'))
         for teacher in prepared.original.teachers
     ):
-        result.teacher_commands.append(_shown(_teachers_command(prepared)))
+        result.teacher_commands.append(shlex.join(_teachers_command(prepared)))
     if list(prepared.lengths) != prepared.cost.lengths:
         ((measure, budget),) = (prepared.row.budget or {}).items()
         ask = f'that of "{budget}"' if isinstance(budget, str) else f'{budget:,}'
@@ -353,33 +325,19 @@ def _folder(plan: Plan, prepared: PreparedRow, seed: int) -> Path:
 
 
 def _command(plan: Plan, prepared: PreparedRow, seed: int) -> list[str]:
-    return [
-        'python',
-        'tools/train.py',
-        prepared.row.config,
-        '--work-dir',
-        str(_folder(plan, prepared, seed)),
-        *_cfg_options({**prepared.options, 'randomness.seed': seed}),
-    ]
+    folder = str(_folder(plan, prepared, seed))
+    options = _cfg_options({**prepared.options, 'randomness.seed': seed})
+    return ['python', 'tools/train.py', prepared.row.config, '--work-dir', folder, *options]
 
 
 def _teachers_command(prepared: PreparedRow, *arguments: str) -> list[str]:
-    # Neither a budget nor a seed of the students is the teachers' business.
-    return [
-        'python',
-        'tools/train_teachers.py',
-        prepared.row.config,
-        *arguments,
-        *_cfg_options(prepared.row.options),
-    ]
+    # Budgets and seeds are those of the students alone.
+    options = _cfg_options(prepared.row.options)
+    return ['python', 'tools/train_teachers.py', prepared.row.config, *arguments, *options]
 
 
 def _cfg_options(options: Mapping[str, Any]) -> list[str]:
     return ['--cfg-options', *as_arguments(options)] if options else []
-
-
-def _shown(command: Sequence[str]) -> str:
-    return ' '.join(map(shlex.quote, command))
 
 
 def _tool(name: str) -> Path:
@@ -392,15 +350,13 @@ def _tool(name: str) -> Path:
 
 
 def _write_json(file: Path, content: Any) -> None:
-    """Write completely or not at all."""
-    part = file.with_suffix('.part')
-    part.write_text(json.dumps(content, indent=1))
-    os.replace(part, file)
+    text = json.dumps(content, indent=1)
+    atomic_write(str(file), lambda opened: opened.write(text.encode()))
 
 
 @contextmanager
 def _ended_by_signals() -> Iterator[None]:
-    """Let SIGTERM and SIGUSR1 end this process as Ctrl-C does: with its runs."""
+    """Let SIGTERM and SIGUSR1 end this process and its runs as Ctrl-C does."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -5,21 +5,13 @@ from pathlib import Path
 
 @dataclass(eq=False)
 class Job:
-    """A command of its own process.
+    """A command in a process of its own, with its output appended to a log.
 
-    Attributes:
-        name (str): What it is called in messages.
-        command (Sequence[str]): Program and arguments.
-        log (Path): Where its output is appended.
-        work (float): How much it is to do, in a unit that all jobs share.
-        progress (Callable[[], float]): Tells the share of it that is done, from 0 to 1.
-        after (List[Job]): Jobs that must have succeeded before it begins.
-        prepare (Callable[[], None]): Called before the process starts.
-        finish (Callable[[], str | None]): Called after it has ended well; returns a sentence if
-            its results are not as they should be.
-        fail (Callable[[str], None]): Called with the reason once it has failed.
-        error (str, optional): One sentence once it has failed.
-        done (bool): Whether it has ended, well or not.
+    ``work`` is in a unit that all jobs share, ``progress`` returns the share of it that is done,
+    from 0 to 1. The job begins when all jobs in ``after`` have succeeded. ``prepare`` is called
+    before the process starts, ``finish`` after its success: it returns a sentence if the results
+    are not as they should be. ``fail`` gets the reason of a failure; ``error`` is then one
+    sentence.
     """
 
     name: str

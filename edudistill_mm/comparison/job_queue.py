@@ -16,16 +16,11 @@ POLL, REPORT, PATIENCE = 0.2, 30.0, 60.0  # seconds
 class JobQueue:
     """Runs jobs, each in a process of its own, on a number of places at once.
 
-    A job that fails stops no other, except those that need it. If the queue is left early (Ctrl-C,
-    an error), the processes that still run are asked to end, which lets a training save its state,
-    and are ended with their workers after a minute at most.
-
-    Args:
-        places (Sequence[Mapping[str, str]]): Environment variables of each place; as many jobs as
-            there are places run at the same time.
-        say (Callable[[str], None]): Prints a line.
-        lock (int, optional): File descriptor that the processes inherit, and so keep locked if
-            this process is killed. Defaults to None.
+    A place is the environment variables of its jobs, one at a time. A job that fails stops no
+    other, except those that need it. If the queue is left early (Ctrl-C, an error), SIGTERM ends
+    the running processes, so that a training can save its state, and SIGKILL ends them with their
+    workers after a minute. The processes inherit the file descriptor ``lock``, and so keep it
+    locked if this process is killed.
     """
 
     def __init__(
@@ -40,11 +35,7 @@ class JobQueue:
         self._log_begins: dict[Job, int] = {}
 
     def run(self, jobs: Sequence[Job]) -> None:
-        """Run jobs, in their order as far as they need not wait for another.
-
-        Args:
-            jobs (Sequence[Job]): The jobs; ``done`` and ``error`` of each are set.
-        """
+        """Run jobs in order, except those that wait for others; sets ``done`` and ``error``."""
         self._jobs, self._begin = list(jobs), time.monotonic()
         self._before = sum(job.work * job.progress() for job in jobs)
         waiting, free, said = list(jobs), list(self.places), time.monotonic()
@@ -60,10 +51,10 @@ class JobQueue:
                     waiting.remove(job)
                     self._start(job, free.pop(0))
                 time.sleep(POLL)
-                for job in [
-                    job for job, process in self._running.items() if process.poll() is not None
-                ]:
-                    process = self._running.pop(job)
+                for job, process in list(self._running.items()):
+                    if process.poll() is None:
+                        continue
+                    del self._running[job]
                     free.append(self._places.pop(job))
                     if process.returncode:
                         reason = _reason(process.returncode, job, self._log_begins[job])
@@ -80,7 +71,7 @@ class JobQueue:
     def _start(self, job: Job, place: Mapping[str, str]) -> None:
         job.prepare()
         job.log.parent.mkdir(parents=True, exist_ok=True)
-        # The package that runs here, also where another one is installed.
+        # The package of this process, even if another one is installed.
         root = str(Path(edudistill_mm.__file__).parents[1])
         paths = [root, *filter(None, [os.environ.get('PYTHONPATH')])]
         environment = {**os.environ, **place, 'PYTHONPATH': os.pathsep.join(paths)}
@@ -92,7 +83,7 @@ class JobQueue:
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
                 env=environment,
-                # A group of its own: its data loaders' workers end with it.
+                # A process group, to end with the workers of its data loaders.
                 start_new_session=True,
                 pass_fds=() if self.lock is None else (self.lock,),
             )
@@ -113,12 +104,9 @@ class JobQueue:
         if self._running:
             shares = [f'{job.name} {min(job.progress(), 1):.0%}' for job in self._running]
             text += f', running: {", ".join(shares)}'
-        total = sum(job.work for job in self._jobs if not (job.done and job.error))
-        done = sum(
-            job.work * (1.0 if job.done else min(job.progress(), 1))
-            for job in self._jobs
-            if not (job.done and job.error)
-        )
+        counted = [job for job in self._jobs if not (job.done and job.error)]
+        total = sum(job.work for job in counted)
+        done = sum(job.work * (1.0 if job.done else min(job.progress(), 1)) for job in counted)
         new = done - self._before
         if new > 0 and done < total:
             seconds = (time.monotonic() - self._begin) * (total - done) / new
@@ -135,7 +123,7 @@ class JobQueue:
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(max(end - time.monotonic(), 0))
         finally:
-            # Also where a second Ctrl-C has cut the patience short.
+            # Also after a second Ctrl-C.
             for process in self._running.values():
                 _kill(process, signal.SIGKILL)
                 process.wait()
@@ -143,16 +131,12 @@ class JobQueue:
 
 
 def _kill(process: subprocess.Popen, number: int) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, number)
-    except ProcessLookupError:
-        pass
 
 
 def _reason(code: int, job: Job, begin: int) -> str:
-    """How a process ended, with the error that its part of the log tells, or else its last line,
-    which is also that of a traceback.
-    """
+    """How a process ended, with the error in its part of the log, or else the last line there."""
     lines: list[str] = []
     if job.log.exists():
         text = job.log.read_bytes()[begin:].decode(errors='replace')
@@ -164,7 +148,7 @@ def _reason(code: int, job: Job, begin: int) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A time span as people say it."""
+    """A time span in words."""
     minutes, hours = round(seconds / 60), round(seconds / 3600, 1)
     if seconds < 100:
         return f'{seconds:.0f} s'

@@ -21,13 +21,7 @@ def flatten(options: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:
 
 
 def as_arguments(options: Mapping[str, Any]) -> list[str]:
-    """Write options as arguments of ``--cfg-options``.
-
-    Args:
-        options (Mapping[str, Any]): Values by dotted key.
-
-    Returns:
-        list[str]: ``key=value`` for each.
+    """Write values by dotted key as arguments ``key=value`` of ``--cfg-options``.
 
     Raises:
         ConfigurationError: For a value that MMEngine's ``DictAction`` would read as another.

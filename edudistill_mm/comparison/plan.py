@@ -19,15 +19,9 @@ ROW_KEYS = ('name', 'config', 'cfg_options', 'budget')
 
 @dataclass(frozen=True)
 class Plan:
-    """What to compare.
+    """What to compare: rows, each of which is trained once with each seed.
 
-    Attributes:
-        file (str): The file that it was read from.
-        title (str): Heading of the report.
-        rows (Tuple[Row, ...]): The trainings.
-        seeds (Tuple[int, ...]): Each row is trained once with each.
-        work_dir (str): Folder of the runs and the report.
-        baselines (Tuple[str, ...]): Names of the rows that the others are compared with.
+    ``baselines`` are names of the rows that the others are compared with.
     """
 
     file: str
@@ -55,12 +49,9 @@ class Plan:
                   others, default that of the first row; an empty list for none;
                 - ``title``: default the name of the file.
 
-                Other names may stand there if they begin with an underscore.
+                Other names are ignored if they begin with an underscore.
             options (Mapping[str, Any], optional): Values by dotted key over those of the plan and
-                its rows. Defaults to None.
-
-        Returns:
-            Plan: The plan.
+                its rows.
 
         Raises:
             ConfigurationError: If it cannot be read or something in it is not as described.
@@ -69,7 +60,7 @@ class Plan:
             with usual_recursion_limit():
                 content = Config.fromfile(path).to_dict()
         except Exception as error:
-            # A plan may be code: whatever it raises is the user's to mend.
+            # A plan may be Python code, which can raise anything.
             raise ConfigurationError(
                 f'the plan "{path}" cannot be read: {reason_of(error)}'
             ) from error

@@ -3,7 +3,7 @@
 import os
 import os.path as osp
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib import rc_context
@@ -37,58 +37,33 @@ STYLE: Any = {
     'savefig.dpi': 200,
 }
 LINES_INSIDE = 6  # more of them are named beside the panel
+_SHADES = 'grades are shaded, bands are one standard deviation over seeds'
+CAPTIONS = dict(
+    accuracy=f'Accuracy over all classes; {_SHADES}',
+    class_groups=f'Accuracy per class group; {_SHADES}',
+    grades_by_groups='Accuracy per class group at the end of each grade (%), mean over seeds',
+    accuracy_cost='Accuracy of the last epoch against the cost of the training; bars are one standard '
+    'deviation over seeds',
+)
+GRADE_NAME = dict(ha='center', va='bottom', fontsize=8, color='#555555')
 Look = tuple[str, Any, str]
 
 
 def draw_plots(results: Sequence[RowResult], folder: str) -> list[tuple[str, str]]:
-    """Draw all plots for which there are results.
-
-    Args:
-        results (Sequence[RowResult]): The rows.
-        folder (str): Where to write; what is there is replaced.
-
-    Returns:
-        list[tuple[str, str]]: Path without extension and caption of each plot.
-    """
+    """Draw all plots with results into a folder; path without extension and caption of each."""
     shutil.rmtree(folder, ignore_errors=True)
-    looks = {
-        result.name: (
-            COLOURS[index % len(COLOURS)],
-            STYLES[index // len(COLOURS) % len(STYLES)],
-            MARKERS[index % len(MARKERS)],
-        )
-        for index, result in enumerate(results)
-    }
+    looks = {result.name: _look(index) for index, result in enumerate(results)}
     results = [result for result in results if result.last is not None]
-    schools = [result for result in results if result.has_grades and result.groups]
-    band = 'bands are one standard deviation over seeds'
-    plots: list[tuple[str, str, Callable[[], Figure | None]]] = [
-        (
-            'accuracy',
-            f'Accuracy over all classes; grades are shaded, {band}',
-            lambda: _accuracy(results, looks),
-        ),
-        (
-            'class_groups',
-            f'Accuracy per class group; grades are shaded, {band}',
-            lambda: _class_groups(schools),
-        ),
-        (
-            'grades_by_groups',
-            'Accuracy per class group at the end of each grade (%), mean over seeds',
-            lambda: _matrices(schools),
-        ),
-        (
-            'accuracy_cost',
-            'Accuracy of the last epoch against the cost of the training; bars are one standard '
-            'deviation over seeds',
-            lambda: _accuracy_cost([result for result in results if result.cost], looks),
-        ),
-    ]
+    graded = [result for result in results if result.has_grades and result.groups]
     drawn = []
     with rc_context(STYLE):
-        for name, caption, draw in plots:
-            figure = draw()
+        figures = dict(
+            accuracy=_accuracy(results, looks),
+            class_groups=_class_groups(graded),
+            grades_by_groups=_matrices(graded),
+            accuracy_cost=_accuracy_cost([result for result in results if result.cost], looks),
+        )
+        for name, figure in figures.items():
             if figure is None:
                 continue
             os.makedirs(folder, exist_ok=True)
@@ -96,8 +71,13 @@ def draw_plots(results: Sequence[RowResult], folder: str) -> list[tuple[str, str
             # Without a date, so that the same results give the same files.
             figure.savefig(f'{path}.pdf', metadata=dict(CreationDate=None))
             figure.savefig(f'{path}.png')
-            drawn.append((path, caption))
+            drawn.append((path, CAPTIONS[name]))
     return drawn
+
+
+def _look(index: int) -> Look:
+    style = STYLES[index // len(COLOURS) % len(STYLES)]
+    return COLOURS[index % len(COLOURS)], style, MARKERS[index % len(MARKERS)]
 
 
 def _accuracy(results: Sequence[RowResult], looks: Mapping[str, Look]) -> Figure | None:
@@ -115,9 +95,9 @@ def _accuracy(results: Sequence[RowResult], looks: Mapping[str, Look]) -> Figure
     figure, axes = _panels(len(groups), width=4.6, height=3.2)
     for ax, rows in zip(axes, groups):
         longest = max(result.length for result in rows)
-        school = next((result for result in rows if result.has_grades), None)
-        if school is not None:
-            _shade(ax, school)
+        shaded = next((result for result in rows if result.has_grades), None)
+        if shaded is not None:
+            _shade(ax, shaded)
         for result in rows:
             colour, style, _ = looks[result.name]
             _line(ax, result.curve(), colour, style, result.name)
@@ -135,21 +115,16 @@ def _accuracy(results: Sequence[RowResult], looks: Mapping[str, Look]) -> Figure
     return figure
 
 
-def _class_groups(schools: Sequence[RowResult]) -> Figure | None:
-    if not schools:
+def _class_groups(graded: Sequence[RowResult]) -> Figure | None:
+    if not graded:
         return None
-    same = all(result.groups == schools[0].groups for result in schools)
-    figure, axes = _panels(len(schools), width=3.9, height=3.0)
-    for ax, result in zip(axes, schools):
+    same = all(result.groups == graded[0].groups for result in graded)
+    figure, axes = _panels(len(graded), width=3.9, height=3.0)
+    for ax, result in zip(axes, graded):
         _shade(ax, result)
         for index, group in enumerate(result.groups):
-            _line(
-                ax,
-                result.curve(GROUP + group),
-                COLOURS[index % len(COLOURS)],
-                STYLES[index // len(COLOURS) % len(STYLES)],
-                group,
-            )
+            colour, style, _ = _look(index)
+            _line(ax, result.curve(GROUP + group), colour, style, group)
         ax.set_xlim(0, result.length)
         ax.set_ylim(top=101)
         ax.set_xlabel(result.unit)
@@ -163,14 +138,14 @@ def _class_groups(schools: Sequence[RowResult]) -> Figure | None:
     return figure
 
 
-def _matrices(schools: Sequence[RowResult]) -> Figure | None:
-    if not schools:
+def _matrices(graded: Sequence[RowResult]) -> Figure | None:
+    if not graded:
         return None
-    widest = max(len(result.groups) for result in schools)
-    tallest = max(len(result.grades) for result in schools)
-    figure, axes = _panels(len(schools), width=1.6 + 0.75 * widest, height=1.2 + 0.45 * tallest)
+    widest = max(len(result.groups) for result in graded)
+    tallest = max(len(result.grades) for result in graded)
+    figure, axes = _panels(len(graded), width=1.6 + 0.75 * widest, height=1.2 + 0.45 * tallest)
     image = None
-    for ax, result in zip(axes, schools):
+    for ax, result in zip(axes, graded):
         columns = [(group, GROUP + group) for group in result.groups] + [('all seen', SEEN)]
         values = [
             [result.at_end_of(grade, key) for _, key in columns]
@@ -186,15 +161,8 @@ def _matrices(schools: Sequence[RowResult]) -> Figure | None:
         for y, row in enumerate(values):
             for x, value in enumerate(row):
                 if value is not None:
-                    dark = value.mean < 60
-                    ax.text(
-                        x,
-                        y,
-                        f'{value.mean:.1f}',
-                        ha='center',
-                        va='center',
-                        color='white' if dark else 'black',
-                    )
+                    colour = 'white' if value.mean < 60 else 'black'
+                    ax.text(x, y, f'{value.mean:.1f}', ha='center', va='center', color=colour)
         for x in range(1, len(columns)):
             ax.axvline(x - 0.5, color='white', linewidth=4 if x == len(columns) - 1 else 1)
         for y in range(1, len(result.grades)):
@@ -224,16 +192,8 @@ def _accuracy_cost(results: Sequence[RowResult], looks: Mapping[str, Look]) -> F
         costs = [sum(result.cost[part] for part in parts) for result in results]
         for result, cost in zip(results, costs):
             colour, _, marker = looks[result.name]
-            ax.errorbar(
-                cost,
-                result.last.mean,
-                yerr=result.last.std,
-                color=colour,
-                marker=marker,
-                markersize=6,
-                capsize=3,
-                linestyle='none',
-            )
+            shape = dict(marker=marker, markersize=6, capsize=3, linestyle='none')
+            ax.errorbar(cost, result.last.mean, yerr=result.last.std, color=colour, **shape)
         ax.set_xlabel(label)
         ax.set_xlim(0, 1.08 * max(costs))
         ax.xaxis.set_major_locator(MaxNLocator(5))
@@ -265,18 +225,12 @@ def _panels(
 def _line(ax: Axes, curve: Mapping[int, Statistic], colour: str, style: str, label: str) -> None:
     places = list(curve)
     means = [value.mean for value in curve.values()]
-    ax.plot(
-        places,
-        means,
-        color=colour,
-        linestyle=style,
-        label=label,
-        marker='o' if len(places) == 1 else None,
-    )
+    marker = 'o' if len(places) == 1 else None
+    ax.plot(places, means, color=colour, linestyle=style, label=label, marker=marker)
     if any(value.std for value in curve.values()):
         ax.fill_between(
             places,
-            # Of accuracies: there is nothing below 0 and beyond 100.
+            # Accuracies lie between 0 and 100.
             [max(value.mean - (value.std or 0.0), 0.0) for value in curve.values()],
             [min(value.mean + (value.std or 0.0), 100.0) for value in curve.values()],
             color=colour,
@@ -290,30 +244,14 @@ def _shade(ax: Axes, result: RowResult) -> None:
     begin = 0
     for index, ((name, _), end) in enumerate(zip(result.grades, result.borders)):
         ax.axvspan(begin, end, color=SHADES[index % 2], linewidth=0, zorder=0)
-        ax.text(
-            (begin + end) / 2,
-            1.02,
-            name,
-            transform=ax.get_xaxis_transform(),
-            ha='center',
-            va='bottom',
-            fontsize=8,
-            color='#555555',
-        )
+        ax.text((begin + end) / 2, 1.02, name, transform=ax.get_xaxis_transform(), **GRADE_NAME)
         begin = end
     ax.set_axisbelow(True)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def _short(value: float, _: int = 0) -> str:
-    for factor, letter in (
-        (1e18, 'E'),
-        (1e15, 'P'),
-        (1e12, 'T'),
-        (1e9, 'G'),
-        (1e6, 'M'),
-        (1e3, 'k'),
-    ):
-        if value >= factor:
-            return f'{value / factor:g}{letter}'
+    for power, letter in zip(range(18, 0, -3), 'EPTGMk'):
+        if value >= 10**power:
+            return f'{value / 10**power:g}{letter}'
     return f'{value:g}'

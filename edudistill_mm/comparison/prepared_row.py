@@ -20,13 +20,9 @@ from .row import Row
 class PreparedRow:
     """A row whose config has been read, checked, and stretched or cut to its budget.
 
-    Attributes:
-        row (Row): The row.
-        original (RunConfig): Its config before it was stretched or cut; it trains the teachers.
-        run (RunConfig): Its config.
-        cost (TrainingCost): Cost of the original.
-        lengths (Sequence[int]): Epochs (or iterations) of each grade.
-        options (Dict[str, Any]): Values by dotted key that turn the config file into the config.
+    ``original`` is the config before that; it trains the teachers, and ``cost`` is its cost.
+    ``lengths`` are epochs (or iterations) of each grade. ``options``, by dotted key, turn the
+    config file into ``run``.
     """
 
     row: Row
@@ -38,21 +34,18 @@ class PreparedRow:
 
     @property
     def length(self) -> int:
-        """int: Epochs (or iterations) of the whole training."""
+        """Epochs (or iterations) of the whole training."""
         return sum(self.lengths)
 
 
 def prepare_rows(plan: Plan) -> list[PreparedRow]:
     """Read and check the configs of all rows and fit them to their budgets.
 
-    Args:
-        plan (Plan): The plan.
-
     Raises:
         ConfigurationError: For the first mistake, before anything is trained; it names the row.
     """
     originals, costs = {}, {}
-    # Most rows have the data of the one before. All are not kept: they may not fit the memory.
+    # Most rows have the data of the row before; all data sets may not fit into memory.
     read = dataset = None
     for row in plan.rows:
         originals[row.name] = run = row.load()
@@ -73,16 +66,8 @@ def prepare_rows(plan: Plan) -> list[PreparedRow]:
         batches = [stage.batches for stage in cost.stages]
         more = stretched_options(run, cost.lengths, lengths, partial(list, batches))
         fitted = row.load(more) if more else run
-        prepared.append(
-            PreparedRow(
-                row=row,
-                original=run,
-                run=fitted,
-                cost=cost,
-                lengths=lengths,
-                options={**row.options, **more},
-            )
-        )
+        options = {**row.options, **more}
+        prepared.append(PreparedRow(row, run, fitted, cost, lengths, options))
     return prepared
 
 

@@ -21,17 +21,11 @@ from .write import write_report
 
 
 def report(work_dir: str, out: str | None = None) -> str:
-    """Write the report of a run, finished or not, resumed or not.
+    """Write the report of a run, finished or not, and return its path.
 
-    Accuracies come from the logs of all its sessions, what they lack from the results that the
-    last checkpoint holds; the costs are counted from the config.
-
-    Args:
-        work_dir (str): The run's work dir.
-        out (str, optional): Where to write. Defaults to None: the folder ``report`` in it.
-
-    Returns:
-        str: Path of ``report.md``.
+    Accuracies come from the logs of all sessions in the work dir, those that the logs lack from
+    the last checkpoint; the costs are counted from the config. ``out`` is by default the folder
+    ``report`` in the work dir.
 
     Raises:
         ConfigurationError: If there is no run in the work dir.
@@ -100,17 +94,17 @@ def _last_checkpoint(work_dir: str) -> str | None:
     if not osp.exists(osp.join(work_dir, 'last_checkpoint')):
         return None
     checkpoint = find_latest_checkpoint(work_dir)
-    if checkpoint is not None and not osp.exists(checkpoint):
-        # The folder has been moved since.
-        checkpoint = osp.join(work_dir, osp.basename(checkpoint))
-    return checkpoint if checkpoint is not None and osp.exists(checkpoint) else None
+    # The folder may have been moved since.
+    places = (checkpoint, osp.join(work_dir, osp.basename(checkpoint)))
+    return next(filter(osp.exists, places), None)
 
 
 def _completed(record: RunRecord, result: RowResult, education: dict) -> RunRecord:
-    """Add what the last checkpoint knows and the logs lack: the last validation of each grade of
-    which they have none, and where early stopping has ended a grade.
+    """Add what the last checkpoint knows and the logs lack.
 
-    The newest validation was at ``validated``; those of earlier grades stand at the grade's end.
+    That is the last validation of each grade of which the logs have none, and where early stopping
+    has ended a grade. The newest validation was at ``validated``; those of earlier grades stand at
+    the grade's end.
     """
     history, ended = education['history'], education.get('early_ends', {}).get('at', {})
     validations, jumps, begin = dict(record.validations), dict(record.jumps), 0

@@ -12,15 +12,10 @@ from .options import as_arguments
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a comparison: a config with some of its values changed.
+    """One line of a comparison: a config file, and values by dotted key that override the file's.
 
-    Attributes:
-        name (str): Its name in the report.
-        config (str): The config file.
-        options (Mapping[str, Any]): Values by dotted key that override the file's.
-        budget (Mapping[str, Any], optional): ``student_flops``, ``image_passes`` or ``epochs``,
-            with what the training should take of it, or with the name of the row that takes as
-            much.
+    ``budget`` gives for one of ``student_flops``, ``image_passes`` and ``epochs`` the amount of it
+    for the training, or the name of the row whose amount it is.
     """
 
     name: str
@@ -30,27 +25,15 @@ class Row:
 
     @property
     def slug(self) -> str:
-        """str: The name as the name of a folder."""
+        """The name as the name of a folder."""
         return re.sub(r'\W+', '_', self.name).strip('_').lower()
 
     def load(
         self, options: dict[str, Any] | None = None, work_dir: str | None = None
     ) -> RunConfig:
-        """Read the config.
-
-        Args:
-            options (dict, optional): More values, over the row's own. Defaults to None.
-            work_dir (str, optional): Defaults to None; see :func:`load_config`.
-
-        Returns:
-            RunConfig: What :func:`load_config` makes of it.
-
-        Raises:
-            ConfigurationError: If it cannot be read, or if ``--cfg-options`` cannot express one of
-                the row's own values; the message names the row.
-        """
+        """Read the config with more options, over the row's own; an error names the row."""
         try:
-            # Each run is a command, which has to be able to say them.
+            # Each run is a command with these options.
             as_arguments(self.options)
             return load_config(self.config, {**self.options, **(options or {})}, work_dir)
         except ConfigurationError as error:

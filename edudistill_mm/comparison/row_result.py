@@ -1,5 +1,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any
 
 from edudistill_mm.config.run_config import RunConfig
@@ -15,18 +16,10 @@ FORGETTING, SEEN = 'seen/forgetting', 'seen/top1'
 class RowResult:
     """A row of a report: what was trained, what it costs, and what came out for each seed.
 
-    Attributes:
-        name (str): Name of the row.
-        unit (str): 'epoch' or 'iteration'.
-        grades (List[Tuple[str, int]]): Name and length of each grade; a single one without a name
-            for a training without a curriculum.
-        cost (Dict[str, int]): ``image_passes``, ``student_flops`` and ``teacher_flops`` of the
-            whole training; empty if they could not be counted.
-        commands (Dict[int, str]): The command that trains it, by seed.
-        teacher_commands (List[str]): The commands that train its teachers first.
-        runs (Dict[int, RunRecord]): The runs that have results, by seed.
-        finished (bool): Whether all runs have come to their end.
-        remarks (List[str]): Sentences for the reader of the report.
+    ``unit`` is 'epoch' or 'iteration'. ``grades`` are names and lengths; one without a name for a
+    training without a curriculum. ``cost`` has ``image_passes``, ``student_flops`` and
+    ``teacher_flops`` of the whole training; it is empty if they could not be counted. ``commands``
+    and ``runs``, the latter only those with results, are by seed.
     """
 
     name: str
@@ -41,43 +34,37 @@ class RowResult:
 
     @property
     def length(self) -> int:
-        """int: Epochs (or iterations) of the whole training."""
+        """Epochs (or iterations) of the whole training."""
         return sum(length for _, length in self.grades)
 
     @property
     def borders(self) -> list[int]:
-        """list[int]: Where each grade ends."""
-        return [
-            sum(length for _, length in self.grades[: index + 1])
-            for index in range(len(self.grades))
-        ]
+        """Where each grade ends."""
+        return list(accumulate(length for _, length in self.grades))
 
     @property
     def has_grades(self) -> bool:
-        """bool: Whether the row was trained grade by grade."""
+        """Whether the row was trained grade by grade."""
         return len(self.grades) > 1
 
     @property
     def groups(self) -> list[str]:
-        """list[str]: The class groups that were measured."""
-        names: dict[str, None] = {}
-        for run in self.runs.values():
-            names.update(dict.fromkeys(run.groups))
-        return list(names)
+        """The class groups that were measured."""
+        return list(dict.fromkeys(group for run in self.runs.values() for group in run.groups))
 
     @property
     def last(self) -> Statistic | None:
-        """Statistic | None: Accuracy at the end of the training, or as far as it has come."""
+        """Accuracy at the end of the training, or as far as it has come."""
         return Statistic.of(_last(run.accuracy) for run in self.runs.values())
 
     @property
     def best(self) -> Statistic | None:
-        """Statistic | None: Accuracy of each run's best validation."""
+        """Accuracy of each run's best validation."""
         return Statistic.of(max(run.accuracy.values(), default=None) for run in self.runs.values())
 
     @property
     def best_at(self) -> list[int]:
-        """list[int]: The epoch (or iteration) of each run's best validation, the first of equals."""
+        """The epoch (or iteration) of each run's best validation, the first of equals."""
         return [
             max(run.accuracy, key=run.accuracy.__getitem__)
             for run in self.runs.values()
@@ -86,18 +73,11 @@ class RowResult:
 
     @property
     def seconds(self) -> Statistic | None:
-        """Statistic | None: Wall-clock time of a run."""
+        """Wall-clock time of a run."""
         return Statistic.of(run.seconds for run in self.runs.values())
 
     def difference(self, other: 'RowResult') -> Statistic | None:
-        """By how much the last accuracies are above another row's with the same seeds.
-
-        Args:
-            other (RowResult): The other row.
-
-        Returns:
-            Statistic | None: Of the differences; None if the rows share no seed.
-        """
+        """Differences to another row's last accuracies; None if the rows share no seed."""
         return Statistic.of(
             _last(run.accuracy) - _last(other.runs[seed].accuracy)
             for seed, run in self.runs.items()
@@ -105,12 +85,7 @@ class RowResult:
         )
 
     def at_end_of(self, grade: int, key: str) -> Statistic | None:
-        """A result in the last validation of a grade.
-
-        Args:
-            grade (int): Index of the grade.
-            key (str): Name of the result.
-        """
+        """A result by its name, in the last validation of a grade by its index."""
         end = self.borders[grade]
         begin = end - self.grades[grade][1]
         return Statistic.of(
@@ -121,15 +96,7 @@ class RowResult:
         )
 
     def curve(self, key: str | None = None) -> dict[int, Statistic]:
-        """A result over the training.
-
-        Args:
-            key (str, optional): Name of the result. Defaults to None: the accuracy over all
-                classes.
-
-        Returns:
-            dict[int, Statistic]: By epoch (or iteration).
-        """
+        """A result by epoch (or iteration); without a key the accuracy over all classes."""
         curves = [
             run.accuracy
             if key is None
@@ -142,14 +109,11 @@ class RowResult:
         }
 
     def to_dict(self) -> dict[str, Any]:
-        """Describe everything in plain data for ``report.json``."""
-        plain = vars  # of a Statistic
-        measured = {
-            'last_epoch': self.last,
-            'best_epoch': self.best,
-            'seconds': self.seconds,
-            'forgetting': self.at_end_of(-1, FORGETTING),
-        }
+        """Plain data for ``report.json``."""
+
+        def plain(value: Statistic | None) -> dict[str, Any] | None:
+            return value and vars(value)
+
         return dict(
             name=self.name,
             unit=self.unit,
@@ -157,22 +121,17 @@ class RowResult:
             cost=self.cost,
             finished=self.finished,
             remarks=self.remarks,
-            **{key: value and plain(value) for key, value in measured.items()},
+            last_epoch=plain(self.last),
+            best_epoch=plain(self.best),
+            seconds=plain(self.seconds),
+            forgetting=plain(self.at_end_of(-1, FORGETTING)),
             best_epochs=self.best_at,
             by_grade=[
                 {
                     'grade': name,
-                    **{
-                        key: value and plain(value)
-                        for key, value in [
-                            ('seen', self.at_end_of(index, SEEN)),
-                            *(
-                                (f'group {group}', self.at_end_of(index, GROUP + group))
-                                for group in self.groups
-                            ),
-                            ('forgetting', self.at_end_of(index, FORGETTING)),
-                        ]
-                    },
+                    'seen': plain(self.at_end_of(index, SEEN)),
+                    **{f'group {g}': plain(self.at_end_of(index, GROUP + g)) for g in self.groups},
+                    'forgetting': plain(self.at_end_of(index, FORGETTING)),
                 }
                 for index, (name, _) in enumerate(self.grades)
             ],
@@ -183,12 +142,9 @@ class RowResult:
 
 
 def spent_costs(result: RowResult, cost: TrainingCost) -> None:
-    """Where early stopping has ended grades, give a row the costs that its runs have had, their
-    mean over the seeds, and a remark.
+    """Give a row, in place, the costs of runs that early stopping has shortened, and a remark.
 
-    Args:
-        result (RowResult): The row, with its runs; changed in place.
-        cost (TrainingCost): What its training costs.
+    The costs are the mean over the seeds. ``cost`` is that of the whole training.
     """
     lengths = [length for _, length in result.grades]
     ended = {seed: run.spent(lengths) for seed, run in result.runs.items() if run.jumps}
@@ -210,12 +166,7 @@ def spent_costs(result: RowResult, cost: TrainingCost) -> None:
 
 
 def grades_of(run: RunConfig, cost_lengths: Sequence[int]) -> list[tuple[str, int]]:
-    """Names and lengths of the grades of a config.
-
-    Args:
-        run (RunConfig): The config.
-        cost_lengths (Sequence[int]): Their lengths, of which there is one without a curriculum.
-    """
+    """Names and lengths of the grades; one without a name if there is no curriculum."""
     names = [grade.name for grade in run.curriculum.grades] if run.is_education else ['']
     return list(zip(names, cost_lengths))
 

@@ -16,16 +16,12 @@ _TIME = re.compile(r'^(\d{4}/\d\d/\d\d \d\d:\d\d:\d\d)', re.MULTILINE)
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What a run has written about itself, over all its sessions.
+    """What a run has logged, over all its sessions.
 
-    Attributes:
-        validations (Dict[int, Dict[str, float]]): Results of each validation, in percent, by the
-            number of epochs (or iterations) trained before it.
-        progress (int): Epochs (or iterations) that the log has come to.
-        seconds (float, optional): Wall-clock time of all sessions, lost work included; None if
-            there is no log.
-        jumps (Dict[int, int]): Where early stopping has ended a grade, and the end that the grade
-            would have had, in epochs (or iterations).
+    ``validations`` are results in percent by the number of epochs (or iterations) trained before.
+    ``progress`` is how many the log has come to. ``seconds`` is the wall-clock time, lost work
+    included; None without a log. ``jumps`` are by the point at which early stopping has ended a
+    grade, and have the end that the grade would have had.
     """
 
     validations: dict[int, dict[str, float]]
@@ -35,14 +31,10 @@ class RunRecord:
 
     @classmethod
     def read(cls, work_dir: str | Path, by_epoch: bool = True) -> 'RunRecord':
-        """Read the logs in a work dir.
+        """Read the logs in a work dir, which has a folder for each session.
 
-        A session that goes back behind an earlier one, because it resumed from a checkpoint or
-        began anew, takes the place of what came later there.
-
-        Args:
-            work_dir (str | Path): The run's work dir, with a folder for each session.
-            by_epoch (bool): Whether the run counts epochs; iterations otherwise. Defaults to True.
+        A session that begins before the end of an earlier one, because it resumed from a
+        checkpoint or began anew, replaces what the earlier one logged from there on.
         """
         validations: dict[int, dict[str, float]] = {}
         progress, seconds = 0, None
@@ -51,7 +43,7 @@ class RunRecord:
             first, found, last, jumped = _read_scalars(file, by_epoch)
             if first is not None:
                 validations = {at: result for at, result in validations.items() if at < first}
-                # Nor has a session jumped over what a later one trains.
+                # The later session trains again what the earlier one jumped over.
                 jumps = {at: to for at, to in jumps.items() if at < first and to < first}
                 progress = last
             validations.update(found)
@@ -63,29 +55,21 @@ class RunRecord:
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> 'RunRecord':
-        """Take over what :func:`dataclasses.asdict` gave, also after a trip through JSON."""
+        """The inverse of :func:`dataclasses.asdict`, also after a trip through JSON."""
         return cls(
             {int(at): result for at, result in content['validations'].items()},
             content['progress'],
             content['seconds'],
-            # Those of earlier versions have none.
+            # Earlier versions have written none.
             {int(at): to for at, to in content.get('jumps', {}).items()},
         )
 
     def end(self, length: int) -> int:
-        """Where the run ends: at its length, or where early stopping has ended the last grade.
-
-        Args:
-            length (int): Epochs (or iterations) of the whole training.
-        """
+        """Where a run ends: at its length, or where early stopping has ended the last grade."""
         return next((at for at, to in self.jumps.items() if to == length), length)
 
     def spent(self, lengths: Sequence[int]) -> list[int]:
-        """What a run that has come to its end has trained of each grade.
-
-        Args:
-            lengths (Sequence[int]): Epochs (or iterations) of each grade.
-        """
+        """What a finished run has trained of each grade, in epochs (or iterations)."""
         spent, end = [], 0
         for length in lengths:
             end += length
@@ -95,32 +79,24 @@ class RunRecord:
 
     @property
     def accuracy(self) -> dict[int, float]:
-        """dict[int, float]: Top-1 accuracy over all classes of each validation, in percent."""
-        curve = {}
-        for at, result in self.validations.items():
-            for key in ACCURACIES:
-                if key in result:
-                    curve[at] = result[key]
-                    break
-        return curve
+        """Top-1 accuracy over all classes of each validation, in percent."""
+        return {
+            at: next(result[key] for key in ACCURACIES if key in result)
+            for at, result in self.validations.items()
+            if any(key in result for key in ACCURACIES)
+        }
 
     @property
     def groups(self) -> list[str]:
-        """list[str]: Names of the class groups that were measured, in order of appearance."""
-        names: dict[str, None] = {}
-        for result in self.validations.values():
-            names.update(
-                {key.removeprefix(GROUP): None for key in result if key.startswith(GROUP)}
-            )
-        return list(names)
+        """Names of the class groups that were measured, in order of appearance."""
+        keys = dict.fromkeys(key for result in self.validations.values() for key in result)
+        return [key.removeprefix(GROUP) for key in keys if key.startswith(GROUP)]
 
 
 def _read_scalars(
     file: Path, by_epoch: bool
 ) -> tuple[int | None, dict[int, dict[str, float]], int, dict[int, int]]:
-    """First epoch (or iteration) that a session trains, its validations, the last one, and its
-    jumps.
-    """
+    """First epoch (or iteration) of a session, its validations, the last one, its jumps."""
     first, last, validations, jumps = None, 0, {}, {}
     for line in file.read_text().splitlines():
         try:

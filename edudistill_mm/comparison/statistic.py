@@ -7,13 +7,7 @@ from typing import Optional
 
 @dataclass(frozen=True)
 class Statistic:
-    """Mean and standard deviation of a figure over seeds.
-
-    Attributes:
-        mean (float): The mean.
-        std (float, optional): Of the sample (n - 1); None for a single value.
-        count (int): Number of values.
-    """
+    """Mean and standard deviation (of the sample, n - 1; None for a single value) over seeds."""
 
     mean: float
     std: float | None
@@ -21,7 +15,7 @@ class Statistic:
 
     @classmethod
     def of(cls, values: Iterable[float | None]) -> Optional['Statistic']:
-        """Summarise values; None ones are left out. None if there is no value."""
+        """Summarise the values that are not None; None if there are none."""
         given = [value for value in values if value is not None]
         if not given:
             return None
@@ -30,9 +24,7 @@ class Statistic:
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """tuple[float, float] | None: Where the mean of all seeds is with 95 % confidence, by
-        Student's t distribution; None for a single value.
-        """
+        """95 % confidence interval of the mean (Student's t); None for a single value."""
         if self.std is None:
             return None
         # It takes half a second to import, which only a report should wait for.

@@ -5,6 +5,8 @@ import os
 import os.path as osp
 from collections.abc import Mapping, Sequence
 
+from edudistill_mm.checkpoint.atomic_write import atomic_write
+
 from .job_queue import duration
 from .plots import draw_plots
 from .row_result import FORGETTING, SEEN, RowResult
@@ -29,18 +31,10 @@ def write_report(
     about: Sequence[str] = (),
     baselines: Sequence[str] = (),
 ) -> str:
-    """Write ``report.md``, ``report.json`` and the plots.
+    """Write ``report.md``, whose path is returned, ``report.json``, and plots into ``plots``.
 
-    Args:
-        results (Sequence[RowResult]): The rows.
-        folder (str): Where to write; the plots go into its folder ``plots`` as PDF and PNG.
-        title (str): Heading.
-        about (Sequence[str]): Paragraphs below it. Defaults to ().
-        baselines (Sequence[str]): Names of the rows that the others are compared with. Defaults to
-            ().
-
-    Returns:
-        str: Path of ``report.md``.
+    ``about`` are paragraphs below the title, ``baselines`` names of rows that the others are
+    compared with.
     """
     os.makedirs(folder, exist_ok=True)
     plots = draw_plots(results, osp.join(folder, 'plots'))
@@ -77,7 +71,8 @@ def write_report(
         ]
     paragraphs += ['## Commands', '\n'.join(_commands(results))]
     path = osp.join(folder, 'report.md')
-    _write(path, '\n\n'.join(paragraphs) + '\n')
+    text = '\n\n'.join(paragraphs) + '\n'
+    atomic_write(path, lambda file: file.write(text.encode()))
     rows = [
         dict(
             result.to_dict(),
@@ -88,8 +83,8 @@ def write_report(
         )
         for result in results
     ]
-    content = dict(title=title, rows=rows)
-    _write(osp.join(folder, 'report.json'), json.dumps(content, indent=1) + '\n')
+    plain = json.dumps(dict(title=title, rows=rows), indent=1) + '\n'
+    atomic_write(osp.join(folder, 'report.json'), lambda file: file.write(plain.encode()))
     return path
 
 
@@ -136,8 +131,9 @@ def _main_table(results: Sequence[RowResult]) -> str:
 def _differences(
     results: Sequence[RowResult], baselines: Sequence[str]
 ) -> dict[str, dict[str, Statistic]]:
-    """How far each row is from each baseline, by their names; rows without a common seed, and
-    baselines from themselves, are left out.
+    """By the names of row and baseline, how far the row is from the baseline.
+
+    Rows without a common seed, and baselines from themselves, are left out.
     """
     named = {result.name: result for result in results}
     return {
@@ -213,9 +209,3 @@ def markdown(rows: Sequence[Sequence[str]]) -> str:
 
 def _text(value: object | None) -> str:
     return MISSING if value is None else str(value)
-
-
-def _write(path: str, text: str) -> None:
-    with open(f'{path}.part', 'w') as file:
-        file.write(text)
-    os.replace(f'{path}.part', path)

@@ -32,14 +32,7 @@ from edudistill_mm.models.students import FragmentedStudent
 
 
 def grade_of_export(path: str) -> str | None:
-    """Say of which grade an exported student is, if it is not complete.
-
-    Args:
-        path (str): The exported checkpoint.
-
-    Returns:
-        str | None: The rest of a sentence.
-    """
+    """The rest of a sentence on the grade of an exported student; None if it is complete."""
     meta = load_checkpoint_file(path)['meta']
     if 'grade' not in meta:
         return None
@@ -56,7 +49,7 @@ def export_student(run: RunConfig, checkpoint: str, out: str) -> tuple[str, str]
 
     Of a checkpoint of a lower grade it is the student of that grade; see
     :func:`grade_student_config`. What was written is read back: the plain model must take all of
-    its tensors and give the very class scores of the run's student.
+    its tensors and give exactly the class scores of the run's student.
 
     Args:
         run (RunConfig): What :func:`load_config` returned for an :class:`EducationDistill` run or
@@ -83,7 +76,7 @@ def export_student(run: RunConfig, checkpoint: str, out: str) -> tuple[str, str]
             'model.type must be EducationDistill or SingleTeacherDistill here, but is '
             f'"{cfg.model.get("type")}"'
         )
-    run.curriculum  # refused before the checkpoint is read
+    _ = run.curriculum  # an invalid one is refused before the checkpoint is read
     config_out = f'{osp.splitext(out)[0]}.py'
     if config_out == out or osp.isdir(out):
         raise ConfigurationError(f'OUT must be a file such as "student.pth", not "{out}"')
@@ -143,9 +136,7 @@ def _check(
     exported: dict[str, Tensor],
     source: str,
 ) -> None:
-    """Compare the plain model with exported tensors to the run's student with the original
-    ones.
-    """
+    """Compare the plain model with exported tensors to the run's student with its own."""
     model = build_plain(plain)
     difference = misfit_of_load(model, exported)
     if difference is not None:
@@ -160,7 +151,7 @@ def _check(
         )
     own = {name.removeprefix(STUDENT): state[name] for name in state if name.startswith(STUDENT)}
     wanted = student.state_dict()
-    # Of other grades' references the checkpoint may have others.
+    # The checkpoint may have other references for other grades.
     fitting = {
         name: own[name] for name in wanted if name in own and own[name].shape == wanted[name].shape
     }

@@ -1,4 +1,4 @@
-"""The student of a grade as a model of MMPretrain: its config, its tensors, its place in ``meta``."""
+"""The student of a grade as a model of MMPretrain: its config, its tensors, its ``meta``."""
 
 import inspect
 import textwrap
@@ -15,9 +15,7 @@ STUDENT, REFERENCES = 'architecture.', 'architecture.references.'
 
 
 def plain_student_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The student in a run's state dict, under the names of the plain model; empty if there is
-    none.
-    """
+    """The student in a run's state dict by the plain model's names; empty if there is none."""
     return {
         name.removeprefix(STUDENT): tensor
         for name, tensor in state.items()
@@ -29,16 +27,9 @@ def plain_student_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
 def grade_student_config(cfg: Config, student: FragmentedStudent) -> Config:
     """Derive the config of the student as it is at its current grade.
 
-    Args:
-        cfg (Config): Config of the :class:`EducationDistill` run.
-        student (FragmentedStudent): The run's student.
-
-    Returns:
-        Config: :func:`plain_config`, unless the student is at a lower depth or a part of the
-        classes is taught: then with :class:`GradeStudent` around that model.
-
-    Raises:
-        ConfigurationError: If the teaching reference is of a type that cannot be written so.
+    This is :func:`plain_config`, with :class:`GradeStudent` around its model if the student is at
+    a lower depth or only a part of the classes is taught. A teaching reference of a type that
+    cannot be written so is refused.
     """
     plain = plain_config(cfg)
     if student.at_full_depth and student.seen.complete:
@@ -83,21 +74,14 @@ def grade_student_state(
 
 
 def grade_meta(meta: dict, grade: Grade) -> dict:
-    """What a student's ``meta`` says of its grade: name, and the taught classes with their names.
-
-    Args:
-        meta (dict): ``meta`` of the run's checkpoint.
-        grade (Grade): The grade.
-    """
+    """What a student's ``meta`` says of its grade: its name and its taught classes with names."""
     names = (meta.get('dataset_meta') or {}).get('classes') or ()
     seen = {label: names[label] if label < len(names) else str(label) for label in grade.seen}
     return dict(grade=grade.name, seen_classes=seen)
 
 
 def config_text(config: Config) -> str:
-    """What to write into a config's file; with the definition of :class:`GradeStudent`, if the
-    model is one.
-    """
+    """A config's file, with the definition of :class:`GradeStudent` if its model is one."""
     text = config.pretty_text
     if config.model.type != 'GradeStudent':
         return text

@@ -22,8 +22,8 @@ def plain_config(cfg: Config) -> Config:
 
     Returns:
         Config: An MMPretrain config. It imports this package only if the student or the data set
-        is one of this package's or of MMRazor's, and for a data set only where the package is
-        installed.
+            is one of this package's or of MMRazor's, and for a data set only where the package is
+            installed.
     """
     architecture, given = cfg.model.architecture, [cfg.model, cfg]
     if isinstance(architecture, dict) and type_name(architecture) == 'FragmentedStudent':
@@ -43,7 +43,7 @@ def plain_config(cfg: Config) -> Config:
     )
     if preprocessor is not None:
         plain.data_preprocessor = _plain_preprocessor(_without_scope(preprocessor))
-    _tell_label_width(plain)
+    _set_label_width(plain)
     for key in ('test_dataloader', 'test_cfg', 'env_cfg', 'visualizer'):
         if cfg.get(key) is not None:
             plain[key] = _without_scope(cfg[key])
@@ -58,20 +58,21 @@ def _plain_preprocessor(preprocessor: dict) -> dict:
     """The preprocessor as MMPretrain's classifiers take it.
 
     MMRazor's configs name MMEngine's, which MMPretrain's ``ImageClassifier`` refuses to build:
-    it hands on batch augmentations. MMPretrain's own computes the same.
+    it passes batch augmentations. MMPretrain's own computes the same.
     """
     if next(types_in(preprocessor), None) != 'ImgDataPreprocessor':
         return preprocessor
     plain = ConfigDict(preprocessor, type='ClsDataPreprocessor')
-    # Both turn the channels around.
+    # Both reverse the channels.
     turns = [plain.pop(key, False) for key in ('bgr_to_rgb', 'rgb_to_bgr')]
     plain.pop('non_blocking', None)
     return ConfigDict(plain, to_rgb=any(turns))
 
 
-def _tell_label_width(plain: Config) -> None:
-    """Give a preprocessor that makes one-hot labels the number of classes, as
-    :class:`EducationDistill` does: it makes them in tests too, where nothing reads them.
+def _set_label_width(plain: Config) -> None:
+    """Give a preprocessor that makes one-hot labels the number of classes.
+
+    :class:`EducationDistill` does so in training; the preprocessor makes them in tests, too.
     """
     owner = plain if plain.get('data_preprocessor') else plain.model
     preprocessor = owner.get('data_preprocessor') or {}
@@ -82,10 +83,10 @@ def _tell_label_width(plain: Config) -> None:
 
 
 def _without_scope(node: Any) -> Any:
-    """A copy of a part of a config that names MMRazor only where it means a class of MMRazor, and
-    classes by their names, which alone can be written into a file.
+    """Copy a part of a config with classes by name and MMRazor's scope on its own classes only.
 
-    What a config inherits from MMRazor's bears its scope, also classes of other packages.
+    What a config inherits from MMRazor's has its scope, also classes of other packages. Only names
+    of classes can be written into a file.
     """
     if isinstance(node, (list, tuple)):
         return type(node)(map(_without_scope, node))

@@ -13,9 +13,7 @@ from edudistill_mm.models.students import FragmentedStudent
 
 
 def build_plain(plain: Config) -> nn.Module:
-    """Build the model of a plain student's config as ``mmpretrain.get_model`` does, with its
-    preprocessor.
-    """
+    """Build a plain student's model with its preprocessor as ``mmpretrain.get_model`` does."""
     model = plain.model.to_dict()
     if plain.get('data_preprocessor') is not None:
         model['data_preprocessor'] = plain.data_preprocessor.to_dict()
@@ -23,15 +21,7 @@ def build_plain(plain: Config) -> nn.Module:
 
 
 def misfit_of_load(model: nn.Module, state: dict[str, Tensor]) -> str | None:
-    """Load a model from a state that must be its whole one.
-
-    Args:
-        model (nn.Module): The model.
-        state (dict[str, Tensor]): Its tensors.
-
-    Returns:
-        str | None: The first difference, a part of a sentence; None if all has been loaded.
-    """
+    """Load the whole state of a model; the first difference, a part of a sentence, or None."""
     difference = state_dict_mismatch(model.state_dict(), state)
     if difference is not None:
         return difference
@@ -43,16 +33,10 @@ def misfit_of_load(model: nn.Module, state: dict[str, Tensor]) -> str | None:
 def gives_same_scores(
     model: nn.Module, student: FragmentedStudent, state: dict[str, Tensor]
 ) -> bool:
-    """Compare a plain model with a run's student at its current grade, on two images of noise.
+    """Whether a plain model and a run's student at its current grade give the same class scores.
 
-    Args:
-        model (nn.Module): The plain model.
-        student (FragmentedStudent): The run's student.
-        state (dict[str, Tensor]): Tensors that the student has for the comparison instead of its
-            own; those of a saved checkpoint, of averaged weights for example.
-
-    Returns:
-        bool: Whether all class scores are equal.
+    Both see the same two images of noise. ``state`` holds tensors that the student has for the
+    comparison instead of its own, such as averaged weights.
     """
 
     def scores(network: nn.Module, tensors: dict[str, Tensor]) -> Tensor:
@@ -64,7 +48,7 @@ def gives_same_scores(
 
         return dry_run(network, forward, student.trace.image_shape)
 
-    # One device, hence one way of computing; what is not a number is compared as a large one.
+    # One device computes in one way; NaN and infinity must be comparable, too.
     device = next((p.device for p in student.parameters()), torch.device('cpu'))
     state = {name: tensor.to(device) for name, tensor in state.items()}
     plain, own = scores(model.to(device), {}), scores(student, state)

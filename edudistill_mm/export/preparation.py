@@ -6,16 +6,10 @@ from mmengine.config import Config
 
 
 def preparation_of(cfg: Config) -> str | None:
-    """Say why a training leaves no student that could be used.
+    """Why a training leaves no usable student, the rest of a sentence; None if it leaves one.
 
     The first stage of some distillers trains connectors alone (factor transfer), or connectors
     and the student's features, but not its classifier (activation boundaries).
-
-    Args:
-        cfg (Config): Config of a distillation.
-
-    Returns:
-        str | None: What it does instead, the rest of a sentence; None if it trains a student.
     """
     model = cfg.model
     if model.get('student_trainable', True) is False:
@@ -37,11 +31,7 @@ def preparation_of(cfg: Config) -> str | None:
 
 
 def next_stage(checkpoint: str) -> str:
-    """Say what the checkpoint of such a stage is for, in the rest of a sentence.
-
-    Args:
-        checkpoint (str): Its path.
-    """
+    """The rest of a sentence on how the next stage starts from a checkpoint."""
     start = f'model.init_cfg=dict(type="Pretrained", checkpoint="{checkpoint}")'
     return f'the next stage starts from its checkpoint by {start}'
 

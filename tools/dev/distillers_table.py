@@ -1,6 +1,4 @@
-"""Send each distillation config that MMRazor ships for classification to school; writes
-docs/distillers.md.
-"""
+"""Train by each classification config of MMRazor in grades; writes docs/distillers.md."""
 
 import argparse
 import math
@@ -136,7 +134,7 @@ class DistillerRow:
 
 
 def shipped_configs() -> list[str]:
-    """list[str]: All of MMRazor's distillation configs for classification."""
+    """All of MMRazor's distillation configs for classification."""
     files = [file.relative_to(FOLDER) for file in sorted(FOLDER.glob('*/*.py'))]
     return [file.as_posix() for file in files]
 
@@ -145,15 +143,6 @@ def check_distiller(name: str, folder: str, options: dict | None = None) -> Dist
     """Train by a config of MMRazor in two grades and in one.
 
     Weights that the config would download are replaced by random ones.
-
-    Args:
-        name (str): One of :func:`shipped_configs`.
-        folder (str): A folder for the files that this needs.
-        options (dict, optional): Values by dotted key that override the config's. Defaults to
-            None.
-
-    Returns:
-        DistillerRow: The findings.
     """
     try:
         school = _algorithm(_school_config(name, folder, 2, options))
@@ -270,9 +259,7 @@ def _train(algorithm: nn.Module, classes: Sequence[int], name: str) -> list[dict
 
 
 def _connectors_with_gradients(school: nn.Module) -> list[bool]:
-    """For each trainable parameter of the connectors that awake losses read, whether it has a
-    gradient.
-    """
+    """Whether each trainable parameter of connectors in active losses has a gradient."""
     found = []
     for distiller in school.distillers.values():
         for loss in school.losses_awake:
@@ -289,9 +276,7 @@ def _connectors_with_gradients(school: nn.Module) -> list[bool]:
 
 
 def _equals_mmrazor(name: str, folder: str, options: dict | None) -> bool:
-    """Whether a curriculum of one grade gives the losses and the weights of MMRazor's
-    algorithm.
-    """
+    """Whether a curriculum of one grade has the losses and weights of MMRazor's algorithm."""
     ours = _algorithm(_school_config(name, folder, 1, options))
     cfg = as_written(_mmrazor_config(name, folder, options))
     # MMRazor looks for the networks, and for the defaults in them, in its own scope.
@@ -317,15 +302,7 @@ def _equals_mmrazor(name: str, folder: str, options: dict | None) -> bool:
 
 
 def distillers_table(progress: Callable[[str], None] = lambda line: None) -> str:
-    """Check all of MMRazor's configs and write the page about them.
-
-    Args:
-        progress (Callable): Called with each finished row. Defaults to a function that does
-            nothing.
-
-    Returns:
-        str: The page, in Markdown.
-    """
+    """Check all of MMRazor's configs; returns the page about them in Markdown."""
     rows = []
     for name in shipped_configs():
         with TemporaryDirectory() as folder:

@@ -1,6 +1,4 @@
-"""The CIFAR networks of the distillation literature, with their numbers of parameters beside the
-published ones.
-"""
+"""The CIFAR networks of the distillation literature, and their numbers of parameters."""
 
 from mmpretrain.models import LinearClsHead
 
@@ -51,14 +49,7 @@ with 100 classes; the names are theirs.
 
 
 def count_parameters(name: str) -> int:
-    """Number of parameters of a network of the literature with 100 classes.
-
-    Args:
-        name (str): A key of :data:`PUBLISHED`.
-
-    Returns:
-        int: Those of its backbone here, and of a linear classifier on the pooled features.
-    """
+    """Number of parameters of a network in :data:`PUBLISHED` with 100 classes."""
     backbone = build_module(dict(NETWORKS[name][0]), name, 'mmpretrain')
     features = dry_run(backbone, backbone, (3, 32, 32))[-1]
     head = LinearClsHead(num_classes=NUM_CLASSES, in_channels=features.shape[1])
@@ -76,9 +67,5 @@ def literature_row(name: str) -> str:
 
 
 def literature_table() -> str:
-    """Count the networks of the literature.
-
-    Returns:
-        str: A section of docs/students.md, in Markdown.
-    """
+    """Count the networks of the literature; returns a section of docs/students.md."""
     return INTRODUCTION + '\n'.join(map(literature_row, PUBLISHED)) + '\n'

@@ -333,9 +333,7 @@ the first is read. To cut elsewhere, name modules: `fragments=['layers.3', 'laye
 
 
 def registered_backbones() -> list[str]:
-    """Names of the backbones that MMPretrain registers, those of its pretraining algorithms
-    included.
-    """
+    """Names of MMPretrain's backbones, with those of its pretraining algorithms."""
     import mmpretrain.models  # noqa: F401
 
     return sorted(
@@ -384,7 +382,7 @@ class StudentRow:
 
     @property
     def passed(self) -> bool:
-        """bool: Whether both contracts hold."""
+        """Whether both contracts hold."""
         return self.last_grade and self.lower_grades
 
     def markdown(self) -> str:
@@ -406,14 +404,7 @@ class StudentRow:
 
 
 def check_student(name: str) -> StudentRow:
-    """Cut a backbone automatically and check both contracts.
-
-    Args:
-        name (str): An entry of :data:`STUDENTS`.
-
-    Returns:
-        StudentRow: The findings.
-    """
+    """Cut a backbone of :data:`STUDENTS` automatically and check both contracts."""
     config = student_config(name)
     size = config['backbone'].get('img_size')
     size = (size, size) if isinstance(size, int) else size
@@ -491,15 +482,7 @@ def _lower_grades_stop(
 
 
 def students_table(progress: Callable[[str], None] = lambda line: None) -> str:
-    """Check all backbones and write the page about them.
-
-    Args:
-        progress (Callable): Called with each finished row. Defaults to a function that does
-            nothing.
-
-    Returns:
-        str: The page, in Markdown.
-    """
+    """Check all backbones; returns the page about them in Markdown."""
     rows = {}
     for name in sorted(STUDENTS, key=lambda name: (name in REFUSED, name.lower())):
         rows[name] = check_student(name)

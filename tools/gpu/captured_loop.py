@@ -33,6 +33,8 @@ TURN = threading.RLock()
 
 
 class Block(nn.Module):
+    """A basic block, with a 1x1 convolution beside it where the channels change."""
+
     def __init__(self, in_channels, channels, stride):
         super().__init__()
         self.conv1 = nn.Conv2d(in_channels, channels, 3, stride, 1, bias=False)
@@ -46,6 +48,7 @@ class Block(nn.Module):
             )
 
     def forward(self, x):
+        """Features of the same size, or half of it with a stride of 2."""
         y = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
         return F.relu(y + (x if self.downsample is None else self.downsample(x)))
 
@@ -71,6 +74,7 @@ class ResNet(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode='fan_out', nonlinearity='relu')
 
     def forward(self, x):
+        """Class scores, [B, 100]."""
         body = self.backbone
         x = F.relu(body.bn1(body.conv1(x)))
         x = body.layer3(body.layer2(body.layer1(x))).float().mean((2, 3))
@@ -111,12 +115,13 @@ class Images:
         )
 
     def normal(self, images):
+        """Normalise bytes, [B, 3, 32, 32]."""
         images = (images.float() - self.mean) / self.std
         return images.contiguous(memory_format=torch.channels_last)
 
 
 def mixed():
-    # A cast that is kept would be replayed with the weights of the capture.
+    # The graph would replay a cached cast with the weights of the capture.
     return torch.autocast('cuda', torch.bfloat16, cache_enabled=False) if CUDA else nullcontext()
 
 
@@ -183,6 +188,7 @@ class Step:
         self.replay = graph.replay
 
     def __call__(self, rate, *inputs):
+        """Take a step with a learning rate, on indices and views of images, [B]."""
         with TURN:
             self.rate.fill_(rate)
             for own, given in zip(self.inputs, inputs):
@@ -285,7 +291,7 @@ def measure_side_by_side(args, images):
     for many in (1, 4, 8):
         ready = threading.Barrier(many + 1)
 
-        def work():
+        def work(ready=ready):
             with torch.cuda.stream(torch.cuda.Stream()) if CUDA else nullcontext():
                 net = to_device(ResNet(args.net))
                 step = Step(net, plain_loss(net, images), args.batch_size)
