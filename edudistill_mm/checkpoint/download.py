@@ -23,21 +23,11 @@ SCHEME = 'edudistill_mm:'
 
 
 def resolve_checkpoint(source: str) -> str:
-    """Turn what a config names as a checkpoint into a local path, downloading a URL once.
+    """Turn a local path or an ``http(s)://`` URL into a local path, downloading the URL once.
 
-    A download lands in the folder that ``torch.hub`` and MMEngine use. If the file name ends in a
-    hash, as published files' names do, it must be the beginning of the file's SHA-256. A file name
-    without a hash is prefixed with one of the URL, so that two ``latest.pth`` from different
-    places stay apart.
-
-    Args:
-        source (str): A local path, returned as it is, or an ``http(s)://`` URL.
-
-    Returns:
-        str: A local path.
-
-    Raises:
-        ConfigurationError: The download failed, the hash differs, or the URL is of another kind.
+    A download lands in the folder of ``torch.hub`` and MMEngine. A hash at the end of the file
+    name, as published files have it, must begin the file's SHA-256. A name without a hash gets one
+    of the URL as prefix, which keeps two ``latest.pth`` from different places apart.
     """
     source = os.fspath(source).removeprefix(SCHEME)
     if '://' not in source:

@@ -1,5 +1,3 @@
-"""What the parts of a training checkpoint must be, before a runner takes them for it."""
-
 from numbers import Real
 from typing import Any
 
@@ -19,17 +17,10 @@ GRADE = dict(grade=str, seen=[int])
 
 
 def check_form(checkpoint: dict, path: str, resume: bool, education: dict = GRADE) -> None:
-    """Refuse a checkpoint whose parts are of other types than a runner takes them for.
+    """Refuse a checkpoint that lacks a part, or has a part of another type than a runner expects.
 
-    Args:
-        checkpoint (dict): What is in the file.
-        path (str): The file.
-        resume (bool): Whether training is to go on from it, or only its weights are wanted.
-        education (dict): The form of ``meta['education']``, where there is one.
-            Defaults to :data:`GRADE`.
-
-    Raises:
-        ConfigurationError: A part is missing or of another type; it is named.
+    ``resume`` requires the state of a training, too; ``education`` is the form of
+    ``meta['education']``.
     """
     form = {'meta?': {'education?': education}}
     if resume:
@@ -51,7 +42,7 @@ def check_form(checkpoint: dict, path: str, resume: bool, education: dict = GRAD
 
 
 def _mistake(value: Any, form: Any, place: str) -> str | None:
-    """The first thing in a value that is not as its form says, as a part of a sentence."""
+    """The first deviation of a value from its form, as a clause."""
     kind = form if isinstance(form, type) else type(form)
     if not isinstance(value, kind) or (kind in (int, Real) and isinstance(value, bool)):
         names = {dict: 'a dict', list: 'a list', str: 'a string', int: 'an integer'}

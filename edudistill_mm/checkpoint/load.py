@@ -1,5 +1,3 @@
-"""Reading a checkpoint without running what is in it."""
-
 import os
 import pickle
 import re
@@ -19,21 +17,12 @@ _REFUSED_GLOBAL = re.compile(r'GLOBAL ([\w.]+) w(?:as|hose)|Unsupported class ([
 def load_checkpoint_file(path: str) -> dict:
     """Read a checkpoint on the CPU without running code from it.
 
-    Files of ``torch.save`` with tensors and plain Python values are read, those with the few other
-    things that trainings put beside their weights (see :mod:`.harmless_globals`), and files of
-    safetensors.
-
-    Args:
-        path (str): A local file; ``~`` is the home directory.
-
-    Returns:
-        dict: What was saved.
+    The file is one of safetensors, or one of ``torch.save`` with tensors, plain Python values and
+    what :mod:`.harmless_globals` allows; ``~`` is the home directory.
 
     Raises:
-        ConfigurationError: The file is missing, a directory or a device, empty, truncated, damaged
-            (a single changed bit is found by the checksums of torch's archives, which torch itself
-            does not look at) or not a checkpoint, holds something other than a dict, or asks for
-            code to be run.
+        ConfigurationError: The file is missing, damaged (torch's archives have checksums, which
+            torch itself does not check), holds no dict, or asks for code to be run.
     """
     path = os.path.expanduser(path)
     check_file(path, 'checkpoint')
@@ -66,9 +55,7 @@ def load_checkpoint_file(path: str) -> dict:
 
 
 def _read(path: str) -> object:
-    """Read a file by ``torch.load`` without code. The globals that MMEngine's training checkpoints
-    need are allowed only for a file that asks for them.
-    """
+    """Read a file by ``torch.load`` without code, with the allow-list only where it is needed."""
     try:
         return torch.load(path, map_location='cpu', weights_only=True)
     except pickle.UnpicklingError as error:

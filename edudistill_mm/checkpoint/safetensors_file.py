@@ -1,5 +1,3 @@
-"""Files of safetensors, which hold tensors by name and nothing that could run."""
-
 import os
 
 from torch import Tensor
@@ -8,11 +6,7 @@ from ..errors import ConfigurationError, reason_of
 
 
 def is_safetensors(path: str) -> bool:
-    """Whether a file is one of safetensors, by its first bytes or by its name.
-
-    Args:
-        path (str): A local file.
-    """
+    """Whether a local file is one of safetensors, by its first bytes or by its name."""
     with open(path, 'rb') as file:
         start = file.read(9)
     # The length of a header in JSON, then that header.
@@ -23,18 +17,7 @@ def is_safetensors(path: str) -> bool:
 
 
 def read_safetensors(path: str) -> dict[str, Tensor]:
-    """Read all tensors of a file onto the CPU.
-
-    Args:
-        path (str): A local file.
-
-    Returns:
-        dict[str, Tensor]: The tensors by name.
-
-    Raises:
-        ConfigurationError: The file is truncated or its header damaged (there are no checksums of
-            the weights), or the package safetensors is not there.
-    """
+    """Read all tensors of a local file onto the CPU, by name; the weights have no checksums."""
     try:
         from safetensors import SafetensorError
         from safetensors.torch import load

@@ -1,14 +1,5 @@
-"""An index that carries where in a run its sample is drawn."""
-
-
 class SeededIndex(int):
-    """The index of a sample, equal to the plain number, with the seed of its augmentation.
-
-    Args:
-        index (int): The index.
-        stream (str): What is drawn along with it depends on this and the index, and on nothing
-            else.
-    """
+    """The index of a sample, with the ``stream`` of its random numbers."""
 
     stream: str
 

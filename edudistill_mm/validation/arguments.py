@@ -1,6 +1,4 @@
-"""Find values in a config that the classes which it names cannot take, before anything is
-built.
-"""
+"""Checks of a config's values against the signatures of the classes that the config names."""
 
 import collections.abc
 import inspect
@@ -74,25 +72,12 @@ def check_arguments(
     default: Any = None,
     registered: bool = False,
 ) -> None:
-    """Check the values of a config, and of the configs in it, against the signatures of their
-    classes.
+    """Check the values of a config, nested ones included, against the signatures of its classes.
 
-    What is checked is the type that a class annotates, or that its default has if that is a
-    number or a bool; that arguments which count or divide are positive; and that no number is
-    NaN or infinite. A list counts as a tuple. Keys that a class does not have are left to its
-    constructor.
-
-    Args:
-        cfg (Any): A config with a ``type``, or a list or dict of such.
-        key (str): Where it stands, for the error message.
-        registry (Registry): Where types are looked up.
-        scope (str, optional): Scope in which bare names of types are looked up.
-        default (Any): Class of the config if it has no ``type``. Defaults to None.
-        registered (bool): Whether the type must be registered. Defaults to False: what is not is
-            not checked.
-
-    Raises:
-        ConfigurationError: For the first value that cannot be taken.
+    A value must be of the annotated type, or of that of a default that is a number or a bool; a
+    list counts as a tuple. Arguments that count or divide must be positive, and numbers finite.
+    Keys that a class does not have are left to its constructor. ``default`` is the class of a
+    config without ``type``. An unregistered ``type`` is an error only if ``registered`` is set.
     """
     if isinstance(cfg, (list, tuple)):
         for index, item in enumerate(cfg):
@@ -148,7 +133,7 @@ def check_value(value: Any, parameter: inspect.Parameter, key: str) -> None:
 
 
 def class_of(kind: Any, registry: Registry, scope: str | None) -> Any:
-    """What a config's ``type`` stands for, or None if it is not registered."""
+    """Resolve a config's ``type``; None if it is not registered."""
     if not isinstance(kind, str):
         return kind if callable(kind) else None
     try:
@@ -160,13 +145,7 @@ def class_of(kind: Any, registry: Registry, scope: str | None) -> Any:
 
 
 def not_registered(kind: str, registry: Registry, scope: str | None = None) -> str:
-    """The words for a type that a registry does not have.
-
-    Args:
-        kind (str): Name of the type, with its scope if it was given with one.
-        registry (Registry): Where it was looked up.
-        scope (str, optional): In which scope. Defaults to None: the registry's.
-    """
+    """Say that a registry, searched in ``scope`` or its own, lacks the type ``[scope.]kind``."""
     prefix, _, name = kind.rpartition('.')
     node = registry.root.children.get(prefix or scope, registry)
     known = []
@@ -177,9 +156,7 @@ def not_registered(kind: str, registry: Registry, scope: str | None = None) -> s
 
 
 def parameters_of(cls: Any) -> dict[str, inspect.Parameter]:
-    """The named parameters of a class, with those of the base classes that its ``**kwargs`` go
-    to; of a function, its own.
-    """
+    """Named parameters of a function or a class, with those that its ``**kwargs`` reach."""
     found: dict[str, inspect.Parameter] = {}
     for part in cls.__mro__ if isinstance(cls, type) else (cls,):
         function = vars(part).get('__init__') if isinstance(part, type) else part
@@ -230,7 +207,7 @@ _NO_BOOLS = ('yes', 'no', 'on', 'off', 'true', 'false', 'True', 'False')
 
 
 def _fits(value: Any, hint: Any) -> bool:
-    """Whether a value is of the type that a hint asks for; True where that cannot be told."""
+    """Whether a value is of the type of a hint; True where that is not decidable."""
     if not isinstance(value, PLAIN):
         # A configuration may hold an object that is built already.
         return True

@@ -41,18 +41,9 @@ LONGEST = 300
 
 @contextmanager
 def errors_name_keys(cfg: Any, key: str = '') -> Iterator[None]:
-    """A context in which an error that comes out of building a part of a config becomes one
-    sentence.
+    """Turn an error from building a part of a config into one sentence that names the part's key.
 
-    Every other error is passed on: those of training, and those of code that no config asked for.
-
-    Args:
-        cfg (Any): The config.
-        key (str): Where it stands. Defaults to '': it is the whole.
-
-    Raises:
-        ConfigurationError: Instead of an error whose traceback passes a function that builds a
-            part of the config.
+    Every other error passes: those of training, and those of code that no config asked for.
     """
     try:
         yield
@@ -66,20 +57,12 @@ def errors_name_keys(cfg: Any, key: str = '') -> Iterator[None]:
 
 
 def build_error(error: Exception, cfg: Any, key: str) -> ConfigurationError:
-    """The sentence for an error that came out of building a config, wherever in it.
-
-    Args:
-        error (Exception): The error.
-        cfg (Any): The config.
-        key (str): Where it stands.
-    """
+    """Turn an error from building a config into the sentence about its innermost failing part."""
     return ConfigurationError(_sentence(error, *(_place_of(error, cfg, key) or (key, cfg, None))))
 
 
 def _place_of(error: BaseException, cfg: Any, key: str) -> tuple[str, Any, Callable | None] | None:
-    """Where in a config the innermost part stands that was being built: its key, itself and its
-    class.
-    """
+    """Key, config and class of the innermost part of a config that was being built."""
     place, hook = None, None
     for frame in _frames(error):
         if frame.f_code is Runner.call_hook.__code__:
@@ -116,7 +99,7 @@ def _steps(error: BaseException) -> list[TracebackType]:
 
 
 def _original(error: BaseException) -> BaseException:
-    """The error itself, or the TypeError out of a hook in whose place MMEngine raises another."""
+    """The error itself, or the TypeError out of a hook that MMEngine has replaced."""
     steps = _steps(error)
     by_hooks = steps and steps[-1].tb_frame.f_code is Runner.call_hook.__code__
     return error.__context__ if by_hooks and error.__context__ is not None else error
@@ -128,9 +111,7 @@ def _frames(error: BaseException) -> list[FrameType]:
 
 
 def _find(key: str, node: Any, part: Any) -> str | None:
-    """Key of a part of a config: of the object itself, of an equal one, or of one from which
-    MMEngine has taken something, as a hook's priority.
-    """
+    """Key of a part of a config, whose copy may have keys more or less by MMEngine."""
 
     def is_equal(one: Any) -> bool:
         # Of empty parts there may be many.
