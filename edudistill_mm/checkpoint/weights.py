@@ -65,7 +65,7 @@ def extract_state_dict(
 def weights_in(
     checkpoint: dict, source: str, averaged: bool | None
 ) -> tuple[dict[str, Tensor], str | None]:
-    """As :func:`extract_state_dict`, with a clause that says which weights these are, if any."""
+    """As :func:`extract_state_dict`, with a clause that says which of several weights they are."""
     state_dict, note = choose_weights(checkpoint, source, averaged)
     tensors = {
         without_wrappers(name): value

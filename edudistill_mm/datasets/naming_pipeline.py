@@ -18,6 +18,7 @@ class NamingPipeline(Compose):
         self.dataset = dataset
 
     def __call__(self, data: dict) -> dict | None:
+        """Transform an annotation; None if the pipeline gives the sample up."""
         path, number = data.get('img_path'), data.get('sample_idx')
         try:
             return super().__call__(data)

@@ -10,4 +10,5 @@ class SeededIndex(int):
 
     def __getnewargs__(self) -> tuple:
         # For the way to the workers of a data loader.
+        """Keep the stream on the way to a data loader's workers."""
         return int(self), self.stream

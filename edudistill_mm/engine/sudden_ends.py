@@ -1,5 +1,3 @@
-"""Errors that no config asked for, but that have a cause which a user can act upon."""
-
 import os
 from collections.abc import Iterator
 
@@ -22,14 +20,7 @@ _WORKER_KILLED = 'is killed by signal: Killed'
 
 
 def sentence_of(error: BaseException) -> tuple[str, int] | None:
-    """The sentence for a user about an error, and the exit status.
-
-    Args:
-        error (BaseException): What has ended a command.
-
-    Returns:
-        tuple[str, int] | None: None if it is no such error: it keeps its traceback.
-    """
+    """The sentence for an error that a user can act upon, and the exit status; None for others."""
     loop = next(_locals_of(error, BaseLoop), None)
     status = 2 if loop is None else 1
     # A killed worker is the cause of the error that the loader raises.

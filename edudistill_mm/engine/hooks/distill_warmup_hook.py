@@ -15,12 +15,11 @@ from edudistill_mm.registry import HOOKS, register
 class DistillWarmupHook(Hook):
     """Lets distillation losses grow linearly from the start of a run, or of each grade.
 
-    In epoch (or iteration) ``n``, counted from 0, they are multiplied by
-    ``min((n + 1) / length, 1)``, the warm-up of decoupled knowledge distillation (Zhao et al.,
-    CVPR 2022, mdistiller: 20 epochs). It depends on nothing but progress, so a resumed run goes on
-    exactly. It works for :class:`EducationDistill` and for MMRazor's algorithms that have a
-    ``distiller``; the losses in the log are the warmed-up ones, and ``distill_warmup`` beside them
-    is the factor.
+    In epoch (or iteration) ``n``, counted from 0, the losses are multiplied by ``min((n + 1) /
+    length, 1)``, the warm-up of decoupled knowledge distillation (Zhao et al., CVPR 2022,
+    mdistiller: 20 epochs). The factor depends on progress only, so a resumed run goes on exactly.
+    The hook works for :class:`EducationDistill` and for MMRazor's algorithms that have a
+    ``distiller``. The log shows the warmed-up losses, and the factor as ``distill_warmup``.
 
     Args:
         epochs (int, optional): Length in epochs. One of ``epochs`` and ``iters`` must be given.
@@ -32,7 +31,7 @@ class DistillWarmupHook(Hook):
             False.
 
     Raises:
-        ConfigurationError: If a length, a name or the unit cannot be used, when the run begins.
+        ConfigurationError: A length or, when the run starts, a name or the unit cannot be used.
     """
 
     def __init__(
@@ -65,13 +64,7 @@ class DistillWarmupHook(Hook):
         self.factor = 1.0
 
     def before_run(self, runner: Runner) -> None:
-        """Find the losses; refuse what does not fit the run.
-
-        A run that only validates or tests has none, and its model may be the student alone.
-
-        Raises:
-            ConfigurationError: If the algorithm has no such losses, or the units do not fit.
-        """
+        """Find the losses of a training; refuse names and units that do not fit the run."""
         if not isinstance(runner._train_loop, BaseLoop):
             return
         model = unwrap_model(runner.model)

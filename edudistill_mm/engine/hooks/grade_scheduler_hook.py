@@ -41,19 +41,19 @@ LOOPS = (EpochBasedTrainLoop, IterBasedTrainLoop)
 class GradeSchedulerHook(Hook):
     """Takes :class:`EducationDistill` through its grades.
 
-    The grade is a function of the runner's epoch or iteration and of nothing else; where early
-    stopping ends a grade, they jump to the next one (see :class:`EarlyEnds`). At a promotion the
-    hook switches the algorithm (and with it student, teachers and losses) and, if the grade
-    says so, empties the optimizer's state; the :class:`GradeSampler` finds the grade on its own by
-    the same function. Before training the hook hands the curriculum to the sampler and to
-    :class:`GradeAccuracy`, sets the train loop's true number of iterations, and rebuilds the
-    schedules that MMEngine has converted to iterations as if all epochs were equally long.
+    The grade is a function of the runner's epoch or iteration only; where early stopping ends a
+    grade, these jump to the next one (see :class:`EarlyEnds`). At a promotion the hook switches
+    the algorithm (and with it student, teachers and losses) and, if the grade says so, empties the
+    optimizer's state; the :class:`GradeSampler` computes the grade by the same function. Before
+    training the hook gives the curriculum to the sampler and to :class:`GradeAccuracy`, sets the
+    train loop's true number of iterations, and rebuilds the schedules that MMEngine has converted
+    to iterations as if all epochs were equally long.
 
     It writes curriculum, student, teachers, results and the run's :class:`ResumeState` into the
     checkpoint's ``meta['education']``, and refuses to resume with another curriculum, student or
     faculty. A run that is resumed with the same configuration, number of processes and number of
-    workers goes on bit for bit as if it had never stopped. Gradients that are being accumulated
-    at a promotion are kept, whatever becomes of the optimizer's state.
+    workers goes on bit for bit as if it had never stopped. Gradients that are being accumulated at
+    a promotion are kept, whatever becomes of the optimizer's state.
 
     Attributes:
         history (dict[str, dict[str, float]]): The last validation of each grade.
@@ -83,9 +83,7 @@ class GradeSchedulerHook(Hook):
         return model
 
     def before_run(self, runner: Runner) -> None:
-        """Check that everything fits together, then make loop, data and schedules follow the
-        curriculum.
-        """
+        """Check that everything fits; make loop, data and schedules follow the curriculum."""
         model = self._algorithm(runner)
         if isinstance(runner._train_loop, LOOPS):
             self._prepare_training(runner, model)
@@ -118,7 +116,7 @@ class GradeSchedulerHook(Hook):
 
     # ---- grades
     def before_train(self, runner: Runner) -> None:
-        """Enter the grade in which a new or a resumed run begins.
+        """Enter the grade in which a new or a resumed run starts.
 
         A run that is resumed from the last checkpoint of a grade is still in that grade: it is
         promoted like the uninterrupted run, with all that the promotion does to the optimizer.
@@ -145,12 +143,11 @@ class GradeSchedulerHook(Hook):
             draw_from_here(runner.train_loop, self._begun, left_out)
 
     def _catch_up(self, runner: Runner) -> None:
-        """Validate a resumed run whose checkpoint was written before the validation that was due
-        then, or let early stopping judge the one in which it was written.
+        """Make up for the validation, or early stopping's judgement, after a resumed checkpoint.
 
         MMEngine saves first and validates afterwards, and does not make up for it: best score,
-        forgetting and table would not be those of the uninterrupted run. If early stopping ends
-        the grade or the run, that must be known before the next epoch begins.
+        forgetting and table would not be those of the uninterrupted run. An early end of the grade
+        or the run must be known before the next epoch starts.
         """
         if not self._behind:
             return
@@ -177,7 +174,7 @@ class GradeSchedulerHook(Hook):
         return runner.iter - sum(self._lengths[:progress])
 
     def before_train_epoch(self, runner: Runner) -> None:
-        """Promote, if an epoch of a new grade begins."""
+        """Promote, if an epoch of a new grade starts."""
         self._begun = True
         model = self._algorithm(runner)
         if model.curriculum.by_epoch:
@@ -189,7 +186,7 @@ class GradeSchedulerHook(Hook):
             self._promote(runner, model)
 
     def _go_on(self, runner: Runner, sampler: GradeSampler | None) -> None:
-        """Enter the epoch at whose beginning, or in which, a run is resumed."""
+        """Enter the epoch at whose start, or in which, a run is resumed."""
         self._resume_state.start_workers(runner, self._validated > 0)
         batches = self._batches_since(runner, runner.epoch)
         if batches == 0:
@@ -205,7 +202,7 @@ class GradeSchedulerHook(Hook):
             )
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        """Promote, if the first iteration of a new grade begins."""
+        """Promote, if the first iteration of a new grade starts."""
         model = self._algorithm(runner)
         if not model.curriculum.by_epoch:
             if self._resume_state.pending:
@@ -218,12 +215,12 @@ class GradeSchedulerHook(Hook):
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
-        """Gather what a checkpoint after this iteration would hold of all processes."""
+        """Gather the states of all ranks, if a checkpoint follows this iteration."""
         if self._resume_state.saves_after_iteration(runner):
             self._resume_state.gather(runner)
 
     def after_train_epoch(self, runner: Runner) -> None:
-        """Gather what a checkpoint after this epoch would hold of all processes."""
+        """Gather the states of all ranks, since a checkpoint may follow this epoch."""
         # Where a run was resumed right at the end of an epoch.
         self._resume_state.put_back_random_state()
         self._resume_state.gather(runner)
@@ -261,12 +258,12 @@ class GradeSchedulerHook(Hook):
         return [metric for metric in metrics if isinstance(metric, GradeAccuracy)]
 
     def before_val(self, runner: Runner) -> None:
-        """See whether the training is to stop without a validation."""
+        """Let :class:`EarlyEnds` note a stop that is older than the validation."""
         if isinstance(runner._train_loop, LOOPS):
             self._ends.before_validation(runner)
 
     def before_val_epoch(self, runner: Runner) -> None:
-        """Tell the metrics which classes have been taught."""
+        """Set the grade of the metrics."""
         model = self._algorithm(runner)
         if isinstance(runner._train_loop, BaseLoop):
             self._resume_state.hold(runner)
@@ -274,7 +271,7 @@ class GradeSchedulerHook(Hook):
             metric.set_grade(model.curriculum, model.grade)
 
     def before_test_epoch(self, runner: Runner) -> None:
-        """Tell the metrics which classes have been taught."""
+        """Set the grade of the metrics."""
         model = self._algorithm(runner)
         for metric in self._metrics(runner.test_loop):
             metric.set_grade(model.curriculum, model.grade)
@@ -316,9 +313,7 @@ class GradeSchedulerHook(Hook):
 
     # ---- checkpoints
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Add curriculum, student, teachers, grade, results and continuation to the checkpoint's
-        meta.
-        """
+        """Add ``meta['education']`` to the checkpoint."""
         model = self._algorithm(runner)
         metrics = self._metrics(getattr(runner, '_val_loop', None))
         checkpoint['meta']['education'] = dict(
@@ -332,9 +327,7 @@ class GradeSchedulerHook(Hook):
         )
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Take over the checkpoint's grade; when resuming, first refuse another curriculum,
-        student or faculty.
-        """
+        """Take over the checkpoint's grade and, when resuming, check and restore the education."""
         model = self._algorithm(runner)
         education = checkpoint.get('meta', {}).get('education')
         if runner._resume:
