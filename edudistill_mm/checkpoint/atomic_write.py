@@ -28,7 +28,7 @@ def atomic_write(path: str, write: Callable[[BinaryIO], object]) -> None:
         with contextlib.suppress(FileNotFoundError):
             os.remove(part)
     if hasattr(os, 'O_DIRECTORY'):
-        # The folder's entry must reach the disk as well; Windows cannot open a folder to flush it.
+        # The folder's entry must reach the disk, too; Windows cannot open a folder.
         folder = os.open(os.path.dirname(os.path.abspath(path)), os.O_DIRECTORY)
         try:
             os.fsync(folder)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..errors import ConfigurationError
 
-# Where weights are looked for, the first that is there.
+# Keys of plain weights, in the order of precedence.
 PLAIN_KEYS = (
     'state_dict',
     'model',
@@ -21,7 +21,7 @@ PLAIN_KEYS = (
     'module',
 )
 
-# A key, or a prefix, that says of weights that they are averaged over the training.
+# A key, or a prefix, of weights that are averaged over the training.
 AVERAGED = re.compile(r'(^|[._])(ema|swa|averaged?)([._]|$)')
 
 

@@ -5,14 +5,13 @@ from torch import Tensor
 
 from ..errors import ConfigurationError
 
-# Type of each key, "?" behind it where it may be missing; a list of one entry stands for any
-# number of such.
+# Type of each key; "?" marks a key that may be missing, a list of one entry any number of such.
 _STATE_OF_TRAINING = {
     'state_dict': {str: Tensor},
     'message_hub': dict(log_scalars=dict, runtime_info=dict, resumed_keys=dict),
     'optimizer': dict,
 }
-# What of ``meta['education']`` says which student is in the checkpoint.
+# The keys of ``meta['education']`` that identify the student in the checkpoint.
 GRADE = dict(grade=str, seen=[int])
 
 
@@ -28,7 +27,7 @@ def check_form(checkpoint: dict, path: str, resume: bool, education: dict = GRAD
         form = {'meta': meta, **_STATE_OF_TRAINING}
     mistake = _mistake(checkpoint, form, '')
     schedulers = checkpoint.get('param_schedulers')
-    # With several optimizers they are a dict.
+    # Several optimizers have a dict of schedulers.
     if mistake is None and resume and isinstance(schedulers, list):
         mistake = _mistake(schedulers, [dict(last_step=int)], 'param_schedulers')
     if mistake is not None:

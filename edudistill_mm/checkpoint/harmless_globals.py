@@ -6,8 +6,7 @@ import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
 
-# Names that checkpoints have beside their weights: objects with attributes, dicts with attributes,
-# and paths.
+# Types that checkpoints hold beside their weights.
 _ATTRIBUTES = ('argparse.Namespace', 'types.SimpleNamespace')
 _DICTS = (
     'addict.addict.Dict',

@@ -10,7 +10,7 @@ from .files import check_file
 from .harmless_globals import harmless_globals
 from .safetensors_file import is_safetensors, read_safetensors
 
-# How torch's messages spell a global that its unpickler refuses (torch >= 2.4, torch < 2.4).
+# The global that torch's unpickler refuses, in messages of torch >= 2.4 and torch < 2.4.
 _REFUSED_GLOBAL = re.compile(r'GLOBAL ([\w.]+) w(?:as|hose)|Unsupported class ([\w.]+)')
 
 
@@ -37,7 +37,7 @@ def load_checkpoint_file(path: str) -> dict:
         refused = _REFUSED_GLOBAL.search(str(error))
         if refused is None:
             raise ConfigurationError(unreadable(path)) from error
-        # Pickles of the second protocol, which torch writes, name it as Python 2 did.
+        # torch writes pickles of protocol 2, which use the module names of Python 2.
         name = (refused[1] or refused[2]).replace('__builtin__.', 'builtins.')
         name = name if '.' in name else f'builtins.{name}'
         raise ConfigurationError(
@@ -64,5 +64,5 @@ def _read(path: str) -> object:
         with harmless_globals():
             return torch.load(path, map_location='cpu', weights_only=True)
     except AttributeError:
-        # This torch has no allow-list, or none with names of our choice.
+        # The allow-list of this torch takes no names, or does not exist.
         raise refused from None

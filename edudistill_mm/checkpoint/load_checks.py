@@ -17,8 +17,8 @@ def check_weights(checkpoint: dict, path: str, network: nn.Module, prefix: str |
     there. With ``prefix=None`` only the values are checked.
     """
     # A runner loads "state_dict" where a checkpoint has several sets of weights.
-    taken = {key: checkpoint[key] for key in ('state_dict',) if key in checkpoint} or checkpoint
-    state = extract_state_dict(taken, f'"{path}"')
+    only = {'state_dict': checkpoint['state_dict']} if 'state_dict' in checkpoint else checkpoint
+    state = extract_state_dict(only, f'"{path}"')
     if prefix is not None:
         own = network.state_dict()
         expected = {name: own[name] for name in own if name.startswith(prefix)}

@@ -9,7 +9,7 @@ def is_safetensors(path: str) -> bool:
     """Whether a local file is one of safetensors, by its first bytes or by its name."""
     with open(path, 'rb') as file:
         start = file.read(9)
-    # The length of a header in JSON, then that header.
+    # Eight bytes with the length of a header in JSON, then the header.
     length = int.from_bytes(start[:8], 'little')
     by_content = start[8:] == b'{' and length <= os.path.getsize(path) - 8
     # A download has another suffix until it is known to be good.
@@ -31,7 +31,7 @@ def read_safetensors(path: str) -> dict[str, Tensor]:
     try:
         return load(data)
     except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
-        # The reader in Rust, and torch for a type or a shape that it does not have.
+        # From the reader in Rust, or from torch for a type or a shape unknown to it.
         raise ConfigurationError(
             f'checkpoint "{path}" cannot be read as a file of safetensors: it is truncated or damaged '
             f'({reason_of(error)})'

@@ -7,7 +7,7 @@ from torch import Tensor
 from ..errors import ConfigurationError
 from .foreign_weights import AVERAGED
 
-# What torch puts into names when it wraps modules; no module of a user is called so.
+# Parts that torch adds to names when it wraps modules.
 _WRAPPERS = ('_orig_mod', '_fsdp_wrapped_module', '_checkpoint_wrapped_module')
 
 

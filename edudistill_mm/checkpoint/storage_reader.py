@@ -1,7 +1,7 @@
 import pickle
 from typing import BinaryIO
 
-# Bytes of an element of the storages that torch's pickles name.
+# Bytes per element of the storage types that torch's pickles name.
 _ITEMSIZES = {
     f'{kind}Storage': size
     for size, kinds in {

@@ -31,7 +31,7 @@ def channel_order(dataset: Any) -> str | None:
         order = 'rgb'
     for transform in getattr(getattr(dataset, 'pipeline', None), 'transforms', ()):
         if isinstance(transform, LoadImageFromFile):
-            # OpenCV's order, whatever reads the file, but for the reader of microscopes' images.
+            # All backends but tifffile return OpenCV's order.
             order = 'rgb' if transform.imdecode_backend == 'tifffile' else 'bgr'
         elif order is not None and (
             (isinstance(transform, (NumpyToPIL, Normalize)) and transform.to_rgb)

@@ -141,8 +141,7 @@ class ClassSubset:
 
     @force_full_init
     def __getitem__(self, idx: int) -> Any:
-        # As in MMEngine's datasets, a training pipeline that gives up on a sample gets another
-        # one.
+        # As in MMEngine, a training pipeline that gives up a sample gets another one.
         for _ in range(self.max_refetch + 1):
             sample = self.pipeline(self.get_data_info(idx))
             if sample is not None:

@@ -39,8 +39,7 @@ class Digits(BaseDataset):
 
     def load_data_list(self) -> list[dict]:
         """List ``img`` (uint8, shape (8, 8, 3)) and ``gt_label`` (int) of each image."""
-        # scikit-learn takes a second to import, which only those who read the digits should wait
-        # for.
+        # scikit-learn takes a second to import.
         from sklearn.datasets import load_digits
 
         images, labels = load_digits(return_X_y=True)

@@ -4,11 +4,11 @@ class SeededIndex(int):
     stream: str
 
     def __new__(cls, index: int, stream: str) -> 'SeededIndex':
+        """Make an index whose sample draws by ``stream`` and the index only."""
         self = super().__new__(cls, index)
         self.stream = stream
         return self
 
     def __getnewargs__(self) -> tuple:
-        # For the way to the workers of a data loader.
-        """Keep the stream on the way to a data loader's workers."""
+        # For pickling, on the way to a data loader's workers.
         return int(self), self.stream

@@ -29,7 +29,7 @@ class Source:
         inside = osp.join(root, self.folder)
         folder = inside if osp.isdir(inside) else root
         missing = [mark for mark in self.marks if not osp.exists(osp.join(folder, mark))]
-        # Where nothing but the name tells the folder, the root itself must have it.
+        # Without marks only the name identifies the folder, so the root itself must have it.
         named = osp.basename(osp.abspath(folder)) == self.folder
         if not osp.isdir(folder) or missing or not (self.marks or named):
             lacks = f'{self.folder}/{missing[0]}' if missing else self.folder

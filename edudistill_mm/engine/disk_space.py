@@ -60,7 +60,7 @@ def _too_little_space(runner: Runner) -> str | None:
         _bytes_of(hook.ema_model) for hook in runner.hooks if isinstance(hook, EMAHook)
     )
     files = _files(folder)
-    # What a killed run has left half written is written over.
+    # The run overwrites the half-written files of a killed one.
     free = _free(folder) + sum(size for name, size in files.items() if name.endswith('.part'))
     if free < weights:
         return (

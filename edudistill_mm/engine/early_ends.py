@@ -10,7 +10,7 @@ from edudistill_mm.curriculum import Curriculum, Grade
 
 from .resume_state import optim_wrappers
 
-# The name under which a run's scalars tell to which epoch (or iteration) progress has jumped.
+# The scalar of the epoch (or iteration) to which progress has jumped.
 JUMP = 'grade/jumps_to'
 
 
@@ -106,7 +106,7 @@ class EarlyEnds:
             elif isinstance(hook, IterTimerHook):
                 hook.start_iter += batches
             elif isinstance(hook, SwitchRecipeHook):
-                # It waits for its epoch to begin.
+                # The hook switches only when its epoch starts.
                 for epoch, recipe in hook.schedule.items():
                     if begin < epoch <= runner.epoch:
                         hook._do_switch(runner, recipe, f' (recipe of epoch {epoch})')
@@ -133,7 +133,7 @@ class EarlyEnds:
                     f'Saving checkpoint at {step} {"epochs" if hook.by_epoch else "iterations"}'
                 )
                 meta = dict(epoch=runner.epoch, iter=runner.iter)
-                # As a run that is resumed at its end knows them.
+                # A run that is resumed at its end has the same values.
                 runner.message_hub.update_info_dict(meta)
                 hook._save_checkpoint_with_step(runner, step, meta)
 
@@ -185,7 +185,7 @@ class EarlyEnds:
                     'EarlyStoppingHook it goes on.'
                 )
                 return False
-            # It is to go on.
+            # Without the hook, the grade goes on.
             del self.at[last]
         if self._judged >= validated:
             return False

@@ -12,7 +12,7 @@ from .grade_data import class_names
 from .resumed_config import start_from_student
 from .student_record import describe_student, student_difference
 
-# Types of what a resumed run reads, in the words of edudistill_mm.checkpoint.form.
+# Types of what a resumed run reads, in the notation of checkpoint.form.
 FORM = dict(
     grade=str,
     seen=[int],

@@ -40,7 +40,7 @@ def find_checkpoint_to_resume(
         with open(pointer, errors='replace') as file:
             named = file.read().strip()
         here = os.path.join(folder, os.path.basename(named))
-        # Also under the path that it has now.
+        # A moved run has its checkpoints under another path.
         last = here if os.path.isfile(here) else named
         if os.path.isfile(last):
             written = os.stat(pointer).st_mtime_ns

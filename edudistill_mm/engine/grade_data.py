@@ -28,7 +28,7 @@ def class_names(loader: Any) -> Sequence[str] | None:
     """The names of the classes of a data loader's data set, if it has any."""
     dataset = getattr(loader, 'dataset', None)
     while not hasattr(dataset, 'metainfo') and hasattr(dataset, 'dataset'):
-        # A wrapper that adds something to each sample, such as MMRazor's CRDDataset.
+        # A wrapper, such as MMRazor's CRDDataset.
         dataset = dataset.dataset
     return getattr(dataset, 'metainfo', {}).get('classes')
 
@@ -94,7 +94,7 @@ def draw_from_here(loop: IterBasedTrainLoop, begun: bool, left_out: int = 0) -> 
             loop.dataloader_iterator = itertools.chain(nothing, loop.dataloader_iterator)
         return
     sampler.skip(loop.iter * loader.batch_sampler.batch_size)
-    # A new iterator takes a random number, which must not change the training of a new run.
+    # A new iterator draws a random number, which must not change a new run.
     with random_state_preserved():
         iterator = _InfiniteDataloaderIterator(loader)
     passed_over = 0 if begun else loop.iter

@@ -58,7 +58,7 @@ def _last_checkpoint(runner: Runner) -> tuple[str | None, dict | None]:
     if '://' in folder:
         return find_latest_checkpoint(runner.work_dir), None
     path, checkpoint = find_checkpoint_to_resume(
-        runner.work_dir, folder, template, lambda line: runner.logger.warning(line)
+        runner.work_dir, folder, template, runner.logger.warning
     )
     runner.logger.info(
         f'Resuming from "{path}".'
@@ -79,7 +79,7 @@ def check_loaded(runner: Runner, checkpoint: dict) -> None:
     if runner._resume or not training:
         prefix = ''
     if not runner._resume and isinstance(model, MODELS.get('EducationDistill')):
-        # Distillers are of no use to a test, and a new training may have others.
+        # A test does not use distillers, and a new training may have others.
         prefix = 'architecture.'
         if training:
             checkpoint['state_dict'], done = model.start_from(checkpoint['state_dict'])
@@ -94,11 +94,11 @@ def check_loaded(runner: Runner, checkpoint: dict) -> None:
 def check_pretrained(model: nn.Module) -> None:
     """Check the files of each ``init_cfg`` in a model, and change them to be read safely."""
     modules: list[Any] = list(model.modules())
-    # The classifier inside of a FragmentedStudent is in no module tree.
+    # The classifier of a FragmentedStudent is in no module tree.
     modules += [m.__dict__['student'] for m in modules if 'student' in m.__dict__]
     for module in modules:
         cfg = pretrained_of(getattr(module, 'init_cfg', None))
-        # EducationDistill reads its own.
+        # EducationDistill reads its own file.
         if cfg is None or module.is_init or isinstance(module, MODELS.get('EducationDistill')):
             continue
         source = cfg.get('checkpoint')

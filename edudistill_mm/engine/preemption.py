@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 from ..errors import Preempted
 
 SIGNALS = tuple(getattr(signal, name) for name in ('SIGTERM', 'SIGUSR1') if hasattr(signal, name))
-# Schedulers and launchers send a signal more than once: to each process, and again through its parent.
+# Schedulers and launchers send a signal twice: to each process, and through its parent.
 SAME_REQUEST = 10.0  # seconds
 
 
@@ -53,7 +53,7 @@ class Preemption:
             yield
         finally:
             self.heeding = self.in_loop = False
-            # Not what someone else has set meanwhile.
+            # Keep a handler that other code has set meanwhile.
             for number, before in self._before.items():
                 if signal.getsignal(number) == self._note:
                     signal.signal(number, before or signal.SIG_DFL)
@@ -61,7 +61,7 @@ class Preemption:
     def _note(self, number: int, frame: FrameType | None) -> None:
         again = self._asked and time.monotonic() - self._asked_at > SAME_REQUEST
         if again or os.getpid() != self._pid:
-            # A process that has been forked inherits the handlers, but is not meant.
+            # A forked process inherits the handlers, but is not the run.
             signal.signal(number, self._before[number] or signal.SIG_DFL)
             os.kill(os.getpid(), number)
         elif not self._asked:
@@ -99,7 +99,7 @@ def _shielded(init: Callable[[int], None] | None, worker: int) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
 
     def wait() -> None:
-        # The run itself ends its workers by SIGTERM, where it ends by an error.
+        # A run that ends by an error ends its workers by SIGTERM.
         while signal.sigwaitinfo(SIGNALS).si_pid != parent:
             pass
         os._exit(0)

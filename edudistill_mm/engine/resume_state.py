@@ -115,8 +115,8 @@ class ResumeState:
             return
         parameters = _parameters(runner)
         if is_model_wrapper(runner.model):
-            # DDP reduces what it has seen used since the last step, even if the next batch does
-            # not use it, as the reference of the grade before a promotion.
+            # DDP reduces what has been used since the last step, even if the next batch does not
+            # use it, such as the reference of the grade before a promotion.
             sum(parameters[name].sum() * 0 for name in gradients).backward()
         for name, gradient in gradients.items():
             parameters[name].grad = gradient.to(parameters[name], copy=True)
@@ -131,9 +131,9 @@ class ResumeState:
         if validated and runner.val_loop is not None:
             loaders.append(runner.val_dataloader)
         for loader in loaders:
-            if isinstance(loader, DataLoader) and loader.num_workers and loader.persistent_workers:
-                if loader._iterator is None:
-                    iter(loader)
+            persistent = isinstance(loader, DataLoader) and loader.persistent_workers
+            if persistent and loader.num_workers and loader._iterator is None:
+                iter(loader)
 
     def put_back_random_state(self) -> None:
         """Restore the random state, once."""

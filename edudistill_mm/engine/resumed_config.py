@@ -7,7 +7,7 @@ from mmengine.config import Config
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.settings import change, differences, settings
 
-# Optimizer and schedules go on from their states in the checkpoint, with the values there.
+# Optimizer and schedules keep the values of their states in the checkpoint.
 STATEFUL = (
     'optim_wrapper.optimizer.',
     'optim_wrapper.paramwise_cfg',
@@ -73,7 +73,7 @@ def settings_of(text: Any) -> dict | None:
     """
     try:
         values = dict(map(_assigned, ast.parse(text).body))
-        # Where the weights come from is the business of resuming.
+        # Resuming sets load_from itself.
         values.pop('load_from', None)
         return settings(Config(values), training_only=True)
     except (SyntaxError, ValueError, TypeError, AttributeError, KeyError, RecursionError):

@@ -137,7 +137,7 @@ class EducationRunner(Runner):
         except Exception as error:
             if isinstance(error, ConfigurationError) and path in str(error):
                 raise
-            # MMEngine, torch and other hooks take what they need for granted.
+            # MMEngine, torch and other hooks do not check what they read.
             reason = ' '.join(str(error).split())[:300] or type(error).__name__
             if isinstance(error, KeyError):
                 reason = f'{reason_of(error)} is missing in it'

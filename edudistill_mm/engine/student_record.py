@@ -4,7 +4,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-# What depends on the distiller or the moment, not on the student.
+# Attributes that depend on the distiller or the moment, not on the student.
 _NOT_THE_STUDENT = ('inplace', 'training')
 
 

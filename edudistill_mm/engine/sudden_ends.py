@@ -1,12 +1,13 @@
 import os
 from collections.abc import Iterator
+from traceback import walk_tb
 
 import torch
 from mmengine.runner import BaseLoop, Runner, TestLoop, ValLoop
 
 from edudistill_mm.errors import reason_of
 
-# How torch says that there is no memory, where it has no class of error for it.
+# Messages of torch for a lack of memory without an error class of its own.
 _NO_MEMORY = (
     "DefaultCPUAllocator: can't allocate memory",
     'DefaultCPUAllocator: not enough memory',
@@ -80,9 +81,5 @@ def _loader(loop: BaseLoop | None) -> str:
 
 def _locals_of(error: BaseException, kind: type) -> Iterator:
     """Objects of a class whose methods the error has passed, the innermost first."""
-    found: list = []
-    step = error.__traceback__
-    while step is not None:
-        found.append(step.tb_frame.f_locals.get('self'))
-        step = step.tb_next
+    found = [frame.f_locals.get('self') for frame, _ in walk_tb(error.__traceback__)]
     return (one for one in reversed(found) if isinstance(one, kind))

@@ -100,7 +100,7 @@ class GradeAccuracy(BaseMetric):
                 )
             else:
                 place = [0] if sample['pred_label'].item() == label else []
-            # Unseen classes stay in: gathering from several ranks relies on one result per sample.
+            # Gathering from several ranks needs one result per sample, unseen classes included.
             self.results.append((label, place[0] if place else deepest))
 
     def compute_metrics(self, results: list[tuple[int, int]]) -> dict[str, float]:
@@ -133,7 +133,7 @@ class GradeAccuracy(BaseMetric):
             if name in top1 and name in self._best
         ]
         if drops or not earlier:
-            # A test alone knows no earlier validation to compare with: it reports no forgetting.
+            # A test alone has no earlier validation, and reports no forgetting.
             metrics['forgetting'] = sum(drops) / len(drops) if drops else 0.0
         for name, value in top1.items():
             self._best[name] = max(value, self._best.get(name, value))

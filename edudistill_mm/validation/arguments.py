@@ -20,8 +20,7 @@ from mmengine.registry import Registry
 
 from edudistill_mm.errors import ConfigurationError, did_you_mean
 
-# Arguments that count something or divide: their classes take any number, and some compute with
-# it without a word.
+# Counts and divisors, of which their classes accept any number in silence.
 POSITIVE = (
     'tau',
     'temperature',
@@ -41,10 +40,9 @@ POSITIVE = (
     'val_interval',
 )
 NOT_NEGATIVE = ('gamma', 'milestones', 'eta_min', 'begin')
-# Infinity has a meaning here: clip nothing, but log the norm.
+# An infinite norm means: clip nothing, but log the norm.
 UNBOUNDED = ('max_norm',)
-# Annotated more narrowly than classes of MMPretrain and MMEngine read them: a list of integers, a
-# number.
+# MMPretrain and MMEngine take more than they annotate: a list of integers, a number.
 LOOSELY_ANNOTATED = ('out_indices', 'loss_scale')
 SEQUENCES = (
     list,
@@ -111,7 +109,7 @@ def check_value(value: Any, parameter: inspect.Parameter, key: str) -> None:
     """Raise ConfigurationError if a parameter of a function cannot take a value."""
     hint, default = parameter.annotation, parameter.default
     if hint is inspect.Parameter.empty:
-        # A default of 0 or 1 tells a number from a text; it says nothing of lists.
+        # A default of 0 or 1 excludes a text; it says nothing about lists.
         if isinstance(default, bool):
             wrong = isinstance(value, float) or value in ([], (), {}) or value in _NO_BOOLS
         else:
@@ -165,7 +163,7 @@ def parameters_of(cls: Any) -> dict[str, inspect.Parameter]:
         try:
             parameters = inspect.signature(function).parameters.values()
         except ValueError:
-            # Functions written in C have none.
+            # Functions written in C have no signature.
             break
         for parameter in parameters:
             if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
@@ -182,7 +180,7 @@ def _annotation(parameter: inspect.Parameter, function: Any) -> Any:
     if not isinstance(hint, str):
         return hint
     try:
-        # By itself: others of the function may name what is imported for type checkers only.
+        # get_type_hints fails if any other hint names an import for type checkers only.
         return eval(hint, inspect.unwrap(function).__globals__)
     except Exception:
         return parameter.empty
@@ -209,7 +207,7 @@ _NO_BOOLS = ('yes', 'no', 'on', 'off', 'true', 'false', 'True', 'False')
 def _fits(value: Any, hint: Any) -> bool:
     """Whether a value is of the type of a hint; True where that is not decidable."""
     if not isinstance(value, PLAIN):
-        # A configuration may hold an object that is built already.
+        # A config may hold a built object.
         return True
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
@@ -235,7 +233,7 @@ def _fits(value: Any, hint: Any) -> bool:
         items = [argument for argument in arguments if argument is not Ellipsis]
         return not items or all(any(_fits(item, kind) for kind in items) for item in value)
     if kind in (dict, collections.abc.Mapping):
-        # A list of configs is a sequence of modules.
+        # A list of configs describes a sequence of modules.
         several = isinstance(value, list) and value and all(isinstance(v, Mapping) for v in value)
         return value is None or several or isinstance(value, Mapping)
     return True

@@ -99,8 +99,7 @@ class GradeSampler(Sampler):
             turns = None
             if grade.samples == 'by_teacher':
                 turn_of_class = torch.full((curriculum.num_classes,), len(grade.teachers))
-                # Backwards, so that a class shared by teachers gets the turn of the one who joined
-                # first.
+                # Backwards: a class that teachers share gets the turn of the first one to join.
                 for turn, name in reversed(list(enumerate(grade.teachers))):
                     turn_of_class[list(teacher_classes[name])] = turn
                 turns = turn_of_class[labels]
@@ -172,7 +171,7 @@ class GradeSampler(Sampler):
         """The indices of a run that counts iterations, from the ``skipped``-th on."""
         last = self._curriculum.grades[-1]
         for grade in self._curriculum.grades:
-            # In samples of all ranks together, from the beginning of the grade.
+            # Numbers of samples of all ranks together, from the start of the grade.
             stop = math.inf if grade is last else self.num_samples(grade) * self.world_size
             start, position = min(skipped * self.world_size, stop), 0
             skipped -= start // self.world_size
@@ -200,7 +199,7 @@ def _refetch_from_same_class(dataset: Any) -> None:
 
 def check_number_of_classes(names: Sequence[str] | None, curriculum: Curriculum) -> None:
     """Refuse data of another number of classes than the curriculum's; None: not known."""
-    # A folder that is missing gives all classes after it another number.
+    # A missing folder changes the numbers of all classes after it.
     if names is not None and len(names) != curriculum.num_classes:
         raise ConfigurationError(
             f'curriculum.num_classes is {curriculum.num_classes}, but the training data have '
@@ -237,8 +236,7 @@ def labels_of(dataset: Sized) -> Tensor:
         if hasattr(dataset, 'get_gt_labels'):
             labels = dataset.get_gt_labels()
         elif len(getattr(dataset, 'dataset', ())) == len(dataset):
-            # A wrapper that adds something to each sample: MMRazor's CRDDataset would draw
-            # thousands of negatives for each label read.
+            # A wrapper, such as MMRazor's CRDDataset, which would draw negatives for each label.
             return labels_of(dataset.dataset)
         elif hasattr(dataset, 'get_data_info'):
             labels = [dataset.get_data_info(index)['gt_label'] for index in range(len(dataset))]

@@ -9,6 +9,7 @@ from torch import nn
 from edudistill_mm.distributed import unwrap_model
 from edudistill_mm.errors import ConfigurationError, did_you_mean
 from edudistill_mm.registry import HOOKS, register
+from edudistill_mm.validation.values import check_positive
 
 
 @register(HOOKS)
@@ -46,12 +47,8 @@ class DistillWarmupHook(Hook):
                 f'DistillWarmupHook needs either epochs or iters, but got {epochs!r} and {iters!r}'
             )
         self.by_epoch = epochs is not None
-        self.length = epochs if self.by_epoch else iters
-        if isinstance(self.length, bool) or not isinstance(self.length, int) or self.length < 1:
-            raise ConfigurationError(
-                f'DistillWarmupHook.{"epochs" if self.by_epoch else "iters"} must be a positive '
-                f'integer, but got {self.length!r}'
-            )
+        key, length = ('epochs', epochs) if self.by_epoch else ('iters', iters)
+        self.length = check_positive(length, f'DistillWarmupHook.{key}')
         self.losses = [losses] if isinstance(losses, str) else losses
         if self.losses is not None and (
             not self.losses or len(set(map(str, self.losses))) < len(self.losses)
@@ -79,6 +76,11 @@ class DistillWarmupHook(Hook):
                 'DistillWarmupHook.each_grade=True needs '
                 + ('a curriculum' if curriculum is None else f'{unit}, the unit of the curriculum')
             )
+
+        # A deep copy of the model (EMA's) copies this object with a method, but shares a function.
+        def scale(module: nn.Module, inputs: Any, value: Any) -> Any:
+            return _scaled(value, self.factor) if self.factor < 1 else None
+
         for distiller in _distillers(model):
             known = distiller.distill_losses
             for name in known if self.losses is None else self.losses:
@@ -88,14 +90,7 @@ class DistillWarmupHook(Hook):
                         f'distiller.distill_losses{did_you_mean(name, known)}; possible are '
                         f'{", ".join(known)}'
                     )
-                self._warm_up(known[name])
-
-    def _warm_up(self, loss: nn.Module) -> None:
-        # A function, not a method: copies of the model (EMA's) would copy the hook with a method.
-        def scale(module: nn.Module, inputs: Any, value: Any) -> Any:
-            return _scaled(value, self.factor) if self.factor < 1 else None
-
-        loss.register_forward_hook(scale)
+                known[name].register_forward_hook(scale)
 
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None

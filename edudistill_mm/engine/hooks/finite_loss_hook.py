@@ -21,7 +21,7 @@ class FiniteLossHook(Hook):
     normal, since the optimizer skips them. Each rank checks its own loss.
     """
 
-    # Before all hooks that keep the weights: EMA's, and those that write checkpoints.
+    # Before hooks that average or save the weights.
     priority = 'HIGH'
 
     def after_train_iter(
@@ -57,10 +57,10 @@ class FiniteLossHook(Hook):
 
     def _check_weights(self, runner: Runner, iteration: int) -> None:
         model = unwrap_model(runner.model)
-        # A constant that a module keeps in a buffer, as a mask, may be infinite.
+        # A constant buffer, such as a mask, may be infinite.
         bad = {name: ~value.isfinite().all() for name, value in model.named_parameters()}
         bad.update((name, value.isnan().any()) for name, value in model.named_buffers())
-        # All at once: one wait for the device. A user's module may keep a tensor on another device.
+        # One wait for the device; a user's module may keep a tensor on another one.
         device = next(model.parameters()).device
         flags = torch.stack([flag.to(device) for flag in bad.values()]).tolist()
         if any(flags):

@@ -85,10 +85,8 @@ class GradeSchedulerHook(Hook):
     def before_run(self, runner: Runner) -> None:
         """Check that everything fits; make loop, data and schedules follow the curriculum."""
         model = self._algorithm(runner)
-        if isinstance(runner._train_loop, LOOPS):
-            self._prepare_training(runner, model)
-
-    def _prepare_training(self, runner: Runner, model: Any) -> None:
+        if not isinstance(runner._train_loop, LOOPS):
+            return
         curriculum, loop = model.curriculum, runner.train_loop
         by_epoch = isinstance(loop, EpochBasedTrainLoop)
         curriculum.check_length(by_epoch, loop.max_epochs if by_epoch else loop.max_iters)
@@ -192,8 +190,8 @@ class GradeSchedulerHook(Hook):
         if batches == 0:
             self._resume_state.put_back_random_state()
         elif sampler is not None:
-            # The uninterrupted run had begun to load the epoch before the random state was read:
-            # it is put back when this run has done so as well.
+            # The uninterrupted run had started to load the epoch before it read the random state:
+            # this run restores the state after the same.
             sampler.skip(batches * runner.train_dataloader.batch_sampler.batch_size)
         else:
             runner.logger.warning(
@@ -221,7 +219,7 @@ class GradeSchedulerHook(Hook):
 
     def after_train_epoch(self, runner: Runner) -> None:
         """Gather the states of all ranks, since a checkpoint may follow this epoch."""
-        # Where a run was resumed right at the end of an epoch.
+        # If the run was resumed right at the end of an epoch.
         self._resume_state.put_back_random_state()
         self._resume_state.gather(runner)
 
@@ -238,8 +236,8 @@ class GradeSchedulerHook(Hook):
                 wrapper.optimizer.state.clear()
         self._ends.begin_grade(runner)
         if runner.cfg.get('compile'):
-            # What torch.compile has made of the last grade's paths need not fit; and torch.compile
-            # runs a function uncompiled after eight recompilations.
+            # Compiled paths of the last grade need not fit, and torch.compile gives a function up
+            # after eight recompilations.
             torch.compiler.reset()
         self._enter(runner, model, grade)
 
@@ -257,6 +255,11 @@ class GradeSchedulerHook(Hook):
         metrics = getattr(getattr(loop, 'evaluator', None), 'metrics', ())
         return [metric for metric in metrics if isinstance(metric, GradeAccuracy)]
 
+    def _set_grade(self, runner: Runner, loop: Any) -> None:
+        model = self._algorithm(runner)
+        for metric in self._metrics(loop):
+            metric.set_grade(model.curriculum, model.grade)
+
     def before_val(self, runner: Runner) -> None:
         """Let :class:`EarlyEnds` note a stop that is older than the validation."""
         if isinstance(runner._train_loop, LOOPS):
@@ -264,17 +267,13 @@ class GradeSchedulerHook(Hook):
 
     def before_val_epoch(self, runner: Runner) -> None:
         """Set the grade of the metrics."""
-        model = self._algorithm(runner)
         if isinstance(runner._train_loop, BaseLoop):
             self._resume_state.hold(runner)
-        for metric in self._metrics(runner.val_loop):
-            metric.set_grade(model.curriculum, model.grade)
+        self._set_grade(runner, runner.val_loop)
 
     def before_test_epoch(self, runner: Runner) -> None:
         """Set the grade of the metrics."""
-        model = self._algorithm(runner)
-        for metric in self._metrics(runner.test_loop):
-            metric.set_grade(model.curriculum, model.grade)
+        self._set_grade(runner, runner.test_loop)
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """Remember the grade's result."""
@@ -296,7 +295,7 @@ class GradeSchedulerHook(Hook):
             runner, model.curriculum, model.grade, self._lengths
         )
         if left_out:
-            # At the progress to which the run has jumped no validation is due.
+            # No validation is due at the progress to which the run has jumped.
             self._validated = self._progress(runner, model)
             if not model.curriculum.by_epoch:
                 draw_from_here(loop, self._begun, left_out)

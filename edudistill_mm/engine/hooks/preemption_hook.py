@@ -26,12 +26,11 @@ class PreemptionHook(Hook):
     goes on in the middle of the epoch, one with a curriculum bit for bit as if it had never
     stopped. The next checkpoint replaces the file, which does not count for ``CheckpointHook``.
 
-    It is enough if one of several ranks gets the signal: after each step a reduction of one number
-    tells all of them. Only :func:`edudistill_mm.apis.train.train` heeds signals, not
-    ``Runner.train``.
+    It is enough if one of several ranks gets the signal: all of them reduce one number after each
+    step. Only :func:`edudistill_mm.apis.train.train` heeds signals, not ``Runner.train``.
     """
 
-    # After all that changes or looks at the state of a step.
+    # After all that changes or reads the state of a step.
     priority = 'LOWEST'
     FILE = 'preempted.pth'
 
@@ -86,7 +85,7 @@ class PreemptionHook(Hook):
         if number:
             for hook in runner.hooks:
                 if isinstance(hook, EMAHook):
-                    # As at the end of a validation: the averaged weights are in the model.
+                    # The validation has put the averaged weights into the model.
                     hook._swap_ema_parameters()
             self._stop(runner, number, runner.iter)
 
@@ -108,10 +107,10 @@ class PreemptionHook(Hook):
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Note that the state of a run resumed in its own work dir is saved already."""
-        source = runner._load_from
-        if runner._resume and source is not None:
-            if osp.abspath(osp.dirname(source)) == osp.abspath(runner.work_dir):
-                self._saved_at = self._place(checkpoint)
+        if not runner._resume or runner._load_from is None:
+            return
+        if osp.abspath(osp.dirname(runner._load_from)) == osp.abspath(runner.work_dir):
+            self._saved_at = self._place(checkpoint)
 
     @staticmethod
     def _place(checkpoint: dict) -> tuple[int, int]:
@@ -132,7 +131,7 @@ class PreemptionHook(Hook):
         how = ['']
         if is_main_process():
             how = [self._save(runner, iteration)]
-        # Also lets the others wait for the file: where one process ends, launchers end all.
+        # All ranks wait for the file, because launchers end all processes when one ends.
         broadcast_object_list(how)
         barrier()
         stop = preemption.stop(number, how[0])

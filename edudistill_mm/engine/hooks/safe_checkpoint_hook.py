@@ -43,18 +43,17 @@ class SafeCheckpointHook(Hook):
 
     def before_run(self, runner: Runner) -> None:
         """Check files and room before the runner loads and writes."""
-        # MMEngine writes the config into each checkpoint, formatted by yapf, which takes seconds
-        # every time for a config with several networks; the log and the dumped file have been
-        # formatted already.
+        # MMEngine writes the config into each checkpoint, for which yapf takes seconds; the log and
+        # the dumped file are formatted already.
         object.__setattr__(runner.cfg, '_format_python_code', False)
         check_pretrained(unwrap_model(runner.model))
         for hook in runner.hooks:
             if (
                 isinstance(hook, CheckpointHook)
                 and hook.backend_args is hook.file_client_args is None
+                and type(get_file_backend(hook.out_dir or runner.work_dir)) is LocalBackend
             ):
-                if type(get_file_backend(hook.out_dir or runner.work_dir)) is LocalBackend:
-                    hook.backend_args = dict(backend='safe_local')
+                hook.backend_args = dict(backend='safe_local')
         if runner._has_loaded:
             return
         if isinstance(runner._train_loop, BaseLoop):
@@ -70,13 +69,11 @@ class SafeCheckpointHook(Hook):
         Otherwise the hook would write it again with the result of a validation that is made up
         for.
         """
-        if runner._resume:
-            for hook in runner.hooks:
-                # A run that was preempted before its first regular checkpoint has no last one.
-                if isinstance(hook, CheckpointHook) and runner.message_hub.runtime_info.get(
-                    'last_ckpt'
-                ):
-                    hook.last_ckpt = hook.last_ckpt or runner._load_from
+        # A run that was preempted before its first regular checkpoint has no last one.
+        last = runner.message_hub.runtime_info.get('last_ckpt')
+        for hook in runner.hooks if runner._resume and last else ():
+            if isinstance(hook, CheckpointHook):
+                hook.last_ckpt = hook.last_ckpt or runner._load_from
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Make everything in ``checkpoint`` plain but the weights, which are tensors already."""

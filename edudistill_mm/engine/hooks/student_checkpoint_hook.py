@@ -101,7 +101,7 @@ class StudentCheckpointHook(Hook):
             kept.update(grade_meta(meta, model.grade))
             stem = osp.join(runner.work_dir, FOLDER, osp.splitext(filename)[0])
             os.makedirs(osp.dirname(stem), exist_ok=True)
-            # The config first: where the weights are, everything is.
+            # The config comes first, so that weights never lack one.
             atomic_write(f'{stem}.py', lambda file: file.write(self._text.encode()))
             atomic_write(
                 f'{stem}.pth', lambda file: torch.save(dict(meta=kept, state_dict=state), file)
