@@ -1,5 +1,3 @@
-"""Archives of ``torch.save``, checked before torch unpacks them."""
-
 import os
 import pickle
 import tarfile
@@ -10,8 +8,9 @@ from .storage_reader import StorageReader
 
 
 def check_archive(path: str) -> None:
-    """Check the archive that ``torch.save`` makes, before torch unpacks it. The bare pickles that
-    torch wrote before 1.6 are no archives, and pass.
+    """Check an archive of ``torch.save`` before torch unpacks it.
+
+    Bare pickles, which torch wrote before 1.6, pass.
     """
     with open(path, 'rb') as file:
         start = file.read(4)
@@ -30,8 +29,7 @@ def check_archive(path: str) -> None:
             )
         names = {record.filename for record in records}
         total = sum(record.file_size for record in records)
-        # torch reads no bytes of a record that is marked as a folder: its tensor would hold whatever
-        # was in memory.
+        # torch reads no bytes of a record marked as a folder: the tensor would be old memory.
         folders = any(record.is_dir() or record.external_attr & 0x10 for record in records)
         if (
             len(names) < len(records)
@@ -44,14 +42,16 @@ def check_archive(path: str) -> None:
 
 
 def unreadable(path: str) -> str:
+    """The sentence for a file that is no whole archive of ``torch.save``."""
     return (
         f'checkpoint "{path}" cannot be read: it is truncated, damaged or not a file of torch.save'
     )
 
 
 def _declares_too_much(archive: zipfile.ZipFile) -> bool:
-    """Whether a tensor of the archive claims more bytes than its record has: older releases of
-    torch (2.1, for one) fill such a tensor from the memory behind the record.
+    """Whether a tensor claims more bytes than its record has.
+
+    Older releases of torch (2.1, for one) fill such a tensor from the memory behind the record.
     """
     records = {record.filename: record.file_size for record in archive.infolist()}
     folder = next(iter(records)).partition('/')[0]

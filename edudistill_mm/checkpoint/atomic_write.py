@@ -1,5 +1,3 @@
-"""Writing a file in one step."""
-
 import contextlib
 import os
 from collections.abc import Callable
@@ -9,15 +7,10 @@ from ..errors import full_disk_error
 
 
 def atomic_write(path: str, write: Callable[[BinaryIO], object]) -> None:
-    """Write a file so that, if the process or the machine stops, the path holds either the whole
-    new file or what it held before.
+    """Write a file so that its path always holds the whole new file or the whole old one.
 
-    Args:
-        path (str): The file to write or to replace.
-        write (Callable): Gets a binary file, opened beside the final one, to write to.
-
-    Raises:
-        OSError: It cannot be written; for lack of room, with the path as its ``filename``.
+    ``write`` gets a binary file beside the final one. An OSError for lack of room has the path as
+    its ``filename``.
     """
     part = f'{path}.part'
     try:
@@ -35,7 +28,7 @@ def atomic_write(path: str, write: Callable[[BinaryIO], object]) -> None:
         with contextlib.suppress(FileNotFoundError):
             os.remove(part)
     if hasattr(os, 'O_DIRECTORY'):
-        # The folder's entry must reach the disk as well; Windows cannot open a folder to flush it.
+        # The folder's entry must reach the disk, too; Windows cannot open a folder.
         folder = os.open(os.path.dirname(os.path.abspath(path)), os.O_DIRECTORY)
         try:
             os.fsync(folder)

@@ -14,8 +14,7 @@ from ..errors import ConfigurationError, reason_of
 from .files import file_sha256
 from .load import load_checkpoint_file
 
-# The hash that MM projects and torch put into the names of published files, as in
-# "resnet50-67b58a1b.pth".
+# The hash in names of published files of MM projects and torch: "resnet50-67b58a1b.pth".
 _HASH_IN_NAME = re.compile(r'-([0-9a-f]{8,64})\.[^.]+$')
 
 # A path with this prefix is read by load_from_edudistill_mm when MMEngine loads it.
@@ -23,21 +22,11 @@ SCHEME = 'edudistill_mm:'
 
 
 def resolve_checkpoint(source: str) -> str:
-    """Turn what a config names as a checkpoint into a local path, downloading a URL once.
+    """Turn a local path or an ``http(s)://`` URL into a local path, downloading the URL once.
 
-    A download lands in the folder that ``torch.hub`` and MMEngine use. If the file name ends in a
-    hash, as published files' names do, it must be the beginning of the file's SHA-256. A file name
-    without a hash is prefixed with one of the URL, so that two ``latest.pth`` from different
-    places stay apart.
-
-    Args:
-        source (str): A local path, returned as it is, or an ``http(s)://`` URL.
-
-    Returns:
-        str: A local path.
-
-    Raises:
-        ConfigurationError: The download failed, the hash differs, or the URL is of another kind.
+    A download lands in the folder of ``torch.hub`` and MMEngine. A hash at the end of the file
+    name, as published files have it, must begin the file's SHA-256. A name without a hash gets one
+    of the URL as prefix, which keeps two ``latest.pth`` from different places apart.
     """
     source = os.fspath(source).removeprefix(SCHEME)
     if '://' not in source:
@@ -54,8 +43,8 @@ def resolve_checkpoint(source: str) -> str:
     folder = os.path.join(torch.hub.get_dir(), 'checkpoints')
     path = os.path.join(folder, name)
     os.makedirs(folder, exist_ok=True)
-    # One rank of a run downloads the file, the others wait for it. A barrier would hang where one
-    # process alone calls this function, for instance to export a student; a lock does not.
+    # One rank downloads, the others wait. Unlike a lock, a barrier would hang where only one process
+    # calls this function, for instance to export a student.
     lock = os.path.join(torch.hub.get_dir(), f'{name}.lock')
     with contextlib.nullcontext() if os.path.exists(path) else FileLock(lock):
         _download(source, path, in_name and in_name[1])
@@ -74,8 +63,7 @@ def _download(url: str, path: str, hash_prefix: str | None) -> None:
     part = f'{path}.part'
     try:
         torch.hub.download_url_to_file(url, part, hash_prefix, progress=True)
-        # torch reports no error for a transfer that ends early, and later runs would take the
-        # truncated file for a complete one.
+        # torch reports no error for a transfer that ends early.
         load_checkpoint_file(part)
         os.replace(part, path)
     except ConfigurationError as error:

@@ -1,5 +1,3 @@
-"""What every file is asked, whatever is in it."""
-
 import hashlib
 import os
 import stat
@@ -8,16 +6,7 @@ from ..errors import ConfigurationError
 
 
 def check_file(path: str, what: str) -> None:
-    """Refuse a path that cannot be read to its end.
-
-    Args:
-        path (str): What should be a file.
-        what (str): What it is for, the first words of the message.
-
-    Raises:
-        ConfigurationError: There is nothing, or a directory, a device, a pipe, an empty file or one
-            that this user may not read.
-    """
+    """Refuse a path that is not a readable, non-empty file; ``what`` begins the message."""
     try:
         status = os.stat(path)
     except FileNotFoundError:
@@ -37,14 +26,7 @@ def check_file(path: str, what: str) -> None:
 
 
 def file_sha256(path: str) -> str:
-    """Hash a file.
-
-    Args:
-        path (str): A local file; ``~`` is the home directory.
-
-    Returns:
-        str: The SHA-256 of its bytes, 64 hexadecimal digits.
-    """
+    """SHA-256 of a local file in 64 hexadecimal digits; ``~`` is the home directory."""
     digest = hashlib.sha256()
     with open(os.path.expanduser(path), 'rb') as file:
         for block in iter(lambda: file.read(1 << 20), b''):

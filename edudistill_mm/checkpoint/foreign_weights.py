@@ -1,4 +1,4 @@
-"""Where code bases put the weights in a checkpoint: plain ones, and averaged ones beside them."""
+"""Where code bases put the plain and the averaged weights of a checkpoint."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..errors import ConfigurationError
 
-# Where weights are looked for, the first that is there.
+# Keys of plain weights, in the order of precedence.
 PLAIN_KEYS = (
     'state_dict',
     'model',
@@ -21,14 +21,14 @@ PLAIN_KEYS = (
     'module',
 )
 
-# A key, or a prefix, that says of weights that they are averaged over the training.
+# A key, or a prefix, of weights that are averaged over the training.
 AVERAGED = re.compile(r'(^|[._])(ema|swa|averaged?)([._]|$)')
 
 
 def choose_weights(
     checkpoint: Mapping[str, Any], source: str, averaged: bool | None = None
 ) -> tuple[Mapping[str, Any], str | None]:
-    """Find the weights in a checkpoint, and choose where there are averaged ones as well.
+    """Choose the plain or the averaged weights of a checkpoint.
 
     MMEngine's ``EMAHook`` writes the averages as ``'state_dict'`` and the others as
     ``'ema_state_dict'`` (mmengine/hooks/ema_hook.py); other code bases write the averages under
@@ -37,16 +37,13 @@ def choose_weights(
 
     Args:
         checkpoint (Mapping[str, Any]): What is in a file.
-        source (str): What to call it in a message.
-        averaged (bool, optional): Whether to take the averages. Defaults to None: if there are
-            any, as they are what a training with averages validates.
+        source (str): What to call the file in a message.
+        averaged (bool, optional): Whether to take the averages. None: if there are any, because a
+            training with averages validates these.
 
     Returns:
-        tuple[Mapping[str, Any], str | None]: The weights by name, perhaps with other things among
-            them, and, if there were others, which of them these are, a part of a sentence.
-
-    Raises:
-        ConfigurationError: What is asked for is not there.
+        tuple[Mapping[str, Any], str | None]: The weights by name, perhaps among other things, and
+            a clause that says which weights these are, if there are others.
     """
     keys = [key for key in checkpoint if isinstance(key, str) and AVERAGED.search(key)]
     plain_key, plain = _first_weights(checkpoint, PLAIN_KEYS)
@@ -72,7 +69,7 @@ def choose_weights(
 def _first_weights(
     checkpoint: Mapping[str, Any], keys: Iterable[str]
 ) -> tuple[str | None, Mapping[str, Any] | None]:
-    """The first of the keys under which there are tensors, and the dict that has them."""
+    """The first key that holds tensors, and the dict of these tensors."""
     for key in keys:
         value = checkpoint.get(key)
         if not isinstance(value, dict):

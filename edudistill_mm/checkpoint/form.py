@@ -1,5 +1,3 @@
-"""What the parts of a training checkpoint must be, before a runner takes them for it."""
-
 from numbers import Real
 from typing import Any
 
@@ -7,29 +5,21 @@ from torch import Tensor
 
 from ..errors import ConfigurationError
 
-# Type of each key, "?" behind it where it may be missing; a list of one entry stands for any
-# number of such.
+# Type of each key; "?" marks a key that may be missing, a list of one entry any number of such.
 _STATE_OF_TRAINING = {
     'state_dict': {str: Tensor},
     'message_hub': dict(log_scalars=dict, runtime_info=dict, resumed_keys=dict),
     'optimizer': dict,
 }
-# What of ``meta['education']`` says which student is in the checkpoint.
+# The keys of ``meta['education']`` that identify the student in the checkpoint.
 GRADE = dict(grade=str, seen=[int])
 
 
 def check_form(checkpoint: dict, path: str, resume: bool, education: dict = GRADE) -> None:
-    """Refuse a checkpoint whose parts are of other types than a runner takes them for.
+    """Refuse a checkpoint that lacks a part, or has a part of another type than a runner expects.
 
-    Args:
-        checkpoint (dict): What is in the file.
-        path (str): The file.
-        resume (bool): Whether training is to go on from it, or only its weights are wanted.
-        education (dict): The form of ``meta['education']`` of a training that is to go on, where
-            there is one. Defaults to :data:`GRADE`.
-
-    Raises:
-        ConfigurationError: A part is missing or of another type; it is named.
+    ``resume`` requires the state of a training, too; ``education`` is the form of
+    ``meta['education']``.
     """
     form: dict[str, Any] = {'meta?': {'education?': GRADE}}
     if resume:
@@ -37,7 +27,7 @@ def check_form(checkpoint: dict, path: str, resume: bool, education: dict = GRAD
         form = {'meta': meta, **_STATE_OF_TRAINING}
     mistake = _mistake(checkpoint, form, '')
     schedulers = checkpoint.get('param_schedulers')
-    # With several optimizers they are a dict.
+    # Several optimizers have a dict of schedulers.
     if mistake is None and resume and isinstance(schedulers, list):
         mistake = _mistake(schedulers, [dict(last_step=int)], 'param_schedulers')
     if mistake is not None:
@@ -51,7 +41,7 @@ def check_form(checkpoint: dict, path: str, resume: bool, education: dict = GRAD
 
 
 def _mistake(value: Any, form: Any, place: str) -> str | None:
-    """The first thing in a value that is not as its form says, as a part of a sentence."""
+    """The first deviation of a value from its form, as a clause."""
     kind: Any = form if isinstance(form, type) else type(form)
     if not isinstance(value, kind) or (kind in (int, Real) and isinstance(value, bool)):
         names = {dict: 'a dict', list: 'a list', str: 'a string', int: 'an integer'}

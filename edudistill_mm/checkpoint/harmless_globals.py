@@ -1,5 +1,3 @@
-"""What torch's reader without code may make of the names in a pickle."""
-
 import contextlib
 import pickle
 from collections import OrderedDict
@@ -9,8 +7,7 @@ import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
 
-# Names that checkpoints have beside their weights: objects with attributes, dicts with attributes,
-# and paths.
+# Types that checkpoints hold beside their weights.
 _ATTRIBUTES = ('argparse.Namespace', 'types.SimpleNamespace')
 _DICTS = (
     'addict.addict.Dict',
@@ -31,19 +28,15 @@ _PATHS = tuple(
 
 
 def harmless_globals() -> contextlib.AbstractContextManager:
-    """Let torch read what trainings put beside their weights, with each name bound to something
-    harmless of ours: the history and the numpy numbers of MMEngine's checkpoints, the arguments
-    (``argparse.Namespace``), paths and configs of other code bases.
+    """Let torch read what trainings save beside weights, with a harmless stand-in for each name.
 
     The real ``getattr``, ``HistoryBuffer`` and numpy constructors would let a file reach into
-    objects, replace the statistics methods of every ``HistoryBuffer`` or build arrays over
-    arbitrary memory. Arguments come as objects that have nothing but them, configs as
-    ``OrderedDict`` and paths as strings, whether the packages that wrote them are there or not.
+    objects, replace the methods of every ``HistoryBuffer`` or build arrays over arbitrary memory.
+    Arguments become objects that have nothing but their attributes, configs ``OrderedDict`` and
+    paths strings, whether the packages that wrote them are installed or not.
 
-    Returns:
-        AbstractContextManager: The allow-list holds while it is open. It needs a torch whose
-        allow-list takes names; on an older one it does nothing, or ``torch.load`` raises
-        ``AttributeError`` inside of it.
+    On a torch whose allow-list takes no names, the context does nothing, or ``torch.load`` raises
+    ``AttributeError`` inside of it.
     """
     names: dict[str, Any] = {
         **dict.fromkeys(_ATTRIBUTES, _PlainAttributes),
@@ -63,7 +56,7 @@ def harmless_globals() -> contextlib.AbstractContextManager:
 
 
 class _PlainAttributes:
-    """Has the attributes that a file gives it, and nothing else."""
+    """Holds the attributes that a file sets, and nothing else."""
 
     def __setstate__(self, state: dict) -> None:
         self.__dict__.update(state)
@@ -119,9 +112,7 @@ def _scalar(dtype: _PlainDtype, data: bytes) -> np.generic:
 
 
 def _statistics_method(owner: object, name: str) -> object:
-    """The stand-in for ``getattr``, through which ``HistoryBuffer`` pickles its statistics
-    methods.
-    """
+    """Stands in for ``getattr``, by which ``HistoryBuffer`` pickles its statistics methods."""
     if owner is not _PlainHistoryBuffer or name not in ('min', 'max', 'current', 'mean'):
         raise pickle.UnpicklingError(
             'GLOBAL builtins.getattr was asked for more than a HistoryBuffer has'

@@ -1,5 +1,3 @@
-"""Reading a checkpoint without running what is in it."""
-
 import os
 import pickle
 import re
@@ -12,28 +10,19 @@ from .files import check_file
 from .harmless_globals import harmless_globals
 from .safetensors_file import is_safetensors, read_safetensors
 
-# How torch's messages spell a global that its unpickler refuses (torch >= 2.4, torch < 2.4).
+# The global that torch's unpickler refuses, in messages of torch >= 2.4 and torch < 2.4.
 _REFUSED_GLOBAL = re.compile(r'GLOBAL ([\w.]+) w(?:as|hose)|Unsupported class ([\w.]+)')
 
 
 def load_checkpoint_file(path: str) -> dict:
     """Read a checkpoint on the CPU without running code from it.
 
-    Files of ``torch.save`` with tensors and plain Python values are read, those with the few other
-    things that trainings put beside their weights (see :mod:`.harmless_globals`), and files of
-    safetensors.
-
-    Args:
-        path (str): A local file; ``~`` is the home directory.
-
-    Returns:
-        dict: What was saved.
+    The file is one of safetensors, or one of ``torch.save`` with tensors, plain Python values and
+    what :mod:`.harmless_globals` allows; ``~`` is the home directory.
 
     Raises:
-        ConfigurationError: The file is missing, a directory or a device, empty, truncated, damaged
-            (a single changed bit is found by the checksums of torch's archives, which torch itself
-            does not look at) or not a checkpoint, holds something other than a dict, or asks for
-            code to be run.
+        ConfigurationError: The file is missing, damaged (torch's archives have checksums, which
+            torch itself does not check), holds no dict, or asks for code to be run.
     """
     path = os.path.expanduser(path)
     check_file(path, 'checkpoint')
@@ -48,7 +37,7 @@ def load_checkpoint_file(path: str) -> dict:
         refused = _REFUSED_GLOBAL.search(str(error))
         if refused is None:
             raise ConfigurationError(unreadable(path)) from error
-        # Pickles of the second protocol, which torch writes, name it as Python 2 did.
+        # torch writes pickles of protocol 2, which use the module names of Python 2.
         name = (refused[1] or refused[2]).replace('__builtin__.', 'builtins.')
         name = name if '.' in name else f'builtins.{name}'
         raise ConfigurationError(
@@ -66,9 +55,7 @@ def load_checkpoint_file(path: str) -> dict:
 
 
 def _read(path: str) -> object:
-    """Read a file by ``torch.load`` without code. The globals that MMEngine's training checkpoints
-    need are allowed only for a file that asks for them.
-    """
+    """Read a file by ``torch.load`` without code, with the allow-list only where it is needed."""
     try:
         return torch.load(path, map_location='cpu', weights_only=True)
     except pickle.UnpicklingError as error:
@@ -77,5 +64,5 @@ def _read(path: str) -> object:
         with harmless_globals():
             return torch.load(path, map_location='cpu', weights_only=True)
     except AttributeError:
-        # This torch has no allow-list, or none with names of our choice.
+        # The allow-list of this torch takes no names, or does not exist.
         raise refused from None

@@ -1,5 +1,3 @@
-"""Whether the weights and the optimizer's state of a checkpoint can be loaded."""
-
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -13,21 +11,14 @@ from .weights import extract_state_dict
 
 
 def check_weights(checkpoint: dict, path: str, network: nn.Module, prefix: str | None) -> None:
-    """Refuse a checkpoint whose weights are not those of the network, or are no numbers.
+    """Refuse a checkpoint whose weights do not fit the network or are not finite.
 
-    Args:
-        checkpoint (dict): What is in the file.
-        path (str): The file.
-        network (nn.Module): Where its weights shall go.
-        prefix (str, optional): The tensors of the network whose names begin so must be there, and
-            none beside them. None: only what is there is checked.
-
-    Raises:
-        ConfigurationError: The first tensor that is wrong is named.
+    The file must have all tensors of the network whose names begin with ``prefix``, and no others
+    there. With ``prefix=None`` only the values are checked.
     """
     # A runner loads "state_dict" where a checkpoint has several sets of weights.
-    taken = {key: checkpoint[key] for key in ('state_dict',) if key in checkpoint} or checkpoint
-    state = extract_state_dict(taken, f'"{path}"')
+    only = {'state_dict': checkpoint['state_dict']} if 'state_dict' in checkpoint else checkpoint
+    state = extract_state_dict(only, f'"{path}"')
     if prefix is not None:
         own = network.state_dict()
         expected = {name: own[name] for name in own if name.startswith(prefix)}
@@ -55,16 +46,10 @@ def check_weights(checkpoint: dict, path: str, network: nn.Module, prefix: str |
 
 
 def check_part(module: nn.Module, state: dict, prefix: str | None, source: str) -> None:
-    """Refuse weights of which MMEngine, without a word, would load nothing into a part of a model.
+    """Refuse weights of which MMEngine would silently load nothing into a part of a model.
 
-    Args:
-        module (nn.Module): The part, with an ``init_cfg`` of type ``Pretrained``.
-        state (dict): The weights.
-        prefix (str, optional): That of the ``init_cfg``.
-        source (str): What to call the file in the message.
-
-    Raises:
-        ConfigurationError: No tensor of the part is there, under its name and in its shape.
+    ``prefix`` is that of the part's ``init_cfg`` of type ``Pretrained``; ``source`` names the
+    file.
     """
     part = behind(prefix, state, source)
     own = {
@@ -85,11 +70,7 @@ def check_part(module: nn.Module, state: dict, prefix: str | None, source: str) 
 
 
 def check_optimizer(checkpoint: dict, path: str) -> None:
-    """Refuse a state of an optimizer that is no numbers.
-
-    Raises:
-        ConfigurationError: The place of the first such tensor is named.
-    """
+    """Refuse an optimizer's state that has NaN or infinite values."""
     place = _not_finite_in(checkpoint.get('optimizer'), 'optimizer')
     if place is not None:
         raise ConfigurationError(

@@ -1,5 +1,3 @@
-"""Sentences that a log needs once."""
-
 import functools
 
 from mmengine.logging import print_log

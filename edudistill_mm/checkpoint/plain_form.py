@@ -15,13 +15,8 @@ def plain_form(
 ) -> dict:
     """Copy a dict with its log history as tensors and its numpy numbers as Python's.
 
-    Args:
-        values (Mapping): What is to be saved.
-        left_out (Callable): Gets the place of each value that has no plain form, and the reason.
-        place (str): Where the dict stands, as a dotted key. Defaults to ''.
-
-    Returns:
-        dict: The copy, without the values that have no plain form.
+    ``left_out`` gets the dotted key of each value without a plain form, which the copy lacks, and
+    the reason; ``place`` is the key of the dict itself.
     """
     plain = {}
     for key, value in values.items():
@@ -57,11 +52,7 @@ def _plain(value: Any, left_out: Callable[[str, TypeError], None], place: str) -
 
 
 def history_of(name: str, plain: dict) -> HistoryBuffer:
-    """Turn the plain form of the log history ``name`` back.
-
-    Raises:
-        ConfigurationError: It is none.
-    """
+    """Turn the plain form of the log history ``name`` back."""
     try:
         return HistoryBuffer(
             plain['log_history'].cpu().numpy(),

@@ -1,19 +1,10 @@
-"""The checkpoint that an ``init_cfg`` names."""
-
 from typing import Any
 
 from mmengine.model import PretrainedInit
 
 
 def pretrained_of(init_cfg: Any) -> dict | None:
-    """The part of an ``init_cfg`` that names a checkpoint.
-
-    Args:
-        init_cfg (Any): A dict, a list of dicts, or anything else.
-
-    Returns:
-        dict | None: The first one of type ``Pretrained``.
-    """
+    """The first part of type ``Pretrained`` in an ``init_cfg``, a dict or a list of dicts."""
     for cfg in init_cfg if isinstance(init_cfg, (list, tuple)) else [init_cfg]:
         if isinstance(cfg, dict):
             kind = cfg.get('type')

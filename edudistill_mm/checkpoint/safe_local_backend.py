@@ -9,27 +9,18 @@ from .atomic_write import atomic_write
 
 @register_backend('safe_local', force=True)
 class SafeLocalBackend(LocalBackend):
-    """Local files of which at least one is whole, whenever the process or the machine stops.
+    """A local file backend that leaves a whole file, whenever the process or the machine stops.
 
-    The backend writes a file under another name, flushes it to the disk and renames it in one step.
-    It removes a file only after it has written the next one, because MMEngine's ``CheckpointHook``
-    removes the last checkpoint before it writes the new one. Use the backend by
+    A file is written under another name, flushed to the disk and renamed in one step. A file is
+    removed only after the next one has been written, because MMEngine's ``CheckpointHook`` removes
+    the last checkpoint first. Set it by
     ``CheckpointHook(backend_args=dict(backend='safe_local'))``; :class:`SafeCheckpointHook` does.
     """
 
     _outdated: ClassVar[set[str]] = set()
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
-        """Write a file; then remove those that were to be removed.
-
-        Args:
-            obj (bytes): What to write.
-            filepath (str | Path): Where to.
-
-        Raises:
-            OSError: The file cannot be written, for lack of space or rights. What was there
-                before is still there.
-        """
+        """Write a file, then remove those that are due; an OSError leaves the old file."""
         path = os.path.abspath(filepath)
         os.makedirs(os.path.dirname(path), exist_ok=True)
         atomic_write(path, lambda file: file.write(obj))
@@ -40,9 +31,5 @@ class SafeLocalBackend(LocalBackend):
                 os.remove(old)
 
     def remove(self, filepath: str | Path) -> None:
-        """Remove a file as soon as the next one has been written.
-
-        Args:
-            filepath (str | Path): The file.
-        """
+        """Remove a file as soon as the next one has been written."""
         self._outdated.add(os.path.abspath(filepath))

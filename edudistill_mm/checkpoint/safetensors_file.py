@@ -1,5 +1,3 @@
-"""Files of safetensors, which hold tensors by name and nothing that could run."""
-
 import os
 
 from torch import Tensor
@@ -8,14 +6,10 @@ from ..errors import ConfigurationError, reason_of
 
 
 def is_safetensors(path: str) -> bool:
-    """Whether a file is one of safetensors, by its first bytes or by its name.
-
-    Args:
-        path (str): A local file.
-    """
+    """Whether a local file is one of safetensors, by its first bytes or by its name."""
     with open(path, 'rb') as file:
         start = file.read(9)
-    # The length of a header in JSON, then that header.
+    # Eight bytes with the length of a header in JSON, then the header.
     length = int.from_bytes(start[:8], 'little')
     by_content = start[8:] == b'{' and length <= os.path.getsize(path) - 8
     # A download has another suffix until it is known to be good.
@@ -23,18 +17,7 @@ def is_safetensors(path: str) -> bool:
 
 
 def read_safetensors(path: str) -> dict[str, Tensor]:
-    """Read all tensors of a file onto the CPU.
-
-    Args:
-        path (str): A local file.
-
-    Returns:
-        dict[str, Tensor]: The tensors by name.
-
-    Raises:
-        ConfigurationError: The file is truncated or its header damaged (there are no checksums of
-            the weights), or the package safetensors is not there.
-    """
+    """Read all tensors of a local file onto the CPU, by name; the weights have no checksums."""
     try:
         from safetensors import SafetensorError
         from safetensors.torch import load
@@ -48,7 +31,7 @@ def read_safetensors(path: str) -> dict[str, Tensor]:
     try:
         return load(data)
     except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
-        # The reader in Rust, and torch for a type or a shape that it does not have.
+        # From the reader in Rust, or from torch for a type or a shape unknown to it.
         raise ConfigurationError(
             f'checkpoint "{path}" cannot be read as a file of safetensors: it is truncated or damaged '
             f'({reason_of(error)})'

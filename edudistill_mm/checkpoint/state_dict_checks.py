@@ -1,5 +1,3 @@
-"""Whether weights are those of a network, and are numbers."""
-
 from collections.abc import Mapping
 
 import torch
@@ -7,15 +5,7 @@ from torch import Tensor, nn
 
 
 def state_dict_mismatch(expected: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> str | None:
-    """Say in which way weights do not fit a network.
-
-    Args:
-        expected (Mapping[str, Tensor]): The network's own tensors, or some of them.
-        state (Mapping[str, Tensor]): The weights; more than those expected do no harm.
-
-    Returns:
-        str | None: The first difference, a part of a sentence; None if there is none.
-    """
+    """The first difference of weights from expected tensors, as a clause; others do no harm."""
     for name, tensor in expected.items():
         if name in state and state[name].shape != tensor.shape:
             shape, wanted = tuple(state[name].shape), tuple(tensor.shape)
@@ -35,15 +25,9 @@ def state_dict_mismatch(expected: Mapping[str, Tensor], state: Mapping[str, Tens
 
 
 def not_finite(state: Mapping[str, Tensor], network: nn.Module) -> str | None:
-    """Find weights that are no numbers.
+    """The first tensor of a network whose weights have a NaN or infinite value.
 
-    Args:
-        state (Mapping[str, Tensor]): Weights for a network.
-        network (nn.Module): The network. Where its own buffer holds infinities (a mask), those of
-            the weights may do so as well.
-
-    Returns:
-        str | None: Name of the first tensor of the network with a value that is not finite.
+    A buffer may have infinite values (a mask) where the network's own has some.
     """
     parameters = dict(network.named_parameters())
     for name, own in network.state_dict().items():

@@ -1,5 +1,3 @@
-"""The names of tensors in a state dict, and what other code bases put before them or between them."""
-
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -9,28 +7,18 @@ from torch import Tensor
 from ..errors import ConfigurationError
 from .foreign_weights import AVERAGED
 
-# What torch puts into names when it wraps modules; no module of a user is called so.
+# Parts that torch adds to names when it wraps modules.
 _WRAPPERS = ('_orig_mod', '_fsdp_wrapped_module', '_checkpoint_wrapped_module')
 
 
 def without_wrappers(name: str) -> str:
-    """The name of a tensor without what DDP, ``torch.compile`` and the like have put into it."""
+    """A tensor's name without the parts that DDP, ``torch.compile`` and the like have added."""
     parts = [part for part in name.split('.') if part not in _WRAPPERS]
     return '.'.join(parts).removeprefix('module.')
 
 
 def behind(prefix: str | None, state: Mapping[str, Tensor], source: str) -> dict[str, Tensor]:
-    """Select the weights whose names begin with a prefix, and take the prefix off their names.
-
-    Args:
-        prefix (str, optional): The prefix, with or without its dot, as in MMEngine's
-            ``PretrainedInit``. None or '': all of them.
-        state (Mapping[str, Tensor]): The weights.
-        source (str): What to call them in the message.
-
-    Raises:
-        ConfigurationError: There is none.
-    """
+    """Select the weights behind a prefix, given with or without its dot, and cut it off."""
     start = f'{prefix.rstrip(".")}.' if prefix else ''
     found = {name.removeprefix(start): state[name] for name in state if name.startswith(start)}
     if not found:
@@ -43,22 +31,14 @@ def fit_names(
     state: Mapping[str, Tensor],
     averaged: bool | None = None,
 ) -> tuple[dict[str, Tensor], str | None]:
-    """Take a prefix off the names of weights where the rest is the network's own name of a tensor.
+    """Cut a prefix (``'model.'``) off the names of weights where a network's own names follow.
 
-    Args:
-        expected (Mapping[str, Tensor]): The network's own tensors.
-        state (Mapping[str, Tensor]): The weights, perhaps behind a prefix (``'model.'``,
-            ``'architecture.'``), with other networks behind other prefixes.
-        averaged (bool, optional): Whether to take averages, if several prefixes fit and one of
-            them says that it is averaged. Defaults to None: they are taken.
+    If several prefixes fit and some say that they are averages, ``averaged`` chooses; None takes
+    the averages. If none fits, the most frequent one is cut off, so that the caller can name what
+    does not fit.
 
     Returns:
-        tuple[dict[str, Tensor], str | None]: The weights, and what has been done to their names, a
-            part of a sentence; None if nothing. If no prefix makes all of them fit, it is the one
-            behind which most names are, so that what does not fit can be named.
-
-    Raises:
-        ConfigurationError: Several prefixes fit.
+        tuple[dict[str, Tensor], str | None]: The weights, and a clause that says what was cut off.
     """
     wanted = {
         name: tensor.shape
@@ -86,12 +66,7 @@ def fit_names(
 
 
 def prefixes_of(expected: Iterable[str], state: Mapping[str, Tensor]) -> list[str]:
-    """The prefixes behind which weights have names of a network, the most frequent first.
-
-    Args:
-        expected (Iterable[str]): Names of the network's own tensors.
-        state (Mapping[str, Tensor]): The weights.
-    """
+    """The prefixes behind which weights have names of a network, the most frequent first."""
     return [prefix for prefix, _ in _prefixes(dict.fromkeys(expected), state).most_common()]
 
 

@@ -1,9 +1,7 @@
-"""The sizes of the storages in a pickle of torch, read without running what the pickle names."""
-
 import pickle
 from typing import IO
 
-# Bytes of an element of the storages that torch's pickles name.
+# Bytes per element of the storage types that torch's pickles name.
 _ITEMSIZES = {
     f'{kind}Storage': size
     for size, kinds in {
@@ -18,21 +16,22 @@ _ITEMSIZES = {
 
 
 class StorageReader(pickle._Unpickler):
-    """Goes through a pickle of torch and notes the sizes of its storages. It imports and calls
-    nothing that the pickle names.
-    """
+    """Reads the sizes of the storages in a pickle of torch; imports and calls nothing from it."""
 
     def __init__(self, file: IO[bytes]) -> None:
         super().__init__(file)
         self.sizes: dict[str, int] = {}
 
     def find_class(self, module: str, name: str) -> type:
+        """Return a harmless class of the name."""
         return type(name, (_Nothing,), {})
 
     def get_extension(self, code: int) -> None:
+        """Refuse what torch never writes."""
         raise pickle.UnpicklingError('torch writes no extension codes')
 
     def persistent_load(self, pid: tuple) -> None:
+        """Note the size of a storage in bytes."""
         _, kind, key, _, count = pid
         itemsize = _ITEMSIZES[kind.__name__]
         self.sizes[key] = max(self.sizes.get(key, 0), count * itemsize)

@@ -1,4 +1,4 @@
-"""The weights of a checkpoint, for this package and, by a scheme of its own, for MMEngine."""
+"""The weights of a checkpoint, for this package and, by a URL scheme, for MMEngine."""
 
 import torch
 from mmengine.runner import CheckpointLoader
@@ -18,18 +18,11 @@ _CARRIED = ('meta', 'message_hub')
 def read_weights(
     source: str, averaged: bool | None = None
 ) -> tuple[str, dict[str, Tensor], str | None]:
-    """Find a checkpoint, read it and take the weights out of it.
-
-    Args:
-        source (str): Path or URL.
-        averaged (bool, optional): See :func:`extract_state_dict`. Defaults to None.
+    """Read the weights of a checkpoint at a path or URL.
 
     Returns:
-        tuple[str, dict[str, Tensor], str | None]: Path of the local file, the tensors by name,
-            and, if the file holds others as well, which of them these are, a part of a sentence.
-
-    Raises:
-        ConfigurationError: There is no such file, or it cannot be used.
+        tuple[str, dict[str, Tensor], str | None]: Path of the local file, and what
+            :func:`weights_in` returns.
     """
     path = resolve_checkpoint(source)
     return path, *weights_in(load_checkpoint_file(path), f'checkpoint "{source}"', averaged)
@@ -37,35 +30,13 @@ def read_weights(
 
 @CheckpointLoader.register_scheme(prefixes=SCHEME)
 def load_from_edudistill_mm(filename: str, map_location: object = None) -> dict:
-    """Read a checkpoint for MMEngine, with the weights as ``'state_dict'`` wherever they were.
-
-    Args:
-        filename (str): The path behind ``'edudistill_mm:'``.
-        map_location (object): Without effect: the tensors are on the CPU.
-
-    Returns:
-        dict: See :func:`to_start_from`.
-
-    Raises:
-        ConfigurationError: The file cannot be used.
-    """
+    """Read a checkpoint for MMEngine, as :func:`to_start_from`, onto the CPU."""
     path = resolve_checkpoint(filename)
     return to_start_from(load_checkpoint_file(path), path)
 
 
 def to_start_from(checkpoint: dict, path: str) -> dict:
-    """Take from a checkpoint what a new run, or a test, takes over.
-
-    Args:
-        checkpoint (dict): What is in the file.
-        path (str): The file.
-
-    Returns:
-        dict: The weights as ``'state_dict'``, wherever they were, and what hooks read.
-
-    Raises:
-        ConfigurationError: There are no weights.
-    """
+    """Keep of a checkpoint its weights, as ``'state_dict'``, and what hooks of a new run read."""
     state, note = weights_in(checkpoint, f'checkpoint "{path}"', None)
     if note is not None:
         say(f'Of "{path}", {note}')
@@ -80,16 +51,13 @@ def extract_state_dict(
     Args:
         checkpoint (dict): A checkpoint of MM projects (key ``'state_dict'``), of other code bases
             (key ``'model'`` and others), or a bare state dict.
-        source (str): What to call it in the message. Defaults to 'the checkpoint'.
-        averaged (bool, optional): Whether to take the weights that are averaged over the training,
-            if there are others too. Defaults to None: they are taken where there are any.
+        source (str): What to call the checkpoint in an error message.
+        averaged (bool, optional): Whether to take the averaged weights, if there are others too.
+            None: where there are any.
 
     Returns:
         dict[str, Tensor]: The tensors by name, without the parts of the names that DDP,
             ``torch.compile`` and FSDP add.
-
-    Raises:
-        ConfigurationError: There is no tensor in it, or not what ``averaged`` asks for.
     """
     return weights_in(checkpoint, source, averaged)[0]
 
@@ -97,9 +65,7 @@ def extract_state_dict(
 def weights_in(
     checkpoint: dict, source: str, averaged: bool | None
 ) -> tuple[dict[str, Tensor], str | None]:
-    """Return what :func:`extract_state_dict` returns, and a part of a sentence that says which
-    weights these are if the checkpoint holds others as well, else None.
-    """
+    """As :func:`extract_state_dict`, with a clause that says which of several weights they are."""
     state_dict, note = choose_weights(checkpoint, source, averaged)
     tensors = {
         without_wrappers(name): value

@@ -18,18 +18,15 @@ class Caltech256(BaseDataset):
     It reads the official layout, ``256_ObjectCategories/<NNN>.<name>/<NNN>_<MMMM>.jpg``. The
     classes are the categories whose folders are there, in the order of their numbers.
 
-    The data set has no official split. Here it is fixed: an image whose number MMMM is a multiple
-    of 5 is for testing, that is every fifth of a category, whichever other images are there. Of
-    the 29,780 images of the 256 object categories that leaves four fifths for training.
-
-    The archive has a 257th category, ``clutter``: background for the rejection of what is no
-    object, which is not one of the 256 classes.
+    The data set has no official split. Here an image whose number MMMM is a multiple of 5 is for
+    testing: every fifth of a category. Of the 29,780 images of the 256 object categories four
+    fifths are for training. The archive's 257th category, ``clutter``, is background for the
+    rejection of what is no object.
 
     Args:
         data_root (str): The folder that holds ``256_ObjectCategories``, or that folder itself.
         split (str): ``'train'`` or ``'test'``. Defaults to ``'train'``.
-        clutter (bool): Whether ``257.clutter`` counts as a class, as in torchvision. Defaults to
-            False.
+        clutter (bool): Whether ``257.clutter`` is a class, as in torchvision. Defaults to False.
         metainfo (dict, optional): As in MMPretrain's ``BaseDataset``. Defaults to None: the names
             of the categories as ``classes``.
         **kwargs: Other arguments of MMPretrain's ``BaseDataset``, such as ``pipeline``.
@@ -76,11 +73,7 @@ class Caltech256(BaseDataset):
         )
 
     def load_data_list(self) -> list[dict]:
-        """List the split's images.
-
-        Returns:
-            list[dict]: ``img_path`` (str) and ``gt_label`` (int) of each image.
-        """
+        """List ``img_path`` (str) and ``gt_label`` (int) of each image of the split."""
         images = []
         for label, category in enumerate(self.categories):
             folder = osp.join(self.folder, category)
@@ -92,5 +85,5 @@ class Caltech256(BaseDataset):
         return images
 
     def extra_repr(self) -> list[str]:
-        """The lines that describe this dataset in its ``repr``."""
+        """The lines that describe this data set in its ``repr``."""
         return [f'Root of dataset: \t{self.data_root}', f'Split: \t{self.split}']

@@ -1,5 +1,3 @@
-"""In which order a data set gives the channels of its images."""
-
 from typing import Any
 
 from mmcv.transforms import LoadImageFromFile, Normalize
@@ -12,18 +10,11 @@ ORDERS = ('rgb', 'bgr')
 
 
 def channel_order(dataset: Any) -> str | None:
-    """The order in which a data set gives the channels of its images to the data preprocessor.
+    """The order, 'rgb' or 'bgr', in which a data set gives channels to the data preprocessor.
 
-    Args:
-        dataset (Dataset): A data set of MM projects, or a wrapper of such.
-
-    Returns:
-        str | None: ``metainfo['channel_order']``, if there is one; else 'rgb' for CIFAR, whose
-        arrays are so, and 'bgr' where the pipeline begins with ``LoadImageFromFile``, swapped by
-        transforms that are told to. None if it cannot be known.
-
-    Raises:
-        ConfigurationError: If ``metainfo['channel_order']`` is none.
+    ``metainfo['channel_order']`` decides, if it is set. Otherwise the arrays of CIFAR are RGB,
+    what ``LoadImageFromFile`` reads is BGR, and transforms of the pipeline may swap the order.
+    None if the order cannot be known.
     """
     order = getattr(dataset, 'metainfo', {}).get('channel_order')
     if order is not None:
@@ -40,7 +31,7 @@ def channel_order(dataset: Any) -> str | None:
         order = 'rgb'
     for transform in getattr(getattr(dataset, 'pipeline', None), 'transforms', ()):
         if isinstance(transform, LoadImageFromFile):
-            # OpenCV's order, whatever reads the file, but for the reader of microscopes' images.
+            # All backends but tifffile return OpenCV's order.
             order = 'rgb' if transform.imdecode_backend == 'tifffile' else 'bgr'
         elif order is not None and (
             (isinstance(transform, (NumpyToPIL, Normalize)) and transform.to_rgb)

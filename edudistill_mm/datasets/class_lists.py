@@ -1,6 +1,4 @@
-"""Lists of class names: the numbers of classes mean the same in two data sets only if the names at
-these numbers do.
-"""
+"""Lists of class names: two data sets number their classes alike only if these lists agree."""
 
 import warnings
 from collections.abc import Sequence
@@ -12,15 +10,10 @@ MANY = 3
 
 
 def class_names_of(checkpoint: Any) -> Sequence[str] | None:
-    """The names of the classes that a checkpoint was trained on.
+    """Names, by number, of the classes that a checkpoint was trained on; None if it has none.
 
-    Args:
-        checkpoint (dict): What is in the file.
-
-    Returns:
-        Sequence[str] | None: By number of the class, from ``meta['dataset_meta']['classes']``, as
-        MMEngine writes them, or from ``meta['CLASSES']``, as its predecessors did; None if there
-        are none.
+    MMEngine writes them as ``meta['dataset_meta']['classes']``, its predecessors wrote
+    ``meta['CLASSES']``.
     """
     meta = checkpoint.get('meta') if isinstance(checkpoint, dict) else None
     meta = meta if isinstance(meta, dict) else {}
@@ -35,22 +28,17 @@ def class_names_of(checkpoint: Any) -> Sequence[str] | None:
 def check_class_lists(
     trained: Sequence[str] | None, where: str, names: Sequence[str] | None, key: str
 ) -> None:
-    """See that the classes of a data set have the numbers by which a network knows them.
+    """Refuse a data set whose classes have other numbers than those that a network has learnt.
 
-    A data set may lack classes at the end of the list, which changes no number. Lists that share
-    no name, words and identifiers of one data set for instance, cannot be compared: if they are
-    of one length, that is a warning.
+    A data set may lack classes at the end of the list. Lists of one length that share no name,
+    such as words and identifiers of one data set, cannot be compared and cause a warning.
 
     Args:
-        trained (Sequence[str], optional): The names by number that the network learns. Nothing is
-            compared to None.
+        trained (Sequence[str], optional): The names by number that the network learns.
         where (str): What has these names, for the error message.
-        names (Sequence[str], optional): The data set's names by number, or None.
+        names (Sequence[str], optional): The data set's names by number. With None in either list
+            nothing is compared.
         key (str): What has those, for the error message.
-
-    Raises:
-        ConfigurationError: If a class has another number, or is one that the network does not
-            learn; it is named.
     """
     if trained is None or names is None or list(names) == list(trained)[: len(names)]:
         return

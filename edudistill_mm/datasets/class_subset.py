@@ -10,22 +10,22 @@ from ..registry import DATASETS, register
 
 @register(DATASETS)
 class ClassSubset:
-    """A dataset's samples of some classes, renumbered in the order in which the classes are given.
+    """A data set's samples of some classes, renumbered in the order of these classes.
 
     It is what an expert is trained on: with ``classes=[7, 3]`` the samples of class 7 get the
-    label 0, those of class 3 the label 1, and all others are left out. The wrapped dataset is not
+    label 0, those of class 3 the label 1, and all others are left out. The wrapped data set is not
     changed.
 
     Args:
-        dataset (BaseDataset | ClassSubset | dict): The dataset, or the config of it.
+        dataset (BaseDataset | ClassSubset | dict): The data set, or its config.
         classes (Sequence[int]): Class indices of ``dataset``, each once.
-        samples_per_class (int, optional): Keep only so many samples of each class, the first ones
-            of ``dataset``; a class that has fewer keeps all. Defaults to None: all.
-        lazy_init (bool): Leave out reading the samples until they are asked for, those of a
-            ``dataset`` given as config as well. Defaults to False.
+        samples_per_class (int, optional): Keep at most the first so many samples of each class.
+            Defaults to None: all.
+        lazy_init (bool): Read the samples, those of a ``dataset`` given as config as well, only at
+            the first access. Defaults to False.
 
     Raises:
-        ConfigurationError: ``classes`` is empty, names a class twice or one that the dataset does
+        ConfigurationError: ``classes`` is empty, names a class twice or one that the data set does
             not have, ``samples_per_class`` is no positive integer, or no sample is left.
     """
 
@@ -62,7 +62,7 @@ class ClassSubset:
             self.full_init()
 
     def full_init(self) -> None:
-        """Read the wrapped dataset and choose the samples; once."""
+        """Read the wrapped data set and choose the samples, once."""
         if self._fully_initialized:
             return
         self.dataset.full_init()
@@ -94,7 +94,7 @@ class ClassSubset:
 
     @property
     def pipeline(self) -> Callable:
-        """Callable: The wrapped dataset's."""
+        """Callable: The wrapped data set's."""
         return self.dataset.pipeline
 
     @pipeline.setter
@@ -103,17 +103,17 @@ class ClassSubset:
 
     @property
     def test_mode(self) -> bool:
-        """bool: The wrapped dataset's."""
+        """bool: The wrapped data set's."""
         return self.dataset.test_mode
 
     @property
     def max_refetch(self) -> int:
-        """int: The wrapped dataset's."""
+        """int: The wrapped data set's."""
         return self.dataset.max_refetch
 
     @property
     def metainfo(self) -> dict:
-        """dict: The wrapped dataset's, with the names of the chosen classes under ``classes``."""
+        """dict: The wrapped data set's, with the names of the chosen classes under ``classes``."""
         metainfo = self.dataset.metainfo
         if metainfo.get('classes') is not None:
             metainfo['classes'] = tuple(metainfo['classes'][label] for label in self.classes)
@@ -141,8 +141,7 @@ class ClassSubset:
 
     @force_full_init
     def __getitem__(self, idx: int) -> Any:
-        # As in MMEngine's datasets, a training pipeline that gives up on a sample gets another
-        # one.
+        # As in MMEngine, a training pipeline that gives up a sample gets another one.
         for _ in range(self.max_refetch + 1):
             sample = self.pipeline(self.get_data_info(idx))
             if sample is not None:

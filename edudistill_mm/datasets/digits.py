@@ -11,16 +11,17 @@ class Digits(BaseDataset):
 
     They are the test set of `Optical Recognition of Handwritten Digits
     <https://archive.ics.uci.edu/dataset/80>`__ (UCI) and need no download. An image is a ``uint8``
-    array of shape (8, 8, 3): the 17 grey levels are spread over 0..255 and the three channels are
-    equal, so that transforms and networks for colour images work as they are.
+    array of shape (8, 8, 3): the 17 grey levels are spread over 0..255, and the three channels are
+    equal.
 
     The split is fixed: of each class, in scikit-learn's order, every fifth image is for testing.
-    That leaves 1442 images for training (140 to 147 of a class) and 355 for testing (34 to 36 of a
+    That makes 1442 images for training (140 to 147 of a class) and 355 for testing (34 to 36 of a
     class).
 
     Args:
         split (str): ``'train'`` or ``'test'``. Defaults to ``'train'``.
-        **kwargs: Arguments of MMPretrain's ``BaseDataset``, such as ``pipeline`` and ``test_mode``.
+        **kwargs: Arguments of MMPretrain's ``BaseDataset``, such as ``pipeline`` and
+            ``test_mode``.
 
     Raises:
         ConfigurationError: There is no such split.
@@ -37,13 +38,8 @@ class Digits(BaseDataset):
         super().__init__(ann_file='', **kwargs)
 
     def load_data_list(self) -> list[dict]:
-        """Read the split's images.
-
-        Returns:
-            list[dict]: ``img`` (uint8, shape (8, 8, 3)) and ``gt_label`` (int) of each image.
-        """
-        # scikit-learn takes a second to import, which only those who read the digits should wait
-        # for.
+        """List ``img`` (uint8, shape (8, 8, 3)) and ``gt_label`` (int) of each image."""
+        # scikit-learn takes a second to import.
         from sklearn.datasets import load_digits
 
         images, labels = load_digits(return_X_y=True)
@@ -59,5 +55,5 @@ class Digits(BaseDataset):
         ]
 
     def extra_repr(self) -> list[str]:
-        """The lines that describe this dataset in its ``repr``."""
+        """The lines that describe this data set in its ``repr``."""
         return [f'Split: \t{self.split}']

@@ -12,8 +12,7 @@ class Food101Subset(Food101):
 
     MMPretrain's ``Food101`` numbers the images by its list of all 101 classes. Here the classes
     are those of the images that ``meta/train.txt`` and ``meta/test.txt`` list, in MMPretrain's
-    order, so that the complete data set is numbered as there. Layout and split are the official
-    ones.
+    order, which numbers the complete data set alike. Layout and split are the official ones.
 
     Args:
         data_root (str): The folder that holds ``food-101``, or that folder itself.

@@ -6,15 +6,11 @@ from ..errors import DataError, reason_of
 
 
 class NamingPipeline(Compose):
-    """A data set's pipeline that names the sample it cannot read.
+    """A data set's pipeline that names the sample it cannot read in a DataError.
 
     A transform that fails stops the run, as in MMEngine. To go on with another sample instead, a
-    pipeline returns None, as MMCV's ``LoadImageFromFile(ignore_empty=True)`` does for a file that is
-    not there; MMEngine's data sets then try up to ``max_refetch`` others.
-
-    Args:
-        pipeline (Callable): The pipeline, a function of an annotation.
-        dataset (str): What to call the data set.
+    pipeline returns None, as MMCV's ``LoadImageFromFile(ignore_empty=True)`` does for a missing
+    file; MMEngine's data sets then try up to ``max_refetch`` others.
     """
 
     def __init__(self, pipeline: Callable[[dict], dict | None], dataset: str) -> None:
@@ -22,17 +18,7 @@ class NamingPipeline(Compose):
         self.dataset = dataset
 
     def __call__(self, data: dict) -> dict | None:
-        """Transform an annotation.
-
-        Args:
-            data (dict): The annotation of a sample.
-
-        Returns:
-            dict | None: The sample; None if the pipeline gives it up.
-
-        Raises:
-            DataError: If a transform fails.
-        """
+        """Transform an annotation; None if the pipeline gives the sample up."""
         path, number = data.get('img_path'), data.get('sample_idx')
         try:
             return super().__call__(data)

@@ -10,14 +10,7 @@ from edudistill_mm.errors import ConfigurationError, reason_of
 
 @contextlib.contextmanager
 def clear_annotation_errors(loader: Any) -> Iterator[None]:
-    """Say what MMEngine and MMPretrain mean where they fail on annotations without a message.
-
-    Args:
-        loader (dict): Config of the data loader that is built.
-
-    Raises:
-        ConfigurationError: Instead of such an error; others are passed on.
-    """
+    """Explain failures of MMEngine and MMPretrain on the annotations of a data loader's config."""
     try:
         yield
     except ConfigurationError:
@@ -43,7 +36,6 @@ def name_samples(dataset: Any) -> None:
 
 
 def _name(dataloader: Any) -> str:
-    """What a loader's config says of its data set."""
     dataset = dataloader.get('dataset') if isinstance(dataloader, dict) else None
     if not isinstance(dataset, dict):
         return 'a data set'

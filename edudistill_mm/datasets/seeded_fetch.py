@@ -1,5 +1,3 @@
-"""Augmentation that depends on seed and progress only."""
-
 import hashlib
 import random
 from collections.abc import Sequence
@@ -14,33 +12,21 @@ from .seeded_index import SeededIndex
 
 
 class SeededFetch:
-    """Loads the samples of a batch, each with random numbers of its own.
+    """Loads the samples of a batch, each with random numbers by seed and progress only.
 
-    What the transforms of a sample draw from ``random``, ``numpy.random`` and ``torch`` is then
-    the same in whichever process, at whichever place of a batch and after whatever else it is
-    loaded: a resumed run augments as the uninterrupted one, whether workers were persistent or
-    not, and several processes augment as one does. The generators of the process that loads are
-    left as they were.
+    What transforms draw from ``random``, ``numpy.random`` and ``torch`` for a sample is the same
+    in any process, at any place of a batch and after any other sample. A resumed run augments as
+    the uninterrupted one, whether workers were persistent or not, and several processes augment as
+    one does. The generators of the process that loads keep their states.
 
     It becomes the data set's ``__getitems__``, which PyTorch's data loaders call for a batch.
-
-    Args:
-        dataset (Dataset): Where the samples come from.
     """
 
     def __init__(self, dataset: Dataset) -> None:
         self.dataset = dataset
 
     def __call__(self, indices: Sequence[Any]) -> list[Any]:
-        """Load samples.
-
-        Args:
-            indices (Sequence[int]): Plain indices, which are loaded as usual, or
-                :class:`SeededIndex`.
-
-        Returns:
-            list: The samples.
-        """
+        """Load the samples of a batch; plain indices, not :class:`SeededIndex`, as usual."""
         if not any(isinstance(index, SeededIndex) for index in indices):
             return [self.dataset[index] for index in indices]
         with random_state_preserved():

@@ -1,22 +1,14 @@
-"""An index that carries where in a run its sample is drawn."""
-
-
 class SeededIndex(int):
-    """The index of a sample, equal to the plain number, with the seed of its augmentation.
-
-    Args:
-        index (int): The index.
-        stream (str): What is drawn along with it depends on this and the index, and on nothing
-            else.
-    """
+    """The index of a sample, with the ``stream`` of its random numbers."""
 
     stream: str
 
     def __new__(cls, index: int, stream: str) -> 'SeededIndex':
+        """Make an index whose sample draws by ``stream`` and the index only."""
         self = super().__new__(cls, index)
         self.stream = stream
         return self
 
     def __getnewargs__(self) -> tuple:
-        # For the way to the workers of a data loader.
+        # For pickling, on the way to a data loader's workers.
         return int(self), self.stream

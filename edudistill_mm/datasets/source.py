@@ -1,5 +1,3 @@
-"""Where the data sets of the paper come from, and what to say when one is not there."""
-
 import os.path as osp
 from dataclasses import dataclass
 
@@ -13,7 +11,7 @@ class Source:
     """The official archive of a data set.
 
     Args:
-        name (str): What the tools call the data set.
+        name (str): Name of the data set in the tools.
         url (str): Address of the archive.
         md5 (str): Checksum of the archive.
         folder (str): The folder that the archive unpacks into.
@@ -27,22 +25,11 @@ class Source:
     marks: tuple[str, ...] = ()
 
     def locate(self, root: str, dataset: str) -> str:
-        """Find the folder of the data set.
-
-        Args:
-            root (str): The folder that holds :attr:`folder`, or that folder itself.
-            dataset (str): Class name of the data set, for the error message.
-
-        Returns:
-            str: Path of the folder.
-
-        Raises:
-            ConfigurationError: If it is not there.
-        """
+        """Find the folder, in ``root`` or ``root`` itself; errors name the class ``dataset``."""
         inside = osp.join(root, self.folder)
         folder = inside if osp.isdir(inside) else root
         missing = [mark for mark in self.marks if not osp.exists(osp.join(folder, mark))]
-        # Where nothing but the name tells the folder, the root itself must have it.
+        # Without marks only the name identifies the folder, so the root itself must have it.
         named = osp.basename(osp.abspath(folder)) == self.folder
         if not osp.isdir(folder) or missing or not (self.marks or named):
             lacks = f'{self.folder}/{missing[0]}' if missing else self.folder

@@ -15,9 +15,9 @@ class TinyImageNet(BaseDataset):
 
     It reads the official layout: ``tiny-imagenet-200/train/<wnid>/images/*.JPEG``, and
     ``val/images/*.JPEG`` with the classes of ``val/val_annotations.txt``. The classes are the
-    folders of ``train`` in the order of their WordNet ids, as an image folder numbers them. Their
-    names are those of ``words.txt``; a class without one is called by its id. The official test
-    images have no labels, so the validation images are what the literature tests on.
+    folders of ``train`` in the order of their WordNet ids. Their names are those of ``words.txt``,
+    otherwise the ids. The official test images have no labels, so the literature tests on the
+    validation images.
 
     Args:
         data_root (str): The folder that holds ``tiny-imagenet-200``, or that folder itself.
@@ -64,11 +64,7 @@ class TinyImageNet(BaseDataset):
         return tuple(names.get(wnid, wnid).strip() for wnid in self.wnids)
 
     def load_data_list(self) -> list[dict]:
-        """List the split's images.
-
-        Returns:
-            list[dict]: ``img_path`` (str) and ``gt_label`` (int) of each image.
-        """
+        """List ``img_path`` (str) and ``gt_label`` (int) of each image of the split."""
         if self.split == 'val':
             annotations = osp.join(self.folder, 'val', 'val_annotations.txt')
             folder = osp.join(self.folder, 'val', 'images')
@@ -92,5 +88,5 @@ class TinyImageNet(BaseDataset):
         return [dict(img_path=path, gt_label=labels[wnid]) for path, wnid in paths]
 
     def extra_repr(self) -> list[str]:
-        """The lines that describe this dataset in its ``repr``."""
+        """The lines that describe this data set in its ``repr``."""
         return [f'Root of dataset: \t{self.data_root}', f'Split: \t{self.split}']

@@ -1,6 +1,4 @@
-"""A disk without room: found before a training where that is possible, and told in one sentence
-where it is not.
-"""
+"""Full disks: found before a training where possible, and explained in one sentence otherwise."""
 
 import contextlib
 import os
@@ -22,14 +20,7 @@ from .resume_state import optim_wrappers
 
 @contextlib.contextmanager
 def full_disk_told(folder: str) -> Iterator[None]:
-    """A context in which a disk that gets full ends a run with one sentence.
-
-    Args:
-        folder (str): Where the run writes.
-
-    Raises:
-        TrainingError: Instead of the errors of writes that are refused for lack of room.
-    """
+    """Turn errors of writes to a full disk into a TrainingError; the run writes to ``folder``."""
     try:
         yield
     except (OSError, RuntimeError) as error:
@@ -45,19 +36,12 @@ def full_disk_told(folder: str) -> Iterator[None]:
 
 
 def check_space(runner: Runner) -> None:
-    """Refuse a training whose first checkpoint has no room; warn if those that it will keep have
-    none.
+    """Refuse a training whose first checkpoint has no room; warn if those it keeps have none.
 
-    The first checkpoint takes at least the weights, those of an average included, beside whatever
-    is there. What a run will keep, the optimizer's state, best checkpoints and plain students
-    included, is estimated: at full depth, one more than is kept, because a checkpoint goes when
-    the next one is there.
-
-    Args:
-        runner (Runner): A runner that is about to train. All processes must call it.
-
-    Raises:
-        TrainingError: The first checkpoint has no room.
+    The first checkpoint takes at least the weights and their averages. The estimate of all that a
+    run keeps includes the optimizer's state, best checkpoints, plain students at full depth and
+    one checkpoint more, because a checkpoint is removed only after the next one is written. All
+    ranks must call it.
     """
     said: list[str | None] = [None]
     if is_main_process():
@@ -77,7 +61,7 @@ def _too_little_space(runner: Runner) -> str | None:
         _bytes_of(hook.ema_model) for hook in runner.hooks if isinstance(hook, EMAHook)
     )
     files = _files(folder)
-    # What a killed run has left half written is written over.
+    # The run overwrites the half-written files of a killed one.
     free = _free(folder) + sum(size for name, size in files.items() if name.endswith('.part'))
     if free < weights:
         return (
@@ -108,7 +92,7 @@ def _number_kept(runner: Runner, writer: CheckpointHook) -> int:
 
 
 def _optimizer_state(wrapper: OptimWrapper) -> int:
-    """Bytes of an optimizer's state, as far as its kind is known."""
+    """Bytes of an optimizer's state; 0 for an unknown kind."""
     optimizer = wrapper.optimizer
     moments = 2 if 'betas' in optimizer.defaults else int(bool(optimizer.defaults.get('momentum')))
     return moments * sum(
@@ -123,7 +107,7 @@ def _bytes_of(module: nn.Module) -> int:
 
 
 def _files(folder: str) -> dict[str, int]:
-    """Sizes of the checkpoints and students in a folder, whole and half written ones."""
+    """Sizes of the checkpoints and students in a folder, with those half written."""
     sizes = {}
     for place in (folder, osp.join(folder, 'students')):
         for entry in os.scandir(place) if osp.isdir(place) else ():

@@ -1,5 +1,3 @@
-"""Grades that early stopping ends before their time."""
-
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,26 +10,23 @@ from edudistill_mm.curriculum import Curriculum, Grade
 
 from .resume_state import optim_wrappers
 
-# The name under which a run's scalars tell to which epoch (or iteration) progress has jumped.
+# The scalar of the epoch (or iteration) to which progress has jumped.
 JUMP = 'grade/jumps_to'
 
 
 class EarlyEnds:
     """Ends the grade where early stopping would end the run.
 
-    A stop that a validation leads to, by MMEngine's ``EarlyStoppingHook`` or any other hook, ends
-    the grade: epoch and iteration jump to the beginning of the next one, and all schedules jump
-    with them, as if the steps between had been taken. In the last grade it ends the run. A stop at
-    any other time ends the run, as in MMEngine.
+    If a validation leads to a stop, by MMEngine's ``EarlyStoppingHook`` or any other hook, epoch,
+    iteration and all schedules jump to the beginning of the next grade, as if the steps between
+    had been taken. In the last grade, or at any other time, a stop ends the run.
 
-    An ``EarlyStoppingHook`` begins anew with each grade, because the classes, and with them what
-    its metric means, are others. MMEngine does not save what it has counted; this class does.
-
-    Accumulated gradients are counted by the batches that were trained, so that a jump in the middle
-    of an accumulation neither loses nor doubles any.
+    An ``EarlyStoppingHook`` starts anew with each grade, because the classes, and so the meaning
+    of its metric, change. This class saves its counts, which MMEngine does not. Accumulated
+    gradients are counted by trained batches, so that a jump neither loses nor doubles any.
 
     Attributes:
-        at (dict[str, int]): The progress at which each grade ended that ended early, by its name.
+        at (dict[str, int]): The progress at which a grade ended early, by its name.
     """
 
     def __init__(self) -> None:
@@ -44,12 +39,7 @@ class EarlyEnds:
         return [hook for hook in runner.hooks if isinstance(hook, EarlyStoppingHook)]
 
     def check(self, runner: Runner, curriculum: Curriculum) -> None:
-        """Warn of a metric that unseen classes hold down.
-
-        Args:
-            runner (Runner): The runner.
-            curriculum (Curriculum): The curriculum.
-        """
+        """Warn of a metric that unseen classes hold down."""
         if len(curriculum.grades[0].seen) == curriculum.num_classes:
             return
         for hook in self._hooks(runner):
@@ -62,7 +52,7 @@ class EarlyEnds:
 
     # ---- validations
     def before_validation(self, runner: Runner) -> None:
-        """Remember whether the run is to stop in any case."""
+        """Remember whether the run stops in any case."""
         self._stopped = runner.train_loop.stop_training
 
     def after_validation(
@@ -70,15 +60,8 @@ class EarlyEnds:
     ) -> int:
         """End the grade, if the validation has led to a stop. To be called after all other hooks.
 
-        Args:
-            runner (Runner): The runner.
-            curriculum (Curriculum): The curriculum.
-            grade (Grade): The grade that was validated.
-            lengths (Sequence[int]): Number of batches of each epoch (or iteration) of the run.
-
-        Returns:
-            int: The number of batches that are left out; 0 if the grade, or the run, does not end
-            early.
+        ``lengths`` are the batches of each epoch (or iteration) of the run. Returns the number of
+        batches that are left out, 0 without an early end.
         """
         loop = runner.train_loop
         progress = self._judged = runner.epoch if curriculum.by_epoch else runner.iter
@@ -123,7 +106,7 @@ class EarlyEnds:
             elif isinstance(hook, IterTimerHook):
                 hook.start_iter += batches
             elif isinstance(hook, SwitchRecipeHook):
-                # It waits for its epoch to begin.
+                # The hook switches only when its epoch starts.
                 for epoch, recipe in hook.schedule.items():
                     if begin < epoch <= runner.epoch:
                         hook._do_switch(runner, recipe, f' (recipe of epoch {epoch})')
@@ -131,17 +114,17 @@ class EarlyEnds:
         return batches
 
     def begin_grade(self, runner: Runner) -> None:
-        """Let early stopping begin anew."""
+        """Let early stopping start anew."""
         for hook in self._hooks(runner):
             hook.wait_count = 0
             hook.best_score = -math.inf if hook.rule == 'greater' else math.inf
 
     # ---- the end of a run
     def save_last(self, runner: Runner) -> None:
-        """Save a run that has ended before its time, as it would have been saved at its end.
+        """Save a run that has ended early, as it would have been saved at its end.
 
-        A checkpoint of this progress that is there does not know of the validation, and of what
-        early stopping made of it.
+        An existing checkpoint of this progress lacks the validation and what early stopping
+        concluded.
         """
         for hook in runner.hooks:
             if isinstance(hook, CheckpointHook) and hook.save_last and not self._finished:
@@ -150,21 +133,13 @@ class EarlyEnds:
                     f'Saving checkpoint at {step} {"epochs" if hook.by_epoch else "iterations"}'
                 )
                 meta = dict(epoch=runner.epoch, iter=runner.iter)
-                # As a run that is resumed at its end knows them.
+                # A run that is resumed at its end has the same values.
                 runner.message_hub.update_info_dict(meta)
                 hook._save_checkpoint_with_step(runner, step, meta)
 
     # ---- checkpoints
     def state_dict(self, runner: Runner) -> dict[str, Any]:
-        """What a resumed run must know.
-
-        Args:
-            runner (Runner): The runner.
-
-        Returns:
-            dict: :attr:`at`, the progress of the last validation that early stopping has judged,
-            and the counts and best scores of its hooks.
-        """
+        """The early ends, the progress last judged, and counts and best scores of the hooks."""
         return dict(
             at=dict(self.at),
             judged=self._judged,
@@ -175,24 +150,13 @@ class EarlyEnds:
         )
 
     def load_state_dict(self, runner: Runner, state: Mapping[str, Any]) -> None:
-        """Take over what :meth:`state_dict` returned; hooks that the config did not have then
-        begin anew.
-        """
+        """Take over what :meth:`state_dict` returned; hooks new in the config start anew."""
         self.at, self._judged = dict(state['at']), state['judged']
         for hook, saved in zip(self._hooks(runner), state['hooks']):
             hook.wait_count, hook.best_score = saved['wait_count'], saved['best_score']
 
     def resume(self, runner: Runner, curriculum: Curriculum, lengths: Sequence[int]) -> int:
-        """Count the batches of a resumed run as the one before did.
-
-        Args:
-            runner (Runner): The runner.
-            curriculum (Curriculum): The curriculum.
-            lengths (Sequence[int]): Number of batches of each epoch (or iteration) of the run.
-
-        Returns:
-            int: The number of batches that early ends have left out so far.
-        """
+        """Leave out the batches that the resumed run had left out; returns their number."""
         batches = sum(
             sum(lengths[self.at[grade.name] : grade.end])
             for grade in curriculum.grades[:-1]
@@ -206,19 +170,11 @@ class EarlyEnds:
     def judge_again(
         self, runner: Runner, curriculum: Curriculum, validated: int, metrics: Mapping[str, float]
     ) -> bool:
-        """Let a resumed run know what early stopping had to say after its checkpoint was written.
+        """Repeat the judgement of the last validation, if the checkpoint was written before it.
 
-        A checkpoint that was written in a validation, as it gave the best score so far, is older
-        than the judgement.
-
-        Args:
-            runner (Runner): The runner.
-            curriculum (Curriculum): The curriculum.
-            validated (int): Progress of the last validation.
-            metrics (Mapping[str, float]): Its results.
-
-        Returns:
-            bool: Whether a judgement was missing.
+        The checkpoint of a new best score is older than the judgement of its validation.
+        ``validated`` is the progress of the last validation, ``metrics`` are its results. Returns
+        whether a judgement was missing.
         """
         last = curriculum.grades[-1].name
         if last in self.at:
@@ -229,7 +185,7 @@ class EarlyEnds:
                     'EarlyStoppingHook it goes on.'
                 )
                 return False
-            # It is to go on.
+            # Without the hook, the grade goes on.
             del self.at[last]
         if self._judged >= validated:
             return False
@@ -239,7 +195,7 @@ class EarlyEnds:
 
 
 def _leave_out(runner: Runner, batches: int) -> None:
-    """Let optimizers know that fewer batches are going to come."""
+    """Reduce the number of batches that optimizers expect."""
     for wrapper in optim_wrappers(runner):
         wrapper._max_counts -= batches
         wrapper._remainder_counts = wrapper._max_counts % wrapper._accumulative_counts

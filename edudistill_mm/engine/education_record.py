@@ -1,4 +1,4 @@
-"""What a checkpoint says of the education in which it was written: ``meta['education']``."""
+"""What a checkpoint records of its education: ``meta['education']``."""
 
 from numbers import Real
 from typing import Any
@@ -12,7 +12,7 @@ from .grade_data import class_names
 from .resumed_config import start_from_student
 from .student_record import describe_student, student_difference
 
-# Types of what a resumed run reads, in the words of edudistill_mm.checkpoint.form.
+# Types of what a resumed run reads, in the notation of checkpoint.form.
 FORM = dict(
     grade=str,
     seen=[int],
@@ -25,11 +25,7 @@ FORM = dict(
 
 
 def describe_education(model: Any) -> dict:
-    """What belongs to the model: its grade, curriculum, student and teachers.
-
-    Args:
-        model (EducationDistill): The model.
-    """
+    """Grade, curriculum, student and teachers of an EducationDistill."""
     return dict(
         grade=model.grade.name,
         seen=list(model.grade.seen),
@@ -40,15 +36,7 @@ def describe_education(model: Any) -> dict:
 
 
 def recorded_grade(curriculum: Curriculum, education: dict) -> Grade:
-    """Find the grade in which a checkpoint was written.
-
-    Args:
-        curriculum (Curriculum): The curriculum of the config.
-        education (dict): ``meta['education']`` of the checkpoint.
-
-    Raises:
-        ConfigurationError: If no grade has this name and these classes.
-    """
+    """Find the grade in which the checkpoint with this ``meta['education']`` was written."""
     for grade in curriculum.grades:
         if grade.name == education['grade'] and list(grade.seen) == education['seen']:
             return grade
@@ -61,16 +49,7 @@ def recorded_grade(curriculum: Curriculum, education: dict) -> Grade:
 
 
 def check_same_education(runner: Runner, model: Any, checkpoint: dict) -> None:
-    """Refuse to resume a run with other classes, curriculum, student or teachers.
-
-    Args:
-        runner (Runner): The runner that resumes.
-        model (EducationDistill): Its model.
-        checkpoint (dict): What is in the file.
-
-    Raises:
-        ConfigurationError: For the first difference.
-    """
+    """Refuse to resume a run with other classes, curriculum, student or teachers."""
     where = f'cannot resume from "{runner._load_from or "the last checkpoint"}"'
     education = checkpoint.get('meta', {}).get('education')
     if education is None:

@@ -1,4 +1,4 @@
-"""Epochs of unequal length, and the schedules that have to follow them."""
+"""Epochs of unequal length, and the schedules that follow them."""
 
 import copy
 import math
@@ -14,19 +14,7 @@ from ..errors import ConfigurationError
 
 
 def epoch_lengths(curriculum: Curriculum, loader: Any, sampler: GradeSampler | None) -> list[int]:
-    """Count the batches of each epoch of a run.
-
-    Args:
-        curriculum (Curriculum): The curriculum, which counts epochs.
-        loader (DataLoader): The loader of the training.
-        sampler (GradeSampler, optional): Its sampler, if that follows the curriculum.
-
-    Returns:
-        list[int]: One number for each epoch.
-
-    Raises:
-        ConfigurationError: If a grade has no batch.
-    """
+    """Count the batches of each epoch; a sampler of None does not follow the curriculum."""
     lengths: list[int] = []
     for grade in curriculum.grades:
         images = len(loader.sampler) if sampler is None else sampler.num_samples(grade)
@@ -45,13 +33,7 @@ def epoch_lengths(curriculum: Curriculum, loader: Any, sampler: GradeSampler | N
 
 
 def rebuild_schedules(runner: Runner, lengths: Sequence[int]) -> None:
-    """Build a run's schedules anew, if MMEngine has converted some to iterations as if all epochs
-    were equally long.
-
-    Args:
-        runner (Runner): The runner, before its first step.
-        lengths (Sequence[int]): Number of iterations of each epoch of the run.
-    """
+    """Rebuild schedules that MMEngine has converted to iterations for epochs of one length."""
     configs = runner.cfg.get('param_scheduler')
     configs = [configs] if isinstance(configs, dict) else configs
     if not isinstance(configs, (list, tuple)) or not any(

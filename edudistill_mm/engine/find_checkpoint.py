@@ -1,5 +1,3 @@
-"""The checkpoint from which a stopped run goes on."""
-
 import os
 import re
 from collections.abc import Callable
@@ -11,21 +9,17 @@ from ..errors import ConfigurationError
 def find_checkpoint_to_resume(
     work_dir: str, folder: str, template: str, warn: Callable[[str], None]
 ) -> tuple[str | None, dict | None]:
-    """Find the last checkpoint of a run that was stopped, at whatever moment.
+    """Path and content of the last readable checkpoint of a stopped run; None if there is no file.
 
     It is the one that ``last_checkpoint`` in ``work_dir`` names, or a later one, if the run was
-    killed before it could write that name. If it is missing or cannot be read, it is the newest
-    one that can. A run that has been moved is found where it is now.
+    killed before it could write that name; otherwise the newest readable one. A run that has been
+    moved is found where it is now.
 
     Args:
         work_dir (str): Folder of the run.
         folder (str): Folder of its checkpoints.
         template (str): Their name, with ``{}`` for the epoch or iteration.
-        warn (Callable[[str], None]): Gets a sentence for each file that is passed over.
-
-    Returns:
-        tuple[str | None, dict | None]: Path of the checkpoint and what is in it; None if there is
-            none at all.
+        warn (Callable[[str], None]): Gets a sentence for each file that is skipped.
 
     Raises:
         ConfigurationError: There are checkpoints, and none of them can be read.
@@ -46,7 +40,7 @@ def find_checkpoint_to_resume(
         with open(pointer, errors='replace') as file:
             named = file.read().strip()
         here = os.path.join(folder, os.path.basename(named))
-        # Also under the path that it has now.
+        # A moved run has its checkpoints under another path.
         last = here if os.path.isfile(here) else named
         if os.path.isfile(last):
             written = os.stat(pointer).st_mtime_ns

@@ -1,5 +1,3 @@
-"""The training data of a curriculum: handed to the model before a run, drawn from where it goes on."""
-
 import itertools
 from collections.abc import Sequence
 from typing import Any
@@ -30,22 +28,16 @@ def class_names(loader: Any) -> Sequence[str] | None:
     """The names of the classes of a data loader's data set, if it has any."""
     dataset: Any = getattr(loader, 'dataset', None)
     while not hasattr(dataset, 'metainfo') and hasattr(dataset, 'dataset'):
-        # A wrapper that adds something to each sample, such as MMRazor's CRDDataset.
+        # A wrapper, such as MMRazor's CRDDataset.
         dataset = dataset.dataset
     return getattr(dataset, 'metainfo', {}).get('classes')
 
 
 def introduce_data(model: Any, loop: BaseLoop, val_loader: Any) -> None:
-    """Tell model and sampler what they have to know of the data and of the curriculum.
+    """Give an EducationDistill and its sampler what they need of data and curriculum.
 
-    Args:
-        model (EducationDistill): The model.
-        loop (BaseLoop): The training loop.
-        val_loader (DataLoader, optional): The loader of the validation.
-
-    Raises:
-        ConfigurationError: If the classes have other numbers in the validation, the ranks do not
-            see the same files, or the sampler cannot follow the curriculum.
+    A ConfigurationError is raised if the validation numbers the classes otherwise, the ranks do
+    not see the same files, or the sampler cannot follow the curriculum.
     """
     curriculum, teachers, loader = model.curriculum, model.faculty.teachers, loop.dataloader
     check_class_lists(
@@ -86,14 +78,14 @@ def introduce_data(model: Any, loop: BaseLoop, val_loader: Any) -> None:
 def draw_from_here(loop: IterBasedTrainLoop, begun: bool, left_out: int = 0) -> None:
     """Draw the data by the curriculum, from where an iteration-based run goes on.
 
-    The loop has begun to draw from the whole data set when it was built; and when it is resumed it
-    takes as many batches as it had, to pass over them, which need not be loaded. Another sampler
-    than :class:`GradeSampler` goes on where it is, whatever early ends have left out.
+    The loop has started to draw from the whole data set when it was built. A resumed one skips as
+    many batches as it had, which need not be loaded. Any other sampler than :class:`GradeSampler`
+    goes on where it is.
 
     Args:
         loop (IterBasedTrainLoop): The training loop.
         begun (bool): Whether it has trained a batch.
-        left_out (int): Number of batches that early ends have left out. Defaults to 0.
+        left_out (int): Number of batches that early ends have left out.
     """
     loader, sampler = loop.dataloader, grade_sampler(loop.dataloader)
     if sampler is None:
@@ -102,7 +94,7 @@ def draw_from_here(loop: IterBasedTrainLoop, begun: bool, left_out: int = 0) -> 
             loop.dataloader_iterator = itertools.chain(nothing, loop.dataloader_iterator)
         return
     sampler.skip(loop.iter * loader.batch_sampler.batch_size)
-    # A new iterator takes a random number, which must not change the training of a new run.
+    # A new iterator draws a random number, which must not change a new run.
     with random_state_preserved():
         iterator = _InfiniteDataloaderIterator(loader)
     passed_over = 0 if begun else loop.iter

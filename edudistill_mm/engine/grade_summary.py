@@ -1,19 +1,9 @@
-"""What the log says of a grade when it begins."""
-
 from collections.abc import Iterable
 from typing import Any
 
 
 def grade_summary(model: Any, learning_rates: Iterable[float]) -> str:
-    """Describe the grade that a model has entered.
-
-    Args:
-        model (EducationDistill): The model.
-        learning_rates (Iterable[float]): Those of the parameter groups.
-
-    Returns:
-        str: Several lines.
-    """
+    """Describe the grade that an EducationDistill has entered, in several lines for the log."""
     grade, curriculum, student = model.grade, model.curriculum, model.student
     awake, asleep = model.losses_awake, model.losses_asleep
     losses = []

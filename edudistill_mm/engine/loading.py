@@ -1,5 +1,3 @@
-"""What a runner loads before it begins: found, read without running code, and checked."""
-
 import os.path as osp
 from typing import Any
 
@@ -23,21 +21,10 @@ from .find_checkpoint import find_checkpoint_to_resume
 
 
 def read_checkpoint(runner: Runner) -> dict | None:
-    """Find and read the checkpoint that a runner is to load or to resume from.
+    """Find, download, read and check the checkpoint to load or resume; None if there is none.
 
-    A URL is downloaded. Where the runner is to resume from the last checkpoint and there is none,
-    the run begins anew. All ranks must call it.
-
-    Args:
-        runner (Runner): The runner. Its ``_load_from`` becomes the path of a local file, its
-            ``_resume`` is kept if there is one.
-
-    Returns:
-        dict | None: What is in the file; None if there is nothing to load.
-
-    Raises:
-        ConfigurationError: The file is missing, damaged, of another form or wants to run code, or
-            the ranks do not see the same one.
+    The runner's ``_load_from`` becomes a local path. Without a last checkpoint its ``_resume``
+    becomes False, and the run starts anew. All ranks must call it and see the same file.
     """
     checkpoint = None
     if runner._load_from is not None:
@@ -61,7 +48,7 @@ def read_checkpoint(runner: Runner) -> dict | None:
 
 
 def _last_checkpoint(runner: Runner) -> tuple[str | None, dict | None]:
-    """The path of the checkpoint to resume from and, where it has been read, what is in it."""
+    """The path of the checkpoint to resume from and, where it has been read, its content."""
     writer = next((hook for hook in runner.hooks if isinstance(hook, CheckpointHook)), None)
     folder, template = runner.work_dir, 'epoch_{}.pth'
     if writer is not None:
@@ -71,7 +58,7 @@ def _last_checkpoint(runner: Runner) -> tuple[str | None, dict | None]:
     if '://' in folder:
         return find_latest_checkpoint(runner.work_dir), None
     path, checkpoint = find_checkpoint_to_resume(
-        runner.work_dir, folder, template, lambda line: runner.logger.warning(line)
+        runner.work_dir, folder, template, runner.logger.warning
     )
     runner.logger.info(
         f'Resuming from "{path}".'
@@ -82,15 +69,9 @@ def _last_checkpoint(runner: Runner) -> tuple[str | None, dict | None]:
 
 
 def check_loaded(runner: Runner, checkpoint: dict) -> None:
-    """Refuse weights that a runner would leave out in silence, or that are no numbers.
+    """Refuse weights that a runner would ignore in silence, or that are not finite.
 
-    Args:
-        runner (Runner): The runner that takes the checkpoint over.
-        checkpoint (dict): The checkpoint, whose weights are turned into those of the model, if a
-            new :class:`EducationDistill` run starts from them.
-
-    Raises:
-        ConfigurationError: The first tensor that is wrong is named.
+    Of a new EducationDistill run, ``checkpoint['state_dict']`` becomes that of the model.
     """
     model = unwrap_model(runner.model)
     path = str(runner._load_from or 'the last checkpoint').removeprefix(SCHEME)
@@ -98,7 +79,7 @@ def check_loaded(runner: Runner, checkpoint: dict) -> None:
     if runner._resume or not training:
         prefix = ''
     if not runner._resume and isinstance(model, MODELS.get('EducationDistill')):
-        # Distillers are of no use to a test, and a new training may have others.
+        # A test does not use distillers, and a new training may have others.
         prefix = 'architecture.'
         if training:
             checkpoint['state_dict'], done = model.start_from(checkpoint['state_dict'])
@@ -111,21 +92,13 @@ def check_loaded(runner: Runner, checkpoint: dict) -> None:
 
 
 def check_pretrained(model: nn.Module) -> None:
-    """Check the files from which parts of a model are about to be initialised, and have them read
-    by :func:`~edudistill_mm.checkpoint.weights.read_weights`.
-
-    Args:
-        model (nn.Module): The model of a runner, whose ``init_cfg`` are changed in place.
-
-    Raises:
-        ConfigurationError: A file cannot be used, or holds nothing for its part.
-    """
+    """Check the files of each ``init_cfg`` in a model, and change them to be read safely."""
     modules: list[Any] = list(model.modules())
-    # The classifier inside of a FragmentedStudent is in no module tree.
+    # The classifier of a FragmentedStudent is in no module tree.
     modules += [m.__dict__['student'] for m in modules if 'student' in m.__dict__]
     for module in modules:
         cfg = pretrained_of(getattr(module, 'init_cfg', None))
-        # EducationDistill reads its own.
+        # EducationDistill reads its own file.
         if cfg is None or module.is_init or isinstance(module, MODELS.get('EducationDistill')):
             continue
         source = cfg.get('checkpoint')

@@ -1,5 +1,3 @@
-"""The log of a run, on a disk that may get full."""
-
 import logging
 import sys
 
@@ -7,12 +5,9 @@ from ..errors import full_disk_error
 
 
 class LogFile(logging.FileHandler):
-    """A log file that raises for lack of room, where Python prints a traceback for each line and
-    goes on.
+    """A log file, in place of another handler's, that raises for lack of room.
 
-    Args:
-        handler (logging.FileHandler): The handler whose file, level, format and filters it takes
-            over. That one is closed.
+    Python's handlers print a traceback for each line instead, and go on.
     """
 
     def __init__(self, handler: logging.FileHandler) -> None:
@@ -23,11 +18,7 @@ class LogFile(logging.FileHandler):
         self.filters = handler.filters
 
     def handleError(self, record: logging.LogRecord) -> None:
-        """Raise, if the disk is full.
-
-        Raises:
-            OSError: With the path as its ``filename``.
-        """
+        """Raise the OSError of a full disk, with the path as its ``filename``."""
         full = full_disk_error(sys.exc_info()[1])
         if full is None:
             super().handleError(record)

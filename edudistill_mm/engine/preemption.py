@@ -1,5 +1,3 @@
-"""Signals by which a scheduler asks a run to make room for another."""
-
 import contextlib
 import functools
 import os
@@ -17,17 +15,16 @@ from torch.utils.data import DataLoader
 from ..errors import Preempted
 
 SIGNALS = tuple(getattr(signal, name) for name in ('SIGTERM', 'SIGUSR1') if hasattr(signal, name))
-# Schedulers and launchers send a signal more than once: to each process, and again through its parent.
+# Schedulers and launchers send a signal twice: to each process, and through its parent.
 SAME_REQUEST = 10.0  # seconds
 
 
 class Preemption:
     """Notes SIGTERM and SIGUSR1 while this process trains.
 
-    Within a training loop the request is kept for
-    :class:`~edudistill_mm.engine.hooks.PreemptionHook`, which saves and ends the run; outside of it
-    there is nothing to save, and :class:`Preempted` is raised at once. A further signal more than
-    ten seconds later acts as it would without this package.
+    Within a training loop, :class:`~edudistill_mm.engine.hooks.PreemptionHook` saves and ends the
+    run. Outside of it there is nothing to save, and :class:`Preempted` is raised at once. A
+    further signal more than ten seconds later acts as it would without this package.
 
     Attributes:
         heeding (bool): Whether signals are heeded.
@@ -43,10 +40,7 @@ class Preemption:
 
     @contextlib.contextmanager
     def heeded(self) -> Iterator[None]:
-        """A context in which signals are heeded; before and after it, they act as they did.
-
-        Python lets the main thread alone have a say in signals: in others nothing is noted.
-        """
+        """Heed signals within the context, in the main thread only, as Python requires."""
         if self.heeding:
             yield
             return
@@ -59,7 +53,7 @@ class Preemption:
             yield
         finally:
             self.heeding = self.in_loop = False
-            # Not what someone else has set meanwhile.
+            # Keep a handler that other code has set meanwhile.
             for number, before in self._before.items():
                 if signal.getsignal(number) == self._note:
                     signal.signal(number, before or signal.SIG_DFL)
@@ -67,7 +61,7 @@ class Preemption:
     def _note(self, number: int, frame: FrameType | None) -> None:
         again = self._asked and time.monotonic() - self._asked_at > SAME_REQUEST
         if again or os.getpid() != self._pid:
-            # A process that has been forked inherits the handlers, but is not meant.
+            # A forked process inherits the handlers, but is not the run.
             signal.signal(number, self._before[number] or signal.SIG_DFL)
             os.kill(os.getpid(), number)
         elif not self._asked:
@@ -76,11 +70,7 @@ class Preemption:
                 raise self.stop(number, 'outside of the training loop, nothing had to be saved')
 
     def asked(self) -> int:
-        """Whether any process of the run has been asked to end. To be called by all.
-
-        Returns:
-            int: The signal, 0 for none.
-        """
+        """The signal that any rank has received, 0 for none. All ranks must call it."""
         if not self.heeding or get_world_size() == 1:
             return self._asked
         asked = torch.tensor(self._asked)
@@ -88,12 +78,7 @@ class Preemption:
         return int(asked)
 
     def stop(self, number: int, how: str) -> Preempted:
-        """The exception that ends the run.
-
-        Args:
-            number (int): The signal.
-            how (str): What became of the training, the end of the sentence.
-        """
+        """The exception that ends the run; ``how``, the end of a sentence, says what was saved."""
         return Preempted(f'by {signal.Signals(number).name}: {how}', self.work_dir)
 
 
@@ -101,11 +86,9 @@ preemption = Preemption()
 
 
 def shield_workers(loader: DataLoader) -> None:
-    """Let a data loader's workers outlive the signals that a scheduler sends to all processes of a
-    run: without them, the step under way could not be finished.
+    """Let a loader's future workers outlive the signals that a scheduler sends to all processes.
 
-    Args:
-        loader (DataLoader): A loader that has no workers yet.
+    Without workers, the step under way could not be finished.
     """
     if loader.num_workers and hasattr(signal, 'sigwaitinfo'):
         loader.worker_init_fn = functools.partial(_shielded, loader.worker_init_fn)
@@ -116,7 +99,7 @@ def _shielded(init: Callable[[int], None] | None, worker: int) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
 
     def wait() -> None:
-        # The run itself ends its workers by SIGTERM, where it ends by an error.
+        # A run that ends by an error ends its workers by SIGTERM.
         while signal.sigwaitinfo(SIGNALS).si_pid != parent:
             pass
         os._exit(0)

@@ -1,5 +1,3 @@
-"""The rest of an epoch in the middle of which a run is resumed."""
-
 import itertools
 from collections.abc import Iterator
 from typing import Any
@@ -8,12 +6,7 @@ from mmengine.runner import EpochBasedTrainLoop, Runner
 
 
 class RestOfEpoch:
-    """A sampler that leaves out the samples which the run has seen, in its first pass only.
-
-    Args:
-        sampler (Sampler): The sampler; whatever else it has, as ``set_epoch``, is its own.
-        seen (int): Number of samples to leave out.
-    """
+    """Wraps a sampler, and leaves out the first ``seen`` samples of its first pass."""
 
     def __init__(self, sampler: Any, seen: int) -> None:
         self.sampler, self.seen = sampler, seen
@@ -30,13 +23,9 @@ class RestOfEpoch:
 
 
 def leave_out_seen(runner: Runner) -> None:
-    """Let a run that is resumed in the middle of an epoch go on there.
+    """Let a run without curriculum, resumed in the middle of an epoch, go on there.
 
-    MMEngine would begin the epoch anew, and its iterations and schedules would run beyond their
-    ends.
-
-    Args:
-        runner (Runner): A runner without curriculum that has loaded a checkpoint.
+    MMEngine would start the epoch anew, and iterations and schedules would run beyond their ends.
     """
     loop = runner.train_loop
     sampler = getattr(loop.dataloader.batch_sampler, 'sampler', None)

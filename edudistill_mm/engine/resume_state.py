@@ -1,5 +1,3 @@
-"""What a run needs, beyond MMEngine's checkpoint, to go on as if it had never stopped."""
-
 from typing import Any
 
 import torch
@@ -15,18 +13,16 @@ from edudistill_mm.random_state import random_state, set_random_state
 
 
 class ResumeState:
-    """Random states, accumulated gradients and buffers: read when a checkpoint is written, put back
-    when a run is resumed.
+    """Random states, accumulated gradients and buffers that make a resumed run exact.
 
-    MMEngine's checkpoint lacks what dropout, drop-path and Mixup will draw next, and, if it falls
-    into an accumulation of gradients, the gradients so far. Of buffers, such as the statistics of
-    BatchNorm, which each process keeps of its own samples, it has those of the main process only.
-    All of these belong to one process; with several of them the states are gathered where a
-    checkpoint may follow, because only the main process is there when it is written.
+    MMEngine's checkpoint lacks the random states of dropout, drop-path and Mixup, the gradients of
+    an unfinished accumulation and, except for the main process, buffers such as BatchNorm's
+    statistics. Each process has its own, and only the main process writes checkpoints: the states
+    are gathered where a checkpoint may follow.
 
-    PyTorch's data loaders take a random number from the process when they start their workers:
-    those with persistent workers once in a process. A resumed run starts them before it puts the
-    random state back, if the uninterrupted run had them at that point.
+    PyTorch's data loaders draw a random number when they start workers; persistent workers start
+    once in a process. A resumed run starts them before the random state is restored, if the
+    uninterrupted run had them at that point.
     """
 
     def __init__(self) -> None:
@@ -37,17 +33,16 @@ class ResumeState:
 
     # ---- writing
     def gather(self, runner: Runner) -> None:
-        """Let the main process know the states of all. To be called by all, before a checkpoint is
-        written.
-        """
+        """Gather the states in the main process. All ranks must call it before a checkpoint."""
         self._held = []
         if get_world_size() > 1:
             self._gathered = all_gather_object(self._own(runner))
             self._gathered_at = (runner.epoch, runner.iter)
 
     def hold(self, runner: Runner) -> None:
-        """Let a checkpoint that is written before the next :meth:`gather` hold the states of now.
-        To be called by all, before a validation: a run that is resumed will draw for it again.
+        """Keep the present states until :meth:`gather`. All ranks call it before a validation.
+
+        A resumed run will draw random numbers for that validation again.
         """
         self._held = all_gather_object(self._own(runner))
 
@@ -62,15 +57,9 @@ class ResumeState:
         )
 
     def state_dict(self, runner: Runner, with_gradients: bool) -> list[dict]:
-        """The state of each process.
+        """'random', 'gradients' and, except for the main process, 'buffers', by rank.
 
-        Args:
-            runner (Runner): The runner of this process.
-            with_gradients (bool): Whether gradients are wanted, as they are where the optimizer is.
-
-        Returns:
-            list[dict]: 'random', 'gradients' and, except for the main process, 'buffers', by rank;
-            shorter than the number of processes if the states of the others are not known.
+        The list is shorter than the number of ranks if the states of the others are not known.
         """
         states = self._held or [self._own(runner)]
         if not self._held and self._gathered_at == (runner.epoch, runner.iter):
@@ -96,16 +85,11 @@ class ResumeState:
     # ---- resuming
     @property
     def pending(self) -> bool:
-        """bool: Whether a random state waits to be put back."""
+        """bool: Whether a random state has not been restored yet."""
         return self._pending is not None
 
     def load_state_dict(self, runner: Runner, states: list[dict]) -> None:
-        """Take the state of this process from a checkpoint.
-
-        Args:
-            runner (Runner): The runner of this process.
-            states (list[dict]): What :meth:`state_dict` returned.
-        """
+        """Take the state of this rank from what :meth:`state_dict` returned."""
         if len(states) == get_world_size():
             self._pending = states[get_rank()]
             return
@@ -117,7 +101,7 @@ class ResumeState:
         )
 
     def put_back_buffers(self, runner: Runner) -> None:
-        """Give this process its own buffers, after all have loaded those of the main process."""
+        """Restore this rank's buffers, after all have loaded those of the main process."""
         # Checkpoints of earlier versions have none.
         buffers = (self._pending or {}).get('buffers', {})
         for name, value in unwrap_model(runner.model).named_buffers():
@@ -125,14 +109,14 @@ class ResumeState:
                 value.copy_(buffers[name])
 
     def put_back_gradients(self, runner: Runner) -> None:
-        """Go on with the accumulation that was under way."""
+        """Restore the gradients of an accumulation that was under way."""
         gradients: dict[str, torch.Tensor] = (self._pending or {}).get('gradients', {})
         if not gradients:
             return
         parameters = _parameters(runner)
         if is_model_wrapper(runner.model):
-            # DDP reduces what it has seen used since the last step, even if the next batch does
-            # not use it, as the reference of the grade before a promotion.
+            # DDP reduces what has been used since the last step, even if the next batch does not
+            # use it, such as the reference of the grade before a promotion.
             sum((parameters[name].sum() * 0 for name in gradients), torch.zeros(())).backward()
         for name, gradient in gradients.items():
             parameters[name].grad = gradient.to(parameters[name], copy=True)
@@ -142,22 +126,17 @@ class ResumeState:
         )
 
     def start_workers(self, runner: Runner, validated: bool) -> None:
-        """Start the persistent workers that the uninterrupted run had.
-
-        Args:
-            runner (Runner): The runner of this process.
-            validated (bool): Whether it had validated.
-        """
+        """Start the persistent workers that the uninterrupted run had."""
         loaders = [runner.train_dataloader]
         if validated and runner.val_loop is not None:
             loaders.append(runner.val_dataloader)
         for loader in loaders:
-            if isinstance(loader, DataLoader) and loader.num_workers and loader.persistent_workers:
-                if loader._iterator is None:
-                    iter(loader)
+            persistent = isinstance(loader, DataLoader) and loader.persistent_workers
+            if persistent and loader.num_workers and loader._iterator is None:
+                iter(loader)
 
     def put_back_random_state(self) -> None:
-        """Draw from here on what the uninterrupted run drew."""
+        """Restore the random state, once."""
         if self._pending is not None:
             set_random_state(self._pending['random'])
             self._pending = None

@@ -1,5 +1,3 @@
-"""What becomes of a config that is not the one by which a run began."""
-
 import ast
 import os.path as osp
 from typing import Any
@@ -9,7 +7,7 @@ from mmengine.config import Config
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.settings import change, differences, settings
 
-# Optimizer and schedules go on from their states in the checkpoint, with the values there.
+# Optimizer and schedules keep the values of their states in the checkpoint.
 STATEFUL = (
     'optim_wrapper.optimizer.',
     'optim_wrapper.paramwise_cfg',
@@ -19,23 +17,17 @@ STATEFUL = (
 
 
 def check_resumed_config(saved: Any, current: str, path: str) -> str | None:
-    """Compare the config of a run that is resumed with that by which its checkpoint was written.
+    """Say which changes of a config a resumed run follows, and which not; None without changes.
 
-    MMEngine takes over what belongs to the model, the data and the loop, and keeps what is part of
-    the states of optimizer and schedules, such as learning rates, both without a word.
+    The run follows changes of model, data and loop. Optimizer and schedules keep the values of
+    their saved states, such as learning rates. A ConfigurationError is raised if they are of
+    another kind.
 
     Args:
-        saved (Any): ``meta['cfg']`` of the checkpoint: the text of its config, which is read and
-            not executed.
-        current (str): The text of the config with which it is resumed.
+        saved (Any): ``meta['cfg']`` of the checkpoint, the text of its config, which is not
+            executed.
+        current (str): The text of the config with which the run is resumed.
         path (str): The checkpoint.
-
-    Returns:
-        str, optional: What of the new config is followed from here on, and what is not; None if
-        both train alike.
-
-    Raises:
-        ConfigurationError: If optimizer or schedules are of another kind than the states.
     """
     new = settings_of(current)
     if new is None:
@@ -68,14 +60,7 @@ def check_resumed_config(saved: Any, current: str, path: str) -> str | None:
 
 
 def start_from_student(path: str | None) -> str:
-    """How a new run starts from the student of a checkpoint.
-
-    Args:
-        path (str, optional): The checkpoint; None if it is not known.
-
-    Returns:
-        str: A part of a sentence.
-    """
+    """Say, in a clause, how a new run starts from the student of a checkpoint."""
     folder, name = osp.split(path or 'FILE')
     student = osp.join(folder, 'students', name)
     file = student if osp.exists(student) else osp.join(folder, name)
@@ -83,17 +68,13 @@ def start_from_student(path: str | None) -> str:
 
 
 def settings_of(text: Any) -> dict | None:
-    """Read the text of a config, as MMEngine writes it, without executing it.
+    """Read from a config's text, without executing it, what decides about a training.
 
-    Args:
-        text (Any): Assignments of plain values, lists, tuples and dicts.
-
-    Returns:
-        dict, optional: What of it decides about a training; None if it is something else.
+    None if the text holds more than assignments of plain values, lists, tuples and dicts.
     """
     try:
         values = dict(map(_assigned, ast.parse(text).body))
-        # Where the weights come from is the business of resuming.
+        # Resuming sets load_from itself.
         values.pop('load_from', None)
         return settings(Config(values), training_only=True)
     except (SyntaxError, ValueError, TypeError, AttributeError, KeyError, RecursionError):

@@ -34,19 +34,18 @@ from .preemption import shield_workers
 
 @register(RUNNERS)
 class EducationRunner(Runner):
-    """MMEngine's ``Runner``, which reads files without running code from them and says in one
-    sentence what is wrong with a file.
+    """MMEngine's ``Runner``, which runs no code from files and explains errors in one sentence.
 
-    - A checkpoint that is to be loaded or resumed from is found, downloaded, read once and checked.
-      Where it does not fit, the error names the file.
-    - After each checkpoint, hooks are told where it was written: by ``after_save_checkpoint(runner,
-      out_dir, filename, backend_args)``, in the main process.
-    - Annotations without labels or samples, and later a sample that cannot be read, raise a
-      ConfigurationError that names the data set, or the sample's file. Workers leave a scheduler's
-      signals to the run.
+    - A checkpoint to load or resume from is found, downloaded, read once and checked. An error
+      names the file.
+    - After each checkpoint the main process calls ``after_save_checkpoint(runner, out_dir,
+      filename, backend_args)`` of the hooks.
+    - Annotations without labels or samples, and a sample that cannot be read, raise a
+      ConfigurationError that names the data set, or the sample's file. Workers ignore a
+      scheduler's signals.
     - A part of the config that cannot be built raises a ConfigurationError that names its key.
     - Losses take the one-hot labels that ``to_onehot`` makes.
-    - A log file for which there is no room ends the run.
+    - A log file on a full disk ends the run.
 
     Apart from that a run is the same, bit for bit.
     """
@@ -57,14 +56,14 @@ class EducationRunner(Runner):
     # ---- building
     @classmethod
     def from_cfg(cls, cfg: Any) -> 'EducationRunner':
-        """Build a runner from a config as its file has it, once it has been completed and checked.
+        """Complete and check a config as its file has it, and build a runner.
 
         Args:
-            cfg (ConfigType): The config, which is not changed. Without ``work_dir``, that is
+            cfg (ConfigType): The config, which is not changed. ``work_dir`` defaults to
                 ``work_dirs/<name of the file>``.
 
         Raises:
-            ConfigurationError: If there is a mistake in the config.
+            ConfigurationError: There is a mistake in the config.
         """
         register_all_modules()
         cfg = copy.deepcopy(cfg) if isinstance(cfg, Config) else Config(copy.deepcopy(cfg))
@@ -78,16 +77,7 @@ class EducationRunner(Runner):
 
     @classmethod
     def from_completed_cfg(cls, cfg: Config, key: str = '') -> 'EducationRunner':
-        """Build a runner from a config that is complete.
-
-        Args:
-            cfg (Config): What ``complete_config`` has completed.
-            key (str): Where the config stands in the user's, for error messages. Defaults to '':
-                it is the whole.
-
-        Raises:
-            ConfigurationError: If a part of the config cannot be built.
-        """
+        """Build a runner from a completed config; ``key`` is its place in the user's config."""
         with errors_name_keys(cfg._cfg_dict, key):
             runner = super().from_cfg(cfg)
         runner._key = key
@@ -103,7 +93,7 @@ class EducationRunner(Runner):
         return logger
 
     def build_model(self, model: Any) -> nn.Module:
-        """Build the model; the checkpoints that its parts read meanwhile may be of MMEngine's form."""
+        """Build the model; checkpoints that its parts read meanwhile may be of MMEngine's form."""
         with harmless_globals():
             model = super().build_model(model)
         if not isinstance(model, MODELS.get('EducationDistill')):
@@ -114,11 +104,7 @@ class EducationRunner(Runner):
     def build_dataloader(
         dataloader: Any, seed: int | None = None, diff_rank_seed: bool = False
     ) -> DataLoader:
-        """Build a data loader that names what it cannot read.
-
-        Raises:
-            ConfigurationError: The annotations cannot be read, or there is no sample.
-        """
+        """Build a data loader that names what it cannot read."""
         with clear_annotation_errors(dataloader):
             loader = Runner.build_dataloader(dataloader, seed, diff_rank_seed)
         name_samples(loader.dataset)
@@ -139,11 +125,7 @@ class EducationRunner(Runner):
 
     # ---- checkpoints
     def load_or_resume(self) -> None:
-        """Load the checkpoint that the config names, or the last one, once.
-
-        Raises:
-            ConfigurationError: It is missing, damaged, wants to run code or does not fit the run.
-        """
+        """Load or resume from the config's or the last checkpoint, once."""
         if self._has_loaded:
             return
         self._checkpoint = read_checkpoint(self)
@@ -155,7 +137,7 @@ class EducationRunner(Runner):
         except Exception as error:
             if isinstance(error, ConfigurationError) and path in str(error):
                 raise
-            # MMEngine, torch and other hooks take what they need for granted.
+            # MMEngine, torch and other hooks do not check what they read.
             reason = ' '.join(str(error).split())[:300] or type(error).__name__
             if isinstance(error, KeyError):
                 reason = f'{reason_of(error)} is missing in it'
@@ -173,13 +155,13 @@ class EducationRunner(Runner):
 
         Args:
             filename (str): A local file or a URL.
-            map_location (Any): Without effect: tensors are read onto the CPU, and each goes where
-                it belongs.
+            map_location (Any): Without effect: tensors are read onto the CPU and copied from
+                there.
             strict (bool): Whether model and weights must have the same names. Defaults to False.
             revise_keys (Sequence[tuple[str, str]]): Patterns in names and their replacements.
 
         Returns:
-            dict: What is in the file or, unless a run is resumed, what a new one takes over of it.
+            dict: What is in the file or, for a new run, what it takes over.
 
         Raises:
             ConfigurationError: The file cannot be used.
@@ -198,7 +180,7 @@ class EducationRunner(Runner):
         return checkpoint
 
     def save_checkpoint(self, out_dir: str, filename: str, *args: Any, **kwargs: Any) -> None:
-        """Save a checkpoint, and tell hooks where it was written."""
+        """Save a checkpoint and call ``after_save_checkpoint`` of the hooks."""
         super().save_checkpoint(out_dir, filename, *args, **kwargs)
         if is_main_process():
             self.call_hook(
@@ -212,7 +194,7 @@ class EducationRunner(Runner):
     def end_workers(self) -> None:
         """End the worker processes that the data loaders of a finished run keep.
 
-        Once the garbage collection finds them, PyTorch waits five seconds in vain for each.
+        PyTorch waits five seconds in vain for each that the garbage collection finds.
         """
         for loop in (self._train_loop, self._val_loop):
             loader: Any = getattr(loop, 'dataloader', None)

@@ -1,5 +1,3 @@
-"""Averages of the weights that are too slow for a curriculum."""
-
 from collections.abc import Sequence
 
 from mmengine.hooks import EMAHook
@@ -19,12 +17,7 @@ def warn_of_slow_averages(runner: Runner, curriculum: Curriculum, lengths: Seque
 
     Before it the last fragment, the classifier and the newest classes are untrained. After n
     updates by a momentum m the average holds (1 - m)^n of that, which is more than 1/e if 1/m
-    exceeds n.
-
-    Args:
-        runner (Runner): The runner, whose ``EMAHook`` has its average already.
-        curriculum (Curriculum): The curriculum.
-        lengths (Sequence[int]): Number of batches of each epoch (or iteration) of the run.
+    exceeds n. ``lengths`` are the batches of each epoch (or iteration) of the run.
     """
     grade, total = curriculum.grades[-1], sum(lengths)
     for hook in runner.hooks:

@@ -1,25 +1,15 @@
-"""What a checkpoint says of its student, to see whether a run goes on with the same one."""
-
 import re
 from typing import Any
 
 import torch
 from torch import Tensor
 
-# What depends on the distiller or the moment, not on the student.
+# Attributes that depend on the distiller or the moment, not on the student.
 _NOT_THE_STUDENT = ('inplace', 'training')
 
 
 def describe_student(student: Any) -> dict:
-    """Describe a student by its cuts and layers.
-
-    Args:
-        student (FragmentedStudent): The student.
-
-    Returns:
-        dict: 'cuts', 'layers' (the settings of each module that has no further ones, by name), and
-        the version of 'torch' in whose words they are.
-    """
+    """Describe a student by its cuts, the settings of its leaf modules and the torch version."""
     # Numbers of classes, which follow the grade.
     changing = {(id(module), name) for module, name, _ in student.class_counts.settings}
     layers = {}
@@ -41,16 +31,7 @@ def describe_student(student: Any) -> dict:
 
 
 def student_difference(model: Any, state: dict[str, Tensor], record: dict) -> str | None:
-    """Name the first thing in which a model differs from the one that wrote a checkpoint.
-
-    Args:
-        model (EducationDistill): The model of the config.
-        state (dict[str, Tensor]): The checkpoint's weights.
-        record (dict): What :func:`describe_student` said of its student.
-
-    Returns:
-        str | None: A phrase such as 'fragments end at [...], were [...]'; None if there is none.
-    """
+    """The first difference of a model from the one that wrote a checkpoint, as a clause."""
     mine = describe_student(model.student)
     if mine['cuts'] != record['cuts']:
         return f'its fragments ended at {record["cuts"]}, those of the config at {mine["cuts"]}'

@@ -1,14 +1,13 @@
-"""Errors that no config asked for, but that have a cause which a user can act upon."""
-
 import os
 from collections.abc import Iterator
+from traceback import walk_tb
 
 import torch
 from mmengine.runner import BaseLoop, Runner, TestLoop, ValLoop
 
 from edudistill_mm.errors import reason_of
 
-# How torch says that there is no memory, where it has no class of error for it.
+# Messages of torch for a lack of memory without an error class of its own.
 _NO_MEMORY = (
     "DefaultCPUAllocator: can't allocate memory",
     'DefaultCPUAllocator: not enough memory',
@@ -22,14 +21,7 @@ _WORKER_KILLED = 'is killed by signal: Killed'
 
 
 def sentence_of(error: BaseException) -> tuple[str, int] | None:
-    """The sentence for a user about an error, and the exit status.
-
-    Args:
-        error (BaseException): What has ended a command.
-
-    Returns:
-        tuple[str, int] | None: None if it is no such error: it keeps its traceback.
-    """
+    """The sentence for an error that a user can act upon, and the exit status; None for others."""
     loop = next(_locals_of(error, BaseLoop), None)
     status = 2 if loop is None else 1
     # A killed worker is the cause of the error that the loader raises.
@@ -89,9 +81,5 @@ def _loader(loop: BaseLoop | None) -> str:
 
 def _locals_of(error: BaseException, kind: type) -> Iterator:
     """Objects of a class whose methods the error has passed, the innermost first."""
-    found: list = []
-    step = error.__traceback__
-    while step is not None:
-        found.append(step.tb_frame.f_locals.get('self'))
-        step = step.tb_next
+    found = [frame.f_locals.get('self') for frame, _ in walk_tb(error.__traceback__)]
     return (one for one in reversed(found) if isinstance(one, kind))

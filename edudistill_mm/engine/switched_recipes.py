@@ -1,5 +1,3 @@
-"""What MMPretrain's SwitchRecipeHook may change in the middle of an education run."""
-
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,15 +10,10 @@ from edudistill_mm.models.distillers import reads_labels
 
 
 def check_switched_recipes(runner: Runner, model: Any) -> None:
-    """Refuse recipes that would fail, or leave samples without a teacher, in mid-run.
+    """Refuse recipes of SwitchRecipeHook that would fail, or leave samples without a teacher.
 
-    Args:
-        runner (Runner): The runner.
-        model (EducationDistill): The algorithm.
-
-    Raises:
-        ConfigurationError: If a recipe changes the loss, which heads and recorders share, or mixes
-            labels that are needed as classes.
+    A recipe may not change the loss, which heads and recorders share, nor mix labels that are
+    needed as classes.
     """
     for hook in runner.hooks:
         if not isinstance(hook, SwitchRecipeHook):

@@ -1,5 +1,3 @@
-"""Accuracy as a school sees it: over what has been taught so far."""
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,32 +16,31 @@ class GradeAccuracy(BaseMetric):
     A class group is what one grade adds. The results are
 
     - ``top1`` (``topk`` for each k): over the samples of seen classes. With all classes seen it is
-      the ``Accuracy`` of MMPretrain;
+      MMPretrain's ``Accuracy``;
     - ``top1_<name of a grade>``: over the samples of that grade's class group, for each group
-    taught so far;
+      taught so far;
     - ``forgetting``: how far the groups before the newest are below their best validation so far,
-      this one included, on average; 0 for a group that is as good as ever, and as long as there is
-      no earlier group. The measure of Chaudhry et al., "Riemannian Walk for Incremental Learning"
-      (ECCV 2018), with validations for tasks; theirs leaves the present one out of the best, so
-      that a group that has improved makes it negative.
+      this one included, on average; 0 without an earlier group. It is the measure of Chaudhry et
+      al., "Riemannian Walk for Incremental Learning" (ECCV 2018), with validations for tasks;
+      theirs leaves the present one out of the best, so that a group that has improved makes it
+      negative.
 
-    Without a grade (see :meth:`set_grade`) and without ``groups`` all classes count as one group
-    and only the first is reported.
+    Without a grade (see :meth:`set_grade`) and without ``groups`` all classes are one group, and
+    only the first result is reported.
 
     Args:
         topk (int | Sequence[int]): A sample is right if its class is among the k best scores.
             Defaults to (1, ).
         collect_device (str): Where the results of all ranks are gathered, 'cpu' or 'gpu'. Defaults
             to 'cpu'.
-        prefix (str, optional): What precedes the names of the results. Defaults to None, which
-            means 'seen'.
+        prefix (str, optional): What precedes the names of the results. Defaults to None: 'seen'.
         groups (Mapping[str, Sequence[int]], optional): Class groups by name, for a training
-            without a curriculum, or with a single grade, that is to be compared with one of several
-            grades. The grades of those take their place. Defaults to None.
+            without a curriculum, or with a single grade, that is compared with one of several
+            grades, whose groups take precedence. Defaults to None.
 
     Raises:
-        ConfigurationError: If a k is no positive integer, or exceeds the number of classes, or the
-        groups are none.
+        ConfigurationError: A k is no positive integer or exceeds the number of classes, or the
+            groups cannot be used.
     """
 
     default_prefix = 'seen'
@@ -65,12 +62,7 @@ class GradeAccuracy(BaseMetric):
         self._best: dict[str, float] = {}
 
     def set_grade(self, curriculum: Curriculum, grade: Grade) -> None:
-        """Say what has been taught.
-
-        Args:
-            curriculum (Curriculum): The curriculum.
-            grade (Grade): Its current grade.
-        """
+        """Set the class groups that the curriculum has taught up to a grade."""
         self._check_topk(curriculum.num_classes)
         if self._groups and len(curriculum.grades) == 1:
             return
@@ -108,21 +100,14 @@ class GradeAccuracy(BaseMetric):
                 )
             else:
                 place = [0] if sample['pred_label'].item() == label else []
-            # Unseen classes stay in: gathering from several ranks relies on one result per sample.
+            # Gathering from several ranks needs one result per sample, unseen classes included.
             self.results.append((label, place[0] if place else deepest))
 
     def compute_metrics(self, results: list[tuple[int, int]]) -> dict[str, float]:
-        """Compute the accuracies and remember the best of each group.
+        """Compute the accuracies in percent, by name, and remember the best of each group.
 
-        Args:
-            results (List[Tuple[int, int]]): Class of each sample and its place among the scores,
-                from 0.
-
-        Returns:
-            Dict[str, float]: The results by name, in percent.
-
-        Raises:
-            ConfigurationError: If there is no sample of a seen class.
+        ``results`` holds the class of each sample and its place among the scores, from 0. A
+        ConfigurationError is raised without a sample of a seen class.
         """
         labels, places = torch.tensor(results, dtype=torch.long).reshape(-1, 2).unbind(1)
         groups = {
@@ -148,7 +133,7 @@ class GradeAccuracy(BaseMetric):
             if name in top1 and name in self._best
         ]
         if drops or not earlier:
-            # A test alone knows no earlier validation to compare with: it reports no forgetting.
+            # A test alone has no earlier validation, and reports no forgetting.
             metrics['forgetting'] = sum(drops) / len(drops) if drops else 0.0
         for name, value in top1.items():
             self._best[name] = max(value, self._best.get(name, value))
@@ -159,11 +144,7 @@ class GradeAccuracy(BaseMetric):
         return dict(self._best)
 
     def load_state_dict(self, state_dict: dict[str, float]) -> None:
-        """Go on from what :meth:`state_dict` returned.
-
-        Args:
-            state_dict (Dict[str, float]): Best top-1 accuracy by name of grade, in percent.
-        """
+        """Go on from what :meth:`state_dict` returned."""
         self._best = dict(state_dict)
 
     def _check_topk(self, num_classes: int) -> None:

@@ -1,5 +1,3 @@
-"""The results of a run as a table of grades and class groups."""
-
 from collections.abc import Mapping
 
 from edudistill_mm.curriculum import Curriculum
@@ -8,14 +6,9 @@ from .grade_accuracy import GradeAccuracy
 
 
 def grade_table(curriculum: Curriculum, history: Mapping[str, Mapping[str, float]]) -> str:
-    """Accuracies at the end of each grade.
+    """A Markdown table of accuracies, a row a grade, a column a class group; maybe empty.
 
-    Args:
-        curriculum (Curriculum): Gives the grades and the class groups.
-        history (Mapping[str, Mapping[str, float]]): The last validation of each grade, by its name.
-
-    Returns:
-        str: A Markdown table, one row a grade, one column a class group; empty without results.
+    ``history`` holds the last validation of each grade, by its name.
     """
     prefix = GradeAccuracy.default_prefix
     groups = [grade.name for grade in curriculum.grades if grade.classes]

@@ -1,6 +1,4 @@
-"""Find values in a config that the classes which it names cannot take, before anything is
-built.
-"""
+"""Checks of a config's values against the signatures of the classes that the config names."""
 
 import collections.abc
 import inspect
@@ -23,8 +21,7 @@ from mmengine.registry import Registry
 
 from edudistill_mm.errors import ConfigurationError, did_you_mean
 
-# Arguments that count something or divide: their classes take any number, and some compute with
-# it without a word.
+# Counts and divisors, of which their classes accept any number in silence.
 POSITIVE = (
     'tau',
     'temperature',
@@ -44,10 +41,9 @@ POSITIVE = (
     'val_interval',
 )
 NOT_NEGATIVE = ('gamma', 'milestones', 'eta_min', 'begin')
-# Infinity has a meaning here: clip nothing, but log the norm.
+# An infinite norm means: clip nothing, but log the norm.
 UNBOUNDED = ('max_norm',)
-# Annotated more narrowly than classes of MMPretrain and MMEngine read them: a list of integers, a
-# number.
+# MMPretrain and MMEngine take more than they annotate: a list of integers, a number.
 LOOSELY_ANNOTATED = ('out_indices', 'loss_scale')
 SEQUENCES = (
     list,
@@ -75,25 +71,12 @@ def check_arguments(
     default: Any = None,
     registered: bool = False,
 ) -> None:
-    """Check the values of a config, and of the configs in it, against the signatures of their
-    classes.
+    """Check the values of a config, nested ones included, against the signatures of its classes.
 
-    What is checked is the type that a class annotates, or that its default has if that is a
-    number or a bool; that arguments which count or divide are positive; and that no number is
-    NaN or infinite. A list counts as a tuple. Keys that a class does not have are left to its
-    constructor.
-
-    Args:
-        cfg (Any): A config with a ``type``, or a list or dict of such.
-        key (str): Where it stands, for the error message.
-        registry (Registry): Where types are looked up.
-        scope (str, optional): Scope in which bare names of types are looked up.
-        default (Any): Class of the config if it has no ``type``. Defaults to None.
-        registered (bool): Whether the type must be registered. Defaults to False: what is not is
-            not checked.
-
-    Raises:
-        ConfigurationError: For the first value that cannot be taken.
+    A value must be of the annotated type, or of that of a default that is a number or a bool; a
+    list counts as a tuple. Arguments that count or divide must be positive, and numbers finite.
+    Keys that a class does not have are left to its constructor. ``default`` is the class of a
+    config without ``type``. An unregistered ``type`` is an error only if ``registered`` is set.
     """
     if isinstance(cfg, (list, tuple)):
         for index, item in enumerate(cfg):
@@ -127,7 +110,7 @@ def check_value(value: Any, parameter: inspect.Parameter, key: str) -> None:
     """Raise ConfigurationError if a parameter of a function cannot take a value."""
     hint, default = parameter.annotation, parameter.default
     if hint is inspect.Parameter.empty:
-        # A default of 0 or 1 tells a number from a text; it says nothing of lists.
+        # A default of 0 or 1 excludes a text; it says nothing about lists.
         if isinstance(default, bool):
             wrong = isinstance(value, float) or value in ([], (), {}) or value in _NO_BOOLS
         else:
@@ -149,7 +132,7 @@ def check_value(value: Any, parameter: inspect.Parameter, key: str) -> None:
 
 
 def class_of(kind: Any, registry: Registry, scope: str | None) -> Any:
-    """What a config's ``type`` stands for, or None if it is not registered."""
+    """Resolve a config's ``type``; None if it is not registered."""
     if not isinstance(kind, str):
         return kind if callable(kind) else None
     try:
@@ -161,13 +144,7 @@ def class_of(kind: Any, registry: Registry, scope: str | None) -> Any:
 
 
 def not_registered(kind: str, registry: Registry, scope: str | None = None) -> str:
-    """The words for a type that a registry does not have.
-
-    Args:
-        kind (str): Name of the type, with its scope if it was given with one.
-        registry (Registry): Where it was looked up.
-        scope (str, optional): In which scope. Defaults to None: the registry's.
-    """
+    """Say that a registry, searched in ``scope`` or its own, lacks the type ``[scope.]kind``."""
     prefix, _, name = kind.rpartition('.')
     node = registry.root.children.get(prefix or scope, registry)
     known = []
@@ -178,9 +155,7 @@ def not_registered(kind: str, registry: Registry, scope: str | None = None) -> s
 
 
 def parameters_of(cls: Any) -> dict[str, inspect.Parameter]:
-    """The named parameters of a class, with those of the base classes that its ``**kwargs`` go
-    to; of a function, its own.
-    """
+    """Named parameters of a function or a class, with those that its ``**kwargs`` reach."""
     found: dict[str, inspect.Parameter] = {}
     for part in cls.__mro__ if isinstance(cls, type) else (cls,):
         function = vars(part).get('__init__') if isinstance(part, type) else part
@@ -189,7 +164,7 @@ def parameters_of(cls: Any) -> dict[str, inspect.Parameter]:
         try:
             parameters = inspect.signature(function).parameters.values()
         except ValueError:
-            # Functions written in C have none.
+            # Functions written in C have no signature.
             break
         for parameter in parameters:
             if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
@@ -206,7 +181,7 @@ def _annotation(parameter: inspect.Parameter, function: Any) -> Any:
     if not isinstance(hint, str):
         return hint
     try:
-        # By itself: others of the function may name what is imported for type checkers only.
+        # get_type_hints fails if any other hint names an import for type checkers only.
         return eval(hint, inspect.unwrap(function).__globals__)
     except Exception:
         return parameter.empty
@@ -231,9 +206,9 @@ _NO_BOOLS = ('yes', 'no', 'on', 'off', 'true', 'false', 'True', 'False')
 
 
 def _fits(value: Any, hint: Any) -> bool:
-    """Whether a value is of the type that a hint asks for; True where that cannot be told."""
+    """Whether a value is of the type of a hint; True where that is not decidable."""
     if not isinstance(value, PLAIN):
-        # A configuration may hold an object that is built already.
+        # A config may hold a built object.
         return True
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
@@ -259,7 +234,7 @@ def _fits(value: Any, hint: Any) -> bool:
         items = [argument for argument in arguments if argument is not Ellipsis]
         return not items or all(any(_fits(item, kind) for kind in items) for item in value)
     if kind in (dict, collections.abc.Mapping):
-        # A list of configs is a sequence of modules.
+        # A list of configs describes a sequence of modules.
         several = isinstance(value, list) and value and all(isinstance(v, Mapping) for v in value)
         return value is None or several or isinstance(value, Mapping)
     return True

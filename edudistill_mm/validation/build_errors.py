@@ -5,7 +5,8 @@ import os.path as osp
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from types import FrameType, TracebackType
+from traceback import walk_tb
+from types import FrameType
 from typing import Any
 
 from mmengine.registry import Registry, build_functions
@@ -41,18 +42,9 @@ LONGEST = 300
 
 @contextmanager
 def errors_name_keys(cfg: Any, key: str = '') -> Iterator[None]:
-    """A context in which an error that comes out of building a part of a config becomes one
-    sentence.
+    """Turn an error from building a part of a config into one sentence that names the part's key.
 
-    Every other error is passed on: those of training, and those of code that no config asked for.
-
-    Args:
-        cfg (Any): The config.
-        key (str): Where it stands. Defaults to '': it is the whole.
-
-    Raises:
-        ConfigurationError: Instead of an error whose traceback passes a function that builds a
-            part of the config.
+    Every other error passes: those of training, and those of code that no config asked for.
     """
     try:
         yield
@@ -66,30 +58,24 @@ def errors_name_keys(cfg: Any, key: str = '') -> Iterator[None]:
 
 
 def build_error(error: Exception, cfg: Any, key: str) -> ConfigurationError:
-    """The sentence for an error that came out of building a config, wherever in it.
-
-    Args:
-        error (Exception): The error.
-        cfg (Any): The config.
-        key (str): Where it stands.
-    """
+    """Turn an error from building a config into the sentence about its innermost failing part."""
     return ConfigurationError(_sentence(error, *(_place_of(error, cfg, key) or (key, cfg, None))))
 
 
 def _place_of(error: BaseException, cfg: Any, key: str) -> tuple[str, Any, Callable | None] | None:
-    """Where in a config the innermost part stands that was being built: its key, itself and its
-    class.
-    """
+    """Key, config and class of the innermost part of a config that was being built."""
     place, hook = None, None
     for frame in _frames(error):
         if frame.f_code is Runner.call_hook.__code__:
-            # Hooks build parts, as an average of weights, from configs that they make themselves.
-            hook = _config_of(frame.f_locals.get('hook'), key, cfg)
+            # Hooks build parts, such as an average of weights, from configs of their own.
+            kind = type(frame.f_locals.get('hook')).__name__
+            parts = (place for place in _walk(key, cfg) if isinstance(place[1], Mapping))
+            hook = next((place for place in parts if type_name(place[1]) == kind), None)
         argument = BUILDERS.get(frame.f_code)
         if argument is None or argument not in frame.f_locals:
             continue
         part = frame.f_locals[argument]
-        # Within what is known, in case two parts are equal.
+        # First within the part found so far, because two parts may be equal.
         around = place[:2] if place is not None else (key, cfg)
         found = _find(*around, part) or _find(key, cfg, part)
         if found is not None:
@@ -99,53 +85,39 @@ def _place_of(error: BaseException, cfg: Any, key: str) -> tuple[str, Any, Calla
     return place
 
 
-def _config_of(built: Any, key: str, cfg: Any) -> tuple[str, Any] | None:
-    """Where in a config the first part of the class of an object stands, and the part."""
-    for name, part in _walk(key, cfg):
-        if isinstance(part, Mapping) and type_name(part) == type(built).__name__:
-            return name, part
-    return None
-
-
-def _steps(error: BaseException) -> list[TracebackType]:
-    steps, step = [], error.__traceback__
-    while step is not None:
-        steps.append(step)
-        step = step.tb_next
-    return steps
+def _steps(error: BaseException) -> list[tuple[FrameType, int]]:
+    """Frames and line numbers of a traceback, the outermost first."""
+    return list(walk_tb(error.__traceback__))
 
 
 def _original(error: BaseException) -> BaseException:
-    """The error itself, or the TypeError out of a hook in whose place MMEngine raises another."""
+    """The error itself, or the TypeError out of a hook that MMEngine has replaced."""
     steps = _steps(error)
-    by_hooks = steps and steps[-1].tb_frame.f_code is Runner.call_hook.__code__
+    by_hooks = steps and steps[-1][0].f_code is Runner.call_hook.__code__
     return error.__context__ if by_hooks and error.__context__ is not None else error
 
 
 def _frames(error: BaseException) -> list[FrameType]:
-    steps, original = _steps(error), _original(error)
-    return [step.tb_frame for step in steps + (_steps(original) if original is not error else [])]
+    original = _original(error)
+    steps = _steps(error) + (_steps(original) if original is not error else [])
+    return [frame for frame, _ in steps]
 
 
 def _find(key: str, node: Any, part: Any) -> str | None:
-    """Key of a part of a config: of the object itself, of an equal one, or of one from which
-    MMEngine has taken something, as a hook's priority.
-    """
+    """Key of a part of a config, whose copy may have keys more or less by MMEngine."""
 
-    def is_equal(one: Any) -> bool:
-        # Of empty parts there may be many.
-        return type(one) is type(part) and one == part and part not in ({}, [], ())
+    def contains(more: Any, less: Any) -> bool:
+        mappings = isinstance(more, Mapping) and isinstance(less, Mapping) and 'type' in less
+        return mappings and all(name in more and more[name] == less[name] for name in less)
 
-    def is_more(one: Any) -> bool:
-        mappings = isinstance(one, Mapping) and isinstance(part, Mapping) and 'type' in part
-        return mappings and all(name in one and one[name] == part[name] for name in part)
-
-    def is_less(one: Any) -> bool:
-        # It has added defaults.
-        mappings = isinstance(one, Mapping) and isinstance(part, Mapping) and 'type' in one
-        return mappings and all(name in part and one[name] == part[name] for name in one)
-
-    for same in (lambda one: one is part, is_equal, is_more, is_less):
+    for same in (
+        lambda one: one is part,
+        # There may be many empty parts.
+        lambda one: type(one) is type(part) and one == part and part not in ({}, [], ()),
+        # MMEngine has taken a key, such as a hook's priority, or has added defaults.
+        lambda one: contains(one, part),
+        lambda one: contains(part, one),
+    ):
         for name, value in _walk(key, node):
             if same(value):
                 return name
@@ -170,7 +142,7 @@ def _sentence(error: Exception, key: str, part: Any, cls: Callable | None) -> st
 
 def _reason(error: BaseException, part: Any, cls: Callable | None) -> str:
     error = _original(error)
-    reason, last = reason_of(error), _steps(error)[-1]
+    reason, (frame, line) = reason_of(error), _steps(error)[-1]
     if len(reason) > LONGEST:
         reason = f'{reason[:LONGEST]} ...'
     frames = _frames(error)
@@ -178,7 +150,7 @@ def _reason(error: BaseException, part: Any, cls: Callable | None) -> str:
         return _unknown_type(reason.split()[0], frames)
     if isinstance(error, RuntimeError) and reason.startswith('Failed to get'):
         return _unknown_type(str(frames[-1].f_locals.get('key', '')), frames)
-    if not isinstance(part, Mapping) and last.tb_frame.f_code in BUILDERS:
+    if not isinstance(part, Mapping) and frame.f_code in BUILDERS:
         return f'it must be a dict, but got {part!r}'
     unexpected = re.search(r"unexpected keyword argument '(\w+)'", reason)
     if unexpected:
@@ -188,23 +160,18 @@ def _reason(error: BaseException, part: Any, cls: Callable | None) -> str:
     if isinstance(error, KeyError):
         return f'the key "{reason}" is missing'
     if reason == type(error).__name__:
-        # An assertion without a message: what it asserts.
-        asserted = linecache.getline(last.tb_frame.f_code.co_filename, last.tb_lineno).strip()
-        return f'"{asserted}" failed' if asserted else reason
+        # An assertion without a message.
+        code = linecache.getline(frame.f_code.co_filename, line).strip()
+        return f'"{code}" failed' if code else reason
     if isinstance(error, (ConfigurationError, ValueError, AssertionError)):
         return reason
-    # Constructors that do not check what they are given fail in the middle of their work.
-    code = last.tb_frame.f_code
+    # A constructor that does not check its arguments fails in the middle of its work.
+    code = frame.f_code
     return f'{reason} ({type(error).__name__} in {code.co_name}, {osp.basename(code.co_filename)})'
 
 
 def _unknown_type(name: str, frames: list[FrameType]) -> str:
-    registry = next(
-        (
-            frame.f_locals['registry']
-            for frame in reversed(frames)
-            if isinstance(frame.f_locals.get('registry'), Registry)
-        ),
-        None,
+    registries = (frame.f_locals.get('registry') for frame in reversed(frames))
+    return not_registered(
+        name, next((one for one in registries if isinstance(one, Registry)), None)
     )
-    return not_registered(name, registry)

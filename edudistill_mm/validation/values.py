@@ -8,13 +8,7 @@ from edudistill_mm.errors import ConfigurationError, did_you_mean
 
 
 def check_keys(given: Any, known: Collection[str], key: str) -> None:
-    """Raise ConfigurationError unless a value is a dict that has known keys only.
-
-    Args:
-        given (Any): The value.
-        known (Collection[str]): The keys that it may have.
-        key (str): Where it stands in the config, for the message.
-    """
+    """Raise ConfigurationError unless a value is a dict that has known keys only."""
     if not isinstance(given, Mapping):
         raise ConfigurationError(
             f'{key} must be a dict with the keys {", ".join(known)}, but got {given!r}'

@@ -1,5 +1,3 @@
-"""The order in which a curriculum hands out the training data."""
-
 import itertools
 import logging
 import math
@@ -22,24 +20,23 @@ from .same_class_refetch import SameClassRefetch
 
 @register(DATA_SAMPLERS)
 class GradeSampler(Sampler):
-    """Sampler that hands out the samples of the classes seen at the current grade.
+    """Sampler that yields the samples of the classes seen at the current grade.
 
     Before :meth:`attach`, and at a grade that has seen all classes, its order is that of
     MMEngine's ``DefaultSampler``. If the curriculum counts iterations, one iterator covers the
-    whole run: for each grade as many samples as its iterations take, in passes that are shuffled
-    anew, the last grade without end; a single grade of all classes is MMEngine's
-    ``InfiniteSampler``. So the order depends on nothing but seed and progress, a resumed run finds
-    it again, and a promotion falls between two batches, however many of them the workers have
-    prefetched.
+    whole run: for each grade the samples of its iterations, in passes that are shuffled anew, the
+    last grade without end; a single grade of all classes is MMEngine's ``InfiniteSampler``. The
+    order depends on seed and progress only: a resumed run finds it again, and a promotion falls
+    between two batches, however many the workers have prefetched.
 
     Args:
-        dataset (Sized): The dataset. Its labels come from ``get_gt_labels()``, or sample by sample
-            from ``get_data_info(index)['gt_label']`` or ``get_cat_ids(index)[0]``.
+        dataset (Sized): The data set. Its labels come from ``get_gt_labels()``, or sample by
+            sample from ``get_data_info(index)['gt_label']`` or ``get_cat_ids(index)[0]``.
         shuffle (bool): Whether to shuffle, anew in each pass. Defaults to True.
         seed (int, optional): Seed of the shuffling, the same on all ranks. Defaults to None: a
             random one that the ranks agree on.
         round_up (bool): Whether to repeat samples so that all ranks get equally many per epoch; if
-            the curriculum counts iterations, they do in any case. Defaults to True.
+            the curriculum counts iterations, they always do. Defaults to True.
     """
 
     def __init__(
@@ -74,8 +71,8 @@ class GradeSampler(Sampler):
             batch_size (int): Samples per iteration on one rank.
 
         Raises:
-            ConfigurationError: If the dataset has no labels, labels beyond the curriculum's
-                classes, or no sample for a grade.
+            ConfigurationError: The data set has no labels, labels beyond the curriculum's classes,
+                or no sample for a grade.
         """
         labels = labels_of(self.dataset)
         names = getattr(self.dataset, 'metainfo', {}).get('classes')
@@ -102,8 +99,7 @@ class GradeSampler(Sampler):
             turns = None
             if grade.samples == 'by_teacher':
                 turn_of_class = torch.full((curriculum.num_classes,), len(grade.teachers))
-                # Backwards, so that a class shared by teachers gets the turn of the one who joined
-                # first.
+                # Backwards: a class that teachers share gets the turn of the first one to join.
                 for turn, name in reversed(list(enumerate(grade.teachers))):
                     turn_of_class[list(teacher_classes[name])] = turn
                 turns = turn_of_class[labels]
@@ -112,9 +108,7 @@ class GradeSampler(Sampler):
         self._batch_size = batch_size
 
     def __iter__(self) -> Iterator[int]:
-        """Iterate over this rank's indices: those of the current epoch, or of the whole run
-        without end.
-        """
+        """Iterate over this rank's indices of the epoch, or of the whole run without end."""
         skipped, self._skipped = self._skipped, 0
         if self._by_iter:
             return self._run(skipped)
@@ -125,9 +119,7 @@ class GradeSampler(Sampler):
         return self._seeded(order[self.rank :: self.world_size][skipped:], self.epoch)
 
     def __len__(self) -> int:
-        """Number of samples of this rank: in the current epoch, or in a whole run that counts
-        iterations.
-        """
+        """This rank's number of samples in the epoch, or in a run that counts iterations."""
         if self._by_iter:
             return sum(self.num_samples(grade) for grade in self._curriculum.grades)
         if self._curriculum is None:
@@ -135,34 +127,17 @@ class GradeSampler(Sampler):
         return self.num_samples(self._grade)
 
     def num_samples(self, grade: Grade) -> int:
-        """Count the samples that this rank draws.
-
-        Args:
-            grade (Grade): A grade of the attached curriculum.
-
-        Returns:
-            int: Samples per epoch of the grade, or in the whole grade if the curriculum counts
-            iterations.
-        """
+        """This rank's samples per epoch of a grade, or in all of it, if it counts iterations."""
         if self._by_iter:
             return grade.length * self._batch_size
         return self._share(len(self._indices[grade.index]))
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the grade and the shuffling of the next iteration over the data.
-
-        Args:
-            epoch (int): The epoch, from 0. Without effect if the curriculum counts iterations.
-        """
+        """Choose the epoch, from 0; without effect if the curriculum counts iterations."""
         self.epoch = epoch
 
     def skip(self, samples: int) -> None:
-        """Let the next iteration begin later, where a resumed run goes on, at no cost.
-
-        Args:
-            samples (int): Number of samples of this rank to leave out, of the epoch or of the
-                whole run.
-        """
+        """Leave out so many samples of this rank, once: a resumed run has seen them."""
         self._skipped = samples
 
     @property
@@ -174,7 +149,6 @@ class GradeSampler(Sampler):
         return None if self._curriculum is None else self._curriculum.grade_at(self.epoch)
 
     def _share(self, total: int) -> int:
-        """This rank's share of ``total`` samples."""
         return math.ceil((total if self.round_up else total - self.rank) / self.world_size)
 
     def _generator(self, offset: int) -> torch.Generator:
@@ -197,7 +171,7 @@ class GradeSampler(Sampler):
         """The indices of a run that counts iterations, from the ``skipped``-th on."""
         last = self._curriculum.grades[-1]
         for grade in self._curriculum.grades:
-            # In samples of all ranks together, from the beginning of the grade.
+            # Numbers of samples of all ranks together, from the start of the grade.
             stop = math.inf if grade is last else self.num_samples(grade) * self.world_size
             start, position = min(skipped * self.world_size, stop), 0
             skipped -= start // self.world_size
@@ -214,7 +188,7 @@ class GradeSampler(Sampler):
 
 
 def _refetch_from_same_class(dataset: Any) -> None:
-    """See :class:`SameClassRefetch`; here, before a loop can have started workers with copies."""
+    """Install :class:`SameClassRefetch` before workers can get copies of the data set."""
     for inner in [getattr(dataset, 'dataset', None), *getattr(dataset, 'datasets', ())]:
         if inner is not None:
             _refetch_from_same_class(inner)
@@ -224,16 +198,8 @@ def _refetch_from_same_class(dataset: Any) -> None:
 
 
 def check_number_of_classes(names: Sequence[str] | None, curriculum: Curriculum) -> None:
-    """Refuse data of another number of classes than the curriculum's.
-
-    Args:
-        names (Sequence[str], optional): Names of the data set's classes. None: they are not known.
-        curriculum (Curriculum): The curriculum.
-
-    Raises:
-        ConfigurationError: If the numbers differ.
-    """
-    # A folder that is missing gives all classes after it another number.
+    """Refuse data of another number of classes than the curriculum's; None: not known."""
+    # A missing folder changes the numbers of all classes after it.
     if names is not None and len(names) != curriculum.num_classes:
         raise ConfigurationError(
             f'curriculum.num_classes is {curriculum.num_classes}, but the training data have '
@@ -243,7 +209,7 @@ def check_number_of_classes(names: Sequence[str] | None, curriculum: Curriculum)
 
 
 def _check_classes(names: Sequence[str] | None, curriculum: Curriculum, labels: Tensor) -> None:
-    """Refuse data of other classes than the curriculum's; warn of classes without images."""
+    """Refuse data of another number of classes; warn of classes without images."""
     check_number_of_classes(names, curriculum)
     taught = {label: grade.name for grade in curriculum.grades for label in grade.classes}
     empty = sorted(set(taught) - set(labels.tolist()))
@@ -260,26 +226,17 @@ def _check_classes(names: Sequence[str] | None, curriculum: Curriculum, labels: 
 
 
 def _class(label: int, names: Sequence[str] | None) -> str:
-    """A class as a user knows it: by its name, if it has one."""
+    """The number of a class and, if it has one, its name."""
     return f'{label}' if names is None else f'{label} "{names[label]}"'
 
 
 def labels_of(dataset: Any) -> Tensor:
-    """Read the labels of a dataset without loading its images.
-
-    Args:
-        dataset (Sized): Dataset or dataset wrapper of MMEngine or MMPretrain with one label per
-            sample.
-
-    Returns:
-        Tensor: Class indices of shape (N, ).
-    """
+    """Class index of each sample of a data set, shape (N, ), read without loading images."""
     try:
         if hasattr(dataset, 'get_gt_labels'):
             labels = dataset.get_gt_labels()
         elif len(getattr(dataset, 'dataset', ())) == len(dataset):
-            # A wrapper that adds something to each sample: MMRazor's CRDDataset would draw
-            # thousands of negatives for each label read.
+            # A wrapper, such as MMRazor's CRDDataset, which would draw negatives for each label.
             return labels_of(dataset.dataset)
         elif hasattr(dataset, 'get_data_info'):
             labels = [dataset.get_data_info(index)['gt_label'] for index in range(len(dataset))]

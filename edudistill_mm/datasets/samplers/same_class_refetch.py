@@ -9,13 +9,10 @@ from ...errors import DataError
 class SameClassRefetch:
     """Replaces a sample that a pipeline gives up by another one of its class.
 
-    MMEngine's data sets take any other sample, which at a grade may be of a class that is not
-    taught yet, and that no active teacher knows.
-
-    Args:
-        dataset (BaseDataset): The data set, whose ``prepare_data`` this object becomes.
-        read_labels (Callable): Returns the class of each sample of a data set, a tensor of shape
-            (N, ); called when the first sample is given up.
+    MMEngine's data sets take any other sample, which may be of a class that is not taught yet and
+    that no active teacher knows. This object becomes the data set's ``prepare_data``.
+    ``read_labels`` returns the class of each sample of a data set, shape (N, ), and is called when
+    the first sample is given up.
     """
 
     def __init__(self, dataset: Any, read_labels: Callable[[Any], Any]) -> None:
@@ -24,17 +21,9 @@ class SameClassRefetch:
         self._labels: np.ndarray | None = None
 
     def __call__(self, idx: int) -> Any:
-        """Prepare a sample.
+        """Prepare the sample, or the first other one of its class that the pipeline accepts.
 
-        Args:
-            idx (int): Its index.
-
-        Returns:
-            Any: What the pipeline returns for the sample, or for the first other one of its class
-            that it does not give up.
-
-        Raises:
-            DataError: If ``max_refetch`` others were given up as well.
+        A DataError is raised if ``max_refetch`` others were given up as well.
         """
         data = self._prepare(idx)
         if data is not None or self.dataset.test_mode:

@@ -5,12 +5,7 @@ from mmengine.runner import Runner
 
 
 class CatchUpHook(Hook):
-    """Calls a function before a training begins, when all other hooks are ready for it.
-
-    Args:
-        catch_up (Callable[[Runner], None]): What a resumed run has to make up for: what followed
-            its checkpoint in the run before.
-    """
+    """Calls a function before a training starts, after ``before_train`` of all other hooks."""
 
     priority = 'LOWEST'
 
@@ -18,5 +13,5 @@ class CatchUpHook(Hook):
         self._catch_up = catch_up
 
     def before_train(self, runner: Runner) -> None:
-        """Catch up."""
+        """Make up for what followed the checkpoint in the run before."""
         self._catch_up(runner)

@@ -9,18 +9,18 @@ from torch import nn
 from edudistill_mm.distributed import unwrap_model
 from edudistill_mm.errors import ConfigurationError, did_you_mean
 from edudistill_mm.registry import HOOKS, register
+from edudistill_mm.validation.values import check_positive
 
 
 @register(HOOKS)
 class DistillWarmupHook(Hook):
     """Lets distillation losses grow linearly from the start of a run, or of each grade.
 
-    In epoch (or iteration) ``n``, counted from 0, they are multiplied by
-    ``min((n + 1) / length, 1)``, the warm-up of decoupled knowledge distillation (Zhao et al.,
-    CVPR 2022, mdistiller: 20 epochs). It depends on nothing but progress, so a resumed run goes on
-    exactly. It works for :class:`EducationDistill` and for MMRazor's algorithms that have a
-    ``distiller``; the losses in the log are the warmed-up ones, and ``distill_warmup`` beside them
-    is the factor.
+    In epoch (or iteration) ``n``, counted from 0, the losses are multiplied by ``min((n + 1) /
+    length, 1)``, the warm-up of decoupled knowledge distillation (Zhao et al., CVPR 2022,
+    mdistiller: 20 epochs). The factor depends on progress only, so a resumed run goes on exactly.
+    The hook works for :class:`EducationDistill` and for MMRazor's algorithms that have a
+    ``distiller``. The log shows the warmed-up losses, and the factor as ``distill_warmup``.
 
     Args:
         epochs (int, optional): Length in epochs. One of ``epochs`` and ``iters`` must be given.
@@ -32,7 +32,7 @@ class DistillWarmupHook(Hook):
             False.
 
     Raises:
-        ConfigurationError: If a length, a name or the unit cannot be used, when the run begins.
+        ConfigurationError: A length or, when the run starts, a name or the unit cannot be used.
     """
 
     def __init__(
@@ -47,12 +47,8 @@ class DistillWarmupHook(Hook):
                 f'DistillWarmupHook needs either epochs or iters, but got {epochs!r} and {iters!r}'
             )
         self.by_epoch = epochs is not None
-        self.length = epochs if self.by_epoch else iters
-        if isinstance(self.length, bool) or not isinstance(self.length, int) or self.length < 1:
-            raise ConfigurationError(
-                f'DistillWarmupHook.{"epochs" if self.by_epoch else "iters"} must be a positive '
-                f'integer, but got {self.length!r}'
-            )
+        key, length = ('epochs', epochs) if self.by_epoch else ('iters', iters)
+        self.length = check_positive(length, f'DistillWarmupHook.{key}')
         self.losses = [losses] if isinstance(losses, str) else losses
         if self.losses is not None and (
             not self.losses or len(set(map(str, self.losses))) < len(self.losses)
@@ -65,13 +61,7 @@ class DistillWarmupHook(Hook):
         self.factor = 1.0
 
     def before_run(self, runner: Runner) -> None:
-        """Find the losses; refuse what does not fit the run.
-
-        A run that only validates or tests has none, and its model may be the student alone.
-
-        Raises:
-            ConfigurationError: If the algorithm has no such losses, or the units do not fit.
-        """
+        """Find the losses of a training; refuse names and units that do not fit the run."""
         if not isinstance(runner._train_loop, BaseLoop):
             return
         model = unwrap_model(runner.model)
@@ -86,6 +76,11 @@ class DistillWarmupHook(Hook):
                 'DistillWarmupHook.each_grade=True needs '
                 + ('a curriculum' if curriculum is None else f'{unit}, the unit of the curriculum')
             )
+
+        # A deep copy of the model (EMA's) copies this object with a method, but shares a function.
+        def scale(module: nn.Module, inputs: Any, value: Any) -> Any:
+            return _scaled(value, self.factor) if self.factor < 1 else None
+
         for distiller in _distillers(model):
             known = distiller.distill_losses
             for name in known if self.losses is None else self.losses:
@@ -95,14 +90,7 @@ class DistillWarmupHook(Hook):
                         f'distiller.distill_losses{did_you_mean(name, known)}; possible are '
                         f'{", ".join(known)}'
                     )
-                self._warm_up(known[name])
-
-    def _warm_up(self, loss: nn.Module) -> None:
-        # A function, not a method: copies of the model (EMA's) would copy the hook with a method.
-        def scale(module: nn.Module, inputs: Any, value: Any) -> Any:
-            return _scaled(value, self.factor) if self.factor < 1 else None
-
-        loss.register_forward_hook(scale)
+                known[name].register_forward_hook(scale)
 
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None

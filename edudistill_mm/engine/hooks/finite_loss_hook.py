@@ -14,15 +14,14 @@ from edudistill_mm.registry import HOOKS, register
 class FiniteLossHook(Hook):
     """Stops a training whose loss is not finite, and keeps its last good checkpoint.
 
-    The total loss is looked at in each iteration, which costs no more than reading a number,
+    The hook checks the total loss in each iteration, which costs no more than reading a number,
     because MMEngine's ``RuntimeInfoHook`` has waited for the device already. Before a checkpoint
-    may be written, the weights are looked at as well: a gradient that is not finite spoils them one
-    iteration before it shows in a loss. Infinite *gradients* under a dynamic loss scale are normal
-    and stop nothing, since the optimizer skips them. In a distributed run each process looks at its
-    own loss.
+    may be written it checks the weights as well: a gradient that is not finite spoils them one
+    iteration before it shows in a loss. Infinite *gradients* under a dynamic loss scale are
+    normal, since the optimizer skips them. Each rank checks its own loss.
     """
 
-    # Before all hooks that keep the weights: EMA's, and those that write checkpoints.
+    # Before hooks that average or save the weights.
     priority = 'HIGH'
 
     def after_train_iter(
@@ -32,11 +31,7 @@ class FiniteLossHook(Hook):
         data_batch: Any = None,
         outputs: dict[str, torch.Tensor] | None = None,
     ) -> None:
-        """Look at the loss, and at the weights if they are about to be saved.
-
-        Raises:
-            TrainingError: If one of them is not finite.
-        """
+        """Raise TrainingError if the loss, or a weight about to be saved, is not finite."""
         losses = {name: value for name, value in (outputs or {}).items() if 'loss' in name}
         total = [losses['loss']] if 'loss' in losses else losses.values()
         if not all(_finite(value) for value in total):
@@ -52,29 +47,20 @@ class FiniteLossHook(Hook):
             self._check_weights(runner, runner.iter + 1)
 
     def after_train_epoch(self, runner: Runner) -> None:
-        """Look at the weights, before they are saved or validated.
-
-        Raises:
-            TrainingError: If they are not finite.
-        """
+        """Check the weights before they are saved or validated."""
         self._check_weights(runner, runner.iter)
 
     def before_val_epoch(self, runner: Runner) -> None:
-        """Look at the weights before a validation within an epoch, after which they may be saved as
-        the best.
-
-        Raises:
-            TrainingError: If they are not finite.
-        """
+        """Check the weights before a validation by iterations, which may save them as the best."""
         if isinstance(runner._train_loop, IterBasedTrainLoop):
             self._check_weights(runner, runner.iter)
 
     def _check_weights(self, runner: Runner, iteration: int) -> None:
         model = unwrap_model(runner.model)
-        # A constant that a module keeps in a buffer, as a mask, may be infinite.
+        # A constant buffer, such as a mask, may be infinite.
         bad = {name: ~value.isfinite().all() for name, value in model.named_parameters()}
         bad.update((name, value.isnan().any()) for name, value in model.named_buffers())
-        # All at once: one wait for the device. A user's module may keep a tensor on another device.
+        # One wait for the device; a user's module may keep a tensor on another one.
         device = next(model.parameters()).device
         flags = torch.stack([flag.to(device) for flag in bad.values()]).tolist()
         if any(flags):

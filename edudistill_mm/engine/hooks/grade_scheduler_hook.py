@@ -41,19 +41,19 @@ LOOPS = (EpochBasedTrainLoop, IterBasedTrainLoop)
 class GradeSchedulerHook(Hook):
     """Takes :class:`EducationDistill` through its grades.
 
-    The grade is a function of the runner's epoch or iteration and of nothing else; where early
-    stopping ends a grade, they jump to the next one (see :class:`EarlyEnds`). At a promotion the
-    hook switches the algorithm (and with it student, teachers and losses) and, if the grade
-    says so, empties the optimizer's state; the :class:`GradeSampler` finds the grade on its own by
-    the same function. Before training the hook hands the curriculum to the sampler and to
-    :class:`GradeAccuracy`, sets the train loop's true number of iterations, and rebuilds the
-    schedules that MMEngine has converted to iterations as if all epochs were equally long.
+    The grade is a function of the runner's epoch or iteration only; where early stopping ends a
+    grade, these jump to the next one (see :class:`EarlyEnds`). At a promotion the hook switches
+    the algorithm (and with it student, teachers and losses) and, if the grade says so, empties the
+    optimizer's state; the :class:`GradeSampler` computes the grade by the same function. Before
+    training the hook gives the curriculum to the sampler and to :class:`GradeAccuracy`, sets the
+    train loop's true number of iterations, and rebuilds the schedules that MMEngine has converted
+    to iterations as if all epochs were equally long.
 
     It writes curriculum, student, teachers, results and the run's :class:`ResumeState` into the
     checkpoint's ``meta['education']``, and refuses to resume with another curriculum, student or
     faculty. A run that is resumed with the same configuration, number of processes and number of
-    workers goes on bit for bit as if it had never stopped. Gradients that are being accumulated
-    at a promotion are kept, whatever becomes of the optimizer's state.
+    workers goes on bit for bit as if it had never stopped. Gradients that are being accumulated at
+    a promotion are kept, whatever becomes of the optimizer's state.
 
     Attributes:
         history (dict[str, dict[str, float]]): The last validation of each grade.
@@ -83,14 +83,10 @@ class GradeSchedulerHook(Hook):
         return model
 
     def before_run(self, runner: Runner) -> None:
-        """Check that everything fits together, then make loop, data and schedules follow the
-        curriculum.
-        """
+        """Check that everything fits; make loop, data and schedules follow the curriculum."""
         model = self._algorithm(runner)
-        if isinstance(runner._train_loop, LOOPS):
-            self._prepare_training(runner, model)
-
-    def _prepare_training(self, runner: Runner, model: Any) -> None:
+        if not isinstance(runner._train_loop, LOOPS):
+            return
         curriculum, loop = model.curriculum, runner.train_loop
         by_epoch = isinstance(loop, EpochBasedTrainLoop)
         curriculum.check_length(by_epoch, loop.max_epochs if by_epoch else loop.max_iters)
@@ -118,7 +114,7 @@ class GradeSchedulerHook(Hook):
 
     # ---- grades
     def before_train(self, runner: Runner) -> None:
-        """Enter the grade in which a new or a resumed run begins.
+        """Enter the grade in which a new or a resumed run starts.
 
         A run that is resumed from the last checkpoint of a grade is still in that grade: it is
         promoted like the uninterrupted run, with all that the promotion does to the optimizer.
@@ -145,12 +141,11 @@ class GradeSchedulerHook(Hook):
             draw_from_here(runner.train_loop, self._begun, left_out)
 
     def _catch_up(self, runner: Runner) -> None:
-        """Validate a resumed run whose checkpoint was written before the validation that was due
-        then, or let early stopping judge the one in which it was written.
+        """Make up for the validation, or early stopping's judgement, after a resumed checkpoint.
 
         MMEngine saves first and validates afterwards, and does not make up for it: best score,
-        forgetting and table would not be those of the uninterrupted run. If early stopping ends
-        the grade or the run, that must be known before the next epoch begins.
+        forgetting and table would not be those of the uninterrupted run. An early end of the grade
+        or the run must be known before the next epoch starts.
         """
         if not self._behind:
             return
@@ -177,7 +172,7 @@ class GradeSchedulerHook(Hook):
         return runner.iter - sum(self._lengths[:progress])
 
     def before_train_epoch(self, runner: Runner) -> None:
-        """Promote, if an epoch of a new grade begins."""
+        """Promote, if an epoch of a new grade starts."""
         self._begun = True
         model = self._algorithm(runner)
         if model.curriculum.by_epoch:
@@ -189,14 +184,14 @@ class GradeSchedulerHook(Hook):
             self._promote(runner, model)
 
     def _go_on(self, runner: Runner, sampler: GradeSampler | None) -> None:
-        """Enter the epoch at whose beginning, or in which, a run is resumed."""
+        """Enter the epoch at whose start, or in which, a run is resumed."""
         self._resume_state.start_workers(runner, self._validated > 0)
         batches = self._batches_since(runner, runner.epoch)
         if batches == 0:
             self._resume_state.put_back_random_state()
         elif sampler is not None:
-            # The uninterrupted run had begun to load the epoch before the random state was read:
-            # it is put back when this run has done so as well.
+            # The uninterrupted run had started to load the epoch before it read the random state:
+            # this run restores the state after the same.
             sampler.skip(batches * runner.train_dataloader.batch_sampler.batch_size)
         else:
             runner.logger.warning(
@@ -205,7 +200,7 @@ class GradeSchedulerHook(Hook):
             )
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        """Promote, if the first iteration of a new grade begins."""
+        """Promote, if the first iteration of a new grade starts."""
         model = self._algorithm(runner)
         if not model.curriculum.by_epoch:
             if self._resume_state.pending:
@@ -218,13 +213,13 @@ class GradeSchedulerHook(Hook):
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
-        """Gather what a checkpoint after this iteration would hold of all processes."""
+        """Gather the states of all ranks, if a checkpoint follows this iteration."""
         if self._resume_state.saves_after_iteration(runner):
             self._resume_state.gather(runner)
 
     def after_train_epoch(self, runner: Runner) -> None:
-        """Gather what a checkpoint after this epoch would hold of all processes."""
-        # Where a run was resumed right at the end of an epoch.
+        """Gather the states of all ranks, since a checkpoint may follow this epoch."""
+        # If the run was resumed right at the end of an epoch.
         self._resume_state.put_back_random_state()
         self._resume_state.gather(runner)
 
@@ -241,8 +236,8 @@ class GradeSchedulerHook(Hook):
                 wrapper.optimizer.state.clear()
         self._ends.begin_grade(runner)
         if runner.cfg.get('compile'):
-            # What torch.compile has made of the last grade's paths need not fit; and torch.compile
-            # runs a function uncompiled after eight recompilations.
+            # Compiled paths of the last grade need not fit, and torch.compile gives a function up
+            # after eight recompilations.
             torch.compiler.reset()
         self._enter(runner, model, grade)
 
@@ -260,24 +255,25 @@ class GradeSchedulerHook(Hook):
         metrics = getattr(getattr(loop, 'evaluator', None), 'metrics', ())
         return [metric for metric in metrics if isinstance(metric, GradeAccuracy)]
 
+    def _set_grade(self, runner: Runner, loop: Any) -> None:
+        model = self._algorithm(runner)
+        for metric in self._metrics(loop):
+            metric.set_grade(model.curriculum, model.grade)
+
     def before_val(self, runner: Runner) -> None:
-        """See whether the training is to stop without a validation."""
+        """Let :class:`EarlyEnds` note a stop that is older than the validation."""
         if isinstance(runner._train_loop, LOOPS):
             self._ends.before_validation(runner)
 
     def before_val_epoch(self, runner: Runner) -> None:
-        """Tell the metrics which classes have been taught."""
-        model = self._algorithm(runner)
+        """Set the grade of the metrics."""
         if isinstance(runner._train_loop, BaseLoop):
             self._resume_state.hold(runner)
-        for metric in self._metrics(runner.val_loop):
-            metric.set_grade(model.curriculum, model.grade)
+        self._set_grade(runner, runner.val_loop)
 
     def before_test_epoch(self, runner: Runner) -> None:
-        """Tell the metrics which classes have been taught."""
-        model = self._algorithm(runner)
-        for metric in self._metrics(runner.test_loop):
-            metric.set_grade(model.curriculum, model.grade)
+        """Set the grade of the metrics."""
+        self._set_grade(runner, runner.test_loop)
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """Remember the grade's result."""
@@ -299,7 +295,7 @@ class GradeSchedulerHook(Hook):
             runner, model.curriculum, model.grade, self._lengths
         )
         if left_out:
-            # At the progress to which the run has jumped no validation is due.
+            # No validation is due at the progress to which the run has jumped.
             self._validated = self._progress(runner, model)
             if not model.curriculum.by_epoch:
                 draw_from_here(loop, self._begun, left_out)
@@ -316,9 +312,7 @@ class GradeSchedulerHook(Hook):
 
     # ---- checkpoints
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Add curriculum, student, teachers, grade, results and continuation to the checkpoint's
-        meta.
-        """
+        """Add ``meta['education']`` to the checkpoint."""
         model = self._algorithm(runner)
         metrics = self._metrics(getattr(runner, '_val_loop', None))
         checkpoint['meta']['education'] = dict(
@@ -332,9 +326,7 @@ class GradeSchedulerHook(Hook):
         )
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Take over the checkpoint's grade; when resuming, first refuse another curriculum,
-        student or faculty.
-        """
+        """Take over the checkpoint's grade and, when resuming, check and restore the education."""
         model = self._algorithm(runner)
         education = checkpoint.get('meta', {}).get('education')
         if runner._resume:

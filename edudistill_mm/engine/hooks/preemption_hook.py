@@ -18,20 +18,19 @@ from .grade_scheduler_hook import GradeSchedulerHook
 
 @register(HOOKS)
 class PreemptionHook(Hook):
-    """Saves and ends a run that is asked by SIGTERM or SIGUSR1 to make room for another.
+    """Saves and ends a run that SIGTERM or SIGUSR1 asks to make room for another.
 
-    The step under way is finished; then ``<work_dir>/preempted.pth`` is written, unless a checkpoint
-    of this very state is there, and :class:`~edudistill_mm.errors.Preempted` ends the run. A run with
-    a curriculum ends within a validation as well, which its resumption makes up for. Resumed, it goes
-    on in the middle of the epoch, one with a curriculum bit for bit as if it had never stopped; the
-    file goes when the next checkpoint is there, and counts for none of ``CheckpointHook``.
+    The hook finishes the step under way, writes ``<work_dir>/preempted.pth``, unless a checkpoint
+    of this very state exists, and raises :class:`~edudistill_mm.errors.Preempted`. A run with a
+    curriculum ends within a validation as well, which its resumption makes up for. A resumed run
+    goes on in the middle of the epoch, one with a curriculum bit for bit as if it had never
+    stopped. The next checkpoint replaces the file, which does not count for ``CheckpointHook``.
 
-    Of several processes it is enough if one gets the signal: they all look after each step whether
-    one of them has, which costs a reduction of one number. Signals are heeded in
-    :func:`edudistill_mm.apis.train.train` alone, not by ``Runner.train``.
+    It is enough if one of several ranks gets the signal: all of them reduce one number after each
+    step. Only :func:`edudistill_mm.apis.train.train` heeds signals, not ``Runner.train``.
     """
 
-    # After all that changes or looks at the state of a step.
+    # After all that changes or reads the state of a step.
     priority = 'LOWEST'
     FILE = 'preempted.pth'
 
@@ -55,11 +54,7 @@ class PreemptionHook(Hook):
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
-        """Save and end, if the run has been asked to.
-
-        Raises:
-            Preempted: It has.
-        """
+        """Save the run and raise Preempted, if a signal has come."""
         if not preemption.in_loop:
             return
         number = preemption.asked()
@@ -75,7 +70,7 @@ class PreemptionHook(Hook):
 
     # ---- validations
     def before_val_epoch(self, runner: Runner) -> None:
-        """See whether all processes have as many batches, and may agree after each."""
+        """Check whether all ranks have as many batches, and may agree after each."""
         if preemption.in_loop and self._school(runner) is not None:
             lengths = all_gather_object(len(runner.val_dataloader))
             self._validates_in_step = len(set(lengths)) == 1
@@ -83,28 +78,24 @@ class PreemptionHook(Hook):
     def after_val_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
-        """Save and end, if the run has been asked to and will make up for the validation.
-
-        Raises:
-            Preempted: It has.
-        """
+        """Save the run and raise Preempted, if a signal has come; resuming validates again."""
         if not preemption.in_loop or not self._validates_in_step:
             return
         number = preemption.asked()
         if number:
             for hook in runner.hooks:
                 if isinstance(hook, EMAHook):
-                    # As at the end of a validation: the averaged weights are in the model.
+                    # The validation has put the averaged weights into the model.
                     hook._swap_ema_parameters()
             self._stop(runner, number, runner.iter)
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
-        """Another run's validation is none of this one's."""
+        """Forget what was true of the loader of this validation."""
         self._validates_in_step = False
 
     # ---- checkpoints
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Note what can be resumed; let a regular checkpoint take the place of this hook's."""
+        """Note what can be resumed; a regular checkpoint replaces this hook's."""
         if 'optimizer' not in checkpoint:
             return
         self._saved_at = self._place(checkpoint)
@@ -115,11 +106,11 @@ class PreemptionHook(Hook):
                 SafeLocalBackend().remove(path)
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Note that the state of a resumed run is saved already, if it is in its own work dir."""
-        source = runner._load_from
-        if runner._resume and source is not None:
-            if osp.abspath(osp.dirname(source)) == osp.abspath(runner.work_dir):
-                self._saved_at = self._place(checkpoint)
+        """Note that the state of a run resumed in its own work dir is saved already."""
+        if not runner._resume or runner._load_from is None:
+            return
+        if osp.abspath(osp.dirname(runner._load_from)) == osp.abspath(runner.work_dir):
+            self._saved_at = self._place(checkpoint)
 
     @staticmethod
     def _place(checkpoint: dict) -> tuple[int, int]:
@@ -127,7 +118,6 @@ class PreemptionHook(Hook):
 
     @staticmethod
     def _target(runner: Runner) -> tuple[str, dict | None]:
-        """Where checkpoints go, and by which backend."""
         for hook in runner.hooks:
             if isinstance(hook, CheckpointHook):
                 return hook.out_dir, hook.backend_args
@@ -141,7 +131,7 @@ class PreemptionHook(Hook):
         how = ['']
         if is_main_process():
             how = [self._save(runner, iteration)]
-        # Also lets the others wait for the file: where one process ends, launchers end all.
+        # All ranks wait for the file, because launchers end all processes when one ends.
         broadcast_object_list(how)
         barrier()
         stop = preemption.stop(number, how[0])
@@ -149,7 +139,7 @@ class PreemptionHook(Hook):
         raise stop
 
     def _save(self, runner: Runner, iteration: int) -> str:
-        """Write the state, unless it is in a file; say where the run was."""
+        """Write the state, unless a file has it; say where the run was."""
         where = f'after iteration {iteration}, '
         if self._saved_at == (runner.epoch, iteration):
             return f'{where}of which there is a checkpoint in "{runner.work_dir}"'

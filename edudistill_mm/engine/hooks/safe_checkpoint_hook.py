@@ -17,15 +17,14 @@ from ..runner import EducationRunner
 
 @register(HOOKS)
 class SafeCheckpointHook(Hook):
-    """Write checkpoints of tensors and plain Python values, never half of one, and check a
-    checkpoint before it is loaded; say what of a changed config a resumed run does not follow.
+    """Write plain checkpoints, never half of one, and check a checkpoint before it is loaded.
 
     MMEngine's training checkpoints hold pickled ``HistoryBuffer`` objects and numpy numbers, which
-    ``torch.load(weights_only=True)``, the default since torch 2.6, refuses. With this hook the log
-    history is written as tensors, and numpy numbers as Python's; when the ``Runner`` resumes, the
-    history is back before the ``Runner`` asks for it. A value that has no plain form is left out
-    with a warning that names it. ``meta['config']`` of a file is dropped, because
-    ``Runner.resume`` executes it.
+    ``torch.load(weights_only=True)``, the default since torch 2.6, refuses. This hook writes the
+    log history as tensors and numpy numbers as Python's, and restores the history when the
+    ``Runner`` resumes. It leaves out a value that has no plain form, with a warning that names it.
+    It drops ``meta['config']`` of a file, which ``Runner.resume`` would execute, and logs which
+    changes of the config a resumed run does not follow.
 
     ``CheckpointHook`` writes by :class:`SafeLocalBackend`, unless its config names a backend or a
     remote folder: a run that is killed at any moment leaves a whole checkpoint.
@@ -33,9 +32,8 @@ class SafeCheckpointHook(Hook):
     :class:`EducationRunner` reads checkpoints without running code. A plain ``Runner`` reads them
     in its own way, after this hook has read and checked the file.
 
-    The hook has the lowest priority: what other hooks put into a checkpoint is there when it makes
-    the checkpoint plain. For the same reason other hooks see the log history in its plain form in
-    ``after_load_checkpoint``.
+    The priority is the lowest, so that what other hooks put into a checkpoint becomes plain, too.
+    Other hooks therefore see the log history in its plain form in ``after_load_checkpoint``.
     """
 
     priority = 'LOWEST'
@@ -44,24 +42,18 @@ class SafeCheckpointHook(Hook):
         self._left_out: set[str] = set()
 
     def before_run(self, runner: Runner) -> None:
-        """Check files and room before the runner loads and writes.
-
-        Raises:
-            ConfigurationError: A file is missing, damaged or wants to run code.
-            TrainingError: The first checkpoint has no room.
-        """
-        # MMEngine writes the config into each checkpoint, formatted by yapf, which takes seconds
-        # every time for a config with several networks; the log and the dumped file have been
-        # formatted already.
+        """Check files and room before the runner loads and writes."""
+        # MMEngine writes the config into each checkpoint, for which yapf takes seconds; the log and
+        # the dumped file are formatted already.
         object.__setattr__(runner.cfg, '_format_python_code', False)
         check_pretrained(unwrap_model(runner.model))
         for hook in runner.hooks:
             if (
                 isinstance(hook, CheckpointHook)
                 and hook.backend_args is hook.file_client_args is None
+                and type(get_file_backend(hook.out_dir or runner.work_dir)) is LocalBackend
             ):
-                if type(get_file_backend(hook.out_dir or runner.work_dir)) is LocalBackend:
-                    hook.backend_args = dict(backend='safe_local')
+                hook.backend_args = dict(backend='safe_local')
         if runner._has_loaded:
             return
         if isinstance(runner._train_loop, BaseLoop):
@@ -72,16 +64,16 @@ class SafeCheckpointHook(Hook):
                 runner._load_from = f'{SCHEME}{runner._load_from}'
 
     def before_train(self, runner: Runner) -> None:
-        """Tell ``CheckpointHook`` of a resumed run which checkpoint is the last, which it would
-        have to write again with the result of a validation that is made up for.
+        """Set the last checkpoint of a resumed run's ``CheckpointHook``.
+
+        Otherwise the hook would write it again with the result of a validation that is made up
+        for.
         """
-        if runner._resume:
-            for hook in runner.hooks:
-                # A run that was preempted before its first regular checkpoint has no last one.
-                if isinstance(hook, CheckpointHook) and runner.message_hub.runtime_info.get(
-                    'last_ckpt'
-                ):
-                    hook.last_ckpt = hook.last_ckpt or runner._load_from
+        # A run that was preempted before its first regular checkpoint has no last one.
+        last = runner.message_hub.runtime_info.get('last_ckpt')
+        for hook in runner.hooks if runner._resume and last else ():
+            if isinstance(hook, CheckpointHook):
+                hook.last_ckpt = hook.last_ckpt or runner._load_from
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Make everything in ``checkpoint`` plain but the weights, which are tensors already."""
@@ -96,9 +88,7 @@ class SafeCheckpointHook(Hook):
         checkpoint.update(plain_form(rest, warn))
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Check the weights, turn the log history back into ``HistoryBuffer`` objects and drop
-        what would be executed.
-        """
+        """Check the weights, restore the log history and drop what would be executed."""
         check_loaded(runner, checkpoint)
         checkpoint.get('meta', {}).pop('config', None)
         if runner._resume:
@@ -115,9 +105,7 @@ class SafeCheckpointHook(Hook):
 
 
 def _find_best_where_it_is(checkpoint: dict, folder: str) -> None:
-    """Let ``CheckpointHook`` of a run that has been moved replace its best checkpoint, rather than
-    leave it beside the next one.
-    """
+    """Let a moved run replace its best checkpoint, rather than leave it beside the next one."""
     known = checkpoint.get('message_hub', {}).get('runtime_info', {})
     for key, path in known.items():
         if key.startswith('best_ckpt') and isinstance(path, str) and not osp.exists(path):

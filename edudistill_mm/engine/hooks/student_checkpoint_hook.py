@@ -28,13 +28,12 @@ FOLDER = 'students'
 
 @register(HOOKS)
 class StudentCheckpointHook(Hook):
-    """Leaves a plain MMPretrain student beside each checkpoint of an :class:`EducationDistill`
-    run, so that an interrupted run is usable at once.
+    """Saves a plain MMPretrain student beside each checkpoint of an :class:`EducationDistill` run.
 
-    With ``<work_dir>/<name>.pth``, whether it is an epoch's, an iteration's or the best one, come
+    ``<work_dir>/<name>.pth``, whether it is an epoch's, an iteration's or the best one, gets
     ``<work_dir>/students/<name>.pth`` and its config ``<work_dir>/students/<name>.py`` for
-    ``mmpretrain.get_model`` and MMPretrain's tools, which do not need this package. They go when
-    the checkpoint goes, so ``max_keep_ckpts`` counts for them as well.
+    ``mmpretrain.get_model`` and MMPretrain's tools, which do not need this package. Both are
+    removed with the checkpoint, so ``max_keep_ckpts`` counts for them as well.
 
     At the last grade it is the complete student. Before, it is the student as it is: the active
     fragments under their teaching reference (:class:`GradeStudent`, whose definition stands in the
@@ -43,11 +42,10 @@ class StudentCheckpointHook(Hook):
     taught classes' numbers and names. With ``EMAHook`` its weights are the averaged ones, those in
     the checkpoint's ``state_dict``.
 
-    The first student of each grade is read back and compared with the run's. Whatever prevents one
-    from being written, but a full disk, is a warning: the run and its checkpoints do not depend on
-    it. Other models than :class:`EducationDistill`, and stages that train no classifier, are left
-    alone. Only an :class:`EducationRunner` tells the hook what it has saved; under another runner the
-    hook warns, and leaves nothing.
+    The hook reads the first student of each grade back and compares it with the run's. Any failure
+    but a full disk is a warning: the run and its checkpoints do not depend on students. Other
+    models than :class:`EducationDistill`, and stages that train no classifier, have none, and
+    runners other than :class:`EducationRunner`, which reports what it has saved, cause a warning.
     """
 
     priority = 'LOWEST'
@@ -60,7 +58,7 @@ class StudentCheckpointHook(Hook):
         self._text = ''
 
     def before_run(self, runner: Runner) -> None:
-        """See whether the run trains a student, and whether its runner says what it has saved."""
+        """Check whether the run trains a student, and whether the runner reports checkpoints."""
         self._active = (
             isinstance(runner._train_loop, BaseLoop)
             and isinstance(unwrap_model(runner.model), MODELS.get('EducationDistill'))
@@ -79,7 +77,7 @@ class StudentCheckpointHook(Hook):
     def after_save_checkpoint(
         self, runner: Runner, out_dir: str, filename: str, backend_args: dict | None
     ) -> None:
-        """Leave the student beside the checkpoint."""
+        """Save the student beside the checkpoint."""
         checkpoint, self._checkpoint = self._checkpoint, None
         if checkpoint is not None:
             self._leave_student(runner, checkpoint, filename)
@@ -103,7 +101,7 @@ class StudentCheckpointHook(Hook):
             kept.update(grade_meta(meta, model.grade))
             stem = osp.join(runner.work_dir, FOLDER, osp.splitext(filename)[0])
             os.makedirs(osp.dirname(stem), exist_ok=True)
-            # The config first: where the weights are, everything is.
+            # The config comes first, so that weights never lack one.
             atomic_write(f'{stem}.py', lambda file: file.write(self._text.encode()))
             atomic_write(
                 f'{stem}.pth', lambda file: torch.save(dict(meta=kept, state_dict=state), file)
@@ -117,7 +115,7 @@ class StudentCheckpointHook(Hook):
 
     @staticmethod
     def _check(config: Any, student: Any, state: dict[str, Tensor], saved: dict) -> None:
-        """See that a model of the config loads the state and gives the student's scores."""
+        """Check that a model of the config loads the state and gives the student's scores."""
         with torch.random.fork_rng():
             model = build_plain(config)
         difference = misfit_of_load(model, state)
@@ -133,7 +131,7 @@ class StudentCheckpointHook(Hook):
 
     @staticmethod
     def _tidy_up(runner: Runner, out_dir: str, backend_args: dict | None) -> None:
-        """Remove the students of checkpoints that are gone."""
+        """Remove the students of removed checkpoints."""
         folder = osp.join(runner.work_dir, FOLDER)
         for name in os.listdir(folder) if osp.isdir(folder) else ():
             stem, kind = osp.splitext(name)
