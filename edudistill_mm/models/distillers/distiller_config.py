@@ -124,6 +124,10 @@ def _check_item(item: Any, key: str, part: str) -> None:
 
 
 def _check_record(record: Any, key: str, parts: Mapping[str, Mapping]) -> None:
+    if not isinstance(record, Mapping):
+        raise ConfigurationError(
+            f'{key} must be a dict with "recorder" and "from_student", but got {record!r}'
+        )
     check_keys(record, RECORD, key)
     for name, value in record.items():
         check_value(value, RECORD[name], f'{key}.{name}')
