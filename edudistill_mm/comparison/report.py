@@ -52,11 +52,10 @@ def report(work_dir: str, out: str | None = None) -> str:
     seed: Any = (run.cfg.get('randomness') or {}).get('seed')
     command = f'python tools/train.py {shlex.quote(configs[-1])} --work-dir NEW_FOLDER'
     result.commands, result.runs = {seed: command}, {seed: record}
-    finished = record.end(result.length) in record.accuracy
+    result.finished = record.end(result.length) in record.accuracy
     if cost is not None:
         spent_costs(result, cost)
-    if not finished:
-        result.finished = False
+    if not result.finished:
         result.remarks.append(
             f'not finished: the figures are those of {result.unit} '
             f'{max(record.accuracy, default=0)} of {result.length}, the costs those of the whole training'

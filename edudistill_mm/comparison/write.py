@@ -164,9 +164,8 @@ def _difference_table(
             f', {difference.count} common seeds' if fewer else ''
         )
 
-    rows = [['difference to', *baselines]]
-    rows += [[name, *(text(name, baseline) for baseline in baselines)] for name in differences]
-    return markdown(rows)
+    rows = [[name, *(text(name, baseline) for baseline in baselines)] for name in differences]
+    return markdown([['difference to', *baselines], *rows])
 
 
 def _grade_table(result: RowResult) -> str:
