@@ -66,7 +66,7 @@ def tiny_imagenet(root, wnids=WNIDS, train=4, val=1, words=True):
     for wnid in wnids:
         for number in range(train):
             picture(folder / 'train' / wnid / 'images' / f'{wnid}_{number}.JPEG', (64, 64))
-        for number in range(val):
+        for _ in range(val):
             name = f'val_{len(annotations)}.JPEG'
             picture(folder / 'val' / 'images' / name, (64, 64), 'L')
             annotations.append(f'{name}\t{wnid}\t0\t0\t63\t63')

@@ -301,7 +301,7 @@ class TestBases:
 def mentions(node):
     """The strings in a config that speak of mmcls, except folders of that name within MMRazor."""
     if isinstance(node, dict):
-        for key, value in dict.items(node):
+        for value in dict.values(node):
             yield from mentions(value)
     elif isinstance(node, (list, tuple)):
         for value in node:

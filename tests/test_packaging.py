@@ -152,7 +152,7 @@ class TestMetadata:
     def test_what_the_installation_asks_for_is_what_the_import_accepts(self):
         lines = (ROOT / 'requirements' / 'runtime.txt').read_text().split()
         wanted = {re.split('[<>=]', line)[0]: line for line in lines}
-        for module, (distributions, versions, _) in SUPPORTED.items():
+        for distributions, versions, _ in SUPPORTED.values():
             (name,) = set(distributions) & set(wanted)
             assert wanted[name] == f'{name}{versions}'
 

@@ -45,7 +45,7 @@ CAPTIONS = dict(
     accuracy_cost='Accuracy of the last epoch against the cost of the training; bars are one standard '
     'deviation over seeds',
 )
-GRADE_NAME = dict(ha='center', va='bottom', fontsize=8, color='#555555')
+GRADE_NAME: dict[str, Any] = dict(ha='center', va='bottom', fontsize=8, color='#555555')
 Look = tuple[str, Any, str]
 
 
@@ -192,7 +192,7 @@ def _accuracy_cost(results: Sequence[RowResult], looks: Mapping[str, Look]) -> F
         costs = [sum(result.cost[part] for part in parts) for result in results]
         for result, cost in zip(results, costs):
             colour, _, marker = looks[result.name]
-            shape = dict(marker=marker, markersize=6, capsize=3, linestyle='none')
+            shape: dict[str, Any] = dict(marker=marker, markersize=6, capsize=3, linestyle='none')
             ax.errorbar(cost, result.last.mean, yerr=result.last.std, color=colour, **shape)
         ax.set_xlabel(label)
         ax.set_xlim(0, 1.08 * max(costs))

@@ -112,7 +112,7 @@ class RowResult:
         """Plain data for ``report.json``."""
 
         def plain(value: Statistic | None) -> dict[str, Any] | None:
-            return value and vars(value)
+            return None if value is None else vars(value)
 
         return dict(
             name=self.name,

@@ -96,9 +96,7 @@ def class_names(dataset: dict) -> Sequence[str] | None:
 
 
 def _is_complete(root: str, cls: type) -> bool:
-    """Whether the folder into which a data set unpacks itself is there; its reader checks the
-    files.
-    """
+    """Whether the folder into which a data set unpacks itself is there."""
     return osp.isdir(osp.join(root, getattr(cls, 'base_folder', '')))
 
 
@@ -114,9 +112,7 @@ def dataset_class(dataset: dict) -> Any:
 
 
 def root_key(dataset: dict | None) -> str | None:
-    """The key that holds a data set's folder; in configs written for mmcls it is
-    ``data_prefix``.
-    """
+    """The key that holds a data set's folder: ``data_prefix`` in configs written for mmcls."""
     if dataset is None:
         return None
     if 'data_root' in dataset:

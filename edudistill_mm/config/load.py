@@ -71,9 +71,7 @@ def load_config(path: str, options: dict | None = None, work_dir: str | None = N
 
 
 def _is_inside_list(key: str, cfg: Config, options: dict) -> bool:
-    """Whether an option is for what MMEngine cannot reach: an item of a list of plain values, or of
-    a list that another option gives.
-    """
+    """Whether an option changes an item of a list of plain values, or of another option's list."""
     if any(
         key.startswith(f'{other}.') and isinstance(value, (list, tuple))
         for other, value in options.items()

@@ -13,10 +13,9 @@ from edudistill_mm.models.network import dry_run, read_network_config
 
 
 def note_output_names(network: nn.Module, teacher: dict, count: int, key: str) -> None:
-    """Note on an untrained network the class names that its weights would bring, if they decide
-    which of its outputs count.
+    """Note on an untrained network the class names of its weights, if names choose its outputs.
 
-    They do where ``outputs`` are names, or where none are given and the network has more outputs
+    Names do where ``outputs`` are names, or where none are given and the network has more outputs
     than the teacher has classes. The checkpoint is read in no other case.
 
     Args:

@@ -10,9 +10,7 @@ from edudistill_mm.type_name import type_name
 
 
 def schedulers_of(cfg: Config) -> list[dict]:
-    """The schedulers of the one optimizer of a config; those of several are given as a dict by
-    name, and are none of these.
-    """
+    """The schedulers of a config with one optimizer; none where a dict has those of several."""
     schedulers = cfg.get('param_scheduler')
     if isinstance(schedulers, dict):
         several = len(schedulers) > 0 and all(

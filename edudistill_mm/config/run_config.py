@@ -71,9 +71,7 @@ class RunConfig:
         return build_module(self.without_teachers().cfg.model.to_dict(), 'model', 'mmpretrain')
 
     def without_teachers(self) -> 'RunConfig':
-        """Copy an education without its teachers and what speeds up training, for work that needs
-        the student only.
-        """
+        """Copy an education without its teachers, for work that needs the student only."""
         cfg = copy.deepcopy(self.cfg)
         for key in ('teacher', 'teacher_ckpt', 'teachers', 'distiller', 'channels_last'):
             cfg.model.pop(key, None)

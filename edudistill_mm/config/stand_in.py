@@ -77,9 +77,7 @@ def remark_on(dataset: dict) -> str | None:
 
 
 def build_for_counting(dataset: dict) -> Any:
-    """Build a data set, or what stands for it where nothing but its labels and the size of its
-    images matter.
-    """
+    """Build a data set, or its stand-in where only labels and the size of images matter."""
     return build_dataset(stand_in(dataset) or dataset)
 
 

@@ -161,8 +161,7 @@ def stretched_options(
 
 
 def stretch(run: RunConfig, epochs: int) -> RunConfig:
-    """Give a training as many epochs as wanted, and everything in it that happens at a time its
-    place in them: grades, schedules of learning rates, warm-ups, hooks.
+    """Give a training other epochs, and scale grades, schedules, warm-ups and hooks to them.
 
     The teachers of a run keep their length; see
     :func:`~edudistill_mm.apis.teachers.train_teachers` for theirs.
@@ -205,8 +204,10 @@ def stretch(run: RunConfig, epochs: int) -> RunConfig:
 
 
 def unfinished_schedule(cfg: Config) -> str | None:
-    """Say which schedule of a training goes on after its end, as where ``max_epochs`` alone has
-    been changed, or never leaves its start, as where ``--epochs`` leaves one for each grade.
+    """Say which schedule goes on after the end of a training, or never leaves its start.
+
+    The one happens where ``max_epochs`` alone has been changed, the other where ``--epochs``
+    leaves one epoch for each grade.
 
     Args:
         cfg (Config): The config of a training.
@@ -220,13 +221,15 @@ def unfinished_schedule(cfg: Config) -> str | None:
     for key, schedule in _schedules(cfg.get('param_scheduler')):
         in_units = schedule.get('by_epoch', True) or schedule.get('convert_to_iter_based', False)
         spans = schedule.get('periods') or [schedule.get('T_max', schedule.get('total_steps'))]
-        if set(spans) == {1} and unit == 'epochs' and schedule.get('by_epoch', True):
-            if not schedule.get('convert_to_iter_based', False):
-                return (
-                    f'{key} ({type_name(schedule)}) has one epoch from its start to its end, so that '
-                    'the learning rate never leaves the value at which it starts; give more epochs, '
-                    f'or {key}.convert_to_iter_based=True'
-                )
+        steps_by_epoch = schedule.get('by_epoch', True) and not schedule.get(
+            'convert_to_iter_based'
+        )
+        if set(spans) == {1} and unit == 'epochs' and steps_by_epoch:
+            return (
+                f'{key} ({type_name(schedule)}) has one epoch from its start to its end, so that '
+                'the learning rate never leaves the value at which it starts; give more epochs, '
+                f'or {key}.convert_to_iter_based=True'
+            )
         times: list[int] = []
         move_schedule(
             dict(schedule),

@@ -85,9 +85,7 @@ def curriculum_table(run: RunConfig) -> str:
 
 
 def _learning_rates(run: RunConfig, cost: TrainingCost) -> list[tuple[float, float]]:
-    """First and last learning rate of each grade, found by running the schedules without
-    training.
-    """
+    """First and last learning rate of each grade, found by running the schedules."""
     curriculum, lr = run.curriculum, run.cfg.optim_wrapper.optimizer.lr
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=lr)
     lengths = [stage.batches for stage in cost.stages for _ in range(stage.length)]

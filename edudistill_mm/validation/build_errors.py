@@ -161,8 +161,8 @@ def _reason(error: BaseException, part: Any, cls: Callable | None) -> str:
         return f'the key "{reason}" is missing'
     if reason == type(error).__name__:
         # An assertion without a message.
-        code = linecache.getline(frame.f_code.co_filename, line).strip()
-        return f'"{code}" failed' if code else reason
+        asserted = linecache.getline(frame.f_code.co_filename, line).strip()
+        return f'"{asserted}" failed' if asserted else reason
     if isinstance(error, (ConfigurationError, ValueError, AssertionError)):
         return reason
     # A constructor that does not check its arguments fails in the middle of its work.

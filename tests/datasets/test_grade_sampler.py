@@ -378,7 +378,7 @@ def test_skipping_leaves_out_the_beginning_of_the_next_iteration_only(
         labels = list(range(10)) * 3
         sampler = sampler_of(labels, curriculum, rank, world_size, 3, shuffle=shuffle)
 
-        def drawn():
+        def drawn(sampler=sampler):
             order = itertools.islice(sampler, 60)
             return [(int(index), index.stream) for index in order]
 

@@ -42,7 +42,10 @@ def generalist(teacher_file):
     return dict(teacher=resnet(6), teacher_ckpt=teacher_file('all', 6, 9))
 
 
-def school(experts, distiller=kd_distiller(), **kwargs):
+KD = kd_distiller()
+
+
+def school(experts, distiller=KD, **kwargs):
     cfg = dict(
         type='EducationDistill',
         architecture=resnet(),

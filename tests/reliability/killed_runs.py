@@ -305,7 +305,7 @@ def _train(argv, output, moment):
     status = 1
     try:
         # pytest has replaced both.
-        sys.stdout = sys.stderr = open(output, 'a', buffering=1)
+        sys.stdout = sys.stderr = open(output, 'a', buffering=1)  # noqa: SIM115, to the end
         # Prettily formatted configs take more time than the training.
         mmengine.config.config.FormatCode = lambda text, **_: (text, True)
         if moment is not None:
