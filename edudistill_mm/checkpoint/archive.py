@@ -29,7 +29,7 @@ def check_archive(path: str) -> None:
             )
         names = {record.filename for record in records}
         total = sum(record.file_size for record in records)
-        # torch reads no bytes of a record marked as a folder: the tensor would be old memory.
+        # torch reads no bytes of a record marked as a folder: the tensor would show old memory.
         folders = any(record.is_dir() or record.external_attr & 0x10 for record in records)
         if (
             len(names) < len(records)

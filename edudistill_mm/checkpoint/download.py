@@ -43,8 +43,8 @@ def resolve_checkpoint(source: str) -> str:
     folder = os.path.join(torch.hub.get_dir(), 'checkpoints')
     path = os.path.join(folder, name)
     os.makedirs(folder, exist_ok=True)
-    # One rank downloads, the others wait. Unlike a lock, a barrier would hang where only one process
-    # calls this function, for instance to export a student.
+    # One rank downloads, the others wait. A barrier, unlike a lock, would hang where one process
+    # alone calls this function, for instance to export a student.
     lock = os.path.join(torch.hub.get_dir(), f'{name}.lock')
     with contextlib.nullcontext() if os.path.exists(path) else FileLock(lock):
         _download(source, path, in_name and in_name[1])

@@ -19,8 +19,8 @@ class ClassSubset:
     Args:
         dataset (BaseDataset | ClassSubset | dict): The data set, or its config.
         classes (Sequence[int]): Class indices of ``dataset``, each once.
-        samples_per_class (int, optional): Keep at most the first so many samples of each class.
-            Defaults to None: all.
+        samples_per_class (int, optional): Number of samples to keep of each class, the first ones,
+            if there are as many. Defaults to None: all.
         lazy_init (bool): Read the samples, those of a ``dataset`` given as config as well, only at
             the first access. Defaults to False.
 

@@ -19,7 +19,7 @@ class EarlyEnds:
 
     If a validation leads to a stop, by MMEngine's ``EarlyStoppingHook`` or any other hook, epoch,
     iteration and all schedules jump to the beginning of the next grade, as if the steps between
-    had been taken. In the last grade, or at any other time, a stop ends the run.
+    had been taken. A stop in the last grade, or outside of a validation, ends the run.
 
     An ``EarlyStoppingHook`` starts anew with each grade, because the classes, and so the meaning
     of its metric, change. This class saves its counts, which MMEngine does not. Accumulated

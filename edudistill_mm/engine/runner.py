@@ -38,8 +38,8 @@ class EducationRunner(Runner):
 
     - A checkpoint to load or resume from is found, downloaded, read once and checked. An error
       names the file.
-    - After each checkpoint the main process calls ``after_save_checkpoint(runner, out_dir,
-      filename, backend_args)`` of the hooks.
+    - After each checkpoint the main process calls the hooks' method
+      ``after_save_checkpoint(runner, out_dir, filename, backend_args)``.
     - Annotations without labels or samples, and a sample that cannot be read, raise a
       ConfigurationError that names the data set, or the sample's file. Workers ignore a
       scheduler's signals.

@@ -104,7 +104,7 @@ def _frames(error: BaseException) -> list[FrameType]:
 
 
 def _find(key: str, node: Any, part: Any) -> str | None:
-    """Key of a part of a config, whose copy may have keys more or less by MMEngine."""
+    """Key of a part of a config, also if MMEngine has added or removed keys of the part."""
 
     def contains(more: Any, less: Any) -> bool:
         mappings = isinstance(more, Mapping) and isinstance(less, Mapping) and 'type' in less

@@ -16,9 +16,9 @@ from edudistill_mm.validation.values import check_positive
 class DistillWarmupHook(Hook):
     """Lets distillation losses grow linearly from the start of a run, or of each grade.
 
-    In epoch (or iteration) ``n``, counted from 0, the losses are multiplied by ``min((n + 1) /
-    length, 1)``, the warm-up of decoupled knowledge distillation (Zhao et al., CVPR 2022,
-    mdistiller: 20 epochs). The factor depends on progress only, so a resumed run goes on exactly.
+    In epoch (or iteration) ``n``, counted from 0, the losses are multiplied by
+    ``min((n + 1) / length, 1)``, the warm-up of decoupled knowledge distillation (Zhao et al.,
+    CVPR 2022, mdistiller: 20 epochs). It depends on progress only, so a resumed run is exact.
     The hook works for :class:`EducationDistill` and for MMRazor's algorithms that have a
     ``distiller``. The log shows the warmed-up losses, and the factor as ``distill_warmup``.
 

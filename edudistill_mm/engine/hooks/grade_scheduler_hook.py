@@ -191,7 +191,7 @@ class GradeSchedulerHook(Hook):
             self._resume_state.put_back_random_state()
         elif sampler is not None:
             # The uninterrupted run had started to load the epoch before it read the random state:
-            # this run restores the state after the same.
+            # this run restores the state after it has done the same.
             sampler.skip(batches * runner.train_dataloader.batch_sampler.batch_size)
         else:
             runner.logger.warning(

@@ -43,8 +43,8 @@ class SafeCheckpointHook(Hook):
 
     def before_run(self, runner: Runner) -> None:
         """Check files and room before the runner loads and writes."""
-        # MMEngine writes the config into each checkpoint, for which yapf takes seconds; the log and
-        # the dumped file are formatted already.
+        # MMEngine writes the config into each checkpoint, for which yapf takes seconds; the log
+        # and the dumped file are formatted already.
         object.__setattr__(runner.cfg, '_format_python_code', False)
         check_pretrained(unwrap_model(runner.model))
         for hook in runner.hooks:
