@@ -250,8 +250,7 @@ def named_cuts(student: nn.Module, seen: NetworkTrace, names: Sequence[str]) -> 
     """Resolve the fragments' ends that a config names, with or without ``backbone.``.
 
     Raises:
-        ConfigurationError: Unless each exists and runs once, in order, and the last one ends the
-            backbone.
+        ConfigurationError: Unless each runs once, in order, and the last one ends the backbone.
     """
     cuts: list[str] = []
     for name in names:

@@ -11,8 +11,6 @@ def part_of(key: str, part: str) -> str:
     A single teacher, at :data:`SINGLE`, has only its architecture and checkpoint there; all else
     is given in ``model.teachers``.
     """
-    return (
-        _KEYS_OF_SINGLE.get(part, f'model.teachers[0].{part}')
-        if key == SINGLE
-        else f'{key}.{part}'
-    )
+    if key == SINGLE:
+        return _KEYS_OF_SINGLE.get(part, f'model.teachers[0].{part}')
+    return f'{key}.{part}'
