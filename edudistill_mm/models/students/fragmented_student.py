@@ -286,8 +286,7 @@ class FragmentedStudent(BaseModel):
         """Switch to the first fragments and the classes taught, ascending. Nothing is built.
 
         Raises:
-            ConfigurationError: If there are not so many fragments, or the head cannot be
-                restricted to a part of the classes.
+            ConfigurationError: If there are fewer fragments, or the head needs all classes.
         """
         if not 1 <= fragments <= self.num_fragments:
             raise ConfigurationError(
