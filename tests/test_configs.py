@@ -59,7 +59,7 @@ def test_the_known_names_are_the_configs_of_the_folders(loaded):
 
 
 def test_a_run_is_called_by_the_file_that_was_given():
-    assert load_config(str(CONFIGS / 'edu_kd_digits.py')).work_dir == 'work_dirs/edu_kd_digits'
+    assert load_config(str(CONFIGS / 'edu_kd_digits.py')).cfg.work_dir == 'work_dirs/edu_kd_digits'
 
 
 @pytest.mark.parametrize('folder', ['.', *FOLDERS])

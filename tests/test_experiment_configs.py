@@ -65,7 +65,7 @@ def test_each_data_set_has_a_config_for_each_method():
 @pytest.mark.parametrize('file', sorted((CONFIGS / 'compare').glob('*.py')), ids=lambda f: f.stem)
 def test_each_plan_gives_its_rows_configs_what_they_take(file):
     for row in Plan.from_file(str(file)).rows:
-        cfg = row.load()
+        cfg = row.load().cfg
         for option, value in row.options.items():
             given = cfg
             for key in option.split('.'):

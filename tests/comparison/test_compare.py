@@ -162,7 +162,7 @@ def test_a_run_that_mmrazors_own_class_has_finished_is_not_trained_again(study):
     started = Path('study/kd/seed_3/run.json')
     content = json.loads(started.read_text())
     assert content['settings']['model']['type'] == 'EducationDistill'
-    content['settings'] = settings(as_written(plan.row('KD').load()))
+    content['settings'] = settings(as_written(plan.row('KD').load().cfg))
     # Not those of default_hooks, but those that an earlier version has added itself.
     content['settings']['custom_hooks'] = [dict(type='SafeCheckpointHook')]
     assert content['settings']['model']['type'] == 'SingleTeacherDistill'
@@ -174,6 +174,7 @@ def test_a_run_that_mmrazors_own_class_has_finished_is_not_trained_again(study):
         compare(plan)
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_from_its_last_checkpoint(study):
     plan = study(rows=slice(0, 1))
     run = Path('study/student/seed_3')
@@ -255,6 +256,7 @@ def test_a_folder_is_for_one_comparison_at_a_time(study):
             compare(plan, train=False)
 
 
+@pytest.mark.slow
 def test_sigterm_ends_a_comparison_as_ctrl_c_does_and_says_how_to_go_on(study, capsys):
     study()
     started = Path('study/broken/seed_3/run.json')
@@ -274,6 +276,7 @@ def test_sigterm_ends_a_comparison_as_ctrl_c_does_and_says_how_to_go_on(study, c
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+@pytest.mark.slow
 def test_a_run_of_an_interrupted_comparison_saves_where_it_is(study):
     plan = study("'train_cfg.max_epochs': 2", "'train_cfg.max_epochs': 500", rows=slice(0, 1))
     shutil.rmtree('study')

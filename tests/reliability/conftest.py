@@ -1,6 +1,6 @@
 """Faults are injected into real runs; what happened is kept as a row of docs/reliability.md.
 
-In the default test command each test injects a sample of its faults. All of them, and the page:
+Without --full each test injects a sample of its faults. All of them, and the page:
 
     python -m pytest tests/reliability --full --write-page
 """

@@ -24,7 +24,7 @@ injected the fault into a real run and would fail if the outcome were another:
 
     python -m pytest tests/reliability --full --write-page
 
-The default test command runs the same tests with fewer injections.
+The default test command runs most of these tests with fewer injections, `-m slow` the others.
 """
 
 

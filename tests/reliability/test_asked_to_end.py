@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 
+import pytest
 from killed_runs import (
     after_iteration,
     at_log_line,
@@ -16,6 +17,8 @@ from killed_runs import (
 from test_killed_runs import AVERAGES, LOADERS, SEED, School
 
 from edudistill_mm.checkpoint.load import load_checkpoint_file
+
+pytestmark = pytest.mark.slow
 
 AREA = 'The folder of a run'
 PREEMPTED = 75

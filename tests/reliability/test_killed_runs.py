@@ -113,6 +113,7 @@ def readable(work_dir):
     return paths
 
 
+@pytest.mark.slow
 def test_a_run_killed_at_any_iteration_ends_like_the_uninterrupted_one(tmp_path, full, report):
     times, schools = 0, 0
     for options, points in SHORT if not full else ((o, None) for o in options_matrix()):
@@ -159,6 +160,7 @@ SHORT_MOMENTS = (
 )
 
 
+@pytest.mark.slow
 def test_a_run_killed_at_a_delicate_moment_has_a_whole_checkpoint_and_ends_the_same(
     tmp_path, full, report
 ):
@@ -197,6 +199,7 @@ def test_a_run_killed_at_a_delicate_moment_has_a_whole_checkpoint_and_ends_the_s
     )
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_again_and_again_ends_the_same(tmp_path, full, report):
     school = School(tmp_path, by_epoch=False, accumulate=2, ema=AVERAGES[2])
     work_dir = school.kill(before_iteration(2))
@@ -213,6 +216,7 @@ def test_a_run_that_is_killed_again_and_again_ends_the_same(tmp_path, full, repo
     )
 
 
+@pytest.mark.slow
 def test_checkpoints_in_the_middle_of_an_epoch_are_resumed_there(tmp_path, full, report):
     config = (
         '--cfg-options',
@@ -239,6 +243,7 @@ def test_checkpoints_in_the_middle_of_an_epoch_are_resumed_there(tmp_path, full,
     )
 
 
+@pytest.mark.slow
 def test_several_processes_go_on_with_random_numbers_and_gradients_of_their_own(
     tmp_path, full, report
 ):
@@ -293,6 +298,7 @@ STOPS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('kind', STOPPED)
 def test_a_run_whose_grades_early_stopping_ends_is_killed_and_resumed(
     tmp_path, full, report, kind
@@ -323,6 +329,7 @@ def test_a_run_whose_grades_early_stopping_ends_is_killed_and_resumed(
     assert unjudged or kind != 'iterations'
 
 
+@pytest.mark.slow
 def test_the_tool_is_killed_from_outside_and_resumed(tmp_path, report):
     school = School(tmp_path, ema=AVERAGES[1])
     tests = Path(__file__).parents[1]

@@ -14,6 +14,8 @@ from toy_images import ToyImages
 from edudistill_mm.config.run_config import RunConfig
 from tools.benchmark import CLASSES, FEW, MANY, load_benchmark, load_model
 
+pytestmark = pytest.mark.slow
+
 AREA = 'Load'
 ITERS = 3
 

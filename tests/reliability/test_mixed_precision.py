@@ -184,6 +184,7 @@ def scaler_on_cpu(monkeypatch):
 @pytest.mark.skipif(
     not hasattr(torch.amp, 'GradScaler'), reason='before torch 2.3 a loss scale needs a GPU'
 )
+@pytest.mark.slow
 def test_infinite_gradients_under_a_dynamic_loss_scale_do_not_stop_a_run(
     config, scaler_on_cpu, report
 ):
@@ -221,6 +222,7 @@ SPOILT = {
 EVERYTHING = 'nan, "distill.loss_kd" is nan'
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('what', SPOILT)
 @pytest.mark.parametrize('factor', ['nan', 'inf'])
 def test_a_loss_that_is_not_finite_stops_the_tool_with_its_name_the_grade_and_the_iteration(
@@ -303,6 +305,7 @@ def test_weights_that_one_gradient_has_spoilt_are_not_saved_over_a_good_checkpoi
     )
 
 
+@pytest.mark.slow
 @pytest.mark.cpu
 def test_a_loss_that_is_nan_in_one_of_two_processes_stops_both(config, tmp_path, full, report):
     if not full:
@@ -428,6 +431,7 @@ def test_channels_last_gives_the_same_losses_in_all_grades_and_a_plain_student(c
     )
 
 
+@pytest.mark.slow
 def test_what_channels_last_saves_on_a_cpu_is_measured(full, report):
     if not full:
         pytest.skip('--full')

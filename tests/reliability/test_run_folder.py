@@ -145,6 +145,7 @@ WRITES = {
 }
 
 
+@pytest.mark.slow
 def test_whichever_file_cannot_be_written_the_run_ends_with_a_sentence(tmp_path, full, report):
     config = write_config(tmp_path)
     for name, (moment, path) in WRITES.items():

@@ -170,6 +170,7 @@ def somewhere_lacks(processes, groups):
     return count
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('kind', KINDS)
 def test_processes_train_what_one_trains_on_the_same_global_batch(kind, tmp_path, full, report):
     def config(processes):
@@ -244,6 +245,7 @@ def train_synchronised(rank, config):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('kind', ['generalists', 'experts'])
 def test_synchronised_batchnorm_sees_the_global_batch(kind, tmp_path, report):
     """A BatchNorm is recorded, one ends a fragment, some are in references and connectors."""
@@ -317,6 +319,7 @@ def test_a_process_without_any_lesson_goes_on(student_learns, tmp_path, report):
     )
 
 
+@pytest.mark.slow
 def test_a_checkpoint_moves_between_numbers_of_processes(tmp_path, report):
     def config(processes, source=None):
         new = short_config(tmp_path, processes)
@@ -578,6 +581,7 @@ def test_a_mistake_ends_all_processes_with_one_sentence(what, changes, words, tm
     assert time.monotonic() - start < 60
 
 
+@pytest.mark.slow
 def test_teachers_are_trained_and_the_student_is_exported_once(tmp_path, report):
     path = written_config(
         tmp_path,
@@ -634,6 +638,7 @@ def test_a_script_without_its_arguments_says_what_they_are(script):
     assert text.startswith('usage: ') and 'CONFIG' in text and len(text.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_dist_train_ends_when_one_process_has_no_teacher(tmp_path, full, report):
     """torchrun's own processes; one has a checkpoint that the other lacks."""
     path = written_config(tmp_path)
@@ -655,6 +660,7 @@ def test_dist_train_ends_when_one_process_has_no_teacher(tmp_path, full, report)
     assert time.monotonic() - start < 120
 
 
+@pytest.mark.slow
 def test_dist_train_and_dist_test_run(tmp_path, full, report):
     if not full:
         pytest.skip('only with --full')
@@ -692,6 +698,7 @@ exit ${code:-0}
 """
 
 
+@pytest.mark.slow
 def test_slurm_train_joins_the_processes_of_srun(tmp_path, full, report):
     tasks = 2 if full else 1
     srun = tmp_path / 'bin' / 'srun'

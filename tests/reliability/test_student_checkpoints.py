@@ -260,6 +260,7 @@ def test_students_come_and_go_with_their_checkpoints(tmp_path, report):
     )
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_moment_leaves_no_broken_student(tmp_path, report, full):
     times = 12 if full else 1
     script = tmp_path / 'run.py'
