@@ -105,6 +105,7 @@ package = Path(edudistill_mm.__file__).parent
 mim = package / '.mim'
 assert (mim / 'tools' / 'train.py').is_file()
 assert (package / 'py.typed').is_file()
+assert (mim / 'configs').is_symlink() or not (mim / 'tools' / 'dev').exists()
 print((mim / 'configs').is_symlink(), (mim / 'model-index.yml').read_text() != '')
 cfg = Config.fromfile('config.py')
 assert cfg.model.type == 'EducationDistill'

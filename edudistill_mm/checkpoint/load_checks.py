@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from ..errors import ConfigurationError
 from .state_dict_checks import not_finite, state_dict_mismatch
-from .state_dict_names import behind, prefixes_of
+from .state_dict_names import prefixes_of, strip_prefix
 from .weights import extract_state_dict
 
 
@@ -51,7 +51,7 @@ def check_part(module: nn.Module, state: dict, prefix: str | None, source: str) 
     ``prefix`` is that of the part's ``init_cfg`` of type ``Pretrained``; ``source`` names the
     file.
     """
-    part = behind(prefix, state, source)
+    part = strip_prefix(prefix, state, source)
     own = {
         name: tensor
         for name, tensor in module.state_dict().items()

@@ -4,6 +4,6 @@ from mmengine.logging import print_log
 
 
 @functools.cache
-def say(message: str) -> None:
+def log_once(message: str) -> None:
     """Log a sentence once: a file may be read several times in a run."""
     print_log(message, logger='current')

@@ -17,7 +17,9 @@ def without_wrappers(name: str) -> str:
     return '.'.join(parts).removeprefix('module.')
 
 
-def behind(prefix: str | None, state: Mapping[str, Tensor], source: str) -> dict[str, Tensor]:
+def strip_prefix(
+    prefix: str | None, state: Mapping[str, Tensor], source: str
+) -> dict[str, Tensor]:
     """Select the weights behind a prefix, given with or without its dot, and cut it off."""
     start = f'{prefix.rstrip(".")}.' if prefix else ''
     found = {name.removeprefix(start): state[name] for name in state if name.startswith(start)}
@@ -26,7 +28,7 @@ def behind(prefix: str | None, state: Mapping[str, Tensor], source: str) -> dict
     return found
 
 
-def fit_names(
+def match_names(
     expected: Mapping[str, Tensor],
     state: Mapping[str, Tensor],
     averaged: bool | None = None,
@@ -62,7 +64,7 @@ def fit_names(
     prefix = fitting[0] if fitting else max(counts, key=counts.__getitem__)
     if not prefix or counts[prefix] <= len(wanted) // 2:
         return dict(state), None
-    return behind(prefix, state, 'it'), f'"{prefix}" is taken off the names of its tensors'
+    return strip_prefix(prefix, state, 'it'), f'"{prefix}" is taken off the names of its tensors'
 
 
 def prefixes_of(expected: Iterable[str], state: Mapping[str, Tensor]) -> list[str]:

@@ -8,7 +8,7 @@ from ..errors import ConfigurationError
 from .download import SCHEME, resolve_checkpoint
 from .foreign_weights import PLAIN_KEYS, choose_weights
 from .load import load_checkpoint_file
-from .log_once import say
+from .log_once import log_once
 from .state_dict_names import without_wrappers
 
 # Hooks read these keys of a checkpoint from which a run starts.
@@ -39,7 +39,7 @@ def to_start_from(checkpoint: dict, path: str) -> dict:
     """Keep of a checkpoint its weights, as ``'state_dict'``, and what hooks of a new run read."""
     state, note = weights_in(checkpoint, f'checkpoint "{path}"', None)
     if note is not None:
-        say(f'Of "{path}", {note}')
+        log_once(f'Of "{path}", {note}')
     return {**{key: checkpoint[key] for key in _CARRIED if key in checkpoint}, 'state_dict': state}
 
 

@@ -26,7 +26,7 @@ from edudistill_mm.export.grade_config import (
     grade_student_state,
     plain_student_state,
 )
-from edudistill_mm.export.plain_model import build_plain, gives_same_scores, misfit_of_load
+from edudistill_mm.export.plain_model import build_plain, gives_same_scores, load_difference
 from edudistill_mm.export.preparation import next_stage, preparation_of
 from edudistill_mm.models.students import FragmentedStudent
 
@@ -138,7 +138,7 @@ def _check(
 ) -> None:
     """Compare the plain model with exported tensors to the run's student with its own."""
     model = build_plain(plain)
-    difference = misfit_of_load(model, exported)
+    difference = load_difference(model, exported)
     if difference is not None:
         raise ConfigurationError(
             f'checkpoint "{source}" does not fit the student of the config: {difference}'

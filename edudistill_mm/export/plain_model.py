@@ -20,7 +20,7 @@ def build_plain(plain: Config) -> nn.Module:
     return build_network(model, 'model.architecture')
 
 
-def misfit_of_load(model: nn.Module, state: dict[str, Tensor]) -> str | None:
+def load_difference(model: nn.Module, state: dict[str, Tensor]) -> str | None:
     """Load the whole state of a model; the first difference, a part of a sentence, or None."""
     difference = state_dict_mismatch(model.state_dict(), state)
     if difference is not None:

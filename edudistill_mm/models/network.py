@@ -15,9 +15,9 @@ from torch import nn
 from edudistill_mm.checkpoint.download import resolve_checkpoint
 from edudistill_mm.checkpoint.files import check_file
 from edudistill_mm.checkpoint.load import load_checkpoint_file
-from edudistill_mm.checkpoint.log_once import say
+from edudistill_mm.checkpoint.log_once import log_once
 from edudistill_mm.checkpoint.state_dict_checks import not_finite, state_dict_mismatch
-from edudistill_mm.checkpoint.state_dict_names import behind, fit_names
+from edudistill_mm.checkpoint.state_dict_names import match_names, strip_prefix
 from edudistill_mm.checkpoint.weights import weights_in
 from edudistill_mm.compat import modernise, usual_recursion_limit
 from edudistill_mm.datasets.class_lists import class_names_of
@@ -168,12 +168,14 @@ def load_weights(
         path = resolve_checkpoint(source)
         checkpoint, where = load_checkpoint_file(path), f'checkpoint "{source}"'
         state, note = weights_in(checkpoint, where, averaged)
-        state, renamed = fit_names(network.state_dict(), behind(prefix, state, where), averaged)
+        state, renamed = match_names(
+            network.state_dict(), strip_prefix(prefix, state, where), averaged
+        )
     except ConfigurationError as error:
         raise ConfigurationError(f'{key}: {error}') from error
     for part in (note, renamed):
         if part is not None:
-            say(f'{key}: of "{source}", {part}')
+            log_once(f'{key}: of "{source}", {part}')
     where = f'{key}: the checkpoint "{source}" does not fit the architecture'
     difference = state_dict_mismatch(network.state_dict(), state)
     if difference is not None:

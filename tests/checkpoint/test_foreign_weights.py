@@ -6,7 +6,7 @@ from mmengine.runner import Runner
 from torch.optim.swa_utils import AveragedModel
 
 from edudistill_mm.checkpoint.pretrained import pretrained_of
-from edudistill_mm.checkpoint.state_dict_names import fit_names
+from edudistill_mm.checkpoint.state_dict_names import match_names
 from edudistill_mm.checkpoint.weights import extract_state_dict
 from edudistill_mm.errors import ConfigurationError
 
@@ -121,36 +121,36 @@ def test_what_torch_wraps_around_networks_leaves_no_trace(name):
 @pytest.mark.parametrize('prefix', ['model.', 'student.', 'net.', 'architecture.', 'a.b.c.'])
 def test_a_prefix_of_all_names_is_taken_off_and_named(prefix):
     state = {**behind(prefix, PLAIN), 'other.weight': torch.zeros(5)}
-    fitted, done = fit_names(PLAIN, state)
+    fitted, done = match_names(PLAIN, state)
     assert set(fitted) == set(PLAIN) and f'"{prefix}" is taken off' in done
 
 
 def test_names_that_fit_stay_as_they_are():
     state = {**PLAIN, **behind('ema.', AVERAGED)}
-    fitted, done = fit_names(PLAIN, state)
+    fitted, done = match_names(PLAIN, state)
     assert done is None and fitted == state
 
 
 def test_two_networks_that_fit_are_told_apart_by_shape_or_refused():
     teacher = {name: torch.zeros(7, 7)[: len(tensor)] for name, tensor in PLAIN.items()}
     state = {**behind('student.', PLAIN), **behind('teacher.', teacher)}
-    assert fit_names(PLAIN, state)[0].keys() == PLAIN.keys()
+    assert match_names(PLAIN, state)[0].keys() == PLAIN.keys()
     state = {**behind('student.', PLAIN), **behind('teacher.', AVERAGED)}
     with pytest.raises(ConfigurationError, match="'student.' and 'teacher.'.*prefix='student.'"):
-        fit_names(PLAIN, state)
+        match_names(PLAIN, state)
 
 
 def test_of_two_networks_one_may_be_the_average_of_the_other():
     state = {**behind('model.', PLAIN), **behind('ema_model.module.', AVERAGED)}
     for averaged, expected in ((None, AVERAGED), (True, AVERAGED), (False, PLAIN)):
-        fitted, _ = fit_names(PLAIN, state, averaged)
+        fitted, _ = match_names(PLAIN, state, averaged)
         assert all(fitted[name] is expected[name] for name in PLAIN)
 
 
 def test_a_misfit_keeps_the_names_by_which_it_can_be_told():
     state = behind('model.', {**PLAIN, 'fc.bias': torch.zeros(9)})
-    assert fit_names(PLAIN, state)[0]['fc.bias'].shape == (9,)
-    assert fit_names(PLAIN, dict(x=torch.zeros(1)))[0].keys() == {'x'}
+    assert match_names(PLAIN, state)[0]['fc.bias'].shape == (9,)
+    assert match_names(PLAIN, dict(x=torch.zeros(1)))[0].keys() == {'x'}
 
 
 def test_the_checkpoint_of_an_init_cfg_is_found_in_lists_too():

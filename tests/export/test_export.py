@@ -14,7 +14,7 @@ from edudistill_mm.export.grade_config import (
     grade_student_state,
 )
 from edudistill_mm.export.plain_config import plain_config
-from edudistill_mm.export.plain_model import gives_same_scores, misfit_of_load
+from edudistill_mm.export.plain_model import gives_same_scores, load_difference
 
 VIT = dict(
     type='VisionTransformer',
@@ -69,7 +69,7 @@ def test_the_student_of_each_grade_gives_the_scores_of_the_run(name, tmp_path):
             config = grade_student_config(run, student)
             model = written_and_read(config, tmp_path)
             own = grade_student_state(state, config, student)
-            assert misfit_of_load(model, own) is None
+            assert load_difference(model, own) is None
             assert gives_same_scores(model, student, {})
             # Nothing of a later fragment is there.
             trained = sum(parameter.numel() for parameter in model.parameters())

@@ -19,7 +19,7 @@ from edudistill_mm.export.grade_config import (
     grade_student_config,
     grade_student_state,
 )
-from edudistill_mm.export.plain_model import build_plain, gives_same_scores, misfit_of_load
+from edudistill_mm.export.plain_model import build_plain, gives_same_scores, load_difference
 from edudistill_mm.export.preparation import preparation_of
 from edudistill_mm.registry import HOOKS, MODELS, register
 
@@ -118,7 +118,7 @@ class StudentCheckpointHook(Hook):
         """Check that a model of the config loads the state and gives the student's scores."""
         with torch.random.fork_rng():
             model = build_plain(config)
-        difference = misfit_of_load(model, state)
+        difference = load_difference(model, state)
         if difference is not None:
             raise ConfigurationError(difference)
         own = {

@@ -2,9 +2,9 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from edudistill_mm.checkpoint.log_once import say
+from edudistill_mm.checkpoint.log_once import log_once
 from edudistill_mm.checkpoint.state_dict_checks import not_finite, state_dict_mismatch
-from edudistill_mm.checkpoint.state_dict_names import behind, fit_names
+from edudistill_mm.checkpoint.state_dict_names import match_names, strip_prefix
 from edudistill_mm.checkpoint.weights import read_weights
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.models.students import FragmentedStudent
@@ -38,7 +38,7 @@ def _fit_plain(
     student: FragmentedStudent, state: Mapping[str, Tensor]
 ) -> tuple[dict[str, Tensor], list[str]]:
     own = student.student.state_dict()
-    state, renamed = fit_names(own, state)
+    state, renamed = match_names(own, state)
     done = [] if renamed is None else [renamed]
     for layer in student.classifier_names:
         found, mine = state.get(f'{layer}.weight'), own[f'{layer}.weight']
@@ -58,11 +58,11 @@ def load_pretrained(algorithm: nn.Module, source: str, prefix: str | None) -> No
     student, where = algorithm.student, f'the checkpoint "{source}"'
     try:
         _, state, note = read_weights(source)
-        state, done = name_weights(student, behind(prefix, state, f'checkpoint "{source}"'))
+        state, done = name_weights(student, strip_prefix(prefix, state, f'checkpoint "{source}"'))
     except ConfigurationError as error:
         raise ConfigurationError(f'model.init_cfg: {error}') from error
     for part in [note, *done] if note else done:
-        say(f'model.init_cfg: of "{source}", {part}')
+        log_once(f'model.init_cfg: of "{source}", {part}')
     for name in [name for name in state if name.startswith(DISTILLER)]:
         for teacher in algorithm.distillers:
             state[f'distillers.{teacher}.{name.removeprefix(DISTILLER)}'] = state[name]
