@@ -20,6 +20,8 @@ from edudistill_mm.config.plain_distillation import as_written
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.settings import settings
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 # One epoch of 32 images, all of which are kept in checkpoints.
 SHORT = f"""
@@ -174,7 +176,6 @@ def test_a_run_that_mmrazors_own_class_has_finished_is_not_trained_again(study):
         compare(plan)
 
 
-@pytest.mark.slow
 def test_an_interrupted_run_goes_on_from_its_last_checkpoint(study):
     plan = study(rows=slice(0, 1))
     run = Path('study/student/seed_3')
@@ -256,7 +257,6 @@ def test_a_folder_is_for_one_comparison_at_a_time(study):
             compare(plan, train=False)
 
 
-@pytest.mark.slow
 def test_sigterm_ends_a_comparison_as_ctrl_c_does_and_says_how_to_go_on(study, capsys):
     study()
     started = Path('study/broken/seed_3/run.json')
@@ -276,7 +276,6 @@ def test_sigterm_ends_a_comparison_as_ctrl_c_does_and_says_how_to_go_on(study, c
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-@pytest.mark.slow
 def test_a_run_of_an_interrupted_comparison_saves_where_it_is(study):
     plan = study("'train_cfg.max_epochs': 2", "'train_cfg.max_epochs': 500", rows=slice(0, 1))
     shutil.rmtree('study')

@@ -52,7 +52,13 @@ def own_names():
         sys.modules.pop(name, None)
 
 
-@pytest.mark.parametrize('section', SECTIONS)
+@pytest.mark.parametrize(
+    'section',
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if index > 1 else [])
+        for index, name in enumerate(SECTIONS)
+    ],
+)
 def test_the_files_of_a_section_train_by_its_commands(section, clone, own_names, monkeypatch):
     files = FILE.findall(SECTIONS[section])
     assert [code for _, code in files] == blocks(section, 'python')

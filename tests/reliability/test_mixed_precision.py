@@ -222,7 +222,6 @@ SPOILT = {
 EVERYTHING = 'nan, "distill.loss_kd" is nan'
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize('what', SPOILT)
 @pytest.mark.parametrize('factor', ['nan', 'inf'])
 def test_a_loss_that_is_not_finite_stops_the_tool_with_its_name_the_grade_and_the_iteration(
@@ -343,6 +342,7 @@ def test_a_loss_that_is_nan_in_one_of_two_processes_stops_both(config, tmp_path,
     )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     torch.__version__.startswith('2.1.'), reason="torch 2.1's Dynamo fails in its own code"
 )
