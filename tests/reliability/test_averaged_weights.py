@@ -16,6 +16,8 @@ from edudistill_mm.config.run_config import RunConfig
 from edudistill_mm.export.export_student import export_student
 from edudistill_mm.random_state import random_state_preserved
 
+pytestmark = pytest.mark.slow
+
 AREA = 'Averaged weights'
 GRADES = [0] * 6 + [1] * 5 + [2] * 14  # of each iteration
 EARLY, LATE = 'architecture.backbone.layer1.0.conv1.weight', 'architecture.head.fc.weight'

@@ -16,6 +16,8 @@ from edudistill_mm.config.load import load_config
 from edudistill_mm.config.run_config import RunConfig
 from edudistill_mm.errors import ConfigurationError
 
+pytestmark = pytest.mark.slow
+
 AREA = 'Hostile and broken files'
 NAMES = [f'class {label}' for label in range(6)]
 TURNED, SWAPPED = [4, 2, 0, 5, 1, 3], [0, 1, 3, 2, 4, 5]

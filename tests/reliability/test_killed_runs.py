@@ -28,6 +28,8 @@ from networks import build, resnet
 from edudistill_mm.checkpoint.load import load_checkpoint_file
 from edudistill_mm.errors import ConfigurationError
 
+pytestmark = pytest.mark.slow
+
 AREA = 'Killed and resumed'
 SEED = ('--cfg-options', 'randomness.seed=3')
 AVERAGES = [
@@ -113,7 +115,6 @@ def readable(work_dir):
     return paths
 
 
-@pytest.mark.slow
 def test_a_run_killed_at_any_iteration_ends_like_the_uninterrupted_one(tmp_path, full, report):
     times, schools = 0, 0
     for options, points in SHORT if not full else ((o, None) for o in options_matrix()):
@@ -160,7 +161,6 @@ SHORT_MOMENTS = (
 )
 
 
-@pytest.mark.slow
 def test_a_run_killed_at_a_delicate_moment_has_a_whole_checkpoint_and_ends_the_same(
     tmp_path, full, report
 ):
@@ -199,7 +199,6 @@ def test_a_run_killed_at_a_delicate_moment_has_a_whole_checkpoint_and_ends_the_s
     )
 
 
-@pytest.mark.slow
 def test_a_run_that_is_killed_again_and_again_ends_the_same(tmp_path, full, report):
     school = School(tmp_path, by_epoch=False, accumulate=2, ema=AVERAGES[2])
     work_dir = school.kill(before_iteration(2))
@@ -216,7 +215,6 @@ def test_a_run_that_is_killed_again_and_again_ends_the_same(tmp_path, full, repo
     )
 
 
-@pytest.mark.slow
 def test_checkpoints_in_the_middle_of_an_epoch_are_resumed_there(tmp_path, full, report):
     config = (
         '--cfg-options',
@@ -243,7 +241,6 @@ def test_checkpoints_in_the_middle_of_an_epoch_are_resumed_there(tmp_path, full,
     )
 
 
-@pytest.mark.slow
 def test_several_processes_go_on_with_random_numbers_and_gradients_of_their_own(
     tmp_path, full, report
 ):
@@ -298,7 +295,6 @@ STOPS = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize('kind', STOPPED)
 def test_a_run_whose_grades_early_stopping_ends_is_killed_and_resumed(
     tmp_path, full, report, kind
@@ -329,7 +325,6 @@ def test_a_run_whose_grades_early_stopping_ends_is_killed_and_resumed(
     assert unjudged or kind != 'iterations'
 
 
-@pytest.mark.slow
 def test_the_tool_is_killed_from_outside_and_resumed(tmp_path, report):
     school = School(tmp_path, ema=AVERAGES[1])
     tests = Path(__file__).parents[1]

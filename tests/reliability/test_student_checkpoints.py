@@ -22,6 +22,8 @@ from edudistill_mm.config.load import load_config
 from edudistill_mm.config.run_config import RunConfig
 from edudistill_mm.export.export_student import export_student
 
+pytestmark = pytest.mark.slow
+
 AREA = 'Students of unfinished runs'
 NEW_CLASSES = [[0, 1], [2, 3], [4, 5]]
 
@@ -260,7 +262,6 @@ def test_students_come_and_go_with_their_checkpoints(tmp_path, report):
     )
 
 
-@pytest.mark.slow
 def test_a_kill_at_any_moment_leaves_no_broken_student(tmp_path, report, full):
     times = 12 if full else 1
     script = tmp_path / 'run.py'
