@@ -219,7 +219,7 @@ def test_the_log_of_a_curriculum_without_teachers_does_not_speak_of_their_losses
         (EducationRunner, False, False),
         (EducationRunner, True, True),
         (EducationRunner, False, True),
-        (Runner, True, False),
+        pytest.param(Runner, True, False, marks=pytest.mark.slow),
         (Runner, False, True),
     ],
 )

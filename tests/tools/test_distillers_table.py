@@ -13,8 +13,8 @@ SMALL_DEIT = {
     'model.teacher.head.in_channels': 368,
 }
 
-# Two distillers of logits and one of features; the others are slow.
-FAST = ('kd/', 'dkd/', 'fitnets/')
+# A distiller of logits and one of features; the others are slow.
+FAST = ('dkd/', 'fitnets/')
 
 
 def test_all_of_mmrazors_configs_are_examined():
