@@ -217,6 +217,7 @@ def test_each_network_has_the_tensors_of_mdistillers(name):
     assert list(own.items()) == list(layout.items())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', PUBLISHED + ONE_A_FAMILY)
 def test_mmpretrain_loads_what_was_converted(name, convert):
     state = random_state(name)

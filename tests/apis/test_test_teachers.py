@@ -18,6 +18,8 @@ from edudistill_mm.config.load import load_config
 from edudistill_mm.config.run_config import RunConfig
 from edudistill_mm.errors import ConfigurationError
 
+pytestmark = pytest.mark.slow
+
 NORMAL = dict(type='ClsDataPreprocessor', mean=[60.0] * 3, std=[60.0] * 3)
 # Its images vary so much more that those normalised as usual look all alike.
 OTHER = dict(type='ClsDataPreprocessor', mean=[60.0] * 3, std=[0.001] * 3)

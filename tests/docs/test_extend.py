@@ -9,6 +9,8 @@ import pytest
 from mmengine.registry import DATASETS, MODELS
 from run_tool import run_tool
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 SECTIONS = {
     text.partition('\n')[0]: text
@@ -52,13 +54,7 @@ def own_names():
         sys.modules.pop(name, None)
 
 
-@pytest.mark.parametrize(
-    'section',
-    [
-        pytest.param(name, marks=[pytest.mark.slow] if index > 1 else [])
-        for index, name in enumerate(SECTIONS)
-    ],
-)
+@pytest.mark.parametrize('section', SECTIONS)
 def test_the_files_of_a_section_train_by_its_commands(section, clone, own_names, monkeypatch):
     files = FILE.findall(SECTIONS[section])
     assert [code for _, code in files] == blocks(section, 'python')

@@ -18,7 +18,7 @@ PLAIN, AVERAGED = (build(resnet(), seed).state_dict() for seed in (0, 1))
 def said(monkeypatch):
     """The sentences that were logged."""
     lines = []
-    monkeypatch.setattr(network, 'say', lines.append)
+    monkeypatch.setattr(network, 'log_once', lines.append)
     return lines
 
 
