@@ -1,9 +1,11 @@
+from abc import ABC, abstractmethod
+
 import torch
 
 from edudistill_mm.models.class_index import ClassIndex
 
 
-class BaseTeacher:
+class BaseTeacher(ABC):
     """A teacher of some classes: all that the algorithm needs of one.
 
     Args:
@@ -24,9 +26,9 @@ class BaseTeacher:
         self.classes = self.outputs = classes
         self.columns = ClassIndex(range(len(classes)), len(classes))
 
+    @abstractmethod
     def teach(self, inputs: torch.Tensor) -> torch.Tensor | None:
         """Scores [n, len(outputs)] of images [n, C, H, W]; None if the student gives them."""
-        raise NotImplementedError
 
     @property
     def is_generalist(self) -> bool:

@@ -1,3 +1,4 @@
+from abc import ABC, abstractmethod
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +13,7 @@ from edudistill_mm.type_name import type_name
 KEY = 'model.teacher_weighting'
 
 
-class TeacherWeighting:
+class TeacherWeighting(ABC):
     """How much each of the teachers that know a sample's class counts on the sample.
 
     A subclass that is registered in MODELS can stand in ``model.teacher_weighting``: by the name
@@ -81,6 +82,7 @@ class TeacherWeighting:
             for lesson, weight, row in zip(lessons, weights, rows)
         ]
 
+    @abstractmethod
     def uncertainty(self, scores: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
         """How unsure one teacher is of its samples.
 
@@ -93,7 +95,6 @@ class TeacherWeighting:
         Returns:
             torch.Tensor: Numbers from 0 on, [n].
         """
-        raise NotImplementedError
 
     def shares(self, uncertainty: torch.Tensor, covered: torch.Tensor) -> torch.Tensor:
         """Each teacher's share of the uncertainty about a sample, as in :meth:`weights`.
