@@ -233,6 +233,18 @@ class MarginWeighting(TeacherWeighting):
         return (self.scale * (second - first)).exp()
 
 
+def test_a_weighting_without_its_uncertainty_is_refused_when_it_is_built(school):
+    @MODELS.register_module(force=True)
+    class BareWeighting(TeacherWeighting):
+        pass
+
+    try:
+        with pytest.raises(ConfigurationError, match='abstract .*uncertainty'):
+            school('bare')
+    finally:
+        del MODELS.module_dict['BareWeighting']
+
+
 @pytest.fixture
 def margin():
     """Registered as in a file of a user."""
