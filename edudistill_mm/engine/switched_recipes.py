@@ -7,6 +7,10 @@ from mmpretrain.engine.hooks import SwitchRecipeHook
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.models.batch_augments import names_of_augments
 from edudistill_mm.models.distillers import reads_labels
+from edudistill_mm.validation.values import check_keys
+
+# Besides action_epoch; MMPretrain takes any other key, and does nothing with it.
+RECIPE = ('train_pipeline', 'batch_augments', 'loss')
 
 
 def check_switched_recipes(runner: Runner, model: Any) -> None:
@@ -20,6 +24,7 @@ def check_switched_recipes(runner: Runner, model: Any) -> None:
             continue
         for epoch, recipe in hook.schedule.items():
             where = f'custom_hooks: the SwitchRecipeHook with action_epoch={epoch}'
+            check_keys(recipe, RECIPE, where)
             if 'loss' in recipe:
                 raise ConfigurationError(
                     f'{where} has a "loss", but the student keeps one loss, which the heads of all grades '
