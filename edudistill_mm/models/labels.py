@@ -28,6 +28,11 @@ def classes_of(data_samples: Sequence[DataSample]) -> torch.Tensor:
     return classes.masked_fill(largest < 1, MIXED)
 
 
+def field_of(data_samples: Sequence[DataSample], name: str) -> torch.Tensor:
+    """A number of each sample of a batch, [B]; a sample may stand for all of them."""
+    return torch.cat([sample.get(name).reshape(-1) for sample in data_samples])
+
+
 def set_label_width(preprocessor: Any, num_classes: int) -> None:
     """Set the width of a data preprocessor's one-hot labels; another width is refused."""
     if not getattr(preprocessor, 'to_onehot', False):
