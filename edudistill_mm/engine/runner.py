@@ -21,6 +21,7 @@ from ..checkpoint.weights import to_start_from
 from ..config.check_config import check_config
 from ..config.complete import complete_config
 from ..config.ranks import wrap_for_ranks
+from ..config.resident import with_resident_data
 from ..datasets.reading_errors import clear_annotation_errors, name_samples
 from ..distributed import unwrap_model
 from ..errors import ConfigurationError, reason_of
@@ -104,7 +105,9 @@ class EducationRunner(Runner):
     def build_dataloader(
         dataloader: Any, seed: int | None = None, diff_rank_seed: bool = False
     ) -> DataLoader:
-        """Build a data loader that names what it cannot read."""
+        """Build a data loader that names what it cannot read, with resident data if it says so."""
+        if isinstance(dataloader, dict):
+            dataloader = with_resident_data(dataloader)
         with clear_annotation_errors(dataloader):
             loader = Runner.build_dataloader(dataloader, seed, diff_rank_seed)
         name_samples(loader.dataset)

@@ -292,13 +292,14 @@ class EducationDistill(BaseAlgorithm):
 
         Args:
             batch_inputs (torch.Tensor): Preprocessed images, [B, C, H, W].
-            data_samples (list[DataSample]): Their labels, in the data set's numbering.
+            data_samples (list[DataSample]): Their labels, in the data set's numbering: one each,
+                or one for the batch, with ``gt_label`` [B].
 
         Returns:
             dict[str, torch.Tensor]: ``student.<loss>`` and ``distill.<loss>``; losses of one name
             are summed over the teachers.
         """
-        lessons = self._assign(data_samples)
+        lessons = self._assign(data_samples, len(batch_inputs))
         scores = []
         for lesson in lessons:
             if lesson.teacher.answers is not None:
@@ -313,7 +314,7 @@ class EducationDistill(BaseAlgorithm):
                 scores.append(lesson.teacher.teach(lesson.select(batch_inputs)))
             distiller.set_deliveries_override(True)
         if self.teacher_weighting.by_sample and len(lessons) > 1:
-            lessons = self._weigh_samples(lessons, scores, data_samples)
+            lessons = self._weigh_samples(lessons, scores, data_samples, len(batch_inputs))
 
         with ExitStack() as stack:
             if lessons:
@@ -335,7 +336,7 @@ class EducationDistill(BaseAlgorithm):
         return losses
 
     @torch.compiler.disable
-    def _assign(self, data_samples: list[DataSample]) -> list[Lesson]:
+    def _assign(self, data_samples: list[DataSample], batch_size: int) -> list[Lesson]:
         if self.distillation_stopped or not self.active_teachers:
             return []
         if self._open_question is not None:
@@ -345,7 +346,6 @@ class EducationDistill(BaseAlgorithm):
             labels = classes_of(data_samples)
             self._labels.tell_of_mixed(labels, data_samples, self.active_teachers)
         lessons = self.faculty.assign(self.active_teachers, labels)
-        batch_size = len(data_samples)
         return [
             lesson
             for lesson in lessons
@@ -367,7 +367,11 @@ class EducationDistill(BaseAlgorithm):
         return lesson.teacher.columns.select(record)
 
     def _weigh_samples(
-        self, lessons: list[Lesson], scores: list[torch.Tensor], data_samples: list[DataSample]
+        self,
+        lessons: list[Lesson],
+        scores: list[torch.Tensor],
+        data_samples: list[DataSample],
+        batch_size: int,
     ) -> list[Lesson]:
         """Lessons with a weight for each sample, by the teachers' scores."""
         weighting, labels = self.teacher_weighting, None
@@ -380,7 +384,7 @@ class EducationDistill(BaseAlgorithm):
             )
             for lesson, score in zip(lessons, scores)
         ]
-        return weighting.weigh(lessons, uncertainties, len(data_samples))
+        return weighting.weigh(lessons, uncertainties, batch_size)
 
     @torch.compiler.disable
     def _distill_losses(

@@ -194,10 +194,23 @@ class TeacherView:
                 and isinstance(record[0], BaseDataElement)
             ):
                 return [record[row] for row in rows.tolist()]
+            if rows is not None and len(record) == 1 and isinstance(record[0], BaseDataElement):
+                return [rows_of(record[0], rows, batch_size)]
             return type(record)(
                 self._view(item, batch_size, rows, columns, labels) for item in record
             )
         return record
+
+
+def rows_of(
+    sample: BaseDataElement, rows: torch.Tensor, batch_size: int | None
+) -> BaseDataElement:
+    """The part of one sample for a whole batch that belongs to some of its images."""
+    part = sample.new()
+    for name, value in sample.items():
+        if isinstance(value, torch.Tensor) and value.ndim and len(value) == batch_size:
+            part.set_data({name: value[rows]})
+    return part
 
 
 def mean_of(value: Any) -> torch.Tensor:
