@@ -93,6 +93,11 @@ def open_answers(model: Any, dataset: Any, work_dir: str, optim_wrapper: Any) ->
             f'{needs} resident data, but train_dataloader.dataset is of type '
             f'{type(dataset).__name__}; set train_dataloader.resident=True, or keep_answers=False'
         )
+    if not dataset.training:
+        raise ConfigurationError(
+            f'{needs} batches in random order, but train_dataloader.sampler.shuffle is False; set it to '
+            'True, or keep_answers=False'
+        )
     if dataset.num_views is None:
         raise ConfigurationError(
             f'{needs} views that can be counted, which the random transforms of '

@@ -62,8 +62,12 @@ def _split_samples(preprocessor: nn.Module, arguments: tuple) -> tuple | None:
         return None
     if len(samples) != 1 or len(data['inputs']) == 1:
         return None
-    labels = samples[0].gt_label.split(1)
-    return (dict(data, data_samples=[DataSample().set_gt_label(x) for x in labels]), *others)
+    (whole,) = samples
+    each = [DataSample().set_gt_label(label) for label in whole.gt_label.split(1)]
+    for name in ('sample_idx', 'view'):
+        for sample, value in zip(each, whole.get(name, ())):
+            sample.set_field(value, name)
+    return (dict(data, data_samples=each), *others)
 
 
 def accept_one_hot(model: nn.Module) -> None:

@@ -1,5 +1,4 @@
 import logging
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
