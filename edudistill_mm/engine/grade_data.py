@@ -78,6 +78,18 @@ def introduce_data(model: Any, loop: BaseLoop, val_loader: Any) -> None:
         )
 
 
+def answers_folder(work_dir: str) -> str:
+    """Where runs keep their teachers' answers, so that those side by side share them.
+
+    It is ``answers`` beside the work dir, unless there is none but one beside the folder around,
+    as in a comparison, whose rows have a work dir for each seed.
+    """
+    inner = osp.dirname(osp.abspath(work_dir))
+    outer = osp.join(osp.dirname(inner), 'answers')
+    inner = osp.join(inner, 'answers')
+    return outer if osp.isdir(outer) and not osp.isdir(inner) else inner
+
+
 def open_answers(model: Any, dataset: Any, work_dir: str, optim_wrapper: Any) -> None:
     """Open the tables of the teachers whose answers are kept, beside the work dir.
 
@@ -104,7 +116,6 @@ def open_answers(model: Any, dataset: Any, work_dir: str, optim_wrapper: Any) ->
             'train_dataloader.dataset.pipeline do not have; set '
             'train_dataloader.resident=dict(views_per_image=16), or keep_answers=False'
         )
-    folder = osp.join(osp.dirname(osp.abspath(work_dir)), 'answers')
     with optim_wrapper.optim_context(model):
         # Autocast decides on the type of a product.
         number = next(model.parameters()).new_zeros(1, 1)
@@ -112,7 +123,7 @@ def open_answers(model: Any, dataset: Any, work_dir: str, optim_wrapper: Any) ->
     if not is_main_process():
         barrier()
     try:
-        model.open_answers(dataset, folder, precision)
+        model.open_answers(dataset, answers_folder(work_dir), precision)
     finally:
         if is_main_process():
             barrier()
