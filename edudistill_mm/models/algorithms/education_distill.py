@@ -15,12 +15,14 @@ from torch import nn
 from edudistill_mm.checkpoint.pretrained import pretrained_of
 from edudistill_mm.compat import modernise, switch_off_inplace
 from edudistill_mm.curriculum import Curriculum, Grade
+from edudistill_mm.datasets.samplers.grade_sampler import labels_of
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.models.distillers import TeacherView, build_distillers
-from edudistill_mm.models.labels import classes_of
+from edudistill_mm.models.labels import classes_of, field_of
 from edudistill_mm.models.run_labels import RunLabels
 from edudistill_mm.models.students import FragmentedStudent, build_student
 from edudistill_mm.models.teachers import BaseTeacher, Faculty, Lesson, SelfTeacher
+from edudistill_mm.models.teachers.answers import open_answers
 from edudistill_mm.models.teachers.weighting import TeacherWeighting
 from edudistill_mm.registry import MODELS, register
 
@@ -35,7 +37,7 @@ from .argument_checks import (
 )
 from .loss_dry_run import LossDryRun
 from .losses import ZeroLoss, weigh_losses
-from .recorders import record_teacher, records_features, restrict_classifiers
+from .recorders import check_keeping, record_teacher, records_features, restrict_classifiers
 from .starting_weights import load_pretrained, name_weights
 from .student_records import StudentRecords
 
@@ -72,6 +74,9 @@ class EducationDistill(BaseAlgorithm):
             'average' by their ``weight`` alone, 'entropy' by how sure they are, 'confidence' by
             how right they are, or another :class:`TeacherWeighting`. Losses that are no mean over
             samples take the mean of the weights. Defaults to 'average'.
+        keep_answers (bool | dict): ``keep_answers`` of the teachers that do not have it
+            themselves; see :class:`Teacher`. Only for distillers that read nothing but class
+            scores of the teacher, and for resident data. Defaults to False.
         teacher_trainable (bool): Teachers are frozen here: only False. Defaults to False.
         teacher_norm_eval (bool): Teachers run in eval mode here: only True. Defaults to True.
         student_trainable (bool): Whether the student gets gradients (some pretraining stages of
@@ -109,6 +114,7 @@ class EducationDistill(BaseAlgorithm):
         task_loss_weight: float = 1.0,
         distill_loss_weight: float = 1.0,
         teacher_weighting: str | dict = 'average',
+        keep_answers: bool | dict = False,
         teacher_trainable: bool = False,
         teacher_norm_eval: bool = True,
         student_trainable: bool = True,
@@ -126,7 +132,7 @@ class EducationDistill(BaseAlgorithm):
         check_values(task_loss_weight, distill_loss_weight, channels_last, data_preprocessor)
         weighting = TeacherWeighting.from_cfg(teacher_weighting)
         names = Faculty.names(teachers)
-        check_parts(teachers, distiller, curriculum)
+        check_parts(teachers, distiller, curriculum, keep_answers)
         grades = Curriculum.from_cfg(curriculum or {}, teachers=names)
         student = build_student(architecture, grades)
         if data_preprocessor is None:
@@ -162,12 +168,15 @@ class EducationDistill(BaseAlgorithm):
             keep_inplace=teacher_module_inplace or keep_inplace,
             student=student,
             single=teacher is not None,
+            keep_answers=keep_answers,
         )
         self._teachers: list[BaseTeacher] = [itself] if itself else self.faculty.teachers
         self._keep_format()
         check_label_mixing(self._labels, self._teachers, weighting)
         for known in self.faculty.teachers:
             record_teacher(self.distillers[known.name], known)
+            if known.keeping is not None:
+                check_keeping(self.distillers[known.name], known, self._labels)
         self._records = StudentRecords(student, first, of_itself=alone)
         for name, own in self.distillers.items():
             restrict_classifiers(own, grades.num_classes, partial(self._select_taught, name))
@@ -243,6 +252,26 @@ class EducationDistill(BaseAlgorithm):
         self._open_question = None
         self.set_grade(self.grade)
 
+    def open_answers(
+        self, dataset: Any, folder: str, precision: torch.dtype = torch.float32
+    ) -> None:
+        """Open the tables of the teachers whose answers are kept, or make them.
+
+        From then on these teachers are asked of images of this data set, whose samples say their
+        ``sample_idx`` and ``view``.
+
+        Args:
+            dataset (ResidentDataset): The training data, whose views can be counted.
+            folder (str): Folder of the tables of those teachers whose config names none.
+            precision (torch.dtype): The type in which teachers compute. Defaults to float32.
+        """
+        labels = labels_of(dataset)
+        for teacher in self.faculty.teachers:
+            if teacher.keeping is not None:
+                teacher.answers = open_answers(
+                    teacher, dataset, labels, self.data_preprocessor, folder, precision
+                )
+
     def _follow_conversion(self) -> None:
         """Follow a runner that has replaced BatchNorm by its synchronised form, or the reverse."""
         for teacher in self._teachers:
@@ -273,6 +302,9 @@ class EducationDistill(BaseAlgorithm):
         lessons = self._assign(data_samples, len(batch_inputs))
         scores = []
         for lesson in lessons:
+            if lesson.teacher.answers is not None:
+                scores.append(self._look_up(lesson, batch_inputs, data_samples))
+                continue
             distiller = self.distillers[lesson.teacher.name]
             distiller.set_deliveries_override(False)
             for delivery in distiller.deliveries.deliveries.values():
@@ -288,7 +320,7 @@ class EducationDistill(BaseAlgorithm):
             if lessons:
                 stack.enter_context(self._records.recording())
                 # Only a single teacher has deliveries.
-                stack.enter_context(distiller.deliveries)
+                stack.enter_context(self.distillers[lessons[0].teacher.name].deliveries)
             stack.enter_context(
                 torch.set_grad_enabled(torch.is_grad_enabled() and self.student_trainable)
             )
@@ -319,6 +351,20 @@ class EducationDistill(BaseAlgorithm):
             for lesson in lessons
             if (batch_size if lesson.rows is None else len(lesson.rows)) >= self._min_rows
         ]
+
+    @torch.compiler.disable
+    def _look_up(
+        self, lesson: Lesson, inputs: torch.Tensor, data_samples: list[DataSample]
+    ) -> torch.Tensor:
+        """Scores of a teacher whose answers are kept; they become its records, too."""
+        indices, views = (
+            lesson.select(field_of(data_samples, name)) for name in ('sample_idx', 'view')
+        )
+        record = lesson.teacher.answers.look_up(partial(lesson.select, inputs), indices, views)
+        distiller = self.distillers[lesson.teacher.name]
+        for recorder in distiller.teacher_recorders.recorders.values():
+            recorder._data_buffer = [record]
+        return lesson.teacher.columns.select(record)
 
     def _weigh_samples(
         self,

@@ -27,6 +27,7 @@ TEACHER_KEYS = (
     'channel_order',
     'input_size',
     'averaged',
+    'keep_answers',
 )
 
 
@@ -82,16 +83,18 @@ class Faculty:
         keep_inplace: bool = False,
         student: FragmentedStudent | None = None,
         single: bool = False,
+        keep_answers: bool | dict = False,
     ) -> 'Faculty':
         """Build, load and freeze the teachers of a config.
 
         Each is a dict of arguments of :class:`Teacher`, where ``classes`` is ``'all'``, the name
         of a grade, or a list in the order of the outputs. ``single``: messages name
-        ``model.teacher``.
+        ``model.teacher``. ``keep_answers`` is for the teachers that do not say it themselves.
         """
         teachers = []
         for index, cfg in enumerate(configs or ()):
-            key, cfg = SINGLE if single else f'teachers[{index}]', dict(cfg)
+            key = SINGLE if single else f'teachers[{index}]'
+            cfg = dict(dict(keep_answers=keep_answers), **cfg)
             try:
                 classes = curriculum.classes_of(cfg.pop('classes', 'all'))
             except ConfigurationError as error:
