@@ -123,7 +123,9 @@ def open_answers(model: Any, dataset: Any, work_dir: str, optim_wrapper: Any) ->
     if not is_main_process():
         barrier()
     try:
-        model.open_answers(dataset, answers_folder(work_dir), precision)
+        model.faculty.open_answers(
+            dataset, model.data_preprocessor, answers_folder(work_dir), precision
+        )
     finally:
         if is_main_process():
             barrier()

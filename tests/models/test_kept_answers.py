@@ -57,6 +57,10 @@ class ShiftedImages:
         return data['inputs'], data['data_samples']
 
 
+def open_tables(model, data, folder, precision=torch.float32):
+    model.faculty.open_answers(data, model.data_preprocessor, folder, precision)
+
+
 @pytest.fixture
 def school(teacher_file, tmp_path):
     """Function that builds a school; ``answers`` says where its teachers' are kept."""
@@ -94,7 +98,7 @@ def school(teacher_file, tmp_path):
         )
         model.introduce_data()
         if data is not None:
-            model.open_answers(data, str(tmp_path / answers))
+            open_tables(model, data, str(tmp_path / answers))
         return model
 
     return make
@@ -324,7 +328,7 @@ def asked_by(school):
         model = school(keep_answers=True, **options)
         counts = forwards(model)
         folder = str(train.folder)
-        model.open_answers(data, folder, precision)
+        open_tables(model, data, folder, precision)
         losses_of(model, data, [(range(8), [1] * 8)])
         return counts['all']
 
@@ -358,7 +362,7 @@ def test_answers_of_another_teacher_are_not_used(school, asked_by, tmp_path):
     assert asked_by() == 9
     folder = str(asked_by.folder)
     model = school(names=('other',), keep_answers=True)
-    model.open_answers(ShiftedImages(), folder)
+    open_tables(model, ShiftedImages(), folder)
     assert len(list(asked_by.folder.glob('*.lock'))) == 2
     # The same network in another file and by another name.
     state = dict(state_dict=model.faculty.teachers[0].network.state_dict())
@@ -366,7 +370,7 @@ def test_answers_of_another_teacher_are_not_used(school, asked_by, tmp_path):
     copied = school(keep_answers=True, of_all=dict())
     copied.faculty.teachers[0].network.load_state_dict(state['state_dict'])
     counts = forwards(copied)
-    copied.open_answers(ShiftedImages(), folder)
+    open_tables(copied, ShiftedImages(), folder)
     assert counts['all'] == 1 and len(list(asked_by.folder.glob('*.lock'))) == 2
 
 
@@ -392,7 +396,7 @@ def test_a_network_whose_answers_have_changed_is_found_by_its_first_answer(schoo
     network = model.faculty.teachers[0].network
     network.register_forward_hook(lambda module, inputs, scores: scores.flip(1))
     folder = model.faculty.teachers[0].source.replace('all.pth', 'answers')
-    model.open_answers(data, folder)
+    open_tables(model, data, folder)
     assert model.faculty.teachers[0].answers is None
     (sentence,) = said()
     assert sentence.startswith(
@@ -481,7 +485,7 @@ def test_scores_beyond_half_precision_are_refused_with_what_to_set(school):
     model = school(keep_answers=True)
     model.faculty.teachers[0].network.head.fc.weight.data *= 1e6
     with pytest.raises(ConfigurationError, match='end at 65504, .* set .*dict.dtype="float32".'):
-        model.open_answers(ShiftedImages(), model.faculty.teachers[0].source + '.answers')
+        open_tables(model, ShiftedImages(), model.faculty.teachers[0].source + '.answers')
 
 
 def test_averages_copy_no_answers(school):

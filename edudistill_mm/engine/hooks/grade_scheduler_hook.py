@@ -9,6 +9,7 @@ from mmengine.runner import BaseLoop, EpochBasedTrainLoop, IterBasedTrainLoop, R
 from edudistill_mm.curriculum import Grade
 from edudistill_mm.datasets import GradeSampler
 from edudistill_mm.distributed import check_same_on_all_ranks, unwrap_model
+from edudistill_mm.engine.captured_steps import capture_steps
 from edudistill_mm.engine.early_ends import EarlyEnds
 from edudistill_mm.engine.education_record import (
     check_same_education,
@@ -129,6 +130,7 @@ class GradeSchedulerHook(Hook):
         elif model.curriculum.grade_at(progress).index == model.grade.index:
             self._enter(runner, model, model.grade)
         warn_of_slow_averages(runner, model.curriculum, self._lengths)
+        capture_steps(runner, model)
         left_out = self._ends.resume(runner, model.curriculum, self._lengths)
         self._resume_state.put_back_buffers(runner)
         self._resume_state.put_back_gradients(runner)

@@ -15,16 +15,15 @@ from torch import nn
 from edudistill_mm.checkpoint.pretrained import pretrained_of
 from edudistill_mm.compat import modernise, switch_off_inplace
 from edudistill_mm.curriculum import Curriculum, Grade
-from edudistill_mm.datasets.samplers.grade_sampler import labels_of
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.models.distillers import TeacherView, build_distillers
-from edudistill_mm.models.labels import classes_of, field_of
+from edudistill_mm.models.labels import classes_of
 from edudistill_mm.models.run_labels import RunLabels
 from edudistill_mm.models.students import FragmentedStudent, build_student
 from edudistill_mm.models.teachers import BaseTeacher, Faculty, Lesson, SelfTeacher
-from edudistill_mm.models.teachers.answers import open_answers
 from edudistill_mm.models.teachers.weighting import TeacherWeighting
 from edudistill_mm.registry import MODELS, register
+from edudistill_mm.validation.values import check_bool
 
 from .argument_checks import (
     check_frozen,
@@ -35,6 +34,7 @@ from .argument_checks import (
     check_values,
     list_teachers,
 )
+from .captured_loss import CapturedLoss
 from .loss_dry_run import LossDryRun
 from .losses import ZeroLoss, weigh_losses
 from .recorders import check_keeping, record_teacher, records_features, restrict_classifiers
@@ -77,6 +77,9 @@ class EducationDistill(BaseAlgorithm):
         keep_answers (bool | dict): ``keep_answers`` of the teachers that do not have it
             themselves; see :class:`Teacher`. Only for distillers that read nothing but class
             scores of the teacher, and for resident data. Defaults to False.
+        cuda_graphs (bool): Whether steps are captured as CUDA graphs where that is possible, in a
+            run with :class:`GradeSchedulerHook` on a GPU; see :class:`CapturedLoss`. Defaults to
+            True.
         teacher_trainable (bool): Teachers are frozen here: only False. Defaults to False.
         teacher_norm_eval (bool): Teachers run in eval mode here: only True. Defaults to True.
         student_trainable (bool): Whether the student gets gradients (some pretraining stages of
@@ -115,6 +118,7 @@ class EducationDistill(BaseAlgorithm):
         distill_loss_weight: float = 1.0,
         teacher_weighting: str | dict = 'average',
         keep_answers: bool | dict = False,
+        cuda_graphs: bool = True,
         teacher_trainable: bool = False,
         teacher_norm_eval: bool = True,
         student_trainable: bool = True,
@@ -148,6 +152,10 @@ class EducationDistill(BaseAlgorithm):
         self.student_trainable = student_trainable
         self.calculate_student_loss = calculate_student_loss
         self.channels_last = channels_last
+        check_bool(cuda_graphs, 'model.cuda_graphs')
+        self.cuda_graphs = cuda_graphs
+        #: CapturedLoss | None: Set by GradeSchedulerHook if steps may be captured.
+        self.captured_loss: CapturedLoss | None = None
         # MMRazor's StopDistillHook sets this.
         self.distillation_stopped = False
         # MMRazor's SelfDistill has a distiller, but no teacher.
@@ -252,26 +260,6 @@ class EducationDistill(BaseAlgorithm):
         self._open_question = None
         self.set_grade(self.grade)
 
-    def open_answers(
-        self, dataset: Any, folder: str, precision: torch.dtype = torch.float32
-    ) -> None:
-        """Open the tables of the teachers whose answers are kept, or make them.
-
-        From then on these teachers are asked of images of this data set, whose samples say their
-        ``sample_idx`` and ``view``.
-
-        Args:
-            dataset (ResidentDataset): The training data, whose views can be counted.
-            folder (str): Folder of the tables of those teachers whose config names none.
-            precision (torch.dtype): The type in which teachers compute. Defaults to float32.
-        """
-        labels = labels_of(dataset)
-        for teacher in self.faculty.teachers:
-            if teacher.keeping is not None:
-                teacher.answers = open_answers(
-                    teacher, dataset, labels, self.data_preprocessor, folder, precision
-                )
-
     def _follow_conversion(self) -> None:
         """Follow a runner that has replaced BatchNorm by its synchronised form, or the reverse."""
         for teacher in self._teachers:
@@ -282,11 +270,22 @@ class EducationDistill(BaseAlgorithm):
         self._records.follow_conversion()
 
     # ---- training
+    def _run_forward(self, data: Any, mode: str) -> Any:
+        """Run a batch in a mode; on a GPU the losses may come from captured graphs."""
+        if mode == 'loss' and self.captured_loss is not None:
+            losses = self.captured_loss(data['inputs'], data['data_samples'])
+            if losses is not None:
+                return losses
+        return super()._run_forward(data, mode)
+
     # What runs between the networks differs with each batch's rows, and torch.compile would
     # translate that again and again.
     @partial(torch.compiler.disable, recursive=False)
     def loss(
-        self, batch_inputs: torch.Tensor, data_samples: list[DataSample] | None = None
+        self,
+        batch_inputs: torch.Tensor,
+        data_samples: list[DataSample] | None = None,
+        answers: Mapping[str, torch.Tensor] | None = None,
     ) -> dict[str, torch.Tensor]:
         """Compute the losses of a batch.
 
@@ -294,6 +293,8 @@ class EducationDistill(BaseAlgorithm):
             batch_inputs (torch.Tensor): Preprocessed images, [B, C, H, W].
             data_samples (list[DataSample]): Their labels, in the data set's numbering: one each,
                 or one for the batch, with ``gt_label`` [B].
+            answers (Mapping[str, torch.Tensor], optional): What :meth:`Lesson.look_up` has
+                returned, by the teacher's name. Defaults to None: it is called.
 
         Returns:
             dict[str, torch.Tensor]: ``student.<loss>`` and ``distill.<loss>``; losses of one name
@@ -302,10 +303,15 @@ class EducationDistill(BaseAlgorithm):
         lessons = self._assign(data_samples, len(batch_inputs))
         scores = []
         for lesson in lessons:
-            if lesson.teacher.answers is not None:
-                scores.append(self._look_up(lesson, batch_inputs, data_samples))
-                continue
             distiller = self.distillers[lesson.teacher.name]
+            if lesson.teacher.answers is not None:
+                record = (answers or {}).get(lesson.teacher.name)
+                if record is None:
+                    record = lesson.look_up(batch_inputs, data_samples)
+                for recorder in distiller.teacher_recorders.recorders.values():
+                    recorder._data_buffer = [record]
+                scores.append(lesson.teacher.columns.select(record))
+                continue
             distiller.set_deliveries_override(False)
             for delivery in distiller.deliveries.deliveries.values():
                 # At a lower grade the student may leave a delivery unread.
@@ -351,20 +357,6 @@ class EducationDistill(BaseAlgorithm):
             for lesson in lessons
             if (batch_size if lesson.rows is None else len(lesson.rows)) >= self._min_rows
         ]
-
-    @torch.compiler.disable
-    def _look_up(
-        self, lesson: Lesson, inputs: torch.Tensor, data_samples: list[DataSample]
-    ) -> torch.Tensor:
-        """Scores of a teacher whose answers are kept; they become its records, too."""
-        indices, views = (
-            lesson.select(field_of(data_samples, name)) for name in ('sample_idx', 'view')
-        )
-        record = lesson.teacher.answers.look_up(partial(lesson.select, inputs), indices, views)
-        distiller = self.distillers[lesson.teacher.name]
-        for recorder in distiller.teacher_recorders.recorders.values():
-            recorder._data_buffer = [record]
-        return lesson.teacher.columns.select(record)
 
     def _weigh_samples(
         self,
