@@ -45,6 +45,9 @@ SHORT = [
     (dict(by_epoch=True, accumulate=2, ema=AVERAGES[2], keep=1, **LOADERS[2]), (7, 12)),
     (dict(by_epoch=False, accumulate=3, ema=AVERAGES[3], **LOADERS[0]), (5, 8)),
     (dict(by_epoch=False, accumulate=1, ema=AVERAGES[1], interval=2, **LOADERS[2]), (9,)),
+    # Resident data
+    (dict(by_epoch=True, accumulate=2, ema=AVERAGES[1], keep_answers=False), (8,)),
+    (dict(by_epoch=False, accumulate=1, ema=AVERAGES[2], keep_answers=False), (5, 8)),
 ]
 
 
@@ -533,9 +536,7 @@ def test_a_run_killed_while_it_keeps_answers_ends_like_the_uninterrupted_one(
         own = f'model.keep_answers.folder={tmp_path / f"answers_{number}"}'
         work_dir = school.kill(moment, *SEED, own)
         started = [] if any(work_dir.glob('*.pth')) else ['randomness.seed=3']
-        status, text = run(
-            school.config, work_dir, '--resume', '--cfg-options', own, *started
-        )
+        status, text = run(school.config, work_dir, '--resume', '--cfg-options', own, *started)
         assert status == 0, text
         assert differences(school.end, last_checkpoint(work_dir)) == []
         assert 'damaged' not in text
