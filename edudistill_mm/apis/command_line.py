@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Callable
+from typing import Any
 
 from mmengine.config import DictAction
 
@@ -20,6 +21,16 @@ EPOCHS_OF_RUN = (
 )
 
 
+class _KeyValues(DictAction):
+    """MMEngine's, which fails at an option without a value."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option: Any = None) -> None:
+        for value in values:
+            if '=' not in value:
+                raise argparse.ArgumentError(self, f'must be KEY=VALUE, but got "{value}"')
+        super().__call__(parser, namespace, values, option)
+
+
 def config_parser(
     description: str, launcher: bool = False, epochs: str = ''
 ) -> argparse.ArgumentParser:
@@ -32,7 +43,7 @@ def config_parser(
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=_KeyValues,
         metavar='KEY=VALUE',
         help='override values of the config, lists as key="[a,b]"; data_root=FOLDER applies to all data sets',
     )

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ConfigurationError
-from .state_dict_checks import not_finite, state_dict_mismatch
+from .state_dict_checks import check_finite, state_dict_mismatch
 from .state_dict_names import prefixes_of, strip_prefix
 from .weights import extract_state_dict
 
@@ -28,21 +28,16 @@ def check_weights(checkpoint: dict, path: str, network: nn.Module, prefix: str |
             difference = f'it has {len(more)} tensors more, the first is "{more[0]}"'
         if difference is not None:
             raise ConfigurationError(f'"{path}" does not fit the model: {difference}')
-    states = [('', state)]
+    states = [('"{}"', state)]
     if isinstance(checkpoint.get('ema_state_dict'), dict):
         averaged = {
             name.removeprefix('module.'): value
             for name, value in checkpoint['ema_state_dict'].items()
             if isinstance(name, str) and isinstance(value, Tensor)
         }
-        states.append(('ema_state_dict: ', averaged))
-    for where, tensors in states:
-        broken = not_finite(tensors, network)
-        if broken is not None:
-            raise ConfigurationError(
-                f'"{path}" holds weights that are no numbers (NaN or infinite), the first in '
-                f'{where}"{broken}"'
-            )
+        states.append(('ema_state_dict: "{}"', averaged))
+    for naming, tensors in states:
+        check_finite(tensors, network, f'"{path}"', naming)
 
 
 def check_part(module: nn.Module, state: dict, prefix: str | None, source: str) -> None:

@@ -3,6 +3,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from edudistill_mm.errors import ConfigurationError
+
 
 def state_dict_mismatch(expected: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> str | None:
     """The first difference of weights from expected tensors, as a clause; others do no harm."""
@@ -24,10 +26,21 @@ def state_dict_mismatch(expected: Mapping[str, Tensor], state: Mapping[str, Tens
     return None
 
 
-def not_finite(state: Mapping[str, Tensor], network: nn.Module) -> str | None:
-    """The first tensor of a network whose weights have a NaN or infinite value.
+def check_finite(
+    state: Mapping[str, Tensor], network: nn.Module, where: str, naming: str = '"{}"'
+) -> None:
+    """Refuse weights with a NaN or infinite value.
 
     A buffer may have infinite values (a mask) where the network's own has some.
+
+    Args:
+        state (Mapping[str, Tensor]): The weights by name; others than the network's do no harm.
+        network (nn.Module): The network for which they are.
+        where (str): What holds them, the subject of the message.
+        naming (str): How the message names a tensor, a format. Defaults to the name in quotes.
+
+    Raises:
+        ConfigurationError: If a weight is NaN or infinite; it names the first such tensor.
     """
     parameters = dict(network.named_parameters())
     for name, own in network.state_dict().items():
@@ -35,5 +48,7 @@ def not_finite(state: Mapping[str, Tensor], network: nn.Module) -> str | None:
         if tensor is None or not tensor.is_floating_point() or torch.isfinite(tensor).all():
             continue
         if name in parameters or torch.isfinite(own).all():
-            return name
-    return None
+            raise ConfigurationError(
+                f'{where} holds weights that are no numbers (NaN or infinite), the first in '
+                f'{naming.format(name)}'
+            )

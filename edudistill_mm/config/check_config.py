@@ -1,10 +1,12 @@
 """Find the mistakes of an education that need neither data nor weights to be found."""
 
+from typing import Any
+
 from mmengine.config import Config
 
 from edudistill_mm.config.networks import untrained_network
 from edudistill_mm.config.output_names import note_output_names
-from edudistill_mm.config.parts import hooks_of, is_missing, schedulers_of, types_in
+from edudistill_mm.config.parts import hooks_of, is_missing, metrics_of, schedulers_of, types_in
 from edudistill_mm.config.ranks import check_ranks
 from edudistill_mm.config.resident import check_resident
 from edudistill_mm.config.run_config import RunConfig
@@ -64,6 +66,8 @@ def check_config(run: RunConfig) -> EducationDistill | None:
             f'which classes are taught when, but is "{type_name(sampler)}"'
         )
 
+    for key in ('val_evaluator', 'test_evaluator'):
+        _check_topk(cfg.get(key), key, curriculum.num_classes)
     if any(kind == 'CRDLoss' for kind in types_in(cfg.model.get('distiller') or {})):
         _check_contrast(cfg)
     algorithm = build_untrained(run)
@@ -87,6 +91,18 @@ def build_untrained(run: RunConfig) -> EducationDistill:
     if cfg.get('data_preprocessor') is not None:
         model.setdefault('data_preprocessor', cfg.data_preprocessor.to_dict())
     return build_module(model, 'model', 'mmpretrain')
+
+
+def _check_topk(evaluator: Any, key: str, num_classes: int) -> None:
+    """See that accuracies exist, which metrics would only find out after the first epoch."""
+    for index, metric in enumerate(metrics_of(evaluator)):
+        topk = metric.get('topk') if type_name(metric) in ('Accuracy', 'GradeAccuracy') else None
+        places = topk if isinstance(topk, (list, tuple)) else [topk]
+        if any(isinstance(place, int) and place > num_classes for place in places):
+            raise ConfigurationError(
+                f'{key}[{index}].topk is {topk}, but there are only {num_classes} classes; no k may '
+                'exceed that'
+            )
 
 
 def _check_contrast(cfg: Config) -> None:

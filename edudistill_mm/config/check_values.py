@@ -3,9 +3,12 @@
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.fileio.backends import backends
+from mmengine.hooks import CheckpointHook
 from mmengine.registry import (
     DATA_SAMPLERS,
     DATASETS,
+    FUNCTIONS,
     HOOKS,
     LOOPS,
     METRICS,
@@ -15,16 +18,21 @@ from mmengine.registry import (
     PARAM_SCHEDULERS,
     Registry,
 )
-from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Priority
 from torch import nn
 from torch.utils.data import DataLoader
 
 from edudistill_mm.config.data import DATALOADERS
-from edudistill_mm.config.parts import schedulers_of
+from edudistill_mm.config.parts import metrics_of, schedulers_of
 from edudistill_mm.config.runtime_settings import check_runtime_settings
-from edudistill_mm.errors import ConfigurationError
-from edudistill_mm.validation.arguments import check_arguments, check_value, parameters_of
-from edudistill_mm.validation.values import check_keys
+from edudistill_mm.errors import ConfigurationError, did_you_mean
+from edudistill_mm.validation.arguments import (
+    check_arguments,
+    check_value,
+    class_of,
+    parameters_of,
+)
+from edudistill_mm.validation.values import check_choice, check_keys
 
 # What the sections of a config are.
 FORMS = dict(
@@ -50,9 +58,31 @@ LOADER_PARTS = dict(
     dataset=DATASETS,
     sampler=DATA_SAMPLERS,
     batch_sampler=DATA_SAMPLERS,
-    collate_fn=None,
-    worker_init_fn=None,
+    collate_fn=FUNCTIONS,
+    worker_init_fn=FUNCTIONS,
     num_batch_per_epoch=None,
+)
+
+
+# Those that MMEngine has by default.
+OPTIONAL_HOOKS = (
+    'runtime_info',
+    'timer',
+    'sampler_seed',
+    'logger',
+    'param_scheduler',
+    'checkpoint',
+)
+# What MMEngine's DefaultOptimWrapperConstructor reads; it does nothing with other keys.
+PARAMWISE = (
+    'custom_keys',
+    'bias_lr_mult',
+    'bias_decay_mult',
+    'norm_decay_mult',
+    'flat_decay_mult',
+    'dwconv_decay_mult',
+    'dcn_offset_lr_mult',
+    'bypass_duplicate',
 )
 
 
@@ -78,13 +108,15 @@ def check_values(cfg: Config) -> None:
     for name, hook in (cfg.get('default_hooks') or {}).items():
         if hook is not None:
             _check_hook(hook, f'default_hooks.{name}', scope)
+        elif name not in OPTIONAL_HOOKS:
+            raise ConfigurationError(
+                f'default_hooks.{name} is None, but MMEngine leaves out only '
+                f'{", ".join(OPTIONAL_HOOKS)}{did_you_mean(name, OPTIONAL_HOOKS)}'
+            )
     if cfg.get('train_cfg') is not None:
         _check_loop(cfg.train_cfg, scope)
     for key in ('val_evaluator', 'test_evaluator'):
-        metrics = cfg.get(key) if cfg.get(key) is not None else []
-        if isinstance(metrics, dict):
-            metrics = metrics.get('metrics', [metrics])
-        for index, metric in enumerate([metrics] if isinstance(metrics, dict) else metrics):
+        for index, metric in enumerate(metrics_of(cfg.get(key))):
             _check_typed(metric, f'{key}[{index}]', METRICS, scope)
     for index, scheduler in enumerate(schedulers_of(cfg)):
         _check_typed(scheduler, f'param_scheduler[{index}]', PARAM_SCHEDULERS, scope)
@@ -126,6 +158,17 @@ def _check_typed(value: Any, key: str, registry: Registry, scope: str | None) ->
 
 def _check_hook(hook: Any, key: str, scope: str | None) -> None:
     _check_typed(hook, key, HOOKS, scope)
+    if not isinstance(hook, dict):
+        return
+    if isinstance(hook.get('priority'), str):
+        check_choice(hook['priority'].upper(), Priority.__members__, f'{key}.priority')
+    if class_of(hook['type'], HOOKS, scope) is not CheckpointHook:
+        return
+    # The hook hands other keys to Runner.save_checkpoint, which refuses them after an epoch.
+    check_keys(hook, ['type', 'priority', '_scope_', *parameters_of(CheckpointHook)], key)
+    given = hook.get('backend_args')
+    if isinstance(given, dict) and 'backend' in given:
+        check_choice(given['backend'], backends, f'{key}.backend_args.backend')
 
 
 def _check_loader(loader: dict | None, key: str, scope: str | None) -> None:
@@ -166,6 +209,8 @@ def _check_optimizer(wrapper: dict, scope: str | None) -> None:
         )
     if 'optimizer' in wrapper:
         _check_typed(wrapper['optimizer'], 'optim_wrapper.optimizer', OPTIMIZERS, scope)
+    if wrapper.get('paramwise_cfg') is not None and 'constructor' not in wrapper:
+        check_keys(wrapper['paramwise_cfg'], PARAMWISE, 'optim_wrapper.paramwise_cfg')
     clip = wrapper.get('clip_grad')
     if isinstance(clip, dict):
         by_value = clip.get('type') == 'value'

@@ -54,11 +54,14 @@ def load_config(path: str, options: dict | None = None, work_dir: str | None = N
     except (KeyError, TypeError, IndexError, AssertionError, AttributeError) as error:
         reason = reason_of(error)
         inside = [key for key in options if _is_inside_list(key, cfg, options)]
+        beyond = next(filter(None, (_beyond_list(key, cfg) for key in options)), None)
         if inside:
             reason = (
                 f'{" or ".join(inside)} changes an item of a list that holds plain values or is given by '
                 'another option; give the whole list instead'
             )
+        elif beyond is not None:
+            reason = beyond
         raise ConfigurationError(f'--cfg-options do not fit the config: {reason}') from error
     if 'data_root' in options:
         for loader in DATALOADERS:
@@ -68,6 +71,22 @@ def load_config(path: str, options: dict | None = None, work_dir: str | None = N
     name = osp.splitext(osp.basename(path))[0]
     cfg.work_dir = work_dir or cfg.get('work_dir') or osp.join('work_dirs', name)
     return complete_config(cfg)
+
+
+def _beyond_list(key: str, cfg: Config) -> str | None:
+    """Say which list of the config is shorter than an option wants; None if none is."""
+    node, place = cfg._cfg_dict, ''
+    for part in key.split('.'):
+        if isinstance(node, (list, tuple)) and part.isdigit() and int(part) >= len(node):
+            return f'{key} is for item {part} of {place}, which has {len(node)}, counted from 0'
+        if isinstance(node, dict):
+            node = node.get(part)
+        elif isinstance(node, (list, tuple)) and part.isdigit():
+            node = node[int(part)]
+        else:
+            return None
+        place = f'{place}.{part}' if place else part
+    return None
 
 
 def _is_inside_list(key: str, cfg: Config, options: dict) -> bool:

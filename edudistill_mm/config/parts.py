@@ -39,6 +39,14 @@ def innermost(loader: dict | None) -> Any:
     return dataset
 
 
+def metrics_of(evaluator: Any) -> list:
+    """The metrics of an evaluator's config."""
+    metrics = evaluator if evaluator is not None else []
+    if isinstance(metrics, dict):
+        metrics = metrics.get('metrics', [metrics])
+    return [metrics] if isinstance(metrics, dict) else list(metrics)
+
+
 def without_metric(evaluator: Any, name: str) -> list[dict]:
     """The metrics of an evaluator's config, except those of one type."""
     metrics = evaluator if isinstance(evaluator, (list, tuple)) else [evaluator]

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
 
@@ -10,6 +11,7 @@ from edudistill_mm.config.parts import innermost
 from edudistill_mm.config.run_config import RunConfig
 from edudistill_mm.datasets import ResidentDataset, whole_batch
 from edudistill_mm.datasets.resident.split_pipeline import split_pipeline
+from edudistill_mm.datasets.resident.views import Views
 from edudistill_mm.errors import ConfigurationError, reason_of
 from edudistill_mm.type_name import type_name
 from edudistill_mm.validation.values import check_keys, check_positive
@@ -52,6 +54,25 @@ def with_resident_data(loader: dict) -> dict:
         num_workers=0,
         collate_fn=dict(type=whole_batch),
     )
+
+
+def count_views(loader: dict, dataset: Any) -> int | None:
+    """The number of views of an image, counted without reading the images.
+
+    Args:
+        loader (dict): Config of the data loader of training.
+        dataset (Any): Its data set, built without ``resident``, or a stand-in.
+
+    Returns:
+        int | None: None if the data are not resident, or their views cannot be counted.
+    """
+    options = resident_options(loader, 'train_dataloader')
+    if options is None:
+        return None
+    fixed, makers, _ = split_pipeline(dataset.pipeline.transforms)
+    sample = Compose(fixed)(dataset.get_data_info(0))
+    height, width = np.shape(sample['img'])[:2]
+    return Views.of_images(makers, (height, width), options.get('views_per_image')).count
 
 
 def check_resident(run: RunConfig) -> None:

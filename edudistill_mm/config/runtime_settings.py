@@ -14,7 +14,7 @@ from mmengine.utils.dl_utils import set_multi_processing
 
 from edudistill_mm.errors import ConfigurationError, did_you_mean
 from edudistill_mm.type_name import type_name
-from edudistill_mm.validation.arguments import check_arguments, parameters_of
+from edudistill_mm.validation.arguments import check_arguments, check_scope, parameters_of
 from edudistill_mm.validation.values import check_choice, check_keys
 
 # What each setting must be, and in words.
@@ -28,6 +28,7 @@ KINDS: dict[str, tuple[Any, str]] = dict(
     experiment_name=(str, 'a name'),
     log_level=((str, int), 'the name of a level, such as "INFO"'),
 )
+ENVIRONMENT = ('cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit')
 # What MMEngine's backends import when the first line is written.
 PACKAGES = dict(
     TensorboardVisBackend='tensorboard',
@@ -52,8 +53,13 @@ def check_runtime_settings(cfg: Config, scope: str | None) -> None:
     """
     for key, (kinds, words) in KINDS.items():
         value = cfg.get(key)
-        if value is not None and (not isinstance(value, kinds) or isinstance(value, bool)):
+        # MMEngine has no default for a given None of these.
+        needed = key == 'env_cfg' and key in cfg
+        if (needed or value is not None) and (
+            not isinstance(value, kinds) or isinstance(value, bool)
+        ):
             raise ConfigurationError(f'{key} must be {words}, but got {value!r}')
+    check_scope(cfg.get('default_scope'), 'default_scope', LOG_PROCESSORS)
     resume = cfg.get('resume', False)
     if not isinstance(resume, bool):
         raise ConfigurationError(
@@ -67,7 +73,8 @@ def check_runtime_settings(cfg: Config, scope: str | None) -> None:
             raise ConfigurationError(
                 f'randomness.seed must be an integer from 0 to 2**32 - 1, but got {seed!r}'
             )
-    environment = cfg.get('env_cfg') or {}
+    environment = cfg.get('env_cfg', {})
+    check_keys(environment, ENVIRONMENT, 'env_cfg')
     for key in ('mp_cfg', 'dist_cfg'):
         part = environment.get(key, {})
         if not isinstance(part, dict):

@@ -174,7 +174,8 @@ def stretch(run: RunConfig, epochs: int) -> RunConfig:
         RunConfig: The config of that length.
 
     Raises:
-        ConfigurationError: If it is too small for the grades, or the training counts iterations.
+        ConfigurationError: If it is too small for the grades, the curriculum is not valid, or the
+            training counts iterations.
     """
     check_positive(epochs, '--epochs')
     cfg = copy.deepcopy(run.cfg)
@@ -187,11 +188,13 @@ def stretch(run: RunConfig, epochs: int) -> RunConfig:
         )
     lengths = [loop['max_epochs']]
     if run.is_education:
-        grades = cfg.model.curriculum.grades
-        lengths = [grade['epochs'] for grade in grades]
-        if epochs < len(grades):
+        curriculum = run.curriculum
+        if not curriculum.by_epoch:
+            curriculum.check_length(True, loop['max_epochs'])
+        lengths = [grade.length for grade in curriculum.grades]
+        if epochs < len(lengths):
             raise ConfigurationError(
-                f'--epochs {epochs} is less than the number of grades, {len(grades)}, each of which '
+                f'--epochs {epochs} is less than the number of grades, {len(lengths)}, each of which '
                 'takes an epoch'
             )
     if run.teachers:

@@ -28,6 +28,7 @@ from ..errors import ConfigurationError, reason_of
 from ..models.labels import accept_one_hot
 from ..registration import register_all_modules
 from ..registry import MODELS, RUNNERS, register
+from .best_metric import check_best_metric
 from .lazy_message_hub import LazyMessageHub
 from .loading import read_checkpoint
 from .log_file import LogFile
@@ -132,6 +133,12 @@ class EducationRunner(Runner):
         """Test, and return the metrics."""
         with errors_name_keys(self.cfg._cfg_dict, self._key):
             return super().test()
+
+    def call_hook(self, fn_name: str, **kwargs: Any) -> None:
+        """Call all hooks; the result by which the best checkpoint is chosen must be there."""
+        if fn_name == 'after_val_epoch':
+            check_best_metric(self.hooks, kwargs.get('metrics') or {})
+        super().call_hook(fn_name, **kwargs)
 
     # ---- checkpoints
     def load_or_resume(self) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 from edudistill_mm.checkpoint.atomic_write import atomic_write
 from edudistill_mm.checkpoint.form import check_form
 from edudistill_mm.checkpoint.load import load_checkpoint_file
-from edudistill_mm.checkpoint.state_dict_checks import not_finite
+from edudistill_mm.checkpoint.state_dict_checks import check_finite
 from edudistill_mm.checkpoint.weights import extract_state_dict
 from edudistill_mm.config.check_classes import check_classes
 from edudistill_mm.config.run_config import RunConfig
@@ -143,12 +143,7 @@ def _check(
         raise ConfigurationError(
             f'checkpoint "{source}" does not fit the student of the config: {difference}'
         )
-    broken = not_finite(exported, model)
-    if broken is not None:
-        raise ConfigurationError(
-            f'checkpoint "{source}" holds weights that are no numbers (NaN or infinite), the first in '
-            f'"{STUDENT}{broken}"'
-        )
+    check_finite(exported, model, f'checkpoint "{source}"', f'"{STUDENT}{{}}"')
     own = {name.removeprefix(STUDENT): state[name] for name in state if name.startswith(STUDENT)}
     wanted = student.state_dict()
     # The checkpoint may have other references for other grades.

@@ -28,6 +28,11 @@ def classes_of(data_samples: Sequence[DataSample]) -> torch.Tensor:
     return classes.masked_fill(largest < 1, MIXED)
 
 
+def field_of(data_samples: Sequence[DataSample], name: str) -> torch.Tensor:
+    """A number of each sample of a batch, [B]; a sample may stand for all of them."""
+    return torch.cat([sample.get(name).reshape(-1) for sample in data_samples])
+
+
 def set_label_width(preprocessor: Any, num_classes: int) -> None:
     """Set the width of a data preprocessor's one-hot labels; another width is refused."""
     if not getattr(preprocessor, 'to_onehot', False):
@@ -57,8 +62,12 @@ def _split_samples(preprocessor: nn.Module, arguments: tuple) -> tuple | None:
         return None
     if len(samples) != 1 or len(data['inputs']) == 1:
         return None
-    labels = samples[0].gt_label.split(1)
-    return (dict(data, data_samples=[DataSample().set_gt_label(x) for x in labels]), *others)
+    (whole,) = samples
+    each = [DataSample().set_gt_label(label) for label in whole.gt_label.split(1)]
+    for name in ('sample_idx', 'view'):
+        for sample, value in zip(each, whole.get(name, ())):
+            sample.set_field(value, name)
+    return (dict(data, data_samples=each), *others)
 
 
 def accept_one_hot(model: nn.Module) -> None:

@@ -16,7 +16,7 @@ from edudistill_mm.checkpoint.download import resolve_checkpoint
 from edudistill_mm.checkpoint.files import check_file
 from edudistill_mm.checkpoint.load import load_checkpoint_file
 from edudistill_mm.checkpoint.log_once import log_once
-from edudistill_mm.checkpoint.state_dict_checks import not_finite, state_dict_mismatch
+from edudistill_mm.checkpoint.state_dict_checks import check_finite, state_dict_mismatch
 from edudistill_mm.checkpoint.state_dict_names import match_names, strip_prefix
 from edudistill_mm.checkpoint.weights import weights_in
 from edudistill_mm.compat import modernise, usual_recursion_limit
@@ -180,12 +180,7 @@ def load_weights(
     difference = state_dict_mismatch(network.state_dict(), state)
     if difference is not None:
         raise ConfigurationError(f'{where}: {difference}')
-    broken = not_finite(state, network)
-    if broken is not None:
-        raise ConfigurationError(
-            f'{key}: the checkpoint "{source}" holds weights that are no numbers (NaN or infinite), '
-            f'the first in "{broken}"'
-        )
+    check_finite(state, network, f'{key}: the checkpoint "{source}"')
     found = network.load_state_dict(state, strict=False)
     # Tensors of parts that the network does not have at all are harmless: auxiliary heads, averages.
     parts = {name for name, _ in network.named_children()} - {'data_preprocessor'}

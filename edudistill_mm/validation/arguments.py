@@ -3,10 +3,12 @@
 import collections.abc
 import inspect
 import math
+import os
 import types
 from collections.abc import Mapping
 from importlib.util import find_spec
 from numbers import Integral, Number, Real
+from pathlib import Path
 from typing import (
     Any,
     Literal,
@@ -58,6 +60,7 @@ WORDS = {
     int: 'an integer',
     float: 'a number',
     str: 'a string',
+    Path: 'a path',
     dict: 'a dict',
     type(None): 'None',
 }
@@ -86,7 +89,8 @@ def check_arguments(
         raise ConfigurationError(f'{key} must be a finite number, but got {cfg!r}')
     if not isinstance(cfg, dict):
         return
-    scope = _checked_scope(cfg, key, registry, scope)
+    check_scope(cfg.get('_scope_'), f'{key}._scope_', registry)
+    scope = cfg.get('_scope_') or scope
     cls = default
     if 'type' in cfg:
         kind = cfg['type']
@@ -187,19 +191,18 @@ def _annotation(parameter: inspect.Parameter, function: Any) -> Any:
         return parameter.empty
 
 
-def _checked_scope(cfg: Mapping, key: str, registry: Registry, scope: str | None) -> Any:
-    given = cfg.get('_scope_')
-    if given is None:
-        return scope
-    # MMEngine looks an unknown scope's types up in the default scope.
+def check_scope(given: Any, key: str, registry: Registry) -> None:
+    """Raise ConfigurationError unless a scope is None or the name of a package.
+
+    MMEngine looks an unknown scope's types up in the default scope.
+    """
     known = [registry.root.scope, *registry.root.children]
     is_name = isinstance(given, str) and given.isidentifier()
-    if not is_name or (given not in known and find_spec(given) is None):
+    if given is not None and (not is_name or (given not in known and find_spec(given) is None)):
         raise ConfigurationError(
-            f'{key}._scope_ must be the name of a package such as {", ".join(known)}, but got '
+            f'{key} must be the name of a package such as {", ".join(known)}, but got '
             f'{given!r}{did_you_mean(given, known)}'
         )
-    return given
 
 
 _NO_BOOLS = ('yes', 'no', 'on', 'off', 'true', 'false', 'True', 'False')
@@ -223,7 +226,7 @@ def _fits(value: Any, hint: Any) -> bool:
         return _is_number(value) and math.isfinite(value) and value == int(value)
     if hint is float or hint is Number:
         return _is_number(value)
-    if hint is str:
+    if hint is str or (isinstance(hint, type) and issubclass(hint, os.PathLike)):
         return isinstance(value, str)
     if hint is torch.Tensor:
         return isinstance(value, torch.Tensor)

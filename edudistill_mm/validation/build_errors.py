@@ -10,7 +10,8 @@ from types import FrameType
 from typing import Any
 
 from mmengine.registry import Registry, build_functions
-from mmengine.runner import Runner
+from mmengine.runner import EpochBasedTrainLoop, LogProcessor, Runner
+from torch.utils.data import DataLoader
 
 from edudistill_mm.errors import ConfigurationError, did_you_mean, reason_of
 from edudistill_mm.type_name import type_name
@@ -36,6 +37,12 @@ BUILDERS = {
         (Runner.scale_lr, 'auto_scale_lr'),
         (Runner.register_hook, 'hook'),
     )
+}
+# What functions build that do not hold the class; of loops, those that have most arguments.
+BUILT = {
+    Runner.build_dataloader.__code__: DataLoader,
+    Runner.build_train_loop.__code__: EpochBasedTrainLoop,
+    Runner.build_log_processor.__code__: LogProcessor,
 }
 LONGEST = 300
 
@@ -79,7 +86,7 @@ def _place_of(error: BaseException, cfg: Any, key: str) -> tuple[str, Any, Calla
         around = place[:2] if place is not None else (key, cfg)
         found = _find(*around, part) or _find(key, cfg, part)
         if found is not None:
-            place = (found, part, frame.f_locals.get('obj_cls'))
+            place = (found, part, frame.f_locals.get('obj_cls', BUILT.get(frame.f_code)))
         elif place is None and hook is not None:
             place = (*hook, frame.f_locals.get('obj_cls'))
     return place
@@ -153,12 +160,18 @@ def _reason(error: BaseException, part: Any, cls: Callable | None) -> str:
     if not isinstance(part, Mapping) and frame.f_code in BUILDERS:
         return f'it must be a dict, but got {part!r}'
     unexpected = re.search(r"unexpected keyword argument '(\w+)'", reason)
+    missing = re.search(
+        r"missing \d+ required (?:positional|keyword-only) arguments?: '(\w+)'", reason
+    )
+    if missing:
+        return f'the key "{missing[1]}" is missing'
     if unexpected:
         name = unexpected[1]
         known = parameters_of(cls) if cls is not None else ()
         return f'it has no argument "{name}"{did_you_mean(name, known)}'
     if isinstance(error, KeyError):
-        return f'the key "{reason}" is missing'
+        # MMPretrain's backbones raise one with a sentence for a depth that they do not have.
+        return reason if ' ' in reason else f'the key "{reason}" is missing'
     if reason == type(error).__name__:
         # An assertion without a message.
         asserted = linecache.getline(frame.f_code.co_filename, line).strip()

@@ -56,6 +56,15 @@ def test_another_mistake_is_not_taken_for_an_option_inside_a_list(key, word):
     assert word in str(error.value) and 'the whole list' not in str(error.value)
 
 
+def test_an_item_that_a_list_does_not_have_is_named_with_the_length_of_the_list():
+    with pytest.raises(ConfigurationError) as error:
+        load_config(str(CONFIGS / 'edu_kd_digits.py'), {'model.teachers.5.ckpt': 'x.pth'})
+    assert str(error.value) == (
+        '--cfg-options do not fit the config: model.teachers.5.ckpt is for item 5 of model.teachers, '
+        'which has 3, counted from 0'
+    )
+
+
 def test_options_replace_a_dict_wherever_delete_stands_among_them():
     options = {'param_scheduler.type': 'ConstantLR', 'param_scheduler._delete_': True}
     cfg = load_config(str(CONFIGS / 'digits/kd_resnet14x2_resnet14_digits.py'), options).cfg

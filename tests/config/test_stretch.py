@@ -226,6 +226,23 @@ def test_schedules_of_several_optimizers_are_moved():
             5,
             '--epochs 5 needs a config that counts epochs, but train_cfg gives max_iters=99',
         ),
+        ({'model.curriculum': None}, 5, 'model.curriculum is missing'),
+        ({'model.curriculum.grades': []}, 5, 'curriculum.grades must be a list of at least one'),
+        (
+            {'model.curriculum.grades.0.epochs': 0},
+            5,
+            r'curriculum.grades\[0\].epochs must be a positive integer, but got 0',
+        ),
+        (
+            {
+                'model.curriculum.grades': [
+                    dict(name=name, iters=9, classes=classes, teachers=[name])
+                    for name, classes in [('primary', 4), ('middle', 3), ('university', 3)]
+                ]
+            },
+            5,
+            r'train_cfg counts epochs \(max_epochs=30\), but the grades of the curriculum give iters',
+        ),
     ],
 )
 def test_epochs_that_a_run_cannot_have_are_refused(options, epochs, message):

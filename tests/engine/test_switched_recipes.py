@@ -39,6 +39,11 @@ def teacher(tmp_path):
     'recipe, model, words',
     [
         (dict(loss=dict(type='LabelSmoothLoss', label_smooth_val=0.1)), {}, 'has a "loss"'),
+        (
+            dict(batch_augment=None),
+            {},
+            r'unknown key "batch_augment" \(did you mean "batch_augments"',
+        ),
         (MIXUP, {}, r'\(Mixup\), but teacher "low" covers a part'),
         (
             MIXUP,

@@ -8,6 +8,7 @@ from mmengine.runner import Runner
 from networks import kd_distiller, resnet
 from runs import school_config
 
+from edudistill_mm.engine import EducationRunner
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.models.network import build_module
 from edudistill_mm.validation.build_errors import errors_name_keys
@@ -57,6 +58,39 @@ def test_of_equal_parts_the_one_that_was_being_built_is_named():
     sound = dict(type='ConvModuleConnector', in_channel=4, out_channel=4)
     config['connectors'] = dict(sound=sound, broken=broken, same=dict(broken))
     assert 'architecture.connectors.broken (type' in refusal(config, 'mmrazor')
+
+
+@pytest.mark.parametrize(
+    ('key', 'part', 'words'),
+    [
+        ('train_dataloader', 'batchsize', r'"batchsize" \(did you mean "batch_size"\?\)'),
+        ('train_cfg', 'max_epoch', r'"max_epoch" \(did you mean "max_epochs"\?\)'),
+        ('log_processor', 'window_sze', r'"window_sze" \(did you mean "window_size"\?\)'),
+    ],
+)
+def test_an_argument_that_only_the_runners_own_classes_lack_has_a_suggestion(
+    tmp_path, key, part, words
+):
+    config = school_config(tmp_path)
+    config.merge_from_dict({f'{key}.{part}': 2})
+    with pytest.raises(ConfigurationError, match=f'{key} cannot be built.*{words}'):
+        EducationRunner.from_completed_cfg(config).train()
+
+
+@pytest.mark.parametrize(
+    ('hook', 'words'),
+    [
+        (dict(type='EarlyStoppingHook'), 'the key "monitor" is missing'),
+        (
+            dict(type='CheckpointHook', save_best='x', rule='bigger'),
+            'cannot be built: rule must be greater, less or None, but got bigger',
+        ),
+    ],
+)
+def test_what_a_hook_lacks_is_said_in_plain_words(hook, words):
+    config = dict(custom_hooks=[hook])
+    with pytest.raises(ConfigurationError, match=words), errors_name_keys(config):
+        HOOKS.build(hook)
 
 
 @pytest.mark.parametrize('wrap', [dict, ConfigDict])

@@ -1,9 +1,7 @@
 """Train by each classification config of MMRazor in grades; writes docs/distillers.md."""
 
-import argparse
 import math
 import os.path as osp
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +13,7 @@ import torch
 from mmengine.config import Config
 from mmengine.optim import OptimWrapper
 from mmpretrain.structures import DataSample
-from page import check_page, write_page
+from page import run_page_tool
 from torch import nn
 
 from edudistill_mm.compat import switch_off_inplace
@@ -145,23 +143,23 @@ def check_distiller(name: str, folder: str, options: dict | None = None) -> Dist
     Weights that the config would download are replaced by random ones.
     """
     try:
-        school = _algorithm(_school_config(name, folder, 2, options))
+        algorithm = _algorithm(_education_config(name, folder, 2, options))
     except ConfigurationError as error:
         return DistillerRow(name, reason=str(error))
     row = DistillerRow(name, finite=True)
     connectors: list[bool] = []
-    for grade in school.curriculum.grades:
-        school.set_grade(grade)
-        row.awake.append(school.losses_awake)
-        for losses in _train(school, grade.seen, name):
+    for grade in algorithm.curriculum.grades:
+        algorithm.set_grade(grade)
+        row.awake.append(algorithm.losses_awake)
+        for losses in _train(algorithm, grade.seen, name):
             row.finite = row.finite and all(map(math.isfinite, losses.values()))
-        connectors += _connectors_with_gradients(school)
+        connectors += _connectors_with_gradients(algorithm)
     row.connectors_learn = all(connectors) if connectors else None
     row.identical = _equals_mmrazor(name, folder, options)
     return row
 
 
-def _school_config(name: str, folder: str, grades: int, options: dict | None) -> Config:
+def _education_config(name: str, folder: str, grades: int, options: dict | None) -> Config:
     """What a user writes over one of MMRazor's configs, with local weights."""
     plain = _mmrazor_config(name, folder, options)
     if 'generator' not in plain.model:
@@ -190,7 +188,7 @@ custom_hooks = [dict(type='GradeSchedulerHook')]
 
 def _mmrazor_config(name: str, folder: str, options: dict | None, lines: str = '') -> Config:
     """One of MMRazor's configs with some lines below it, and random weights for its teacher."""
-    file = Path(folder) / 'school.py'
+    file = Path(folder) / 'education.py'
     file.write_text(f"_base_ = 'mmrazor::distill/mmcls/{name}'\n{lines}")
     cfg = load_config(str(file), options).cfg
     model = cfg.model
@@ -258,11 +256,11 @@ def _train(algorithm: nn.Module, classes: Sequence[int], name: str) -> list[dict
     return log
 
 
-def _connectors_with_gradients(school: nn.Module) -> list[bool]:
+def _connectors_with_gradients(algorithm: nn.Module) -> list[bool]:
     """Whether each trainable parameter of connectors in active losses has a gradient."""
     found = []
-    for distiller in school.distillers.values():
-        for loss in school.losses_awake:
+    for distiller in algorithm.distillers.values():
+        for loss in algorithm.losses_awake:
             for record in distiller.loss_forward_mappings[loss].values():
                 connector = (
                     distiller.connectors[record['connector']] if record.get('connector') else None
@@ -277,7 +275,7 @@ def _connectors_with_gradients(school: nn.Module) -> list[bool]:
 
 def _equals_mmrazor(name: str, folder: str, options: dict | None) -> bool:
     """Whether a curriculum of one grade has the losses and weights of MMRazor's algorithm."""
-    ours = _algorithm(_school_config(name, folder, 1, options))
+    ours = _algorithm(_education_config(name, folder, 1, options))
     cfg = as_written(_mmrazor_config(name, folder, options))
     # MMRazor looks for the networks, and for the defaults in them, in its own scope.
     for key in ('architecture', 'teacher'):
@@ -314,28 +312,15 @@ def distillers_table(progress: Callable[[str], None] = lambda line: None) -> str
     return INTRODUCTION.format(total=len(rows), ran=ran, refused=refused) + lines + '\n'
 
 
+def _row(name: str) -> str:
+    with TemporaryDirectory() as folder:
+        return check_distiller(name, folder).markdown()
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('names', nargs='*', help='check these configs only and write nothing')
-    parser.add_argument(
-        '--check', action='store_true', help='fail if the page is not what it should be'
+    run_page_tool(
+        __doc__, PAGE, 'tools/dev/distillers_table.py', 'configs', _row, distillers_table
     )
-    args = parser.parse_args()
-    # Small batches gain nothing from threads.
-    torch.set_num_threads(1)
-    if args.names:
-        for name in args.names:
-            with TemporaryDirectory() as folder:
-                print(check_distiller(name, folder).markdown())
-        return
-    page = distillers_table(lambda line: print(line, flush=True))
-    if not args.check:
-        write_page(PAGE, page)
-        return
-    try:
-        check_page(PAGE, page, 'python tools/dev/distillers_table.py')
-    except ConfigurationError as error:
-        sys.exit(str(error))
 
 
 if __name__ == '__main__':

@@ -1,8 +1,6 @@
 """Which backbones of MMPretrain can be cut automatically, found by cutting each of them."""
 
-import argparse
 import copy
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +11,7 @@ from literature_table import literature_table
 from mmpretrain.models.backbones.base_backbone import BaseBackbone
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
-from page import check_page, write_page
+from page import run_page_tool
 from torch import nn
 
 from edudistill_mm.errors import ConfigurationError
@@ -495,26 +493,14 @@ def students_table(progress: Callable[[str], None] = lambda line: None) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('names', nargs='*', help='check these backbones only and write nothing')
-    parser.add_argument(
-        '--check', action='store_true', help='fail if the page is not what it should be'
+    run_page_tool(
+        __doc__,
+        PAGE,
+        'tools/dev/students_table.py',
+        'backbones',
+        lambda name: check_student(name).markdown(),
+        students_table,
     )
-    args = parser.parse_args()
-    # Two small images gain nothing from threads.
-    torch.set_num_threads(1)
-    if args.names:
-        for name in args.names:
-            print(check_student(name).markdown())
-        return
-    page = students_table(lambda line: print(line, flush=True))
-    if not args.check:
-        write_page(PAGE, page)
-        return
-    try:
-        check_page(PAGE, page, 'python tools/dev/students_table.py')
-    except ConfigurationError as error:
-        sys.exit(str(error))
 
 
 if __name__ == '__main__':

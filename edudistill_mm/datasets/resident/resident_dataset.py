@@ -93,12 +93,8 @@ class ResidentDataset(Dataset):
             if self.training:
                 self._labels = torch.tensor(self._samples, device=self.device)
         size: tuple[int, int] = (self.images.shape[2], self.images.shape[3])
-        stages = []
-        for make in makers:
-            stages.append(make(size))
-            size = stages[-1].output_size
         self._random = repr(transforms[len(fixed) :])
-        self.views = Views(stages, self.views_per_image)
+        self.views = Views.of_images(makers, size, self.views_per_image)
         self._pipeline = pipeline
 
     @property

@@ -1,8 +1,11 @@
+from collections.abc import Sequence
+
 import numpy as np
 from torch import Tensor
 
 from .batch_transform import BatchTransform
 from .draws import uniform_draws
+from .split_pipeline import Maker
 
 
 class Views:
@@ -28,6 +31,17 @@ class Views:
         self.count = per_image
         if per_image is None and all(each.num_views for each in transforms):
             self.count = int(np.prod([each.num_views for each in transforms], dtype=np.int64))
+
+    @classmethod
+    def of_images(
+        cls, makers: Sequence[Maker], size: tuple[int, int], per_image: int | None = None
+    ) -> 'Views':
+        """Those of images of a height and width, by the makers of :func:`split_pipeline`."""
+        transforms: list[BatchTransform] = []
+        for make in makers:
+            transforms.append(make(size))
+            size = transforms[-1].output_size
+        return cls(transforms, per_image)
 
     def draw(
         self, images: Tensor, indices: np.ndarray, stream: str

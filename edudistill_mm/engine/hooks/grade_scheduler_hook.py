@@ -1,4 +1,3 @@
-import copy
 from typing import Any
 
 import torch
@@ -10,6 +9,7 @@ from mmengine.runner import BaseLoop, EpochBasedTrainLoop, IterBasedTrainLoop, R
 from edudistill_mm.curriculum import Grade
 from edudistill_mm.datasets import GradeSampler
 from edudistill_mm.distributed import check_same_on_all_ranks, unwrap_model
+from edudistill_mm.engine.captured_steps import capture_steps
 from edudistill_mm.engine.early_ends import EarlyEnds
 from edudistill_mm.engine.education_record import (
     check_same_education,
@@ -27,8 +27,8 @@ from edudistill_mm.engine.grade_summary import grade_summary
 from edudistill_mm.engine.resume_state import ResumeState, optim_wrappers
 from edudistill_mm.engine.slow_averages import warn_of_slow_averages
 from edudistill_mm.engine.switched_recipes import check_switched_recipes
+from edudistill_mm.engine.validation_record import ValidationRecord
 from edudistill_mm.errors import ConfigurationError
-from edudistill_mm.evaluation import GradeAccuracy
 from edudistill_mm.evaluation.grade_table import grade_table
 from edudistill_mm.registry import HOOKS, MODELS, register
 
@@ -54,22 +54,23 @@ class GradeSchedulerHook(Hook):
     faculty. A run that is resumed with the same configuration, number of processes and number of
     workers goes on bit for bit as if it had never stopped. Gradients that are being accumulated at
     a promotion are kept, whatever becomes of the optimizer's state.
-
-    Attributes:
-        history (dict[str, dict[str, float]]): The last validation of each grade.
     """
 
     priority = 'VERY_HIGH'
 
     def __init__(self) -> None:
-        self.history: dict[str, dict[str, float]] = {}
-        self._validated = 0
         self._behind = False
         self._lengths: list[int] = []
         self._begun = False
         self._resume_state = ResumeState()
         self._ends = EarlyEnds()
         self._of_model: Any = None
+        self._validations = ValidationRecord()
+
+    @property
+    def history(self) -> dict[str, dict[str, float]]:
+        """dict[str, dict[str, float]]: Results of the last validation of each grade, by its name."""
+        return self._validations.history
 
     # ---- set-up
     def _algorithm(self, runner: Runner) -> Any:
@@ -137,6 +138,7 @@ class GradeSchedulerHook(Hook):
         elif model.curriculum.grade_at(progress).index == model.grade.index:
             self._enter(runner, model, model.grade)
         warn_of_slow_averages(runner, model.curriculum, self._lengths)
+        capture_steps(runner, model)
         left_out = self._ends.resume(runner, model.curriculum, self._lengths)
         self._resume_state.put_back_buffers(runner)
         self._resume_state.put_back_gradients(runner)
@@ -158,21 +160,19 @@ class GradeSchedulerHook(Hook):
         if not self._behind:
             return
         self._behind = False
-        model, loop = self._algorithm(runner), runner.train_loop
+        model = self._algorithm(runner)
         progress = self._progress(runner, model)
-        due = progress >= max(loop.val_begin, 1) and (
-            progress % loop.val_interval == 0 or progress == model.curriculum.length
-        )
         if runner.val_loop is None or self._batches_since(runner, progress):
             return
-        if due and self._validated < progress:
-            self._resume_state.start_workers(runner, self._validated > 0)
+        if self._validations.is_missing(runner.train_loop, progress, model.curriculum.length):
+            self._resume_state.start_workers(runner, self._validations.progress > 0)
             self._resume_state.put_back_random_state()
             runner.val_loop.run()
             return
         self.before_val(runner)
         metrics = self.history.get(model.grade.name, {})
-        if self._ends.judge_again(runner, model.curriculum, self._validated, metrics):
+        validated = self._validations.progress
+        if self._ends.judge_again(runner, model.curriculum, validated, metrics):
             self.after_val(runner)
 
     def _batches_since(self, runner: Runner, progress: int) -> int:
@@ -193,7 +193,7 @@ class GradeSchedulerHook(Hook):
 
     def _go_on(self, runner: Runner, sampler: GradeSampler | None) -> None:
         """Enter the epoch at whose start, or in which, a run is resumed."""
-        self._resume_state.start_workers(runner, self._validated > 0)
+        self._resume_state.start_workers(runner, self._validations.progress > 0)
         batches = self._batches_since(runner, runner.epoch)
         if batches == 0:
             self._resume_state.put_back_random_state()
@@ -212,7 +212,7 @@ class GradeSchedulerHook(Hook):
         model = self._algorithm(runner)
         if not model.curriculum.by_epoch:
             if self._resume_state.pending:
-                self._resume_state.start_workers(runner, self._validated > 0)
+                self._resume_state.start_workers(runner, self._validations.progress > 0)
                 self._resume_state.put_back_random_state()
             self._promote(runner, model)
         self._resume_state.put_back_random_state()
@@ -259,14 +259,9 @@ class GradeSchedulerHook(Hook):
             runner.logger.info(grade_summary(model, rates))
 
     # ---- evaluation
-    def _metrics(self, loop: Any) -> list[GradeAccuracy]:
-        metrics = getattr(getattr(loop, 'evaluator', None), 'metrics', ())
-        return [metric for metric in metrics if isinstance(metric, GradeAccuracy)]
-
     def _set_grade(self, runner: Runner, loop: Any) -> None:
         model = self._algorithm(runner)
-        for metric in self._metrics(loop):
-            metric.set_grade(model.curriculum, model.grade)
+        self._validations.set_grade(loop, model.curriculum, model.grade)
 
     def before_val(self, runner: Runner) -> None:
         """Let :class:`EarlyEnds` note a stop that is older than the validation."""
@@ -286,12 +281,7 @@ class GradeSchedulerHook(Hook):
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """Remember the grade's result."""
         model = self._algorithm(runner)
-        self._validated = self._progress(runner, model)
-        self.history[model.grade.name] = {
-            key: float(value)
-            for key, value in (metrics or {}).items()
-            if isinstance(value, (int, float))
-        }
+        self._validations.add(model.grade, self._progress(runner, model), metrics)
         self._resume_state.gather(runner)
 
     def after_val(self, runner: Runner) -> None:
@@ -304,7 +294,7 @@ class GradeSchedulerHook(Hook):
         )
         if left_out:
             # No validation is due at the progress to which the run has jumped.
-            self._validated = self._progress(runner, model)
+            self._validations.progress = self._progress(runner, model)
             if not model.curriculum.by_epoch:
                 draw_from_here(loop, self._begun, left_out)
 
@@ -322,13 +312,10 @@ class GradeSchedulerHook(Hook):
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Add ``meta['education']`` to the checkpoint."""
         model = self._algorithm(runner)
-        metrics = self._metrics(getattr(runner, '_val_loop', None))
         checkpoint['meta']['education'] = dict(
             **describe_education(model),
-            history=copy.deepcopy(self.history),
-            validated=self._validated,
+            **self._validations.state_dict(runner),
             early_ends=self._ends.state_dict(runner),
-            accuracy=[metric.state_dict() for metric in metrics],
             sampler_seed=getattr(any_sampler(runner.train_dataloader), 'seed', None),
             continuation=self._resume_state.state_dict(runner, 'optimizer' in checkpoint),
         )
@@ -339,16 +326,11 @@ class GradeSchedulerHook(Hook):
         education = checkpoint.get('meta', {}).get('education')
         if runner._resume:
             check_same_education(runner, model, checkpoint)
-            self.history = copy.deepcopy(education['history'])
-            self._validated = education['validated']
+            self._validations.load_state_dict(runner, education)
             # Checkpoints of earlier versions have none.
-            none = dict(at={}, judged=self._validated, hooks=[])
+            none = dict(at={}, judged=education['validated'], hooks=[])
             self._ends.load_state_dict(runner, education.get('early_ends', none))
             self._behind = True
-            for metric, state in zip(
-                self._metrics(getattr(runner, '_val_loop', None)), education['accuracy']
-            ):
-                metric.load_state_dict(state)
             self._resume_state.load_state_dict(runner, education['continuation'])
             sampler = any_sampler(runner.train_dataloader)
             if hasattr(sampler, 'seed'):

@@ -44,7 +44,7 @@ class PreemptionHook(Hook):
         """Keep signals for the loop from here on, and find the place where a run is resumed."""
         if preemption.heeding:
             preemption.in_loop, preemption.work_dir = True, runner.work_dir
-        if runner._resume and self._school(runner) is None:
+        if runner._resume and self._grade_hook(runner) is None:
             leave_out_seen(runner)
 
     def after_train(self, runner: Runner) -> None:
@@ -63,15 +63,15 @@ class PreemptionHook(Hook):
         for hook in runner.hooks:
             if isinstance(hook, FiniteLossHook):
                 hook._check_weights(runner, runner.iter + 1)
-        school = self._school(runner)
-        if school is not None:
-            school._resume_state.gather(runner)
+        grade_hook = self._grade_hook(runner)
+        if grade_hook is not None:
+            grade_hook._resume_state.gather(runner)
         self._stop(runner, number, runner.iter + 1)
 
     # ---- validations
     def before_val_epoch(self, runner: Runner) -> None:
         """Check whether all ranks have as many batches, and may agree after each."""
-        if preemption.in_loop and self._school(runner) is not None:
+        if preemption.in_loop and self._grade_hook(runner) is not None:
             lengths = all_gather_object(len(runner.val_dataloader))
             self._validates_in_step = len(set(lengths)) == 1
 
@@ -124,7 +124,7 @@ class PreemptionHook(Hook):
         return runner.work_dir, dict(backend='safe_local')
 
     @staticmethod
-    def _school(runner: Runner) -> GradeSchedulerHook | None:
+    def _grade_hook(runner: Runner) -> GradeSchedulerHook | None:
         return next((h for h in runner.hooks if isinstance(h, GradeSchedulerHook)), None)
 
     def _stop(self, runner: Runner, number: int, iteration: int) -> None:

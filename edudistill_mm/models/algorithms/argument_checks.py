@@ -72,9 +72,16 @@ def check_values(
 
 
 def check_parts(
-    teachers: Sequence[dict] | None, distiller: dict | None, curriculum: dict | None
+    teachers: Sequence[dict] | None,
+    distiller: dict | None,
+    curriculum: dict | None,
+    keep_answers: Any = False,
 ) -> None:
     """Refuse a config without a part that its other parts need."""
+    if keep_answers is not False and not teachers:
+        raise ConfigurationError(
+            f'model.keep_answers is {keep_answers!r}, but there are no teachers whose answers could be kept'
+        )
     if teachers is not None and not teachers and distiller is not None:
         raise ConfigurationError(
             'model.teachers is an empty list, but there is a model.distiller; leave teachers out '

@@ -23,6 +23,7 @@ from edudistill_mm.models.students import FragmentedStudent, build_student
 from edudistill_mm.models.teachers import BaseTeacher, Faculty, Lesson, SelfTeacher
 from edudistill_mm.models.teachers.weighting import TeacherWeighting
 from edudistill_mm.registry import MODELS, register
+from edudistill_mm.validation.values import check_bool
 
 from .argument_checks import (
     check_frozen,
@@ -33,9 +34,10 @@ from .argument_checks import (
     check_values,
     list_teachers,
 )
+from .captured_loss import CapturedLoss
 from .loss_dry_run import LossDryRun
 from .losses import ZeroLoss, weigh_losses
-from .recorders import record_teacher, records_features, restrict_classifiers
+from .recorders import check_keeping, record_teacher, records_features, restrict_classifiers
 from .starting_weights import load_pretrained, name_weights
 from .student_records import StudentRecords
 
@@ -72,6 +74,12 @@ class EducationDistill(BaseAlgorithm):
             'average' by their ``weight`` alone, 'entropy' by how sure they are, 'confidence' by
             how right they are, or another :class:`TeacherWeighting`. Losses that are no mean over
             samples take the mean of the weights. Defaults to 'average'.
+        keep_answers (bool | dict): ``keep_answers`` of the teachers that do not have it
+            themselves; see :class:`Teacher`. Only for distillers that read nothing but class
+            scores of the teacher, and for resident data. Defaults to False.
+        cuda_graphs (bool): Whether steps are captured as CUDA graphs where that is possible, in a
+            run with :class:`GradeSchedulerHook` on a GPU; see :class:`CapturedLoss`. Defaults to
+            True.
         teacher_trainable (bool): Teachers are frozen here: only False. Defaults to False.
         teacher_norm_eval (bool): Teachers run in eval mode here: only True. Defaults to True.
         student_trainable (bool): Whether the student gets gradients (some pretraining stages of
@@ -109,6 +117,8 @@ class EducationDistill(BaseAlgorithm):
         task_loss_weight: float = 1.0,
         distill_loss_weight: float = 1.0,
         teacher_weighting: str | dict = 'average',
+        keep_answers: bool | dict = False,
+        cuda_graphs: bool = True,
         teacher_trainable: bool = False,
         teacher_norm_eval: bool = True,
         student_trainable: bool = True,
@@ -126,7 +136,7 @@ class EducationDistill(BaseAlgorithm):
         check_values(task_loss_weight, distill_loss_weight, channels_last, data_preprocessor)
         weighting = TeacherWeighting.from_cfg(teacher_weighting)
         names = Faculty.names(teachers)
-        check_parts(teachers, distiller, curriculum)
+        check_parts(teachers, distiller, curriculum, keep_answers)
         grades = Curriculum.from_cfg(curriculum or {}, teachers=names)
         student = build_student(architecture, grades)
         if data_preprocessor is None:
@@ -142,6 +152,10 @@ class EducationDistill(BaseAlgorithm):
         self.student_trainable = student_trainable
         self.calculate_student_loss = calculate_student_loss
         self.channels_last = channels_last
+        check_bool(cuda_graphs, 'model.cuda_graphs')
+        self.cuda_graphs = cuda_graphs
+        #: CapturedLoss | None: Set by GradeSchedulerHook if steps may be captured.
+        self.captured_loss: CapturedLoss | None = None
         # MMRazor's StopDistillHook sets this.
         self.distillation_stopped = False
         # MMRazor's SelfDistill has a distiller, but no teacher.
@@ -162,12 +176,15 @@ class EducationDistill(BaseAlgorithm):
             keep_inplace=teacher_module_inplace or keep_inplace,
             student=student,
             single=teacher is not None,
+            keep_answers=keep_answers,
         )
         self._teachers: list[BaseTeacher] = [itself] if itself else self.faculty.teachers
         self._keep_format()
         check_label_mixing(self._labels, self._teachers, weighting)
         for known in self.faculty.teachers:
             record_teacher(self.distillers[known.name], known)
+            if known.keeping is not None:
+                check_keeping(self.distillers[known.name], known, self._labels)
         self._records = StudentRecords(student, first, of_itself=alone)
         for name, own in self.distillers.items():
             restrict_classifiers(own, grades.num_classes, partial(self._select_taught, name))
@@ -253,11 +270,22 @@ class EducationDistill(BaseAlgorithm):
         self._records.follow_conversion()
 
     # ---- training
+    def _run_forward(self, data: Any, mode: str) -> Any:
+        """Run a batch in a mode; on a GPU the losses may come from captured graphs."""
+        if mode == 'loss' and self.captured_loss is not None:
+            losses = self.captured_loss(data['inputs'], data['data_samples'])
+            if losses is not None:
+                return losses
+        return super()._run_forward(data, mode)
+
     # What runs between the networks differs with each batch's rows, and torch.compile would
     # translate that again and again.
     @partial(torch.compiler.disable, recursive=False)
     def loss(
-        self, batch_inputs: torch.Tensor, data_samples: list[DataSample] | None = None
+        self,
+        batch_inputs: torch.Tensor,
+        data_samples: list[DataSample] | None = None,
+        answers: Mapping[str, torch.Tensor] | None = None,
     ) -> dict[str, torch.Tensor]:
         """Compute the losses of a batch.
 
@@ -265,6 +293,8 @@ class EducationDistill(BaseAlgorithm):
             batch_inputs (torch.Tensor): Preprocessed images, [B, C, H, W].
             data_samples (list[DataSample]): Their labels, in the data set's numbering: one each,
                 or one for the batch, with ``gt_label`` [B].
+            answers (Mapping[str, torch.Tensor], optional): What :meth:`Lesson.look_up` has
+                returned, by the teacher's name. Defaults to None: it is called.
 
         Returns:
             dict[str, torch.Tensor]: ``student.<loss>`` and ``distill.<loss>``; losses of one name
@@ -274,6 +304,14 @@ class EducationDistill(BaseAlgorithm):
         scores = []
         for lesson in lessons:
             distiller = self.distillers[lesson.teacher.name]
+            if lesson.teacher.answers is not None:
+                record = (answers or {}).get(lesson.teacher.name)
+                if record is None:
+                    record = lesson.look_up(batch_inputs, data_samples)
+                for recorder in distiller.teacher_recorders.recorders.values():
+                    recorder._data_buffer = [record]
+                scores.append(lesson.teacher.columns.select(record))
+                continue
             distiller.set_deliveries_override(False)
             for delivery in distiller.deliveries.deliveries.values():
                 # At a lower grade the student may leave a delivery unread.
@@ -288,7 +326,7 @@ class EducationDistill(BaseAlgorithm):
             if lessons:
                 stack.enter_context(self._records.recording())
                 # Only a single teacher has deliveries.
-                stack.enter_context(distiller.deliveries)
+                stack.enter_context(self.distillers[lessons[0].teacher.name].deliveries)
             stack.enter_context(
                 torch.set_grad_enabled(torch.is_grad_enabled() and self.student_trainable)
             )

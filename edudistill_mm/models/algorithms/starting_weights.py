@@ -3,7 +3,7 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from edudistill_mm.checkpoint.log_once import log_once
-from edudistill_mm.checkpoint.state_dict_checks import not_finite, state_dict_mismatch
+from edudistill_mm.checkpoint.state_dict_checks import check_finite, state_dict_mismatch
 from edudistill_mm.checkpoint.state_dict_names import match_names, strip_prefix
 from edudistill_mm.checkpoint.weights import read_weights
 from edudistill_mm.errors import ConfigurationError
@@ -76,10 +76,5 @@ def load_pretrained(algorithm: nn.Module, source: str, prefix: str | None) -> No
         for name, tensor in state.items()
         if name in mine and tensor.shape == mine[name].shape
     }
-    broken = not_finite(fitting, algorithm)
-    if broken is not None:
-        raise ConfigurationError(
-            f'model.init_cfg: {where} holds weights that are no numbers (NaN or infinite), the '
-            f'first in "{broken}"'
-        )
+    check_finite(fitting, algorithm, f'model.init_cfg: {where}')
     algorithm.load_state_dict(fitting, strict=False)

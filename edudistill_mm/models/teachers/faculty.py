@@ -1,16 +1,19 @@
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
 from edudistill_mm.curriculum import Curriculum
+from edudistill_mm.datasets.samplers.grade_sampler import labels_of
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.models.labels import MIXED
 from edudistill_mm.models.students import FragmentedStudent
 from edudistill_mm.validation.values import check_keys
 
+from .answers import open_answers
 from .base_teacher import BaseTeacher
 from .lesson import Lesson
 from .teacher import Teacher
@@ -27,6 +30,7 @@ TEACHER_KEYS = (
     'channel_order',
     'input_size',
     'averaged',
+    'keep_answers',
 )
 
 
@@ -82,16 +86,18 @@ class Faculty:
         keep_inplace: bool = False,
         student: FragmentedStudent | None = None,
         single: bool = False,
+        keep_answers: bool | dict = False,
     ) -> 'Faculty':
         """Build, load and freeze the teachers of a config.
 
         Each is a dict of arguments of :class:`Teacher`, where ``classes`` is ``'all'``, the name
         of a grade, or a list in the order of the outputs. ``single``: messages name
-        ``model.teacher``.
+        ``model.teacher``. ``keep_answers`` is for the teachers that do not say it themselves.
         """
         teachers = []
         for index, cfg in enumerate(configs or ()):
-            key, cfg = SINGLE if single else f'teachers[{index}]', dict(cfg)
+            key = SINGLE if single else f'teachers[{index}]'
+            cfg = dict(dict(keep_answers=keep_answers), **cfg)
             try:
                 classes = curriculum.classes_of(cfg.pop('classes', 'all'))
             except ConfigurationError as error:
@@ -121,6 +127,31 @@ class Faculty:
         """:meth:`Teacher.introduce_data` of each teacher."""
         for teacher in self.teachers:
             teacher.introduce_data(class_names, channel_order)
+
+    def open_answers(
+        self,
+        dataset: Any,
+        preprocessor: nn.Module,
+        folder: str,
+        precision: torch.dtype = torch.float32,
+    ) -> None:
+        """Open the tables of the teachers whose answers are kept, or make them.
+
+        From then on these teachers are asked of images of this data set, whose samples say their
+        ``sample_idx`` and ``view``.
+
+        Args:
+            dataset (ResidentDataset): The training data, whose views can be counted.
+            preprocessor (nn.Module): The data preprocessor of the run.
+            folder (str): Folder of the tables of those teachers whose config names none.
+            precision (torch.dtype): The type in which teachers compute. Defaults to float32.
+        """
+        labels = labels_of(dataset)
+        for teacher in self.teachers:
+            if teacher.keeping is not None:
+                teacher.answers = open_answers(
+                    teacher, dataset, labels, preprocessor, folder, precision
+                )
 
     def apply_(self, function: Callable[[torch.Tensor], torch.Tensor]) -> None:
         """Pass ``nn.Module._apply`` (``.to``, ``.cuda``, ``.half``) on to the teachers."""
