@@ -6,7 +6,7 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.dist import is_main_process
-from mmengine.logging import MMLogger
+from mmengine.logging import MessageHub, MMLogger
 from mmengine.runner import Runner
 from mmengine.runner.checkpoint import _load_checkpoint_to_model
 from torch import nn
@@ -29,6 +29,7 @@ from ..models.labels import accept_one_hot
 from ..registration import register_all_modules
 from ..registry import MODELS, RUNNERS, register
 from .best_metric import check_best_metric
+from .lazy_message_hub import LazyMessageHub
 from .loading import read_checkpoint
 from .log_file import LogFile
 from .preemption import shield_workers
@@ -93,6 +94,12 @@ class EducationRunner(Runner):
             for handler in logger.handlers
         ]
         return logger
+
+    def build_message_hub(self, message_hub: dict | None = None) -> MessageHub:
+        """Build the message hub, which does not wait for the device at each iteration."""
+        return LazyMessageHub.get_instance(
+            **dict(name=self._experiment_name) | (message_hub or {})
+        )
 
     def build_model(self, model: Any) -> nn.Module:
         """Build the model; checkpoints that its parts read meanwhile may be of MMEngine's form."""

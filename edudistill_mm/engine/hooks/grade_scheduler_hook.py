@@ -64,6 +64,7 @@ class GradeSchedulerHook(Hook):
         self._begun = False
         self._resume_state = ResumeState()
         self._ends = EarlyEnds()
+        self._of_model: Any = None
         self._validations = ValidationRecord()
 
     @property
@@ -72,8 +73,15 @@ class GradeSchedulerHook(Hook):
         return self._validations.history
 
     # ---- set-up
+    def _algorithm(self, runner: Runner) -> Any:
+        # MMEngine's registries are slow, and each iteration asks.
+        if self._of_model is not runner.model:
+            self._model = self._unwrapped(runner)
+            self._of_model = runner.model
+        return self._model
+
     @staticmethod
-    def _algorithm(runner: Runner) -> Any:
+    def _unwrapped(runner: Runner) -> Any:
         model = unwrap_model(runner.model)
         if isinstance(model, BaseTTAModel):
             model = unwrap_model(model.module)

@@ -16,7 +16,7 @@ from edudistill_mm.checkpoint.pretrained import pretrained_of
 from edudistill_mm.compat import modernise, switch_off_inplace
 from edudistill_mm.curriculum import Curriculum, Grade
 from edudistill_mm.errors import ConfigurationError
-from edudistill_mm.models.distillers import TeacherView, build_distillers
+from edudistill_mm.models.distillers import TeacherView, build_distillers, mean_of
 from edudistill_mm.models.labels import classes_of
 from edudistill_mm.models.run_labels import RunLabels
 from edudistill_mm.models.students import FragmentedStudent, build_student
@@ -385,11 +385,20 @@ class EducationDistill(BaseAlgorithm):
         if not self.distillation_stopped and self.active_teachers:
             # If a batch has no sample for any teacher, the log keeps its columns, and a run without
             # the student's own loss still has a backward pass, which other ranks wait for.
-            parameter = next((p for p in self.parameters() if p.requires_grad), None)
             for name in self.losses_awake:
                 if name not in total:
+                    parameter = next((p for p in self.parameters() if p.requires_grad), None)
                     total[name] = ZeroLoss.apply(inputs.new_zeros(()), parameter)
         return weigh_losses(total, self.distill_loss_weight)
+
+    def parse_losses(
+        self, losses: dict[str, torch.Tensor]
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """The total loss, and what the log gets; as MMEngine's, but scalars have no mean taken."""
+        means = {name: mean_of(value) for name, value in losses.items()}
+        parts = [value for name, value in means.items() if 'loss' in name]
+        total: Any = sum(parts[1:], parts[0]) if parts else 0
+        return total, dict(loss=total) | means
 
     # ---- weights
     def init_weights(self) -> None:

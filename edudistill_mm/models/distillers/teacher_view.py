@@ -224,8 +224,9 @@ def mean_of(value: Any) -> torch.Tensor:
             f'a distillation loss returns a {type(value).__name__}, where a tensor or a list of '
             f'tensors is needed'
         )
-    # A scalar is its own mean: no kernel is launched for it.
-    return sum(item.mean() if item.ndim else item for item in values)
+    # A scalar is its own mean, and its own sum: no kernel is launched for it.
+    means = [item.mean() if item.ndim else item for item in values]
+    return sum(means[1:], means[0])
 
 
 def is_mean_over_samples(loss: nn.Module, values: dict[str, Any]) -> bool:
