@@ -43,6 +43,7 @@ def config(tmp_path):
     return load
 
 
+@pytest.mark.slow
 def test_a_fill_asks_all_views_of_the_images_of_each_teachers_classes_once(config, asked):
     sizes, _ = asked
     total = sum(IMAGES) * VIEWS

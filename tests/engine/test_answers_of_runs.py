@@ -67,6 +67,7 @@ def test_a_run_with_kept_answers_has_the_losses_of_one_without(trained, options,
     assert len(teachers) < asked < sum(t.answers.wanted for t in teachers)
 
 
+@pytest.mark.slow
 def test_another_run_beside_it_asks_nothing_that_a_run_has_asked(trained, monkeypatch):
     module = import_module('edudistill_mm.models.teachers.answers.open_answers')
     plain, asked = module._ask, []
@@ -83,6 +84,7 @@ def test_another_run_beside_it_asks_nothing_that_a_run_has_asked(trained, monkey
     assert asked == [1, 1, 1]
 
 
+@pytest.mark.slow
 def test_keeping_may_begin_where_a_run_is_resumed(trained):
     def keep_all(cfg):
         cfg.default_hooks.checkpoint.max_keep_ckpts = -1
@@ -145,6 +147,7 @@ def test_data_without_views_are_refused_before_the_first_step(trained, change, s
         trained('run', change=change, keep_answers=True)
 
 
+@pytest.mark.slow
 def test_fixed_views_make_any_transform_one_whose_answers_are_kept(trained):
     def change(cfg):
         with_erasing(cfg)
