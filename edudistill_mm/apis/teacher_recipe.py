@@ -9,10 +9,10 @@ from mmengine.config import Config
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 
 from edudistill_mm.config.check_values import check_values
-from edudistill_mm.config.complete import SAFETY_HOOKS
 from edudistill_mm.config.parts import schedulers_of
 from edudistill_mm.config.stretch import EPOCHS_OF_HOOKS, ITERATIONS_OF_HOOKS
 from edudistill_mm.errors import ConfigurationError, reason_of
+from edudistill_mm.settings import SAFETY_HOOKS
 from edudistill_mm.type_name import type_name
 from edudistill_mm.validation.values import check_keys
 

@@ -44,8 +44,9 @@ def check_ranks(cfg: Config, algorithm: nn.Module) -> None:
         hint = '' if runner == 'FlexibleRunner' else did_you_mean(runner, ['EducationRunner'])
         raise ConfigurationError(
             f'runner_type is "{runner}"{hint}, but EducationDistill needs "EducationRunner": a '
-            f'FlexibleRunner loads checkpoints before hooks can check them and cannot rebuild schedules, and '
-            f'its FSDP lets weight decay change what a grade does not train; several processes work by --launcher'
+            'FlexibleRunner loads checkpoints before hooks can check them and cannot rebuild schedules, and '
+            'its FSDP lets weight decay change what a grade does not train; several processes work by '
+            '--launcher'
         )
     if cfg.get('launcher', 'none') == 'none':
         return
