@@ -7,7 +7,16 @@ from mmengine.registry import DefaultScope, Registry
 
 from edudistill_mm import registry
 
-NODES = ('MODELS', 'DATASETS', 'DATA_SAMPLERS', 'HOOKS', 'METRICS', 'OPTIM_WRAPPERS', 'RUNNERS')
+NODES = (
+    'MODELS',
+    'DATASETS',
+    'DATA_SAMPLERS',
+    'FUNCTIONS',
+    'HOOKS',
+    'METRICS',
+    'OPTIM_WRAPPERS',
+    'RUNNERS',
+)
 PACKAGES = ('mmengine', 'mmpretrain', 'mmrazor')
 # MMEngine imports all of MMRazor for registries that name no modules: with the modules of this
 # package, they have to name MMRazor's as well.
@@ -38,7 +47,9 @@ def offer_modules() -> None:
     for package in PACKAGES:
         module = sys.modules.get(f'{package}.registry')
         for name in NODES if module is not None else ():
-            node: Registry = getattr(module, name)
+            node: Registry | None = getattr(module, name, None)
+            if node is None:
+                continue  # MMRazor has no FUNCTIONS
             wanted = getattr(registry, name)._locations
             if not node._locations and package == 'mmrazor':
                 wanted = [MMRAZOR, *wanted]

@@ -6,9 +6,12 @@ bare name is found from the default scope that users have (``mmpretrain``, ``mmr
 """
 
 from collections.abc import Callable
+from typing import TypeVar
 
 from mmengine import registry as mmengine_registry
 from mmengine.registry import Registry
+
+Registered = TypeVar('Registered', bound=Callable)
 
 MODELS = Registry('model', parent=mmengine_registry.MODELS, locations=['edudistill_mm.models'])
 DATASETS = Registry(
@@ -22,15 +25,18 @@ RUNNERS = Registry('runner', parent=mmengine_registry.RUNNERS, locations=['edudi
 METRICS = Registry(
     'metric', parent=mmengine_registry.METRICS, locations=['edudistill_mm.evaluation']
 )
+FUNCTIONS = Registry(
+    'function', parent=mmengine_registry.FUNCTIONS, locations=['edudistill_mm.datasets']
+)
 OPTIM_WRAPPERS = Registry(
     'optim wrapper', parent=mmengine_registry.OPTIM_WRAPPERS, locations=['edudistill_mm.engine']
 )
 
 
-def register(registry: Registry) -> Callable[[type], type]:
-    """A class decorator that registers in one of this module's nodes and in MMEngine's root."""
+def register(registry: Registry) -> Callable[[Registered], Registered]:
+    """A decorator that registers in one of this module's nodes and in MMEngine's root."""
 
-    def decorate(cls: type) -> type:
+    def decorate(cls: Registered) -> Registered:
         registry.register_module(module=cls)
         registry.root.register_module(module=cls)
         return cls

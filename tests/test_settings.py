@@ -21,7 +21,15 @@ def config(**changes):
 def test_seed_place_machine_and_helper_variables_are_no_settings():
     same = {'randomness.seed': 5, 'work_dir': 'there', 'helper': 4}
     same['train_dataloader.num_workers'] = 0
+    same['train_dataloader.resident'] = True
     assert difference(settings(config(**same)), settings(config())) is None
+
+
+def test_a_limit_to_the_views_of_an_image_is_a_setting():
+    few = config(**{'train_dataloader.resident': dict(views_per_image=4, device='cpu')})
+    assert difference(settings(few), settings(config())) == (
+        'train_dataloader.views_per_image is 4, was None'
+    )
 
 
 def test_the_first_value_that_differs_is_named_with_both_values():

@@ -11,19 +11,17 @@ from mmpretrain.evaluation import Accuracy
 from torch import nn
 from torch.utils.data import DataLoader, Subset
 
-from edudistill_mm.config.check_classes import check_classes
-from edudistill_mm.config.check_config import check_config
-from edudistill_mm.config.data import build_dataset, check_data, class_names
+from edudistill_mm.config.data import build_dataset, class_names
 from edudistill_mm.config.run_config import RunConfig
 from edudistill_mm.datasets.channel_order import channel_order
 from edudistill_mm.datasets.reading_errors import clear_annotation_errors, name_samples
 from edudistill_mm.datasets.samplers.grade_sampler import labels_of
 from edudistill_mm.errors import ConfigurationError
-from edudistill_mm.models.network import build_module
 from edudistill_mm.models.teachers import Teacher
 from edudistill_mm.models.teachers.teacher_inputs import TeacherInputs
 from edudistill_mm.validation.build_errors import errors_name_keys
 
+from .build_algorithm import build_algorithm
 from .exchanged_outputs import exchanged_outputs, favourite_outputs
 from .input_trials import best_trial, input_trials
 
@@ -73,21 +71,8 @@ def test_teachers(run: RunConfig, max_samples: int | None = None) -> list[Teache
     The run is what :func:`prepare_runtime` has completed. ``max_samples`` images for each teacher
     are drawn evenly over its classes.
     """
-    _ = run.curriculum  # refuses a config that is not of an education
-    check_config(run)
-    check_data(run)
-    check_classes(run)
-    for teacher in run.missing_teachers:
-        raise ConfigurationError(
-            f'the checkpoint "{teacher["ckpt"]}" of teacher "{teacher["name"]}" does not exist'
-        )
-    cfg = run.cfg
-    model = cfg.model.to_dict()
-    if cfg.get('data_preprocessor') is not None:
-        model.setdefault('data_preprocessor', cfg.data_preprocessor.to_dict())
-    algorithm = build_module(model, 'model', 'mmpretrain')
-    algorithm.to('cuda' if torch.cuda.is_available() else 'cpu')
-    return report_teachers(algorithm, cfg, max_samples)
+    algorithm = build_algorithm(run)
+    return report_teachers(algorithm, run.cfg, max_samples)
 
 
 def report_teachers(

@@ -45,5 +45,7 @@ def prepare_tta(cfg: Config) -> PrepareTTAHook:
             f'tta_pipeline must have a dict(type="TestTimeAug", transforms=...), but is {pipeline!r}'
         )
     dataset['pipeline'] = pipeline
+    # Several views of an image at once are nothing for resident data.
+    cfg.test_dataloader.pop('resident', None)
     model = cfg.get('tta_model') or dict(type='mmpretrain.AverageClsScoreTTA')
     return PrepareTTAHook(dict(model))

@@ -63,6 +63,9 @@ def compare(
         full_disk_told(plan.work_dir),
         hold_folder(plan.work_dir, 'comparison, or a run that it has left behind,') as lock,
     ):
+        if any(stage.kept for row in rows for stage in row.cost.stages):
+            # Where runs find it, so that rows share what their teachers have answered.
+            (Path(plan.work_dir) / 'answers').mkdir(exist_ok=True)
         jobs = _jobs(plan, rows, rerun_changed) if train else []
         if jobs:
             say(

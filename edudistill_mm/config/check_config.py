@@ -8,6 +8,7 @@ from edudistill_mm.config.networks import untrained_network
 from edudistill_mm.config.output_names import note_output_names
 from edudistill_mm.config.parts import hooks_of, is_missing, metrics_of, schedulers_of, types_in
 from edudistill_mm.config.ranks import check_ranks
+from edudistill_mm.config.resident import check_resident
 from edudistill_mm.config.run_config import RunConfig
 from edudistill_mm.curriculum import Curriculum
 from edudistill_mm.errors import ConfigurationError
@@ -25,11 +26,12 @@ def check_config(run: RunConfig) -> EducationDistill | None:
 
     Returns:
         EducationDistill | None: The algorithm, which :func:`build_untrained` has built; None for a
-        model of another type, which is not checked.
+        model of another type, of which only resident data are checked.
 
     Raises:
         ConfigurationError: For the first mistake.
     """
+    check_resident(run)
     if not run.is_education:
         return None
     cfg, curriculum = run.cfg, run.curriculum

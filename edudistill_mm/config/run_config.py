@@ -73,7 +73,8 @@ class RunConfig:
     def without_teachers(self) -> 'RunConfig':
         """Copy an education without its teachers, for work that needs the student only."""
         cfg = copy.deepcopy(self.cfg)
-        for key in ('teacher', 'teacher_ckpt', 'teachers', 'distiller', 'channels_last'):
+        of_teachers = ('teacher', 'teacher_ckpt', 'teachers', 'distiller', 'keep_answers')
+        for key in (*of_teachers, 'channels_last'):
             cfg.model.pop(key, None)
         for grade in cfg.model.curriculum.grades:
             grade.pop('teachers', None)

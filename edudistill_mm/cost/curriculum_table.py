@@ -81,6 +81,12 @@ def curriculum_table(run: RunConfig) -> str:
         'classes throughout',
         f'FLOPs of the student: {cost.student_flops() / whole:.1%} of the whole student on all of those',
     ]
+    if any(stage.teachers for stage in cost.stages):
+        of_teachers = cost.teacher_flops() / cost.student_flops()
+        lines.append(f"FLOPs of the teachers: {of_teachers:.1%} of the student's")
+        if any(stage.kept for stage in cost.stages):
+            anew = cost.teacher_flops(with_kept_answers=False) / cost.student_flops()
+            lines[-1] += f', which were {anew:.1%} if no answers were kept'
     return '\n'.join([*lines, *filter(None, [remark_on(dataset)])])
 
 

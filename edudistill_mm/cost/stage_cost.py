@@ -1,7 +1,7 @@
 """What one stage of a training costs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -16,6 +16,8 @@ class StageCost:
         flops_per_image (int): Of the student's forward pass at this depth, two for a multiply-add.
         teachers (Mapping[str, tuple[int, int]]): For each teacher the images of an epoch (or
             iteration) that are routed to it, and the FLOPs of its forward pass of one image.
+        kept (Mapping[str, Tuple[int, int]]): For each teacher whose answers are kept how many
+            different images are routed to it, and the number of views of each.
     """
 
     length: int
@@ -24,6 +26,7 @@ class StageCost:
     parameters: int
     flops_per_image: int
     teachers: Mapping[str, tuple[int, int]]
+    kept: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     @property
     def student_flops(self) -> int:
@@ -32,5 +35,5 @@ class StageCost:
 
     @property
     def teacher_flops(self) -> int:
-        """int: FLOPs of all teachers' forward passes of an epoch (or iteration)."""
+        """int: FLOPs of all teachers on all images of an epoch (or iteration), kept or not."""
         return sum(images * flops for images, flops in self.teachers.values())

@@ -11,6 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from edudistill_mm.config.check_config import build_untrained
 from edudistill_mm.config.epochs import epoch_size
 from edudistill_mm.config.networks import untrained_network
+from edudistill_mm.config.resident import count_views
 from edudistill_mm.config.run_config import RunConfig
 from edudistill_mm.config.stand_in import build_for_counting
 from edudistill_mm.cost.stage_cost import StageCost
@@ -50,15 +51,41 @@ class TrainingCost:
         """FLOPs of the student's forward passes; ``lengths`` as in :meth:`image_passes`."""
         return self._total([stage.student_flops for stage in self.stages], lengths)
 
-    def teacher_flops(self, lengths: Sequence[int] | None = None) -> int:
-        """FLOPs of the teachers' forward passes; ``lengths`` as in :meth:`image_passes`."""
-        return self._total([stage.teacher_flops for stage in self.stages], lengths)
+    def teacher_flops(
+        self, lengths: Sequence[int] | None = None, with_kept_answers: bool = True
+    ) -> int:
+        """FLOPs of the teachers' forward passes; ``lengths`` as in :meth:`image_passes`.
+
+        A teacher whose answers are kept runs once for each view of an image, so that fewer and
+        fewer are new: their number is the expected one of views that are drawn uniformly.
+        ``with_kept_answers=False`` counts as if nothing were kept.
+        """
+        total = 0.0
+        # Of each teacher: images that came in together, and how often each has been shown.
+        groups: dict[str, list[tuple[int, float]]] = {}
+        for stage, length in zip(self.stages, self.lengths if lengths is None else lengths):
+            for name, (images, flops) in stage.teachers.items():
+                if name not in stage.kept or not with_kept_answers:
+                    total += length * images * flops
+                    continue
+                count, views = stage.kept[name]
+                before = groups.get(name, [])
+                before = [*before, (count - sum(size for size, _ in before), 0.0)]
+                after = [(size, shown + length * images / count) for size, shown in before]
+                total += flops * (_different(after, views) - _different(before, views))
+                groups[name] = after
+        return round(total)
 
     def _total(self, costs: Sequence[int], lengths: Sequence[int] | None) -> int:
         return sum(
             cost * length
             for cost, length in zip(costs, self.lengths if lengths is None else lengths)
         )
+
+
+def _different(groups: Sequence[tuple[int, float]], views: int) -> float:
+    """Expected number of different views among those that images have been shown in."""
+    return sum(size * views * (1 - (1 - 1 / views) ** shown) for size, shown in groups)
 
 
 def training_cost(
@@ -109,8 +136,10 @@ def _education_cost(
     run: RunConfig, dataset: Any, shape: tuple[int, int, int] | None, algorithm: nn.Module
 ) -> TrainingCost:
     curriculum, loader = run.curriculum, run.cfg.train_dataloader
-    teachers = zip(run.teachers, algorithm.faculty.teachers)
+    teachers = list(zip(run.teachers, algorithm.faculty.teachers))
     flops = {cfg['name']: _teacher_flops(cfg, teacher.network, shape) for cfg, teacher in teachers}
+    keeping = [cfg['name'] for cfg, teacher in teachers if teacher.keeping is not None]
+    views = count_views(loader, dataset) if keeping else None
     labels = labels_of(dataset)
     known = {
         teacher['name']: curriculum.classes_of(teacher.get('classes', 'all'))
@@ -123,10 +152,12 @@ def _education_cost(
         taught = labels[torch.isin(labels, torch.tensor(grade.seen))]
         images, batches = epoch_size(loader, len(taught), curriculum.by_epoch)
         algorithm.set_grade(algorithm.curriculum.grades[grade.index])
-        routed = {}
+        routed, kept = {}, {}
         for name in grade.teachers:
-            share = torch.isin(taught, torch.tensor(known[name])).double().mean().item()
-            routed[name] = (round(images * share), flops[name])
+            covered = torch.isin(taught, torch.tensor(known[name]))
+            routed[name] = (round(images * covered.double().mean().item()), flops[name])
+            if name in keeping and views is not None and covered.any():
+                kept[name] = (int(covered.sum()), views)
         stages.append(
             StageCost(
                 length=grade.length,
@@ -135,6 +166,7 @@ def _education_cost(
                 parameters=algorithm.student.parameters_in_training(),
                 flops_per_image=network_flops(algorithm.student, shape),
                 teachers=routed,
+                kept=kept,
             )
         )
     return TrainingCost(tuple(stages), curriculum.by_epoch)

@@ -2,6 +2,7 @@ from .caltech256 import Caltech256
 from .class_subset import ClassSubset
 from .digits import Digits
 from .food101_subset import Food101Subset
+from .resident import ResidentDataset, whole_batch
 from .samplers import GradeSampler
 from .source import SOURCES, Source
 from .tiny_imagenet import TinyImageNet
@@ -13,6 +14,8 @@ __all__ = [
     'Digits',
     'Food101Subset',
     'GradeSampler',
+    'ResidentDataset',
     'Source',
     'TinyImageNet',
+    'whole_batch',
 ]

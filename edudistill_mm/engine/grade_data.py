@@ -1,11 +1,13 @@
 import itertools
+import os.path as osp
 from collections.abc import Sequence
 from typing import Any
 
+from mmengine.dist import barrier, is_main_process
 from mmengine.runner import BaseLoop, IterBasedTrainLoop
 from mmengine.runner.loops import _InfiniteDataloaderIterator
 
-from ..datasets import GradeSampler
+from ..datasets import GradeSampler, ResidentDataset
 from ..datasets.channel_order import channel_order
 from ..datasets.class_lists import check_class_lists
 from ..distributed import check_same_on_all_ranks
@@ -58,6 +60,7 @@ def introduce_data(model: Any, loop: BaseLoop, val_loader: Any) -> None:
         },
         'all must see the same files',
     )
+    open_answers(model, loader.dataset, loop.runner.work_dir, loop.runner.optim_wrapper)
     sampler = grade_sampler(loader)
     if sampler is not None:
         sampler.attach(
@@ -73,6 +76,59 @@ def introduce_data(model: Any, loop: BaseLoop, val_loader: Any) -> None:
             f'train_dataloader.sampler must be dict(type="GradeSampler"), because the curriculum '
             f'introduces classes grade by grade, but got "{type(any_sampler(loader)).__name__}"'
         )
+
+
+def answers_folder(work_dir: str) -> str:
+    """Where runs keep their teachers' answers, so that those side by side share them.
+
+    It is ``answers`` beside the work dir, unless there is none but one beside the folder around,
+    as in a comparison, whose rows have a work dir for each seed.
+    """
+    inner = osp.dirname(osp.abspath(work_dir))
+    outer = osp.join(osp.dirname(inner), 'answers')
+    inner = osp.join(inner, 'answers')
+    return outer if osp.isdir(outer) and not osp.isdir(inner) else inner
+
+
+def open_answers(model: Any, dataset: Any, work_dir: str, optim_wrapper: Any) -> None:
+    """Open the tables of the teachers whose answers are kept, beside the work dir.
+
+    All ranks must call it; the main one makes what is missing. A ConfigurationError is raised if
+    the training data have no views that can be counted.
+    """
+    keeping = [teacher for teacher in model.faculty.teachers if teacher.keeping is not None]
+    if not keeping:
+        return
+    needs = f'keep_answers of teacher "{keeping[0].name}" needs'
+    if not isinstance(dataset, ResidentDataset):
+        raise ConfigurationError(
+            f'{needs} resident data, but train_dataloader.dataset is of type '
+            f'{type(dataset).__name__}; set train_dataloader.resident=True, or keep_answers=False'
+        )
+    if not dataset.training:
+        raise ConfigurationError(
+            f'{needs} batches in random order, but train_dataloader.sampler.shuffle is False; set it to '
+            'True, or keep_answers=False'
+        )
+    if dataset.num_views is None:
+        raise ConfigurationError(
+            f'{needs} views that can be counted, which the random transforms of '
+            'train_dataloader.dataset.pipeline do not have; set '
+            'train_dataloader.resident=dict(views_per_image=16), or keep_answers=False'
+        )
+    with optim_wrapper.optim_context(model):
+        # Autocast decides on the type of a product.
+        number = next(model.parameters()).new_zeros(1, 1)
+        precision = (number @ number).dtype
+    if not is_main_process():
+        barrier()
+    try:
+        model.faculty.open_answers(
+            dataset, model.data_preprocessor, answers_folder(work_dir), precision
+        )
+    finally:
+        if is_main_process():
+            barrier()
 
 
 def draw_from_here(loop: IterBasedTrainLoop, begun: bool, left_out: int = 0) -> None:

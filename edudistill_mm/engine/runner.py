@@ -6,7 +6,7 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.dist import is_main_process
-from mmengine.logging import MMLogger
+from mmengine.logging import MessageHub, MMLogger
 from mmengine.runner import Runner
 from mmengine.runner.checkpoint import _load_checkpoint_to_model
 from torch import nn
@@ -21,6 +21,7 @@ from ..checkpoint.weights import to_start_from
 from ..config.check_config import check_config
 from ..config.complete import complete_config
 from ..config.ranks import wrap_for_ranks
+from ..config.resident import with_resident_data
 from ..datasets.reading_errors import clear_annotation_errors, name_samples
 from ..distributed import unwrap_model
 from ..errors import ConfigurationError, reason_of
@@ -29,6 +30,7 @@ from ..registration import register_all_modules
 from ..registry import MODELS, RUNNERS, register
 from .best_metric import check_best_metric
 from .join_ranks import join_ranks
+from .lazy_message_hub import LazyMessageHub
 from .loading import read_checkpoint
 from .log_file import LogFile
 from .preemption import shield_workers
@@ -97,6 +99,12 @@ class EducationRunner(Runner):
         ]
         return logger
 
+    def build_message_hub(self, message_hub: dict | None = None) -> MessageHub:
+        """Build the message hub, which does not wait for the device at each iteration."""
+        return LazyMessageHub.get_instance(
+            **dict(name=self._experiment_name) | (message_hub or {})
+        )
+
     def build_model(self, model: Any) -> nn.Module:
         """Build the model; checkpoints that its parts read meanwhile may be of MMEngine's form."""
         with harmless_globals():
@@ -109,7 +117,9 @@ class EducationRunner(Runner):
     def build_dataloader(
         dataloader: Any, seed: int | None = None, diff_rank_seed: bool = False
     ) -> DataLoader:
-        """Build a data loader that names what it cannot read."""
+        """Build a data loader that names what it cannot read, with resident data if it says so."""
+        if isinstance(dataloader, dict):
+            dataloader = with_resident_data(dataloader)
         with clear_annotation_errors(dataloader):
             loader = Runner.build_dataloader(dataloader, seed, diff_rank_seed)
         name_samples(loader.dataset)

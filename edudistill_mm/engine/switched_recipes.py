@@ -17,8 +17,9 @@ def check_switched_recipes(runner: Runner, model: Any) -> None:
     """Refuse recipes of SwitchRecipeHook that would fail, or leave samples without a teacher.
 
     A recipe may not change the loss, which heads and recorders share, nor mix labels that are
-    needed as classes.
+    needed as classes, nor change the views of images for which answers are kept.
     """
+    keeping = [t.name for t in model.faculty.teachers if t.keeping is not None]
     for hook in runner.hooks:
         if not isinstance(hook, SwitchRecipeHook):
             continue
@@ -29,6 +30,12 @@ def check_switched_recipes(runner: Runner, model: Any) -> None:
                 raise ConfigurationError(
                     f'{where} has a "loss", but the student keeps one loss, which the heads of all grades '
                     f'share; remove it there and set architecture.student.head.loss'
+                )
+            changed = [key for key in ('train_pipeline', 'batch_augments') if recipe.get(key)]
+            if changed and keeping:
+                raise ConfigurationError(
+                    f'{where} has "{changed[0]}", but the answers of teacher "{keeping[0]}" are kept for the '
+                    f'views of train_dataloader.dataset.pipeline; remove it there, or keep_answers'
                 )
             augments = SimpleNamespace(batch_augments=recipe.get('batch_augments'))
             names, wants = names_of_augments(augments), _wants_classes(model)

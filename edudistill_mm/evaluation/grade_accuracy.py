@@ -79,29 +79,35 @@ class GradeAccuracy(BaseMetric):
                 ``pred_score`` of shape (num_classes, ), or ``pred_label`` of shape (1, ), which is
                 enough for top-1.
         """
+        if not data_samples:
+            return
         deepest = max(self.topk)
-        for sample in data_samples:
-            label = sample['gt_label'].item()
-            if 'pred_score' in sample:
-                score = sample['pred_score'].cpu().float()
-                self._check_topk(len(score))
-                if not 0 <= label < len(score):
-                    raise ConfigurationError(
-                        f'the data to evaluate on hold the label {label}, but there are {len(score)} '
-                        f'classes; labels must run from 0 to {len(score) - 1}'
-                    )
-                values, best = score.topk(deepest)
-                # A class without any score is no prediction, as in MMPretrain's Accuracy.
-                place = ((best == label) & (values > 0)).nonzero().flatten().tolist()
-            elif deepest > 1:
+        # All samples at once: a device is waited for once a batch.
+        labels = torch.cat([sample['gt_label'] for sample in data_samples]).cpu()
+        if all('pred_score' in sample for sample in data_samples):
+            scores = torch.stack([sample['pred_score'] for sample in data_samples]).cpu().float()
+            count = scores.shape[1]
+            self._check_topk(count)
+            strange = labels[(labels < 0) | (labels >= count)].tolist()
+            if strange:
                 raise ConfigurationError(
-                    f'topk is {self.topk}, but the predictions have labels and no scores; only topk=1 is '
-                    'possible.'
+                    f'the data to evaluate on hold the label {strange[0]}, but there are {count} classes; '
+                    f'labels must run from 0 to {count - 1}'
                 )
-            else:
-                place = [0] if sample['pred_label'].item() == label else []
-            # Gathering from several ranks needs one result per sample, unseen classes included.
-            self.results.append((label, place[0] if place else deepest))
+            values, best = scores.topk(deepest)
+            # A class without any score is no prediction, as in MMPretrain's Accuracy.
+            hits = (best == labels[:, None]) & (values > 0)
+        elif deepest > 1:
+            raise ConfigurationError(
+                f'topk is {self.topk}, but the predictions have labels and no scores; only topk=1 is '
+                'possible.'
+            )
+        else:
+            predicted = torch.cat([sample['pred_label'] for sample in data_samples]).cpu()
+            hits = (predicted == labels)[:, None]
+        places = torch.where(hits.any(1), hits.int().argmax(1), deepest)
+        # Gathering from several ranks needs one result per sample, unseen classes included.
+        self.results += zip(labels.tolist(), places.tolist())
 
     def compute_metrics(self, results: list[tuple[int, int]]) -> dict[str, float]:
         """Compute the accuracies in percent, by name, and remember the best of each group.

@@ -47,6 +47,8 @@ def plain_config(cfg: Config) -> Config:
     for key in ('test_dataloader', 'test_cfg', 'env_cfg', 'visualizer'):
         if cfg.get(key) is not None:
             plain[key] = _without_scope(cfg[key])
+    # A key of this package's runner.
+    (plain.get('test_dataloader') or {}).pop('resident', None)
     if cfg.get('test_evaluator') is not None:
         plain.test_evaluator = _without_scope(without_metric(cfg.test_evaluator, 'GradeAccuracy'))
     if plain.custom_imports is None:

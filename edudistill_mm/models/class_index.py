@@ -14,15 +14,12 @@ class ClassIndex:
     def __init__(self, classes: Sequence[int], num_classes: int) -> None:
         self.classes: tuple[int, ...] = tuple(classes)
         self.num_classes = num_classes
+        #: bool: Whether these are all classes of the data set in the data set's order.
+        self.complete = self.classes == tuple(range(num_classes))
         self._cache: dict[torch.device, tuple[torch.Tensor, torch.Tensor]] = {}
 
     def __len__(self) -> int:
         return len(self.classes)
-
-    @property
-    def complete(self) -> bool:
-        """bool: Whether these are all classes of the data set in the data set's order."""
-        return self.classes == tuple(range(self.num_classes))
 
     def _tensors(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
         # Kept per device: building them anew would copy from the host in each step.

@@ -18,14 +18,19 @@ MIXED = -1
 def classes_of(data_samples: Sequence[DataSample]) -> torch.Tensor:
     """The class of each sample of a batch, in the data set's numbering, [B].
 
-    ``gt_score`` (one-hot, or mixed by Mixup and its like) counts before ``gt_label``, which
-    MMPretrain keeps beside the scores of a mixture. Where no score reaches 1, :data:`MIXED`
-    stands.
+    There is a sample for each image, or one for the batch, with ``gt_label`` [B]. ``gt_score``
+    (one-hot, or mixed by Mixup and its like) counts before ``gt_label``, which MMPretrain keeps
+    beside the scores of a mixture. Where no score reaches 1, :data:`MIXED` stands.
     """
     if 'gt_score' not in data_samples[0]:
         return torch.cat([sample.gt_label for sample in data_samples])
     largest, classes = torch.stack([sample.gt_score for sample in data_samples]).max(1)
     return classes.masked_fill(largest < 1, MIXED)
+
+
+def field_of(data_samples: Sequence[DataSample], name: str) -> torch.Tensor:
+    """A number of each sample of a batch, [B]; a sample may stand for all of them."""
+    return torch.cat([sample.get(name).reshape(-1) for sample in data_samples])
 
 
 def set_label_width(preprocessor: Any, num_classes: int) -> None:
@@ -41,6 +46,30 @@ def set_label_width(preprocessor: Any, num_classes: int) -> None:
     preprocessor.num_classes = num_classes
 
 
+def split_for_scores(preprocessor: nn.Module) -> None:
+    """Let a data preprocessor that makes scores of the labels have a sample for each image.
+
+    MMPretrain's takes the labels of one sample for those of one image.
+    """
+    preprocessor.register_forward_pre_hook(_split_samples)
+
+
+def _split_samples(preprocessor: nn.Module, arguments: tuple) -> tuple | None:
+    mixes = getattr(preprocessor, 'batch_augments', None) is not None
+    data, *others = arguments
+    samples = data.get('data_samples') if isinstance(data, dict) else None
+    if not (mixes or getattr(preprocessor, 'to_onehot', False)) or not samples:
+        return None
+    if len(samples) != 1 or len(data['inputs']) == 1:
+        return None
+    (whole,) = samples
+    each = [DataSample().set_gt_label(label) for label in whole.gt_label.split(1)]
+    for name in ('sample_idx', 'view'):
+        for sample, value in zip(each, whole.get(name, ())):
+            sample.set_field(value, name)
+    return (dict(data, data_samples=each), *others)
+
+
 def accept_one_hot(model: nn.Module) -> None:
     """Let the losses of a classifier, or of an algorithm around one, take ``to_onehot``'s labels.
 
@@ -51,6 +80,8 @@ def accept_one_hot(model: nn.Module) -> None:
     heads = [module for module in model.modules() if isinstance(module, ClsHead)]
     for loss in {head.loss_module for head in heads}:
         loss.register_forward_pre_hook(as_probabilities)
+    if isinstance(getattr(model, 'data_preprocessor', None), nn.Module):
+        split_for_scores(model.data_preprocessor)
     width = getattr(getattr(model, 'head', None), 'num_classes', None)
     if width is not None:
         set_label_width(getattr(model, 'data_preprocessor', None), width)

@@ -9,7 +9,7 @@ from torch import nn
 
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.models.batch_augments import adopt_augments, names_of_augments
-from edudistill_mm.models.labels import MIXED, set_label_width
+from edudistill_mm.models.labels import MIXED, set_label_width, split_for_scores
 from edudistill_mm.models.network import dry_run
 from edudistill_mm.models.students import FragmentedStudent
 from edudistill_mm.models.teachers import BaseTeacher
@@ -29,6 +29,7 @@ class RunLabels:
     def __init__(self, preprocessor: nn.Module, given: Any, student: FragmentedStudent) -> None:
         from_student = adopt_augments(preprocessor, given, student.data_preprocessor)
         set_label_width(preprocessor, student.num_classes)
+        split_for_scores(preprocessor)
         self.num_classes = student.num_classes
         #: bool: Whether samples have scores beside the class.
         self.one_hot = bool(getattr(preprocessor, 'to_onehot', False))

@@ -5,7 +5,8 @@ from torch import nn
 
 from edudistill_mm.config.load import load_config
 from edudistill_mm.config.run_config import RunConfig
-from edudistill_mm.cost.training_cost import network_flops, training_cost
+from edudistill_mm.cost.stage_cost import StageCost
+from edudistill_mm.cost.training_cost import TrainingCost, network_flops, training_cost
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 # Training images of the digits 0 to 9, of which there are 1442.
@@ -87,3 +88,66 @@ def test_a_run_that_counts_iterations_pays_for_full_batches(digits):
     cfg.train_cfg = dict(by_epoch=False, max_iters=100)
     cost = training_cost(RunConfig(cfg))
     assert not cost.by_epoch and cost.image_passes() == 3200
+
+
+# ---- kept answers
+def stage(length, images, count, views, **others):
+    return StageCost(
+        length=length,
+        images=images,
+        batches=1,
+        parameters=0,
+        flops_per_image=1,
+        teachers=dict(kept=(images, 10), **others),
+        kept=dict(kept=(count, views)),
+    )
+
+
+def test_a_view_that_was_shown_before_costs_no_pass_of_a_teacher_whose_answers_are_kept():
+    # In 3 epochs an image of 2 views shows 2 * (1 - 1/8) = 1.75 different ones.
+    cost = TrainingCost((stage(3, 4, 4, 2),), True)
+    assert cost.teacher_flops() == 4 * 1.75 * 10
+    assert cost.teacher_flops(with_kept_answers=False) == 4 * 3 * 10
+    assert cost.teacher_flops([1]) == 4 * 10
+    # A single view is asked once, however long the training is.
+    assert TrainingCost((stage(100, 4, 4, 1),), True).teacher_flops() == 4 * 10
+
+
+def test_images_of_an_earlier_grade_are_not_asked_again_in_the_next():
+    # 4 images in 1 + 2 epochs, 2 more in the last 2: 4 * 1.75 and 2 * 1.5 different views.
+    cost = TrainingCost((stage(1, 4, 4, 2), stage(2, 6, 6, 2)), True)
+    assert cost.teacher_flops() == (4 * 1.75 + 2 * 1.5) * 10
+    # The first grade has been ended before its first epoch.
+    assert cost.teacher_flops([0, 2]) == 6 * 1.5 * 10
+
+
+def test_iterations_and_dropped_batches_show_each_image_less_often():
+    # 12 iterations of 1 of 4 images: each image is shown 3 times.
+    assert TrainingCost((stage(12, 1, 4, 2),), False).teacher_flops() == 4 * 1.75 * 10
+
+
+def test_teachers_that_keep_and_teachers_that_run_add_up():
+    assert TrainingCost((stage(3, 4, 4, 2, other=(4, 7)),), True).teacher_flops() == (
+        4 * 1.75 * 10 + 3 * 4 * 7
+    )
+
+
+def test_a_config_pays_for_the_views_that_its_pipeline_has(digits):
+    keep = {'model.keep_answers': True}
+    plain, kept = (training_cost(RunConfig(digits('kd', **each))) for each in ({}, keep))
+    # RandomCrop of 8x8 pixels with a padding of 1 has 9 places.
+    assert kept.stages[0].kept == dict(teacher=(sum(DIGITS), 9))
+    share = 9 * (1 - (8 / 9) ** 30) / 30
+    assert kept.teacher_flops() == pytest.approx(share * plain.teacher_flops(), rel=1e-6)
+    assert kept.student_flops() == plain.student_flops()
+    cfg = digits('kd', **keep)
+    cfg.train_dataloader.resident = dict(views_per_image=2)
+    few = training_cost(RunConfig(cfg))
+    assert few.stages[0].kept == dict(teacher=(sum(DIGITS), 2))
+
+
+def test_experts_pay_for_views_of_their_own_classes(digits):
+    cost = training_cost(RunConfig(digits('edu-kd-experts', **{'model.keep_answers': True})))
+    assert cost.stages[-1].kept == dict(
+        primary=(sum(DIGITS[:4]), 9), middle=(sum(DIGITS[4:7]), 9), university=(sum(DIGITS[7:]), 9)
+    )

@@ -74,3 +74,13 @@ def test_only_losses_count_not_what_else_a_model_logs(plain_run):
             outputs['accuracy'] = torch.tensor(float('nan'))
 
     assert plain_run(Log()).iter == 4
+
+
+@pytest.mark.cuda
+def test_a_loss_on_a_gpu_is_read_late_and_names_its_iteration(plain_run):
+    spoil = Spoil(2, lambda model: model.head.fc.weight.data.fill_(float('nan')))
+    count = Spoil(4, lambda model: reached.append(True))
+    reached = []
+    with pytest.raises(TrainingError, match='stopped at iteration 2: the loss "loss" is nan'):
+        plain_run(spoil, count)
+    assert reached

@@ -108,7 +108,7 @@ def test_mixed_samples_are_taught_by_the_generalist_alone(experts, generalist):
     scores = torch.eye(6)[[0, 2, 5]]
     scores[1] = 0.5 * scores[1] + 0.5 * scores[2]
     batch = [DataSample().set_gt_label(2).set_gt_score(score) for score in scores]
-    rows = {lesson.teacher.name: lesson.rows for lesson in model._assign(batch)}
+    rows = {lesson.teacher.name: lesson.rows for lesson in model._assign(batch, len(batch))}
     assert {k: v if v is None else v.tolist() for k, v in rows.items()} == dict(
         expert0=[0], expert2=[2], all=None
     )
@@ -119,11 +119,11 @@ def test_mixed_samples_that_nobody_teaches_are_told_of_once(experts):
     scores = ([0.9, 0.1, 0, 0, 0, 0], [0, 0, 1.0, 0, 0, 0])
     batch = [DataSample().set_gt_score(list(score)) for score in scores]
     with pytest.warns(UserWarning, match='1 of 2 samples .* this grade has no generalist'):
-        (lesson,) = model._assign(batch)
+        (lesson,) = model._assign(batch, len(batch))
     assert lesson.teacher.name == 'expert1' and lesson.rows.tolist() == [1]
     with warnings.catch_warnings():
         warnings.simplefilter('error')
-        model._assign(batch)
+        model._assign(batch, len(batch))
 
 
 def test_soft_labels_of_the_data_set_do_not_turn_distillation_off_unseen(experts, generalist):

@@ -112,7 +112,7 @@ def test_teachers_are_weighed_by_the_outputs_that_are_named(scheme, wide, tmp_pa
     )
     x, labels = images(4), samples([0, 5, 2, 3])
     scores = [teacher.teach(x) for teacher in model.faculty.teachers]
-    lessons = model._weigh_samples(model._assign(labels), scores, labels)
+    lessons = model._weigh_samples(model._assign(labels, len(labels)), scores, labels, len(labels))
     # Both say the same.
     for lesson in lessons:
         assert torch.allclose(lesson.weights, torch.full((4,), 0.5), atol=1e-4)

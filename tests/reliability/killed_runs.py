@@ -19,6 +19,7 @@ import mmengine.config.config
 import numpy as np
 import torch
 from mmengine.config import Config
+from mmengine.dataset import Compose
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS, TRANSFORMS
 from mmrazor.utils import register_all_modules
@@ -60,6 +61,15 @@ class JitteredImages(ToyImages):
         )
 
 
+@DATASETS.register_module(force=True)
+class PipedImages(ToyImages):
+    """Toy images with a pipeline that the config gives."""
+
+    def __init__(self, pipeline, **kwargs):
+        super().__init__(**kwargs)
+        self.pipeline = Compose(pipeline)
+
+
 @HOOKS.register_module(force=True)
 class Witness(Hook):
     """Leaves a checksum of each batch in the log history, and kills the process, or does something
@@ -91,8 +101,12 @@ def write_config(
     interval=1,
     lengths=None,
     stop=None,
+    keep_answers=None,
 ):
-    """Write the config of a run of three grades with dropped paths and random augmentation."""
+    """Write the config of a run of three grades with dropped paths and random augmentation.
+
+    With ``keep_answers`` its training data are resident; False keeps nothing of them.
+    """
     folder = Path(folder)
     lengths = lengths or (EPOCHS if by_epoch else ITERATIONS)
     teachers, grades = [], []
@@ -174,6 +188,16 @@ def write_config(
         ),
         format_python_code=False,
     )
+    if keep_answers is not None:
+        config.train_dataloader.resident = True
+        # 18 views
+        config.train_dataloader.dataset.type = 'PipedImages'
+        config.train_dataloader.dataset.pipeline = [
+            dict(type='RandomCrop', crop_size=8, padding=1),
+            dict(type='RandomFlip', prob=0.5),
+            dict(type='PackInputs'),
+        ]
+        config.model.keep_answers = keep_answers
     path = folder / 'school.py'
     config.dump(path)
     return path

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib import import_module
 from pathlib import Path
 
 import killed_runs
@@ -44,6 +45,9 @@ SHORT = [
     (dict(by_epoch=True, accumulate=2, ema=AVERAGES[2], keep=1, **LOADERS[2]), (7, 12)),
     (dict(by_epoch=False, accumulate=3, ema=AVERAGES[3], **LOADERS[0]), (5, 8)),
     (dict(by_epoch=False, accumulate=1, ema=AVERAGES[1], interval=2, **LOADERS[2]), (9,)),
+    # Resident data
+    (dict(by_epoch=True, accumulate=2, ema=AVERAGES[1], keep_answers=False), (8,)),
+    (dict(by_epoch=False, accumulate=1, ema=AVERAGES[2], keep_answers=False), (5, 8)),
 ]
 
 
@@ -501,3 +505,46 @@ def test_a_broken_pointer_or_last_file_falls_back_to_the_newest_whole_checkpoint
 
 
 assert killed_runs  # its classes are registered
+
+
+# ---- kept answers
+def at_check_value(times):
+    """Kill where check values are computed for the ``times``-th time: of read or of written rows."""
+
+    def arm():
+        module = import_module('edudistill_mm.models.teachers.answers.answer_table')
+        plain, calls = module.check_values, []
+
+        def function(*arguments):
+            calls.append(arguments)
+            if len(calls) == times:
+                killed_runs.kill()
+            return plain(*arguments)
+
+        module.check_values = function
+
+    return arm
+
+
+def test_a_run_killed_while_it_keeps_answers_ends_like_the_uninterrupted_one(
+    tmp_path, full, report
+):
+    # Three teachers begin with nine check values; then come up to four for each lesson.
+    moments = [*map(at_check_value, range(10, 60, 1 if full else 13)), after_iteration(9)]
+    school = School(tmp_path, keep_answers=dict(folder=str(tmp_path / 'answers')))
+    for number, moment in enumerate(moments):
+        own = f'model.keep_answers.folder={tmp_path / f"answers_{number}"}'
+        work_dir = school.kill(moment, *SEED, own)
+        started = [] if any(work_dir.glob('*.pth')) else ['randomness.seed=3']
+        status, text = run(school.config, work_dir, '--resume', '--cfg-options', own, *started)
+        assert status == 0, text
+        assert differences(school.end, last_checkpoint(work_dir)) == []
+        assert 'damaged' not in text
+        shutil.rmtree(work_dir)
+    report(
+        AREA,
+        'the process is killed while a teacher is asked and its answers are kept',
+        'SIGKILL where answers are read, or between their rows and their check values',
+        len(moments),
+        'resumed; the same end bit for bit, with the answers that were kept',
+    )

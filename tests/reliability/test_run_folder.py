@@ -97,6 +97,26 @@ def test_a_run_on_a_disk_that_gets_full_ends_with_a_sentence_and_goes_on_with_ro
     )
 
 
+def test_a_disk_without_room_for_kept_answers_costs_the_answers_and_not_the_run(
+    small_disk, tmp_path, report
+):
+    disk, leave = small_disk
+    config = write_config(tmp_path, keep_answers=dict(folder=str(disk / 'answers')))
+    leave(0)
+    status, text = run(config, tmp_path / 'run', *SEED)
+    assert status == 0, text
+    lines = [line for line in text.splitlines() if 'are not kept' in line]
+    assert len(lines) == 3 and all('WARNING' in line for line in lines)
+    assert f'"{disk / "answers"}" cannot take them: no space left on device' in lines[0]
+    report(
+        AREA,
+        'no room for kept answers',
+        'a file system without room for the tables of three teachers',
+        1,
+        'one warning for each; the run goes on and asks its teachers',
+    )
+
+
 def limit(size):
     """Let the system refuse files that are longer."""
 

@@ -15,6 +15,8 @@ train_dataloader = dict(
     batch_size=64,
     num_workers=2,
     persistent_workers=True,
+    # Images stay in the memory of the training device; False: a DataLoader with these workers.
+    resident=True,
     dataset=dict(
         type='CIFAR100',
         data_root=data_root,
@@ -30,6 +32,7 @@ val_dataloader = dict(
     batch_size=256,
     num_workers=2,
     persistent_workers=True,
+    resident=True,
     dataset=dict(type='CIFAR100', data_root=data_root, split='test', pipeline=[dict(type='PackInputs')]),
     sampler=dict(type='DefaultSampler', shuffle=False))
 val_evaluator = [dict(type='Accuracy', topk=(1, 5)), dict(type='GradeAccuracy')]

@@ -5,7 +5,6 @@ _base_ = './cifar100.py'
 dataset_name = 'cifar100_20classes'
 input_shape = (3, 16, 16)
 
-# Images of this size are faster to read here than to hand over from worker processes.
 train_dataloader = dict(
     num_workers=0,
     persistent_workers=False,

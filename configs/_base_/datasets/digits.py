@@ -8,11 +8,12 @@ data_preprocessor = dict(
     std=[95.9] * 3,
     to_rgb=False)
 
-# Images of 8x8 pixels in memory are faster to read here than to hand over from worker processes.
 train_dataloader = dict(
     batch_size=32,
     num_workers=0,
     persistent_workers=False,
+    # Images stay in the memory of the training device; False: a DataLoader with these workers.
+    resident=True,
     dataset=dict(
         type='Digits',
         split='train',
@@ -23,6 +24,7 @@ val_dataloader = dict(
     batch_size=256,
     num_workers=0,
     persistent_workers=False,
+    resident=True,
     dataset=dict(type='Digits', split='test', pipeline=[dict(type='PackInputs')]),
     sampler=dict(type='DefaultSampler', shuffle=False))
 val_evaluator = [dict(type='Accuracy', topk=(1, )), dict(type='GradeAccuracy')]

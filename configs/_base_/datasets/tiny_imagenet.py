@@ -15,6 +15,8 @@ train_dataloader = dict(
     batch_size=64,
     num_workers=4,
     persistent_workers=True,
+    # Images stay in the memory of the training device; False: a DataLoader with these workers.
+    resident=True,
     dataset=dict(
         type='TinyImageNet',
         data_root=data_root,
@@ -33,6 +35,7 @@ val_dataloader = dict(
     batch_size=256,
     num_workers=4,
     persistent_workers=True,
+    resident=True,
     dataset=dict(
         type='TinyImageNet',
         data_root=data_root,

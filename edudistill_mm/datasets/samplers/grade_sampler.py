@@ -13,6 +13,7 @@ from torch.utils.data import Sampler
 from ...curriculum import Curriculum, Grade
 from ...errors import ConfigurationError, reason_of
 from ...registry import DATA_SAMPLERS, register
+from ..resident import ResidentDataset
 from ..seeded_fetch import SeededFetch
 from ..seeded_index import SeededIndex
 from .same_class_refetch import SameClassRefetch
@@ -54,8 +55,10 @@ class GradeSampler(Sampler):
         self.epoch = 0
         self._skipped = 0
         self._curriculum: Curriculum | None = None
-        dataset.__getitems__ = SeededFetch(dataset)
-        _refetch_from_same_class(dataset)
+        # Resident data follow the streams of the indices by themselves.
+        if not isinstance(dataset, ResidentDataset):
+            dataset.__getitems__ = SeededFetch(dataset)
+            _refetch_from_same_class(dataset)
 
     def attach(
         self, curriculum: Curriculum, teacher_classes: Mapping[str, Sequence[int]], batch_size: int

@@ -1,3 +1,4 @@
+import math
 from typing import Any
 
 import torch
@@ -14,15 +15,21 @@ from edudistill_mm.registry import HOOKS, register
 class FiniteLossHook(Hook):
     """Stops a training whose loss is not finite, and keeps its last good checkpoint.
 
-    The hook checks the total loss in each iteration, which costs no more than reading a number,
-    because MMEngine's ``RuntimeInfoHook`` has waited for the device already. Before a checkpoint
-    may be written it checks the weights as well: a gradient that is not finite spoils them one
-    iteration before it shows in a loss. Infinite *gradients* under a dynamic loss scale are
-    normal, since the optimizer skips them. Each rank checks its own loss.
+    The hook checks the total loss in each iteration. Losses on a GPU, for which it would have to
+    wait, it checks every 50 iterations, and before a checkpoint may be written. Then it checks the
+    weights as well: a gradient that is not finite spoils them one iteration before it shows in a
+    loss. Infinite *gradients* under a dynamic loss scale are normal, since the optimizer skips
+    them. Each rank checks its own loss.
     """
 
     # Before hooks that average or save the weights.
     priority = 'HIGH'
+    # Iterations from one check of losses on a GPU to the next.
+    INTERVAL = 50
+
+    def __init__(self) -> None:
+        # Iterations, names and copies of losses on a GPU.
+        self._waiting: list[tuple[int, list[str], torch.Tensor]] = []
 
     def after_train_iter(
         self,
@@ -33,18 +40,39 @@ class FiniteLossHook(Hook):
     ) -> None:
         """Raise TrainingError if the loss, or a weight about to be saved, is not finite."""
         losses = {name: value for name, value in (outputs or {}).items() if 'loss' in name}
-        total = [losses['loss']] if 'loss' in losses else losses.values()
-        if not all(_finite(value) for value in total):
-            # The parts say more than the total.
-            bad = [name for name in losses if not _finite(losses[name])]
-            bad = [name for name in bad if name != 'loss'] or bad
-            parts = ', '.join(f'"{name}" is {_mean(losses[name])}' for name in bad)
-            raise TrainingError(
-                f'training stopped {self._when(runner, runner.iter + 1)}: the loss {parts}; '
-                f'{self._kept(runner)}'
-            )
+        total = losses.get('loss')
+        if isinstance(total, torch.Tensor) and total.device.type != 'cpu':
+            # A copy, because a captured step writes its losses to the same place again.
+            copy = torch.stack([value.detach().float() for value in losses.values()])
+            self._waiting.append((runner.iter + 1, list(losses), copy))
+            if len(self._waiting) >= self.INTERVAL:
+                self._check_waiting(runner)
+        else:
+            self._check_losses(runner, runner.iter + 1, losses)
         if ResumeState.saves_after_iteration(runner):
             self._check_weights(runner, runner.iter + 1)
+
+    def _check_waiting(self, runner: Runner) -> None:
+        if not self._waiting:
+            return
+        # One wait for the device.
+        numbers = iter(torch.cat([copy for _, _, copy in self._waiting]).tolist())
+        waiting, self._waiting = self._waiting, []
+        for iteration, names, _ in waiting:
+            self._check_losses(runner, iteration, dict(zip(names, numbers)))
+
+    def _check_losses(self, runner: Runner, iteration: int, losses: dict[str, Any]) -> None:
+        total = [losses['loss']] if 'loss' in losses else losses.values()
+        if all(_finite(value) for value in total):
+            return
+        # The parts say more than the total.
+        bad = [name for name in losses if not _finite(losses[name])]
+        bad = [name for name in bad if name != 'loss'] or bad
+        parts = ', '.join(f'"{name}" is {_mean(losses[name])}' for name in bad)
+        raise TrainingError(
+            f'training stopped {self._when(runner, iteration)}: the loss {parts}; '
+            f'{self._kept(runner)}'
+        )
 
     def after_train_epoch(self, runner: Runner) -> None:
         """Check the weights before they are saved or validated."""
@@ -56,6 +84,7 @@ class FiniteLossHook(Hook):
             self._check_weights(runner, runner.iter)
 
     def _check_weights(self, runner: Runner, iteration: int) -> None:
+        self._check_waiting(runner)
         model = unwrap_model(runner.model)
         # A constant buffer, such as a mask, may be infinite.
         bad = {name: ~value.isfinite().all() for name, value in model.named_parameters()}
@@ -88,6 +117,8 @@ class FiniteLossHook(Hook):
 
 
 def _finite(value: Any) -> bool:
+    if isinstance(value, torch.Tensor) and value.numel() == 1:
+        return math.isfinite(value.item())
     return bool(torch.as_tensor(value).isfinite().all())
 
 

@@ -9,6 +9,7 @@ from mmengine.runner import BaseLoop, EpochBasedTrainLoop, IterBasedTrainLoop, R
 from edudistill_mm.curriculum import Grade
 from edudistill_mm.datasets import GradeSampler
 from edudistill_mm.distributed import check_same_on_all_ranks, unwrap_model
+from edudistill_mm.engine.captured_steps import capture_steps
 from edudistill_mm.engine.early_ends import EarlyEnds
 from edudistill_mm.engine.education_record import (
     check_same_education,
@@ -63,6 +64,7 @@ class GradeSchedulerHook(Hook):
         self._begun = False
         self._resume_state = ResumeState()
         self._ends = EarlyEnds()
+        self._of_model: Any = None
         self._validations = ValidationRecord()
 
     @property
@@ -71,8 +73,15 @@ class GradeSchedulerHook(Hook):
         return self._validations.history
 
     # ---- set-up
+    def _algorithm(self, runner: Runner) -> Any:
+        # MMEngine's registries are slow, and each iteration asks.
+        if self._of_model is not runner.model:
+            self._model = self._unwrapped(runner)
+            self._of_model = runner.model
+        return self._model
+
     @staticmethod
-    def _algorithm(runner: Runner) -> Any:
+    def _unwrapped(runner: Runner) -> Any:
         model = unwrap_model(runner.model)
         if isinstance(model, BaseTTAModel):
             model = unwrap_model(model.module)
@@ -129,6 +138,7 @@ class GradeSchedulerHook(Hook):
         elif model.curriculum.grade_at(progress).index == model.grade.index:
             self._enter(runner, model, model.grade)
         warn_of_slow_averages(runner, model.curriculum, self._lengths)
+        capture_steps(runner, model)
         left_out = self._ends.resume(runner, model.curriculum, self._lengths)
         self._resume_state.put_back_buffers(runner)
         self._resume_state.put_back_gradients(runner)

@@ -50,13 +50,16 @@ def check_frozen(teacher_trainable: bool, teacher_norm_eval: bool) -> None:
         )
 
 
-def check_values(
-    task_loss_weight: Any, distill_loss_weight: Any, channels_last: Any, data_preprocessor: Any
-) -> None:
+def check_switches(**switches: Any) -> None:
+    """Refuse arguments that are neither True nor False."""
+    for name, value in switches.items():
+        validation.check_bool(value, f'model.{name}')
+
+
+def check_values(task_loss_weight: Any, distill_loss_weight: Any, data_preprocessor: Any) -> None:
     """Refuse values that are impossible by themselves."""
     validation.check_weight(task_loss_weight, 'model.task_loss_weight')
     validation.check_weight(distill_loss_weight, 'model.distill_loss_weight')
-    validation.check_bool(channels_last, 'model.channels_last')
     if not isinstance(data_preprocessor, dict):
         return
     if 'type' not in data_preprocessor:
@@ -72,9 +75,16 @@ def check_values(
 
 
 def check_parts(
-    teachers: Sequence[dict] | None, distiller: dict | None, curriculum: dict | None
+    teachers: Sequence[dict] | None,
+    distiller: dict | None,
+    curriculum: dict | None,
+    keep_answers: Any = False,
 ) -> None:
     """Refuse a config without a part that its other parts need."""
+    if keep_answers is not False and not teachers:
+        raise ConfigurationError(
+            f'model.keep_answers is {keep_answers!r}, but there are no teachers whose answers could be kept'
+        )
     if teachers is not None and not teachers and distiller is not None:
         raise ConfigurationError(
             'model.teachers is an empty list, but there is a model.distiller; leave teachers out '

@@ -16,7 +16,7 @@ from edudistill_mm.checkpoint.pretrained import pretrained_of
 from edudistill_mm.compat import modernise, switch_off_inplace
 from edudistill_mm.curriculum import Curriculum, Grade
 from edudistill_mm.errors import ConfigurationError
-from edudistill_mm.models.distillers import TeacherView, build_distillers
+from edudistill_mm.models.distillers import TeacherView, build_distillers, mean_of
 from edudistill_mm.models.labels import classes_of
 from edudistill_mm.models.run_labels import RunLabels
 from edudistill_mm.models.students import FragmentedStudent, build_student
@@ -30,12 +30,14 @@ from .argument_checks import (
     check_label_mixing,
     check_normalisation,
     check_parts,
+    check_switches,
     check_values,
     list_teachers,
 )
+from .captured_loss import CapturedLoss
 from .loss_dry_run import LossDryRun
 from .losses import ZeroLoss, weigh_losses
-from .recorders import record_teacher, records_features, restrict_classifiers
+from .recorders import check_keeping, record_teacher, records_features, restrict_classifiers
 from .starting_weights import load_pretrained, name_weights
 from .student_records import StudentRecords
 
@@ -72,6 +74,11 @@ class EducationDistill(BaseAlgorithm):
             'average' by their ``weight`` alone, 'entropy' by how sure they are, 'confidence' by
             how right they are, or another :class:`TeacherWeighting`. Losses that are no mean over
             samples take the mean of the weights. Defaults to 'average'.
+        keep_answers (bool | dict): ``keep_answers`` of the teachers that do not have it
+            themselves; see :class:`Teacher`. Only for distillers that read nothing but class
+            scores of the teacher, and for resident data. Defaults to False.
+        cuda_graphs (bool): Whether steps are captured as CUDA graphs on a GPU, where that is
+            possible; see :class:`CapturedLoss`. Defaults to True.
         teacher_trainable (bool): Teachers are frozen here: only False. Defaults to False.
         teacher_norm_eval (bool): Teachers run in eval mode here: only True. Defaults to True.
         student_trainable (bool): Whether the student gets gradients (some pretraining stages of
@@ -109,6 +116,8 @@ class EducationDistill(BaseAlgorithm):
         task_loss_weight: float = 1.0,
         distill_loss_weight: float = 1.0,
         teacher_weighting: str | dict = 'average',
+        keep_answers: bool | dict = False,
+        cuda_graphs: bool = True,
         teacher_trainable: bool = False,
         teacher_norm_eval: bool = True,
         student_trainable: bool = True,
@@ -123,10 +132,11 @@ class EducationDistill(BaseAlgorithm):
         self.check_keys(others)
         teachers = list_teachers(teachers, teacher, teacher_ckpt)
         check_frozen(teacher_trainable, teacher_norm_eval)
-        check_values(task_loss_weight, distill_loss_weight, channels_last, data_preprocessor)
+        check_values(task_loss_weight, distill_loss_weight, data_preprocessor)
+        check_switches(channels_last=channels_last, cuda_graphs=cuda_graphs)
         weighting = TeacherWeighting.from_cfg(teacher_weighting)
         names = Faculty.names(teachers)
-        check_parts(teachers, distiller, curriculum)
+        check_parts(teachers, distiller, curriculum, keep_answers)
         grades = Curriculum.from_cfg(curriculum or {}, teachers=names)
         student = build_student(architecture, grades)
         if data_preprocessor is None:
@@ -142,6 +152,9 @@ class EducationDistill(BaseAlgorithm):
         self.student_trainable = student_trainable
         self.calculate_student_loss = calculate_student_loss
         self.channels_last = channels_last
+        self.cuda_graphs = cuda_graphs
+        # Set by GradeSchedulerHook if steps may be captured.
+        self.captured_loss: CapturedLoss | None = None
         # MMRazor's StopDistillHook sets this.
         self.distillation_stopped = False
         # MMRazor's SelfDistill has a distiller, but no teacher.
@@ -162,12 +175,15 @@ class EducationDistill(BaseAlgorithm):
             keep_inplace=teacher_module_inplace or keep_inplace,
             student=student,
             single=teacher is not None,
+            keep_answers=keep_answers,
         )
         self._teachers: list[BaseTeacher] = [itself] if itself else self.faculty.teachers
         self._keep_format()
         check_label_mixing(self._labels, self._teachers, weighting)
         for known in self.faculty.teachers:
             record_teacher(self.distillers[known.name], known)
+            if known.keeping is not None:
+                check_keeping(self.distillers[known.name], known, self._labels)
         self._records = StudentRecords(student, first, of_itself=alone)
         for name, own in self.distillers.items():
             restrict_classifiers(own, grades.num_classes, partial(self._select_taught, name))
@@ -199,7 +215,7 @@ class EducationDistill(BaseAlgorithm):
     # ---- grades
     @property
     def student(self) -> FragmentedStudent:
-        """FragmentedStudent: Alias for ``architecture``."""
+        """Alias for ``architecture``."""
         return self.architecture
 
     @property
@@ -253,26 +269,48 @@ class EducationDistill(BaseAlgorithm):
         self._records.follow_conversion()
 
     # ---- training
+    def _run_forward(self, data: Any, mode: str) -> Any:
+        """Run a batch in a mode; on a GPU the losses may come from captured graphs."""
+        if mode == 'loss' and self.captured_loss is not None:
+            losses = self.captured_loss(data['inputs'], data['data_samples'])
+            if losses is not None:
+                return losses
+        return super()._run_forward(data, mode)
+
     # What runs between the networks differs with each batch's rows, and torch.compile would
     # translate that again and again.
     @partial(torch.compiler.disable, recursive=False)
     def loss(
-        self, batch_inputs: torch.Tensor, data_samples: list[DataSample] | None = None
+        self,
+        batch_inputs: torch.Tensor,
+        data_samples: list[DataSample] | None = None,
+        answers: Mapping[str, torch.Tensor] | None = None,
     ) -> dict[str, torch.Tensor]:
         """Compute the losses of a batch.
 
         Args:
             batch_inputs (torch.Tensor): Preprocessed images, [B, C, H, W].
-            data_samples (list[DataSample]): Their labels, in the data set's numbering.
+            data_samples (list[DataSample]): Their labels, in the data set's numbering: one each,
+                or one for the batch, with ``gt_label`` [B].
+            answers (Mapping[str, torch.Tensor], optional): What :meth:`Lesson.look_up` returns,
+                by the teacher's name. Defaults to None: it is called.
 
         Returns:
             dict[str, torch.Tensor]: ``student.<loss>`` and ``distill.<loss>``; losses of one name
             are summed over the teachers.
         """
-        lessons = self._assign(data_samples)
+        lessons = self._assign(data_samples, len(batch_inputs))
         scores = []
         for lesson in lessons:
             distiller = self.distillers[lesson.teacher.name]
+            if lesson.teacher.answers is not None:
+                record = (answers or {}).get(lesson.teacher.name)
+                if record is None:
+                    record = lesson.look_up(batch_inputs, data_samples)
+                for recorder in distiller.teacher_recorders.recorders.values():
+                    recorder._data_buffer = [record]
+                scores.append(lesson.teacher.columns.select(record))
+                continue
             distiller.set_deliveries_override(False)
             for delivery in distiller.deliveries.deliveries.values():
                 # At a lower grade the student may leave a delivery unread.
@@ -281,29 +319,25 @@ class EducationDistill(BaseAlgorithm):
                 scores.append(lesson.teacher.teach(lesson.select(batch_inputs)))
             distiller.set_deliveries_override(True)
         if self.teacher_weighting.by_sample and len(lessons) > 1:
-            lessons = self._weigh_samples(lessons, scores, data_samples)
+            lessons = self._weigh_samples(lessons, scores, data_samples, len(batch_inputs))
 
         with ExitStack() as stack:
             if lessons:
                 stack.enter_context(self._records.recording())
                 # Only a single teacher has deliveries.
-                stack.enter_context(distiller.deliveries)
+                stack.enter_context(self.distillers[lessons[0].teacher.name].deliveries)
             stack.enter_context(
                 torch.set_grad_enabled(torch.is_grad_enabled() and self.student_trainable)
             )
             student_losses = self.student(batch_inputs, data_samples, mode='loss')
         records = self._records.take()
 
-        losses: dict[str, torch.Tensor] = {}
-        if self.calculate_student_loss:
-            losses.update(
-                add_prefix(weigh_losses(student_losses, self.task_loss_weight), 'student')
-            )
-        losses.update(add_prefix(self._distill_losses(lessons, records, batch_inputs), 'distill'))
-        return losses
+        own = weigh_losses(student_losses, self.task_loss_weight)
+        distilled = add_prefix(self._distill_losses(lessons, records, batch_inputs), 'distill')
+        return {**(add_prefix(own, 'student') if self.calculate_student_loss else {}), **distilled}
 
     @torch.compiler.disable
-    def _assign(self, data_samples: list[DataSample]) -> list[Lesson]:
+    def _assign(self, data_samples: list[DataSample], batch_size: int) -> list[Lesson]:
         if self.distillation_stopped or not self.active_teachers:
             return []
         if self._open_question is not None:
@@ -313,7 +347,6 @@ class EducationDistill(BaseAlgorithm):
             labels = classes_of(data_samples)
             self._labels.tell_of_mixed(labels, data_samples, self.active_teachers)
         lessons = self.faculty.assign(self.active_teachers, labels)
-        batch_size = len(data_samples)
         return [
             lesson
             for lesson in lessons
@@ -321,7 +354,11 @@ class EducationDistill(BaseAlgorithm):
         ]
 
     def _weigh_samples(
-        self, lessons: list[Lesson], scores: list[torch.Tensor], data_samples: list[DataSample]
+        self,
+        lessons: list[Lesson],
+        scores: list[torch.Tensor],
+        data_samples: list[DataSample],
+        batch_size: int,
     ) -> list[Lesson]:
         """Lessons with a weight for each sample, by the teachers' scores."""
         weighting, labels = self.teacher_weighting, None
@@ -334,7 +371,7 @@ class EducationDistill(BaseAlgorithm):
             )
             for lesson, score in zip(lessons, scores)
         ]
-        return weighting.weigh(lessons, uncertainties, len(data_samples))
+        return weighting.weigh(lessons, uncertainties, batch_size)
 
     @torch.compiler.disable
     def _distill_losses(
@@ -348,11 +385,20 @@ class EducationDistill(BaseAlgorithm):
         if not self.distillation_stopped and self.active_teachers:
             # If a batch has no sample for any teacher, the log keeps its columns, and a run without
             # the student's own loss still has a backward pass, which other ranks wait for.
-            parameter = next((p for p in self.parameters() if p.requires_grad), None)
             for name in self.losses_awake:
                 if name not in total:
+                    parameter = next((p for p in self.parameters() if p.requires_grad), None)
                     total[name] = ZeroLoss.apply(inputs.new_zeros(()), parameter)
         return weigh_losses(total, self.distill_loss_weight)
+
+    def parse_losses(
+        self, losses: dict[str, torch.Tensor]
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """The total loss, and what the log gets; as MMEngine's, but scalars have no mean taken."""
+        means = {name: mean_of(value) for name, value in losses.items()}
+        parts = [value for name, value in means.items() if 'loss' in name]
+        total: Any = sum(parts[1:], parts[0]) if parts else 0
+        return total, dict(loss=total) | means
 
     # ---- weights
     def init_weights(self) -> None:

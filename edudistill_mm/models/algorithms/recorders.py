@@ -7,10 +7,13 @@ from mmrazor.models.task_modules.recorder import ModuleOutputsRecorder
 from torch import nn
 
 from edudistill_mm.errors import ConfigurationError, did_you_mean, reason_of
+from edudistill_mm.models.run_labels import RunLabels
 from edudistill_mm.models.teachers import Teacher
 
 # Scores and labels come after all modules that overwrite their inputs.
 AFTER_FEATURES = ('head', 'head.fc', 'head.loss_module')
+# Modules whose outputs are class scores.
+SCORES = ('', 'head', 'head.fc')
 
 
 def records_features(distiller: nn.Module) -> bool:
@@ -58,6 +61,33 @@ def record_teacher(distiller: nn.Module, teacher: Teacher) -> None:
             distiller.init_ofd_connectors(teacher.network)
         except AssertionError as error:
             raise ConfigurationError(f'distiller: {reason_of(error)}') from error
+
+
+def check_keeping(distiller: nn.Module, teacher: Teacher, labels: RunLabels) -> None:
+    """Refuse to keep a teacher's class scores where they do not replace running it."""
+    what = f'keep_answers of teacher "{teacher.name}"'
+    if labels.mixing:
+        raise ConfigurationError(
+            f'{what} is impossible: {labels.mixing} changes the images after their views, so that no '
+            'image comes twice; remove the batch augments, or keep_answers'
+        )
+    if distiller.deliveries.deliveries:
+        raise ConfigurationError(
+            f'{what} is impossible: distiller.distill_deliveries hand data of each run of the teacher to '
+            'the student; set keep_answers=False'
+        )
+    recorders = distiller.teacher_recorders.recorders
+    with distiller.teacher_recorders:
+        scores = teacher.dry_run(lambda image: teacher.network(image, mode='tensor'))
+    for name, recorder in recorders.items():
+        (record, *more), _ = recorder.data_buffer, recorder.reset_data_buffer()
+        reads_scores = type(recorder) is ModuleOutputsRecorder and recorder.source in SCORES
+        if not reads_scores or more or not torch.equal(record, scores):
+            raise ConfigurationError(
+                f'{what} keeps class scores alone, but distiller.teacher_recorders.{name} of type '
+                f'{type(recorder).__name__} records "{recorder.source}"; possible are the outputs of '
+                f'{", ".join(SCORES[1:])} and of the whole network, or keep_answers=False'
+            )
 
 
 def restrict_classifiers(

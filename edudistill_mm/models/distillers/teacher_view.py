@@ -194,10 +194,23 @@ class TeacherView:
                 and isinstance(record[0], BaseDataElement)
             ):
                 return [record[row] for row in rows.tolist()]
+            if rows is not None and len(record) == 1 and isinstance(record[0], BaseDataElement):
+                return [rows_of(record[0], rows, batch_size)]
             return type(record)(
                 self._view(item, batch_size, rows, columns, labels) for item in record
             )
         return record
+
+
+def rows_of(
+    sample: BaseDataElement, rows: torch.Tensor, batch_size: int | None
+) -> BaseDataElement:
+    """The part of one sample for a whole batch that belongs to some of its images."""
+    part = sample.new()
+    for name, value in sample.items():
+        if isinstance(value, torch.Tensor) and value.ndim and len(value) == batch_size:
+            part.set_data({name: value[rows]})
+    return part
 
 
 def mean_of(value: Any) -> torch.Tensor:
@@ -211,8 +224,9 @@ def mean_of(value: Any) -> torch.Tensor:
             f'a distillation loss returns a {type(value).__name__}, where a tensor or a list of '
             f'tensors is needed'
         )
-    # A scalar is its own mean: no kernel is launched for it.
-    return sum(item.mean() if item.ndim else item for item in values)
+    # A scalar is its own mean, and its own sum: no kernel is launched for it.
+    means = [item.mean() if item.ndim else item for item in values]
+    return sum(means[1:], means[0])
 
 
 def is_mean_over_samples(loss: nn.Module, values: dict[str, Any]) -> bool:

@@ -4,6 +4,8 @@ import torch
 
 from edudistill_mm.models.class_index import ClassIndex
 
+from .answers import KeptAnswers
+
 
 class BaseTeacher(ABC):
     """A teacher of some classes: all that the algorithm needs of one.
@@ -16,6 +18,7 @@ class BaseTeacher(ABC):
     Attributes:
         outputs (ClassIndex): The classes that :meth:`teach` gives scores of.
         columns (ClassIndex): The columns that stand for them in what is recorded of the teacher.
+        answers (KeptAnswers | None): Those that are looked up instead of running the teacher.
     """
 
     # Whether the student's forward pass of the whole batch fills the teacher's recorders.
@@ -25,6 +28,7 @@ class BaseTeacher(ABC):
         self.name, self.weight = name, weight
         self.classes = self.outputs = classes
         self.columns = ClassIndex(range(len(classes)), len(classes))
+        self.answers: KeptAnswers | None = None
 
     @abstractmethod
     def teach(self, inputs: torch.Tensor) -> torch.Tensor | None:

@@ -1,16 +1,19 @@
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
 from edudistill_mm.curriculum import Curriculum
+from edudistill_mm.datasets.samplers.grade_sampler import labels_of
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.models.labels import MIXED
 from edudistill_mm.models.students import FragmentedStudent
 from edudistill_mm.validation.values import check_keys
 
+from .answers import open_answers
 from .base_teacher import BaseTeacher
 from .lesson import Lesson
 from .teacher import Teacher
@@ -27,6 +30,7 @@ TEACHER_KEYS = (
     'channel_order',
     'input_size',
     'averaged',
+    'keep_answers',
 )
 
 
@@ -39,6 +43,7 @@ class Faculty:
 
     def __init__(self, teachers: Sequence[Teacher] = ()) -> None:
         self.teachers: list[Teacher] = list(teachers)
+        self._known_shares: dict[tuple, torch.Tensor] = {}
 
     @staticmethod
     def names(configs: Sequence[dict] | None) -> list[str]:
@@ -82,16 +87,18 @@ class Faculty:
         keep_inplace: bool = False,
         student: FragmentedStudent | None = None,
         single: bool = False,
+        keep_answers: bool | dict = False,
     ) -> 'Faculty':
         """Build, load and freeze the teachers of a config.
 
         Each is a dict of arguments of :class:`Teacher`, where ``classes`` is ``'all'``, the name
         of a grade, or a list in the order of the outputs. ``single``: messages name
-        ``model.teacher``.
+        ``model.teacher``. ``keep_answers`` is for the teachers that do not say it themselves.
         """
         teachers = []
         for index, cfg in enumerate(configs or ()):
-            key, cfg = SINGLE if single else f'teachers[{index}]', dict(cfg)
+            key = SINGLE if single else f'teachers[{index}]'
+            cfg = dict(dict(keep_answers=keep_answers), **cfg)
             try:
                 classes = curriculum.classes_of(cfg.pop('classes', 'all'))
             except ConfigurationError as error:
@@ -122,6 +129,31 @@ class Faculty:
         for teacher in self.teachers:
             teacher.introduce_data(class_names, channel_order)
 
+    def open_answers(
+        self,
+        dataset: Any,
+        preprocessor: nn.Module,
+        folder: str,
+        precision: torch.dtype = torch.float32,
+    ) -> None:
+        """Open the tables of the teachers whose answers are kept, or make them.
+
+        From then on these teachers are asked of images of this data set, whose samples say their
+        ``sample_idx`` and ``view``.
+
+        Args:
+            dataset (ResidentDataset): The training data, whose views can be counted.
+            preprocessor (nn.Module): The data preprocessor of the run.
+            folder (str): Folder of the tables of those teachers whose config names none.
+            precision (torch.dtype): The type in which teachers compute. Defaults to float32.
+        """
+        labels = labels_of(dataset)
+        for teacher in self.teachers:
+            if teacher.keeping is not None:
+                teacher.answers = open_answers(
+                    teacher, dataset, labels, preprocessor, folder, precision
+                )
+
     def apply_(self, function: Callable[[torch.Tensor], torch.Tensor]) -> None:
         """Pass ``nn.Module._apply`` (``.to``, ``.cuda``, ``.half``) on to the teachers."""
         for teacher in self.teachers:
@@ -131,6 +163,17 @@ class Faculty:
     def describe(self) -> list[dict]:
         """list[dict]: :meth:`Teacher.describe` of each teacher."""
         return [teacher.describe() for teacher in self.teachers]
+
+    def _shares_of(
+        self, active: Sequence[BaseTeacher], batch_size: int, device: torch.device
+    ) -> torch.Tensor:
+        """The shares of teachers that all teach a whole batch, [len(active)]."""
+        key = tuple(teacher.name for teacher in active), batch_size, device
+        if key not in self._known_shares:
+            # Kept: the weights would be copied to the device in each step.
+            everything = torch.ones(len(active), batch_size, dtype=torch.bool, device=device)
+            self._known_shares[key] = _shares(active, everything)
+        return self._known_shares[key]
 
     def assign(self, active: Sequence[BaseTeacher], labels: torch.Tensor | None) -> list[Lesson]:
         """Send each sample of a batch to the active teachers that cover its class.
@@ -142,6 +185,9 @@ class Faculty:
         """
         if len(active) == 1 and active[0].is_generalist:
             return [Lesson(active[0], None, None)]
+        if all(teacher.is_generalist for teacher in active):
+            shares = self._shares_of(active, len(labels), labels.device)
+            return [Lesson(teacher, None, share) for teacher, share in zip(active, shares)]
         covered = torch.stack(
             [
                 torch.where(
@@ -152,11 +198,7 @@ class Faculty:
                 for teacher in active
             ]
         )
-        weights = (
-            torch.tensor([teacher.weight for teacher in active], device=labels.device)[:, None]
-            * covered
-        )
-        shares = (weights / weights.sum(0).clamp_min(torch.finfo(weights.dtype).tiny)).mean(1)
+        shares = _shares(active, covered)
         # Two synchronisations with the device, however many teachers there are.
         counts = covered.sum(1).tolist()
         rows_of = covered.nonzero()[:, 1].split(counts)
@@ -165,3 +207,10 @@ class Faculty:
             for teacher, count, rows, share in zip(active, counts, rows_of, shares)
             if count
         ]
+
+
+def _shares(active: Sequence[BaseTeacher], covered: torch.Tensor) -> torch.Tensor:
+    """The weight of each teacher's loss, [T]; ``covered`` [T, B]: whom it teaches."""
+    weights = torch.tensor([teacher.weight for teacher in active], device=covered.device)
+    weights = weights[:, None] * covered
+    return (weights / weights.sum(0).clamp_min(torch.finfo(weights.dtype).tiny)).mean(1)

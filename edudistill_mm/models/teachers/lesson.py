@@ -1,6 +1,11 @@
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import torch
+from mmpretrain.structures import DataSample
+
+from edudistill_mm.models.labels import field_of
 
 from .base_teacher import BaseTeacher
 
@@ -26,3 +31,16 @@ class Lesson:
     def select(self, inputs: torch.Tensor) -> torch.Tensor:
         """The teacher's own rows of a batch-first tensor."""
         return inputs if self.rows is None else inputs[self.rows]
+
+    @torch.compiler.disable
+    def look_up(self, inputs: torch.Tensor, data_samples: list[DataSample]) -> torch.Tensor:
+        """All scores, float32 [n, C], of a teacher whose answers are kept.
+
+        ``inputs`` [B, C, H, W] are preprocessed images; their samples say ``sample_idx`` and
+        ``view``.
+        """
+        indices, views = (
+            self.select(field_of(data_samples, name)) for name in ('sample_idx', 'view')
+        )
+        answers: Any = self.teacher.answers
+        return answers.look_up(partial(self.select, inputs), indices, views)

@@ -24,6 +24,7 @@ from edudistill_mm.models.network import (
 )
 from edudistill_mm.validation.values import check_bool
 
+from .answers import Keeping
 from .base_teacher import BaseTeacher
 from .outputs import checked_outputs, contradiction, listed, outputs_by_name
 from .teacher_inputs import TeacherInputs, normalisation
@@ -68,6 +69,8 @@ class Teacher(BaseTeacher):
         averaged (bool, optional): Whether its checkpoint's weights averaged over the training
             (EMA) are taken, if there are others beside them. Defaults to None: they are, and the
             log says so.
+        keep_answers (bool | dict): Whether its class scores are kept, by image and view, instead
+            of running it again; a dict has the arguments of :class:`Keeping`. Defaults to False.
         key (str): Where the teacher stands in the config, for error messages.
 
     Attributes:
@@ -93,6 +96,7 @@ class Teacher(BaseTeacher):
         run_channels: int | None = None,
         keep_inplace: bool = False,
         averaged: bool | None = None,
+        keep_answers: bool | dict = False,
         key: str = 'teachers',
     ) -> None:
         is_number = isinstance(weight, (int, float)) and not isinstance(weight, bool)
@@ -100,6 +104,8 @@ class Teacher(BaseTeacher):
             raise ConfigurationError(f'{key}.weight must be a positive number, but got {weight!r}')
         if averaged is not None:
             check_bool(averaged, f'{key}.averaged')
+        #: Keeping | None: How its answers are kept, if they are.
+        self.keeping = Keeping.from_cfg(keep_answers, part_of(key, 'keep_answers'))
         super().__init__(name, ClassIndex(classes, num_classes), float(weight))
         self.key = key
         self._check_order(channel_order, data_preprocessor)

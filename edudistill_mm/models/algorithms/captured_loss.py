@@ -1,0 +1,172 @@
+import contextlib
+import copy
+from collections.abc import Callable, Hashable, Iterator
+from typing import Any
+
+import torch
+from mmengine.logging import print_log
+from mmpretrain.structures import DataSample
+from torch import Tensor, nn
+
+from edudistill_mm.models.teachers import Lesson
+from edudistill_mm.random_state import random_state, set_random_state
+
+# Steps of one kind before they are captured: what changes in each step never is.
+PATIENCE = 20
+
+
+class CapturedLoss:
+    """Forward and backward pass of an :class:`EducationDistill`, captured as CUDA graphs.
+
+    A GPU replays a captured step without waiting for Python to launch its kernels one by one. A
+    step can be captured if nothing in it depends on numbers that only the device knows: its
+    teachers know all classes, and there is one sample for the batch (resident data). Others, such
+    as a last smaller batch, run as ever. A promotion, another batch size or another weight of a
+    loss captures anew.
+
+    Args:
+        algorithm (EducationDistill): The algorithm.
+        changing (Callable): Numbers outside the algorithm that a step depends on, as a tuple.
+            Defaults to none.
+        make_graph (Callable): Captures a module for sample arguments. Defaults to
+            ``torch.cuda.make_graphed_callables``.
+    """
+
+    def __init__(
+        self,
+        algorithm: Any,
+        changing: Callable[[], tuple] = tuple,
+        make_graph: Callable[..., Any] = torch.cuda.make_graphed_callables,
+    ) -> None:
+        self.algorithm, self.changing, self._make_graph = algorithm, changing, make_graph
+        self._graph: Callable[..., dict] | None = None
+        self._captured: Hashable = None
+        self._last: Hashable = None
+        self._steps = 0
+        self._told: set[str] = set()
+
+    def __call__(self, inputs: Tensor, data_samples: list[DataSample]) -> dict[str, Any] | None:
+        """The losses of a batch, or None if the step has to run as ever.
+
+        Args:
+            inputs (Tensor): Preprocessed images, [B, C, H, W].
+            data_samples (list[DataSample]): One sample for the batch, with ``gt_label`` [B].
+        """
+        obstacle = self.obstacle(data_samples, len(inputs))
+        if obstacle:
+            self._tell(f'are not captured as CUDA graphs: {obstacle}')
+            return None
+        kind = self._kind_of(inputs)
+        if kind != self._captured:
+            self._steps = self._steps + 1 if kind == self._last else 1
+            self._last = kind
+            if self._steps <= PATIENCE:
+                return None
+        answers = self._answers(inputs, data_samples)
+        arguments = (inputs, data_samples[0].gt_label, *answers.values())
+        if kind != self._captured:
+            self._capture(arguments, list(answers))
+            self._captured = kind
+        assert self._graph is not None
+        return self._graph(*arguments)
+
+    def obstacle(self, data_samples: list[DataSample], batch_size: int) -> str | None:
+        """Why a step cannot be captured, a clause; None if it can."""
+        algorithm = self.algorithm
+        for teacher in algorithm.active_teachers:
+            if not teacher.is_generalist:
+                return f'how many images teacher "{teacher.name}" gets differs from batch to batch'
+        for distiller in algorithm.distillers.values():
+            if distiller.deliveries.deliveries:
+                return 'distill_deliveries hand over data in Python'
+        sample = data_samples[0]
+        if len(data_samples) != 1 or 'gt_score' in sample or len(sample.gt_label) != batch_size:
+            return 'a batch has a sample for each image, as without resident data or with mixed labels'
+        return None
+
+    def _kind_of(self, inputs: Tensor) -> Hashable:
+        """All that a captured step takes for granted."""
+        algorithm = self.algorithm
+        return (
+            algorithm.grade.index,
+            algorithm.training,
+            algorithm.distillation_stopped,
+            algorithm.calculate_student_loss,
+            algorithm.student_trainable,
+            algorithm.task_loss_weight,
+            algorithm.distill_loss_weight,
+            inputs.shape,
+            inputs.dtype,
+            torch.is_autocast_enabled(),
+            torch.is_grad_enabled(),
+            *self.changing(),
+        )
+
+    def _answers(self, inputs: Tensor, data_samples: list[DataSample]) -> dict[str, Tensor]:
+        """What the teachers whose answers are kept say, by name."""
+        if self.algorithm.distillation_stopped:
+            return {}
+        return {
+            teacher.name: Lesson(teacher, None, None).look_up(inputs, data_samples)
+            for teacher in self.algorithm.active_teachers
+            if teacher.answers is not None
+        }
+
+    def _capture(self, arguments: tuple[Tensor, ...], names: list[str]) -> None:
+        # The former graph's memory is free for the new one.
+        self._graph = self._captured = None
+        step = _Step(self.algorithm, names)
+        with _state_preserved(self.algorithm), _autocast_without_cache(arguments[0].device.type):
+            # The graph reads its arguments where those of the capture lie.
+            given = tuple(argument.clone() for argument in arguments)
+            self._graph = self._make_graph(step, given, allow_unused_input=True)
+        self._tell(f'are captured as CUDA graphs, from batches of {len(arguments[0])} images')
+
+    def _tell(self, what: str) -> None:
+        text = f'Steps of grade "{self.algorithm.grade.name}" {what}'
+        if text not in self._told:
+            self._told.add(text)
+            print_log(text, logger='current')
+
+    def __deepcopy__(self, memo: dict) -> None:
+        """A copy of the algorithm, such as EMA's, is not trained."""
+        return None
+
+
+class _Step(nn.Module):
+    """The losses of a batch of tensors.
+
+    Args:
+        algorithm (EducationDistill): The algorithm, whose parameters get gradients.
+        names (list[str]): The teachers whose answers are among the arguments.
+    """
+
+    def __init__(self, algorithm: nn.Module, names: list[str]) -> None:
+        super().__init__()
+        self.algorithm, self.names = algorithm, names
+
+    def forward(self, images: Tensor, labels: Tensor, *answers: Tensor) -> dict[str, Any]:
+        """Losses by name of images [B, C, H, W], labels [B], and answers [B, C] of teachers."""
+        samples = [DataSample().set_gt_label(labels)]
+        return self.algorithm.loss(images, samples, dict(zip(self.names, answers)))
+
+
+@contextlib.contextmanager
+def _state_preserved(algorithm: nn.Module) -> Iterator[None]:
+    """Put back the buffers, such as BatchNorm's statistics, and the random state."""
+    buffers = [(buffer, buffer.clone()) for buffer in algorithm.buffers()]
+    state = copy.deepcopy(random_state())
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for buffer, value in buffers:
+                buffer.copy_(value)
+        set_random_state(state)
+
+
+def _autocast_without_cache(device: str) -> Any:
+    """The autocast that is on, if one is, without its cache, which graphs cannot have."""
+    if not torch.is_autocast_enabled():
+        return contextlib.nullcontext()
+    return torch.autocast(device, torch.get_autocast_gpu_dtype(), cache_enabled=False)
