@@ -5,6 +5,7 @@ from .food101_subset import Food101Subset
 from .resident import ResidentDataset, whole_batch
 from .samplers import GradeSampler
 from .source import SOURCES, Source
+from .stacked_batch import stacked_batch
 from .tiny_imagenet import TinyImageNet
 
 __all__ = [
@@ -17,5 +18,6 @@ __all__ = [
     'ResidentDataset',
     'Source',
     'TinyImageNet',
+    'stacked_batch',
     'whole_batch',
 ]

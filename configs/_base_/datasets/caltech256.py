@@ -15,6 +15,7 @@ train_dataloader = dict(
     batch_size=64,
     num_workers=4,
     persistent_workers=True,
+    collate_fn=dict(type='stacked_batch', one_sample=True),
     dataset=dict(
         type='Caltech256',
         data_root=data_root,
@@ -31,6 +32,7 @@ val_dataloader = dict(
     batch_size=128,
     num_workers=4,
     persistent_workers=True,
+    collate_fn=dict(type='stacked_batch'),
     dataset=dict(
         type='Caltech256',
         data_root=data_root,
