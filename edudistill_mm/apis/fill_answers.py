@@ -1,6 +1,7 @@
 """Fill the tables of kept answers ahead of the runs that read them."""
 
 from mmengine.optim import build_optim_wrapper
+from mmengine.registry import DefaultScope
 from torch.hub import tqdm
 
 from edudistill_mm.config.run_config import RunConfig
@@ -37,7 +38,8 @@ def fill_answers(run: RunConfig, batch_size: int = 512) -> int:
             'no teacher of the config keeps its answers; set model.keep_answers=True, or '
             'keep_answers=True of a teacher'
         )
-    loader = EducationRunner.build_dataloader(run.cfg.train_dataloader, seed=0)
+    with DefaultScope.overwrite_default_scope(run.cfg.get('default_scope', 'mmpretrain')):
+        loader = EducationRunner.build_dataloader(run.cfg.train_dataloader, seed=0)
     algorithm.introduce_data(class_names(loader), channel_order(loader.dataset))
     wrapper = build_optim_wrapper(algorithm, run.cfg.optim_wrapper)
     open_answers(algorithm, loader.dataset, run.cfg.work_dir, wrapper)

@@ -92,9 +92,11 @@ def check_resident(run: RunConfig) -> None:
             raise ConfigurationError(
                 f'{key}.dataset of type {type_name(dataset)} cannot be resident; set {key}.resident=False'
             )
+        if 'pipeline' not in dataset:
+            continue  # it makes its own
         try:
             with DefaultScope.overwrite_default_scope('mmpretrain'):
-                transforms = Compose(dataset.get('pipeline') or []).transforms
+                transforms = Compose(dataset['pipeline'] or []).transforms
         except (KeyError, TypeError, AssertionError, ValueError):
             continue  # errors in building the data set explain it better
         try:

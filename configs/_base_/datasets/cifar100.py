@@ -16,7 +16,7 @@ train_dataloader = dict(
     num_workers=2,
     persistent_workers=True,
     # Images stay in the memory of the training device; False: a DataLoader with these workers.
-    resident=True,
+    resident=dict(views_per_image=None),
     dataset=dict(
         type='CIFAR100',
         data_root=data_root,

@@ -13,7 +13,7 @@ train_dataloader = dict(
     num_workers=0,
     persistent_workers=False,
     # Images stay in the memory of the training device; False: a DataLoader with these workers.
-    resident=True,
+    resident=dict(views_per_image=None),
     dataset=dict(
         type='Digits',
         split='train',
