@@ -533,9 +533,7 @@ def test_a_run_killed_while_it_keeps_answers_ends_like_the_uninterrupted_one(
         own = f'model.keep_answers.folder={tmp_path / f"answers_{number}"}'
         work_dir = school.kill(moment, *SEED, own)
         started = [] if any(work_dir.glob('*.pth')) else ['randomness.seed=3']
-        status, text = run(
-            school.config, work_dir, '--resume', '--cfg-options', own, *started
-        )
+        status, text = run(school.config, work_dir, '--resume', '--cfg-options', own, *started)
         assert status == 0, text
         assert differences(school.end, last_checkpoint(work_dir)) == []
         assert 'damaged' not in text
