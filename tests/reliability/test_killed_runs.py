@@ -45,6 +45,9 @@ SHORT = [
     (dict(by_epoch=True, accumulate=2, ema=AVERAGES[2], keep=1, **LOADERS[2]), (7, 12)),
     (dict(by_epoch=False, accumulate=3, ema=AVERAGES[3], **LOADERS[0]), (5, 8)),
     (dict(by_epoch=False, accumulate=1, ema=AVERAGES[1], interval=2, **LOADERS[2]), (9,)),
+    # Resident data
+    (dict(by_epoch=True, accumulate=2, ema=AVERAGES[1], keep_answers=False), (8,)),
+    (dict(by_epoch=False, accumulate=1, ema=AVERAGES[2], keep_answers=False), (5, 8)),
 ]
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from killed_runs import PipedImages
 from networks import build, kd_distiller, resnet
 from processes import build_runner, free_port, outcome, run_processes, train_together
 from run_tool import run_tool
@@ -118,12 +119,24 @@ def with_iterations(config, tmp_path):
     config.train_cfg = dict(by_epoch=False, max_iters=9)
 
 
+def with_resident_data(config, tmp_path):
+    with_experts(config, tmp_path)
+    config.train_dataloader.resident = True
+    config.train_dataloader.dataset.type = PipedImages
+    config.train_dataloader.dataset.pipeline = [
+        dict(type='RandomCrop', crop_size=8, padding=1),
+        dict(type='RandomFlip', prob=0.5),
+        dict(type='PackInputs'),
+    ]
+
+
 NAMES = dict(
     experts='an expert a grade',
     entropy='two generalists weighed by entropy',
     connectors='experts with connectors to their features',
     accumulation='accumulation over 2 steps and clipped gradients',
     iterations='grades that count iterations',
+    resident='resident data that are augmented',
 )
 KINDS = dict(
     experts=with_experts,
@@ -131,6 +144,7 @@ KINDS = dict(
     connectors=with_connectors,
     accumulation=with_accumulation_and_clipping,
     iterations=with_iterations,
+    resident=with_resident_data,
 )
 
 

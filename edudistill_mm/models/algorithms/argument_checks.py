@@ -50,13 +50,16 @@ def check_frozen(teacher_trainable: bool, teacher_norm_eval: bool) -> None:
         )
 
 
-def check_values(
-    task_loss_weight: Any, distill_loss_weight: Any, channels_last: Any, data_preprocessor: Any
-) -> None:
+def check_switches(**switches: Any) -> None:
+    """Refuse arguments that are neither True nor False."""
+    for name, value in switches.items():
+        validation.check_bool(value, f'model.{name}')
+
+
+def check_values(task_loss_weight: Any, distill_loss_weight: Any, data_preprocessor: Any) -> None:
     """Refuse values that are impossible by themselves."""
     validation.check_weight(task_loss_weight, 'model.task_loss_weight')
     validation.check_weight(distill_loss_weight, 'model.distill_loss_weight')
-    validation.check_bool(channels_last, 'model.channels_last')
     if not isinstance(data_preprocessor, dict):
         return
     if 'type' not in data_preprocessor:

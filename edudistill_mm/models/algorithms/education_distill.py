@@ -23,7 +23,6 @@ from edudistill_mm.models.students import FragmentedStudent, build_student
 from edudistill_mm.models.teachers import BaseTeacher, Faculty, Lesson, SelfTeacher
 from edudistill_mm.models.teachers.weighting import TeacherWeighting
 from edudistill_mm.registry import MODELS, register
-from edudistill_mm.validation.values import check_bool
 
 from .argument_checks import (
     check_frozen,
@@ -31,6 +30,7 @@ from .argument_checks import (
     check_label_mixing,
     check_normalisation,
     check_parts,
+    check_switches,
     check_values,
     list_teachers,
 )
@@ -77,9 +77,8 @@ class EducationDistill(BaseAlgorithm):
         keep_answers (bool | dict): ``keep_answers`` of the teachers that do not have it
             themselves; see :class:`Teacher`. Only for distillers that read nothing but class
             scores of the teacher, and for resident data. Defaults to False.
-        cuda_graphs (bool): Whether steps are captured as CUDA graphs where that is possible, in a
-            run with :class:`GradeSchedulerHook` on a GPU; see :class:`CapturedLoss`. Defaults to
-            True.
+        cuda_graphs (bool): Whether steps are captured as CUDA graphs on a GPU, where that is
+            possible; see :class:`CapturedLoss`. Defaults to True.
         teacher_trainable (bool): Teachers are frozen here: only False. Defaults to False.
         teacher_norm_eval (bool): Teachers run in eval mode here: only True. Defaults to True.
         student_trainable (bool): Whether the student gets gradients (some pretraining stages of
@@ -133,7 +132,8 @@ class EducationDistill(BaseAlgorithm):
         self.check_keys(others)
         teachers = list_teachers(teachers, teacher, teacher_ckpt)
         check_frozen(teacher_trainable, teacher_norm_eval)
-        check_values(task_loss_weight, distill_loss_weight, channels_last, data_preprocessor)
+        check_values(task_loss_weight, distill_loss_weight, data_preprocessor)
+        check_switches(channels_last=channels_last, cuda_graphs=cuda_graphs)
         weighting = TeacherWeighting.from_cfg(teacher_weighting)
         names = Faculty.names(teachers)
         check_parts(teachers, distiller, curriculum, keep_answers)
@@ -152,9 +152,8 @@ class EducationDistill(BaseAlgorithm):
         self.student_trainable = student_trainable
         self.calculate_student_loss = calculate_student_loss
         self.channels_last = channels_last
-        check_bool(cuda_graphs, 'model.cuda_graphs')
         self.cuda_graphs = cuda_graphs
-        #: CapturedLoss | None: Set by GradeSchedulerHook if steps may be captured.
+        # Set by GradeSchedulerHook if steps may be captured.
         self.captured_loss: CapturedLoss | None = None
         # MMRazor's StopDistillHook sets this.
         self.distillation_stopped = False
@@ -216,7 +215,7 @@ class EducationDistill(BaseAlgorithm):
     # ---- grades
     @property
     def student(self) -> FragmentedStudent:
-        """FragmentedStudent: Alias for ``architecture``."""
+        """Alias for ``architecture``."""
         return self.architecture
 
     @property
@@ -293,8 +292,8 @@ class EducationDistill(BaseAlgorithm):
             batch_inputs (torch.Tensor): Preprocessed images, [B, C, H, W].
             data_samples (list[DataSample]): Their labels, in the data set's numbering: one each,
                 or one for the batch, with ``gt_label`` [B].
-            answers (Mapping[str, torch.Tensor], optional): What :meth:`Lesson.look_up` has
-                returned, by the teacher's name. Defaults to None: it is called.
+            answers (Mapping[str, torch.Tensor], optional): What :meth:`Lesson.look_up` returns,
+                by the teacher's name. Defaults to None: it is called.
 
         Returns:
             dict[str, torch.Tensor]: ``student.<loss>`` and ``distill.<loss>``; losses of one name
@@ -333,13 +332,9 @@ class EducationDistill(BaseAlgorithm):
             student_losses = self.student(batch_inputs, data_samples, mode='loss')
         records = self._records.take()
 
-        losses: dict[str, torch.Tensor] = {}
-        if self.calculate_student_loss:
-            losses.update(
-                add_prefix(weigh_losses(student_losses, self.task_loss_weight), 'student')
-            )
-        losses.update(add_prefix(self._distill_losses(lessons, records, batch_inputs), 'distill'))
-        return losses
+        own = weigh_losses(student_losses, self.task_loss_weight)
+        distilled = add_prefix(self._distill_losses(lessons, records, batch_inputs), 'distill')
+        return {**(add_prefix(own, 'student') if self.calculate_student_loss else {}), **distilled}
 
     @torch.compiler.disable
     def _assign(self, data_samples: list[DataSample], batch_size: int) -> list[Lesson]:

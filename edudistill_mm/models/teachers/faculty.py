@@ -43,6 +43,7 @@ class Faculty:
 
     def __init__(self, teachers: Sequence[Teacher] = ()) -> None:
         self.teachers: list[Teacher] = list(teachers)
+        self._known_shares: dict[tuple, torch.Tensor] = {}
 
     @staticmethod
     def names(configs: Sequence[dict] | None) -> list[str]:
@@ -163,6 +164,17 @@ class Faculty:
         """list[dict]: :meth:`Teacher.describe` of each teacher."""
         return [teacher.describe() for teacher in self.teachers]
 
+    def _shares_of(
+        self, active: Sequence[BaseTeacher], batch_size: int, device: torch.device
+    ) -> torch.Tensor:
+        """The shares of teachers that all teach a whole batch, [len(active)]."""
+        key = tuple(teacher.name for teacher in active), batch_size, device
+        if key not in self._known_shares:
+            # Kept: the weights would be copied to the device in each step.
+            everything = torch.ones(len(active), batch_size, dtype=torch.bool, device=device)
+            self._known_shares[key] = _shares(active, everything)
+        return self._known_shares[key]
+
     def assign(self, active: Sequence[BaseTeacher], labels: torch.Tensor | None) -> list[Lesson]:
         """Send each sample of a batch to the active teachers that cover its class.
 
@@ -173,6 +185,9 @@ class Faculty:
         """
         if len(active) == 1 and active[0].is_generalist:
             return [Lesson(active[0], None, None)]
+        if all(teacher.is_generalist for teacher in active):
+            shares = self._shares_of(active, len(labels), labels.device)
+            return [Lesson(teacher, None, share) for teacher, share in zip(active, shares)]
         covered = torch.stack(
             [
                 torch.where(
@@ -183,11 +198,7 @@ class Faculty:
                 for teacher in active
             ]
         )
-        weights = (
-            torch.tensor([teacher.weight for teacher in active], device=labels.device)[:, None]
-            * covered
-        )
-        shares = (weights / weights.sum(0).clamp_min(torch.finfo(weights.dtype).tiny)).mean(1)
+        shares = _shares(active, covered)
         # Two synchronisations with the device, however many teachers there are.
         counts = covered.sum(1).tolist()
         rows_of = covered.nonzero()[:, 1].split(counts)
@@ -196,3 +207,10 @@ class Faculty:
             for teacher, count, rows, share in zip(active, counts, rows_of, shares)
             if count
         ]
+
+
+def _shares(active: Sequence[BaseTeacher], covered: torch.Tensor) -> torch.Tensor:
+    """The weight of each teacher's loss, [T]; ``covered`` [T, B]: whom it teaches."""
+    weights = torch.tensor([teacher.weight for teacher in active], device=covered.device)
+    weights = weights[:, None] * covered
+    return (weights / weights.sum(0).clamp_min(torch.finfo(weights.dtype).tiny)).mean(1)
