@@ -44,8 +44,7 @@ class DataError(ConfigurationError):
     """A sample that cannot be read while a run goes on.
 
     torch raises the error of a data loader's worker again in the main process, with the worker's
-    whole
-    traceback as its message: the last line is taken.
+    whole traceback as its message: the last line is taken.
     """
 
     def __init__(self, message: str) -> None:

@@ -28,8 +28,10 @@ _MEASURING = {
     f'{split}_{part}' for split in ('val', 'test') for part in ('dataloader', 'evaluator', 'cfg')
 }
 _OF_MACHINE = ('num_workers', 'persistent_workers', 'pin_memory', 'prefetch_factor', 'collate_fn')
-# load_config adds these hooks to configs that lack them; they change no result.
-_GUARDS = ('SafeCheckpointHook', 'FiniteLossHook', 'PreemptionHook', 'StudentCheckpointHook')
+# complete_config adds these hooks, the last to educations, where they are missing; they change no
+# result.
+SAFETY_HOOKS = ('SafeCheckpointHook', 'FiniteLossHook', 'PreemptionHook')
+_GUARDS = (*SAFETY_HOOKS, 'StudentCheckpointHook')
 _INNER = set(inspect.signature(Runner.__init__).parameters) - _OUTER
 
 

@@ -15,8 +15,7 @@ def exchanged_outputs(
     """By the place of each class that looks exchanged, the output to which most of its images go.
 
     Exchanged are chains and rings of classes in which most images of each one go to the output of
-    the
-    next: to one output alone, to which most images of no other class go, and to far more images
+    the next: to one output alone, to which most images of no other class go, and to far more images
     than it gets right. Two classes that are merely alike are none: at most one of them goes to the
     other.
 

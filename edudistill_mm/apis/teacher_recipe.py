@@ -9,10 +9,10 @@ from mmengine.config import Config
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 
 from edudistill_mm.config.check_values import check_values
-from edudistill_mm.config.complete import SAFETY_HOOKS
 from edudistill_mm.config.parts import schedulers_of
 from edudistill_mm.config.stretch import EPOCHS_OF_HOOKS, ITERATIONS_OF_HOOKS
 from edudistill_mm.errors import ConfigurationError, reason_of
+from edudistill_mm.settings import SAFETY_HOOKS
 from edudistill_mm.type_name import type_name
 from edudistill_mm.validation.values import check_keys
 
@@ -46,6 +46,9 @@ def check_teacher_training(cfg: Config) -> None:
                 'from by teacher_training.model.init_cfg, or that of its backbone'
             )
     check_keys(training, KEYS, 'teacher_training')
+    loop = training.get('train_cfg')
+    if isinstance(loop, dict) and 'type' not in {**loop, **(cfg.get('train_cfg') or {})}:
+        check_keys(loop, KEYS_OF_LOOPS, 'teacher_training.train_cfg')
 
 
 def give_recipe(cfg: Config, run: Config) -> None:
@@ -103,8 +106,6 @@ def describe_recipe(cfg: Config) -> str:
 
 
 def _loop(run: Mapping, own: dict[str, Any]) -> dict[str, Any]:
-    if 'type' not in own and 'type' not in run:
-        check_keys(own, KEYS_OF_LOOPS, 'teacher_training.train_cfg')
     if own.pop('_delete_', False):
         return own
     kept = dict(run)

@@ -23,12 +23,12 @@ from edudistill_mm.config.run_config import RunConfig
 from edudistill_mm.config.runtime_settings import check_packages
 from edudistill_mm.config.stretch import unfinished_schedule
 from edudistill_mm.distributed import unwrap_model
+from edudistill_mm.engine.join_ranks import join_ranks
 from edudistill_mm.engine.runner import EducationRunner
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.export.export_student import export_student, grade_of_export
 from edudistill_mm.export.preparation import next_stage, preparation_of
 
-from .ranks import join_ranks
 from .run_folder import in_its_folder
 from .teacher_recipe import check_teacher_training
 from .teachers import train_teachers

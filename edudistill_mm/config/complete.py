@@ -17,10 +17,10 @@ from edudistill_mm.config.run_config import RunConfig
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.models.algorithms import EducationDistill
 from edudistill_mm.models.teachers import Faculty
+from edudistill_mm.settings import SAFETY_HOOKS
 from edudistill_mm.type_name import type_name
 
 LOOPS_OF_MMRAZOR = ('SingleTeacherDistillValLoop', 'SelfDistillValLoop')
-SAFETY_HOOKS = ('SafeCheckpointHook', 'FiniteLossHook', 'PreemptionHook')
 
 
 def complete_config(cfg: Config) -> RunConfig:

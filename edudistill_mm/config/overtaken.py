@@ -36,10 +36,10 @@ class _File:
 
     Attributes:
         path (str): Where it is.
-        sets (Set[str]): The variables that it sets.
-        uses (Mapping[str, List[str]]): Of variables that it reads, its own or its bases', the
+        sets (set[str]): The variables that it sets.
+        uses (Mapping[str, list[str]]): Of variables that it reads, its own or its bases', the
             places for which it does, as dotted keys.
-        bases (Tuple[_File, ...]): The files that it inherits from.
+        bases (tuple[_File, ...]): The files that it inherits from.
     """
 
     path: str

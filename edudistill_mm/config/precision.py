@@ -102,6 +102,8 @@ def check_compile(cfg: Config) -> None:
             f'compile.backend "{backend}" is none of torch.compile{did_you_mean(backend, backends)}; '
             f'possible are {", ".join(backends)}'
         )
+    if backend == 'inductor' and value.get('mode') is not None:
+        check_choice(value['mode'], torch._inductor.list_mode_options(), 'compile.mode')
     if value.get('fullgraph'):
         raise ConfigurationError(
             'compile.fullgraph=True is not possible: a training step is not one graph, because samples '

@@ -41,10 +41,12 @@ def check_ranks(cfg: Config, algorithm: nn.Module) -> None:
     """
     runner = cfg.get('runner_type', 'EducationRunner')
     if runner not in ('Runner', 'EducationRunner'):
+        hint = '' if runner == 'FlexibleRunner' else did_you_mean(runner, ['EducationRunner'])
         raise ConfigurationError(
-            f'runner_type is "{runner}", but EducationDistill needs "EducationRunner": a FlexibleRunner '
-            f'loads checkpoints before hooks can check them and cannot rebuild schedules, and its FSDP lets '
-            f'weight decay change what a grade does not train; several processes work by --launcher'
+            f'runner_type is "{runner}"{hint}, but EducationDistill needs "EducationRunner": a '
+            'FlexibleRunner loads checkpoints before hooks can check them and cannot rebuild schedules, and '
+            'its FSDP lets weight decay change what a grade does not train; several processes work by '
+            '--launcher'
         )
     if cfg.get('launcher', 'none') == 'none':
         return

@@ -15,7 +15,7 @@ from mmengine.utils.dl_utils import set_multi_processing
 from edudistill_mm.errors import ConfigurationError, did_you_mean
 from edudistill_mm.type_name import type_name
 from edudistill_mm.validation.arguments import check_arguments, check_scope, parameters_of
-from edudistill_mm.validation.values import check_choice, check_keys
+from edudistill_mm.validation.values import check_choice, check_keys, check_positive
 
 # What each setting must be, and in words.
 KINDS: dict[str, tuple[Any, str]] = dict(
@@ -84,6 +84,9 @@ def check_runtime_settings(cfg: Config, scope: str | None) -> None:
     method, methods = processes.get('mp_start_method'), multiprocessing.get_all_start_methods()
     if method is not None:
         check_choice(method, methods, 'env_cfg.mp_cfg.mp_start_method')
+    scaling = cfg.get('auto_scale_lr')
+    if isinstance(scaling, dict) and scaling.get('base_batch_size') is not None:
+        check_positive(scaling['base_batch_size'], 'auto_scale_lr.base_batch_size')
     level = cfg.get('log_level')
     levels = ('DEBUG', 'INFO', 'WARNING', 'ERROR', 'CRITICAL')
     if isinstance(level, str) and not isinstance(logging.getLevelName(level.upper()), int):

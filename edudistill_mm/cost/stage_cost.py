@@ -14,7 +14,7 @@ class StageCost:
         batches (int): Iterations of an epoch; 1 if iterations are counted.
         parameters (int): Parameters of the student that are in training.
         flops_per_image (int): Of the student's forward pass at this depth, two for a multiply-add.
-        teachers (Mapping[str, Tuple[int, int]]): For each teacher the images of an epoch (or
+        teachers (Mapping[str, tuple[int, int]]): For each teacher the images of an epoch (or
             iteration) that are routed to it, and the FLOPs of its forward pass of one image.
         kept (Mapping[str, Tuple[int, int]]): For each teacher whose answers are kept how many
             different images are routed to it, and the number of views of each.

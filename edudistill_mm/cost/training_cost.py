@@ -26,7 +26,7 @@ class TrainingCost:
     """Cost of a whole training: forward passes only, in image passes and FLOPs.
 
     Attributes:
-        stages (Tuple[StageCost, ...]): One a grade; a single one for a plain training.
+        stages (tuple[StageCost, ...]): One a grade; a single one for a plain training.
         by_epoch (bool): Whether lengths are epochs; iterations otherwise.
     """
 

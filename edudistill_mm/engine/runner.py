@@ -30,6 +30,7 @@ from ..models.labels import accept_one_hot
 from ..registration import register_all_modules
 from ..registry import MODELS, RUNNERS, register
 from .best_metric import check_best_metric
+from .join_ranks import join_ranks
 from .lazy_clip_optim_wrapper import LazyClipOptimWrapper
 from .lazy_message_hub import LazyMessageHub
 from .loading import read_checkpoint
@@ -79,6 +80,9 @@ class EducationRunner(Runner):
         cfg.work_dir = cfg.get('work_dir') or osp.join('work_dirs', name)
         run = complete_config(cfg)
         if cfg.get('launcher', 'none') != 'none':
+            # MMEngine's own set-up fails without a GPU, and without a word where nothing has been
+            # launched.
+            join_ranks(cfg, cfg.launcher)
             wrap_for_ranks(cfg)
         check_config(run)
         return cls.from_completed_cfg(cfg)

@@ -141,13 +141,25 @@ def test_what_no_training_can_use_is_refused_before_any_training(digits, tmp_pat
     assert not any(tmp_path.iterdir())
 
 
-def test_a_key_that_no_training_has_is_refused_though_all_teachers_are_there(digits, tmp_path):
+@pytest.mark.parametrize(
+    ('given', 'message'),
+    [
+        (dict(optim_wraper=None), 'teacher_training has the unknown key "optim_wraper"'),
+        (
+            dict(train_cfg=dict(max_epoch=8)),
+            r'teacher_training.train_cfg has the unknown key "max_epoch" \(did you mean "max_epochs"',
+        ),
+    ],
+)
+def test_a_key_that_no_training_has_is_refused_though_all_teachers_are_there(
+    digits, tmp_path, given, message
+):
     cfg = digits()
-    cfg.teacher_training.optim_wraper = None
+    cfg.merge_from_dict(dict(teacher_training=given))
     for index, teacher in enumerate(cfg.model.teachers):
         teacher.ckpt = str(tmp_path / f'{index}.pth')
         Path(teacher.ckpt).touch()
-    with pytest.raises(ConfigurationError, match='teacher_training has the unknown key'):
+    with pytest.raises(ConfigurationError, match=message):
         train(RunConfig(cfg))
 
 

@@ -37,6 +37,11 @@ CONFIG = str(Path(__file__).resolve().parents[2] / 'configs' / 'edu_kd_digits.py
             None,
             'default_hooks.safe_checkpoint is None, but MMEngine leaves out only .*logger',
         ),
+        (
+            'auto_scale_lr.base_batch_size',
+            0,
+            'auto_scale_lr.base_batch_size must be a positive integer, but got 0',
+        ),
         ('env_cfg', None, 'env_cfg must be a dict, but got None'),
         (
             'env_cfg.cudnn_benchmrk',

@@ -111,6 +111,7 @@ def test_compile_takes_what_torch_takes(value):
         (dict(backnd='eager'), 'unknown key "backnd" .did you mean "backend"'),
         (dict(backend='inducktor'), 'backend "inducktor" .* .did you mean "inductor"'),
         (dict(fullgraph=True), 'fullgraph=True is not possible'),
+        (dict(mode='max-autotun'), 'compile.mode must be one of .* .did you mean "max-autotune"'),
     ],
 )
 def test_a_wrong_compile_is_refused(value, message):

@@ -5,11 +5,11 @@ from networks import build, kd_distiller, resnet
 from runs import school_config
 from torch import nn
 
-from edudistill_mm.apis import ranks
-from edudistill_mm.apis.ranks import join_ranks, print_error_once
+from edudistill_mm.apis.ranks import print_error_once
 from edudistill_mm.config.check_config import check_config
 from edudistill_mm.config.ranks import check_ranks, wrap_for_ranks
 from edudistill_mm.config.run_config import RunConfig
+from edudistill_mm.engine import EducationRunner, join_ranks
 from edudistill_mm.errors import ConfigurationError
 
 DEEPENING = [dict(epochs=1, fragments=1, classes=6), dict(epochs=1, fragments=3)]
@@ -107,6 +107,14 @@ def test_a_flexible_runner_is_refused_before_training():
         check_ranks(config, algorithm(WHOLE))
 
 
+def test_a_misspelt_runner_is_known_for_what_it_was_to_be():
+    config = Config(dict(runner_type='EducationRuner'))
+    with pytest.raises(
+        ConfigurationError, match=r'"EducationRuner" \(did you mean "EducationRunner"'
+    ):
+        check_ranks(config, algorithm(WHOLE))
+
+
 @pytest.mark.cpu
 def test_synchronised_batchnorm_is_refused_without_gpus():
     with pytest.raises(ConfigurationError, match='sync_bn asks for .* on GPUs only'):
@@ -128,7 +136,20 @@ def test_synchronised_batchnorm_is_refused_without_gpus():
 def test_a_launcher_that_has_started_nothing_is_one_sentence(launcher, variable, monkeypatch):
     monkeypatch.delenv(variable, raising=False)
     with pytest.raises(ConfigurationError, match=f'--launcher {launcher} needs .* {variable}'):
-        join_ranks(Config(), launcher)
+        join_ranks.join_ranks(Config(), launcher)
+
+
+def test_a_launcher_that_there_is_not_is_named():
+    with pytest.raises(ConfigurationError, match='launcher must be one of pytorch, slurm, mpi'):
+        join_ranks.join_ranks(Config(), 'pytorh')
+
+
+def test_the_runner_alone_says_that_nothing_was_launched(tmp_path, monkeypatch):
+    monkeypatch.delenv('RANK', raising=False)
+    config = school_config(tmp_path)
+    config.launcher = 'pytorch'
+    with pytest.raises(ConfigurationError, match='--launcher pytorch needs .* RANK'):
+        EducationRunner.from_cfg(config)
 
 
 def test_before_processes_know_each_other_the_first_of_a_machine_speaks(monkeypatch, capsys):
@@ -145,12 +166,12 @@ def test_before_processes_know_each_other_the_first_of_a_machine_speaks(monkeypa
 
 def test_more_processes_than_gpus_are_one_sentence(monkeypatch):
     # The machines of the tests have no GPUs to count.
-    monkeypatch.setattr(ranks.torch.cuda, 'device_count', lambda: 2)
+    monkeypatch.setattr(join_ranks.torch.cuda, 'device_count', lambda: 2)
     monkeypatch.setenv('LOCAL_WORLD_SIZE', '4')
     with pytest.raises(ConfigurationError, match='4 processes .* 2 GPUs'):
-        ranks._check_gpus(0)
+        join_ranks._check_gpus(0)
     monkeypatch.setenv('LOCAL_WORLD_SIZE', '2')
-    ranks._check_gpus(1)
+    join_ranks._check_gpus(1)
 
 
 def test_check_config_looks_at_the_runner(tmp_path):

@@ -9,13 +9,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from killed_runs import PipedImages  # noqa: F401
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
-from mmengine.runner import Runner
+from networks import build, resnet
 from runs import scalars, school_config
 from surroundings import python_path
 
 from edudistill_mm.apis.train import prepare_runtime
+from edudistill_mm.engine import EducationRunner
+from edudistill_mm.models.algorithms.captured_loss import CapturedLoss
 
 pytestmark = pytest.mark.cuda
 ROOT = Path(__file__).parents[2]
@@ -50,7 +53,7 @@ def run(config, name, **changes):
     amp = changes.pop('amp', False)
     config.update(changes)
     prepare_runtime(config, 'none', amp=amp)
-    runner = Runner.from_cfg(config)
+    runner = EducationRunner.from_completed_cfg(config)
     runner.train()
     return runner
 
@@ -131,3 +134,87 @@ def test_a_run_leaves_no_memory_behind(config):
         left.append(torch.cuda.memory_allocated())
     # MMEngine's logs and message hubs keep a few numbers of each run on the device.
     assert left[2] - left[1] < 2**20
+
+
+# ---- captured steps and resident data
+def generalist_run(tmp_path, **model):
+    """A run of three grades of all classes with one generalist, long enough to be captured."""
+    config = school_config(tmp_path)
+    config.val_cfg = config.val_dataloader = config.val_evaluator = None
+    file = tmp_path / 'all.pth'
+    torch.save(dict(state_dict=build(resnet(6), 5).state_dict()), file)
+    config.model.teachers = [
+        dict(name='all', architecture=resnet(6), ckpt=str(file), classes='all')
+    ]
+    config.model.curriculum.grades = [
+        dict(name='low', iters=40, fragments=1, classes='all', teachers=['all']),
+        dict(name='high', iters=40, fragments=3, classes=[]),
+    ]
+    config.train_cfg = dict(by_epoch=False, max_iters=80)
+    config.default_hooks.checkpoint = dict(type='CheckpointHook', interval=50, by_epoch=False)
+    config.param_scheduler = None
+    config.train_dataloader.update(resident=True, batch_size=8)
+    config.train_dataloader.dataset.type = 'PipedImages'
+    config.train_dataloader.dataset.pipeline = [
+        dict(type='RandomCrop', crop_size=8, padding=1),
+        dict(type='RandomFlip', prob=0.5),
+        dict(type='PackInputs'),
+    ]
+    config.model.update(model)
+    config.randomness = dict(seed=0)
+    return config
+
+
+@pytest.fixture
+def captures(monkeypatch):
+    """The batch sizes of what was captured, in order."""
+    sizes = []
+    real = torch.cuda.make_graphed_callables
+
+    def make(module, arguments, **options):
+        sizes.append(len(arguments[0]))
+        return real(module, arguments, **options)
+
+    monkeypatch.setattr(CapturedLoss.__init__, '__defaults__', (tuple, make))
+    return sizes
+
+
+@pytest.mark.parametrize('amp', [False, True], ids=['float32', 'amp'])
+@pytest.mark.parametrize('kept', [False, True], ids=['asked', 'kept'])
+@pytest.mark.parametrize('channels_last', [False, True], ids=['contiguous', 'channels_last'])
+def test_captured_steps_train_what_plain_ones_do(tmp_path, captures, amp, kept, channels_last):
+    config = generalist_run(tmp_path, keep_answers=kept, channels_last=channels_last)
+    captured = run(config, 'captured', amp=amp)
+    assert captures == [8, 8]  # one a grade
+    assert captured.train_dataloader.dataset.images.device.type == 'cuda'
+    config.model.cuda_graphs = False
+    plain = run(config, 'plain', amp=amp)
+    assert captures == [8, 8]
+    ours, theirs = losses(captured), losses(plain)
+    assert len(ours) == len(theirs) == 80
+    torch.testing.assert_close(ours[:25], theirs[:25], rtol=0.02 if amp else 1e-4, atol=1e-4)
+    torch.testing.assert_close(ours, theirs, rtol=0.2 if amp else 0.05, atol=0.02)
+    for name, value in plain.model.named_buffers():
+        if name.endswith('num_batches_tracked'):
+            assert torch.equal(value, dict(captured.model.named_buffers())[name]), name
+
+
+def test_a_run_of_captured_steps_is_resumed(tmp_path, captures):
+    config = generalist_run(tmp_path)
+    whole = run(config, 'whole')
+    resumed = run(config, 'on', load_from=f'{whole.work_dir}/iter_50.pth', resume=True)
+    torch.testing.assert_close(losses(resumed), losses(whole)[50:], rtol=0.05, atol=0.02)
+
+
+def test_experts_accumulation_and_compilation_are_not_captured_and_say_why(
+    config, tmp_path, captures
+):
+    for name, change in (
+        ('experts', {}),
+        ('accumulated', dict(optim_wrapper=dict(config.optim_wrapper, accumulative_counts=2))),
+    ):
+        of = config if name == 'experts' else generalist_run(tmp_path)
+        done = run(of, name, **change)
+        log = '\n'.join(path.read_text() for path in Path(done.work_dir).glob('*/*.log'))
+        assert 'not captured as CUDA graphs' in log, name
+    assert captures == []

@@ -151,8 +151,19 @@ def of_page(name):
     return Config.fromfile(DISTILLERS / f'{name}.py').distiller.to_dict()
 
 
-@pytest.mark.parametrize('dtype, tolerance', [('float32', EXACT), ('float16', ROUNDED)])
-@pytest.mark.parametrize('name', ['kd', 'dkd', 'dist', 'wsld', 'kd_standardized', 'kd_experts'])
+SLOW = pytest.mark.slow
+DISTILLER_FILES = ['kd', 'dkd', 'dist', 'wsld', 'kd_standardized']
+
+
+@pytest.mark.parametrize(
+    'name, dtype, tolerance',
+    [
+        *((name, 'float32', EXACT) for name in DISTILLER_FILES),
+        ('kd', 'float16', ROUNDED),
+        *(pytest.param(name, 'float16', ROUNDED, marks=SLOW) for name in DISTILLER_FILES[1:]),
+        pytest.param('kd_experts', 'float32', EXACT, marks=SLOW),
+    ],
+)
 def test_each_distiller_that_reads_scores_has_its_losses(school, name, dtype, tolerance):
     data, batches = ShiftedImages(), some_batches(4)
     plain = losses_of(school(distiller=of_page(name)), data, batches)
@@ -162,8 +173,25 @@ def test_each_distiller_that_reads_scores_has_its_losses(school, name, dtype, to
     assert 0 < counts['all'] <= 40
 
 
-@pytest.mark.parametrize('weighting', ['average', 'entropy', 'confidence'])
-@pytest.mark.parametrize('names', [('low', 'high'), ('all', 'other', 'low')])
+EXPERTS, MIXED = ('low', 'high'), ('all', 'other', 'low')
+
+
+@pytest.mark.parametrize(
+    'names, weighting',
+    [
+        (EXPERTS, 'average'),
+        (MIXED, 'entropy'),
+        *(
+            pytest.param(*case, marks=SLOW)
+            for case in [
+                (EXPERTS, 'entropy'),
+                (EXPERTS, 'confidence'),
+                (MIXED, 'average'),
+                (MIXED, 'confidence'),
+            ]
+        ),
+    ],
+)
 def test_experts_and_generalists_have_their_losses_under_each_weighting(school, names, weighting):
     data, batches = ShiftedImages(), some_batches(3) * 2
     options = dict(names=names, teacher_weighting=weighting, distiller=dkd_distiller())
@@ -217,6 +245,7 @@ def test_a_teacher_of_more_outputs_than_classes_has_all_its_columns_kept(school,
     assert_equal_losses(losses_of(model, data, batches), plain, **EXACT)
 
 
+@SLOW
 def test_scores_of_the_whole_network_and_of_its_head_are_kept_as_well(school):
     data, batches = ShiftedImages(), some_batches(2)
     for source in ('', 'head'):
@@ -335,18 +364,23 @@ def asked_by(school):
     return train
 
 
+OTHER_QUESTIONS = dict(
+    normalisation=dict(data_preprocessor=dict(NORMALISED, std=[61.0] * 3)),
+    data=dict(data=ShiftedImages(fingerprint='images 1')),
+    precision=dict(precision=torch.bfloat16),
+    colours=dict(data_preprocessor=dict(NORMALISED, to_rgb=True)),
+    size=dict(of_all=dict(input_size=20)),
+    inputs=dict(of_all=dict(data_preprocessor=dict(mean=[1.0] * 3, std=[2.0] * 3))),
+    views=dict(data=ShiftedImages(num_views=5)),
+)
+
+
 @pytest.mark.parametrize(
     'change',
     [
-        dict(data_preprocessor=dict(NORMALISED, std=[61.0] * 3)),
-        dict(data_preprocessor=dict(NORMALISED, to_rgb=True)),
-        dict(of_all=dict(input_size=20)),
-        dict(of_all=dict(data_preprocessor=dict(mean=[1.0] * 3, std=[2.0] * 3))),
-        dict(data=ShiftedImages(fingerprint='images 1')),
-        dict(data=ShiftedImages(num_views=5)),
-        dict(precision=torch.bfloat16),
+        pytest.param(change, id=name, marks=SLOW if number > 2 else ())
+        for number, (name, change) in enumerate(OTHER_QUESTIONS.items())
     ],
-    ids=['normalisation', 'colours', 'size', 'inputs', 'data', 'views', 'precision'],
 )
 def test_answers_to_other_questions_are_not_used(asked_by, tmp_path, change):
     asked_by.folder = tmp_path / 'tables'

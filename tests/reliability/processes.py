@@ -101,7 +101,8 @@ class Witness(Hook):
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
         self.losses.append({name: float(value) for name, value in outputs.items()})
-        self.labels.append([int(sample.gt_label) for sample in data_batch['data_samples']])
+        samples = data_batch['data_samples']
+        self.labels.append(torch.cat([sample.gt_label for sample in samples]).tolist())
 
 
 def build_runner(config, launcher='pytorch'):

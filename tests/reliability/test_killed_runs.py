@@ -548,3 +548,21 @@ def test_a_run_killed_while_it_keeps_answers_ends_like_the_uninterrupted_one(
         len(moments),
         'resumed; the same end bit for bit, with the answers that were kept',
     )
+
+
+def test_processes_of_a_run_share_the_answers_that_they_keep(tmp_path, report):
+    folder = tmp_path / 'answers'
+    school = School(tmp_path, processes=2, keep_answers=dict(dtype='float32', folder=str(folder)))
+    tables = [path for path in folder.iterdir() if path.is_dir()]
+    assert len(tables) == 3
+    again = tmp_path / 'again'
+    status, text = run(school.config, again, *SEED, processes=2)
+    assert status == 0 and 'damaged' not in text, text
+    assert differences(school.end, last_checkpoint(again)) == []
+    report(
+        AREA,
+        'two processes of a run ask the same teachers',
+        'a run of 2 processes, and another beside it that finds the tables',
+        1,
+        'the same end bit for bit',
+    )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from killed_runs import PipedImages
+from killed_runs import PipedImages  # noqa: F401
 from networks import build, kd_distiller, resnet
 from processes import build_runner, free_port, outcome, run_processes, train_together
 from run_tool import run_tool
@@ -121,13 +121,15 @@ def with_iterations(config, tmp_path):
 
 def with_resident_data(config, tmp_path):
     with_experts(config, tmp_path)
-    config.train_dataloader.resident = True
-    config.train_dataloader.dataset.type = PipedImages
-    config.train_dataloader.dataset.pipeline = [
+    loader = config.train_dataloader
+    pipeline = [
         dict(type='RandomCrop', crop_size=8, padding=1),
         dict(type='RandomFlip', prob=0.5),
         dict(type='PackInputs'),
     ]
+    images = dict(loader.dataset, type='PipedImages', pipeline=pipeline)
+    loader.dataset = dict(type='ResidentDataset', training=True, dataset=images)
+    loader.collate_fn = dict(type='whole_batch')
 
 
 NAMES = dict(

@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# What a session with a GPU measures, the most valuable first; rehearsed on a CPU by DRY=1.
+#     bash tools/gpu/measure.sh DATA_ROOT OUT [SECONDS]
+# DATA_ROOT holds cifar-100-python/; results and logs go to OUT as they come. What would not fit into the
+# seconds that are left (540) is left out.
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+data="$1" out="$2" limit="${3:-540}"
+mkdir -p "$out"
+export PYTHONPATH="${PYTHONPATH:-}:$PWD"
+kd=configs/cifar100/kd_resnet110_resnet20_cifar100.py
+epochs=240 iteration=() test_options=(-n 14) visible=0
+if [ -n "${DRY:-}" ]; then
+    epochs=1 iteration=(--repeats 1) test_options=(--co) visible=''
+fi
+
+left() { echo $((limit - SECONDS)); }
+job() { # job NAME SECONDS COMMAND...: run it, if it fits, and tell how long it took
+    local name="$1" needs="$2" begin=$SECONDS
+    shift 2
+    if [ "$(left)" -lt "$needs" ]; then echo "$name: left out, $(left) s are left"; return; fi
+    timeout "$(left)" "$@" > "$out/$name.log" 2>&1
+    echo "$name: status $?, $((SECONDS - begin)) s"
+}
+
+# A teacher of random weights costs what a trained one does.
+python3 - "$out/resnet110.pth" <<'P'
+import sys
+import torch
+from edudistill_mm.config.load import load_config
+from edudistill_mm.models.network import build_network
+run = load_config('configs/cifar100/kd_resnet110_resnet20_cifar100.py', {'model.teacher.head.num_classes': 100})
+torch.save(dict(state_dict=build_network(run.teachers[0]['architecture'], 'teacher').state_dict()), sys.argv[1])
+P
+set_up=(data_root="$data" model.teacher_ckpt="$out/resnet110.pth" default_hooks.logger.interval=1000)
+if [ -n "${DRY:-}" ]; then
+    set_up+=(train_dataloader.batch_size=2000 val_dataloader.batch_size=2000 model.teacher.backbone.depth=8)
+    python3 - "$out/resnet110.pth" <<'P'
+import sys
+import torch
+sys.path.insert(0, 'tools/gpu')
+from captured_loop import ResNet
+torch.save(dict(state_dict=ResNet(8).state_dict()), sys.argv[1])
+P
+fi
+
+CUDA_VISIBLE_DEVICES="$visible" job tests 60 python3 -m pytest -q "${test_options[@]}" -m cuda tests/engine/test_cuda.py
+job iteration 60 python3 tools/benchmark.py --iteration "${iteration[@]}"
+job loader 30 python3 tools/benchmark.py --loader "${iteration[@]}"
+job kept_answers 30 python3 tools/benchmark.py --kept-answers "${iteration[@]}"
+job limit 60 python3 tools/gpu/captured_loop.py speed --net 20 --teacher-net 110 --data-root "$data"
+train() { # train NAME EPOCHS OPTIONS...
+    local name="$1" length="$2"
+    shift 2
+    job "$name" 20 python3 tools/train.py "$kd" --no-teacher-test --epochs "$length" \
+        --work-dir "$out/$name" --cfg-options "${set_up[@]}" "$@"
+}
+train asked_2_epochs 2
+train plain_2_epochs 2 model.cuda_graphs=False
+train kept_2_epochs 2 model.keep_answers=True "train_dataloader.resident={'views_per_image': 4}"
+# The whole of it, in one piece.
+train kept_240_epochs $epochs model.keep_answers=True
