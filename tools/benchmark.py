@@ -1,5 +1,6 @@
-"""What the plugin costs, as ratios measured within one run."""
+"""What the package costs and gains, as ratios measured within one run; more of it in bench/."""
 
+import argparse
 import copy
 import statistics
 import time
@@ -20,6 +21,7 @@ from edudistill_mm.curriculum import Curriculum
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.models.network import build_module, build_network
 from edudistill_mm.models.students import FragmentedStudent
+from edudistill_mm.registration import register_all_modules
 from edudistill_mm.type_name import type_name
 from edudistill_mm.validation.values import check_positive
 
@@ -319,29 +321,82 @@ def _costs(student: FragmentedStudent, curriculum: Curriculum) -> dict[str, floa
     }
 
 
+# What is measured, and whether a config says of what.
+MODES = {
+    '--load': (
+        True,
+        'compare 20 grades and 50 teachers of 1000 classes to 3 grades and 3 teachers',
+    ),
+    '--iteration': (
+        False,
+        'measure the CPU time of an iteration with almost no networks, against plain MMRazor and '
+        'a loop by hand',
+    ),
+    '--loader': (False, "measure the training loader against MMPretrain's pipeline"),
+    '--kept-answers': (False, 'measure a step with kept answers against the student alone'),
+    '--limit': (
+        False,
+        'measure an iteration of ResNet-20 with kept answers against a loop by hand, which a GPU '
+        'captures',
+    ),
+    '--runs': (True, 'measure whole runs of tools/train.py with everything fast off and on'),
+}
+
+
+def measure(args: argparse.Namespace) -> list[tuple[str, float]]:
+    """What was compared, and the ratio or the number, in the mode of a command line."""
+    mode = next((flag for flag in MODES if getattr(args, flag[2:].replace('-', '_'))), None)
+    if (MODES[mode][0] if mode else True) != (args.config is not None):
+        raise ConfigurationError(
+            f'{mode or "the benchmark"} needs a config'
+            if args.config is None
+            else f'{mode} needs no config, but got "{args.config}"'
+        )
+    for name in ('batch_size', 'repeats', 'epochs'):
+        if getattr(args, name) is not None:
+            check_positive(getattr(args, name), f'--{name.replace("_", "-")}')
+    size, repeats = args.batch_size or (128 if args.config else 64), args.repeats
+    if mode in (None, '--load'):
+        measured = load_benchmark if mode else benchmark
+        return measured(load_config(args.config, args.cfg_options), size, repeats)
+    register_all_modules()
+    # Beside this file, and not needed by the others.
+    if mode == '--iteration':
+        from bench.iteration import iteration_benchmark as measured
+    elif mode == '--loader':
+        from bench.loader import loader_benchmark as measured
+    elif mode == '--kept-answers':
+        from bench.kept_answers import kept_answers_benchmark as measured
+    elif mode == '--limit':
+        from bench.hand_limit import hand_limit_benchmark as measured
+    else:
+        from bench.whole_runs import whole_runs_benchmark
+
+        options = [f'{key}={value}' for key, value in (args.cfg_options or {}).items()]
+        return whole_runs_benchmark(args.config, options, repeats, args.epochs)
+    return measured(size, repeats)
+
+
 def main(argv: list[str] | None = None) -> None:
-    parser = config_parser('Measure what education distillation costs, as ratios within one run')
+    parser = config_parser(
+        'Measure what this package costs and gains, as ratios within one run',
+        epochs='with --runs: length of the runs',
+        optional=True,
+    )
     parser.add_argument(
-        '--batch-size', type=int, default=128, help='images in a batch (default 128)'
+        '--batch-size', type=int, help='images in a batch (default 128, without a config 64)'
     )
     parser.add_argument(
         '--repeats', type=int, default=10, help='measurements of each side (default 10)'
     )
-    parser.add_argument(
-        '--load',
-        action='store_true',
-        help='compare 20 grades and 50 teachers of 1000 classes to 3 grades and 3 teachers instead',
-    )
+    modes = parser.add_mutually_exclusive_group()
+    for flag, (_, text) in MODES.items():
+        modes.add_argument(flag, action='store_true', help=text)
     args = parser.parse_args(argv)
 
     def command() -> None:
-        for name in ('batch_size', 'repeats'):
-            check_positive(getattr(args, name), f'--{name.replace("_", "-")}')
-        measure = load_benchmark if args.load else benchmark
-        for name, ratio in measure(
-            load_config(args.config, args.cfg_options), args.batch_size, args.repeats
-        ):
-            print(f'{ratio:6.3f}  {name}')
+        for name, number in measure(args):
+            print(f'{number:9.3f}  {name}')
 
     run_command(command)
 

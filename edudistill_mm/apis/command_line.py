@@ -32,14 +32,15 @@ class _KeyValues(DictAction):
 
 
 def config_parser(
-    description: str, launcher: bool = False, epochs: str = ''
+    description: str, launcher: bool = False, epochs: str = '', optional: bool = False
 ) -> argparse.ArgumentParser:
     """A parser with ``config`` and ``--cfg-options``, and with options of a launcher.
 
-    ``epochs`` is the help of ``--epochs``; without it there is no such option.
+    ``epochs`` is the help of ``--epochs``; without it there is no such option. ``optional``:
+    whether the config may be left out.
     """
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument('config', help='config file')
+    parser.add_argument('config', nargs='?' if optional else None, help='config file')
     parser.add_argument(
         '--cfg-options',
         nargs='+',

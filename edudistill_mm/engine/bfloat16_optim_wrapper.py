@@ -2,14 +2,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from mmengine.optim import OptimWrapper
 from torch import nn
 
 from edudistill_mm.registry import OPTIM_WRAPPERS, register
 
+from .lazy_clip_optim_wrapper import LazyClipOptimWrapper
+
 
 @register(OPTIM_WRAPPERS)
-class BFloat16OptimWrapper(OptimWrapper):
+class BFloat16OptimWrapper(LazyClipOptimWrapper):
     """Mixed precision in bfloat16 on any device, also on a CPU, which ``AmpOptimWrapper`` refuses.
 
     Forward passes run under autocast. bfloat16 has the range of float32: there is no loss scale,

@@ -7,6 +7,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.logging import MessageHub, MMLogger
+from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from mmengine.runner.checkpoint import _load_checkpoint_to_model
 from torch import nn
@@ -30,10 +31,14 @@ from ..registration import register_all_modules
 from ..registry import MODELS, RUNNERS, register
 from .best_metric import check_best_metric
 from .join_ranks import join_ranks
+from .lazy_clip_optim_wrapper import LazyClipOptimWrapper
 from .lazy_message_hub import LazyMessageHub
 from .loading import read_checkpoint
 from .log_file import LogFile
 from .preemption import shield_workers
+
+# MMEngine's own, as a config may name it.
+PLAIN_WRAPPERS = ('OptimWrapper', 'mmengine.OptimWrapper', OptimWrapper)
 
 
 @register(RUNNERS)
@@ -112,6 +117,16 @@ class EducationRunner(Runner):
         if not isinstance(model, MODELS.get('EducationDistill')):
             accept_one_hot(model)
         return model
+
+    def build_optim_wrapper(self, optim_wrapper: Any) -> Any:
+        """Build the optimizer wrapper, which logs the norm of gradients without waiting for it."""
+        if (
+            isinstance(optim_wrapper, dict)
+            and 'optimizer' in optim_wrapper
+            and optim_wrapper.get('type', 'OptimWrapper') in PLAIN_WRAPPERS
+        ):
+            optim_wrapper = dict(optim_wrapper, type=LazyClipOptimWrapper)
+        return super().build_optim_wrapper(optim_wrapper)
 
     @staticmethod
     def build_dataloader(
