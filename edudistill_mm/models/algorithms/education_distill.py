@@ -12,11 +12,10 @@ from mmrazor.models.algorithms.base import BaseAlgorithm
 from mmrazor.models.utils import add_prefix
 from torch import nn
 
-from edudistill_mm.checkpoint.pretrained import pretrained_of
 from edudistill_mm.compat import modernise, switch_off_inplace
 from edudistill_mm.curriculum import Curriculum, Grade
 from edudistill_mm.errors import ConfigurationError
-from edudistill_mm.models.distillers import TeacherView, build_distillers, mean_of
+from edudistill_mm.models.distillers import TeacherView, build_distillers
 from edudistill_mm.models.labels import classes_of
 from edudistill_mm.models.run_labels import RunLabels
 from edudistill_mm.models.students import FragmentedStudent, build_student
@@ -36,9 +35,9 @@ from .argument_checks import (
 )
 from .captured_loss import CapturedLoss
 from .loss_dry_run import LossDryRun
-from .losses import ZeroLoss, weigh_losses
+from .losses import ZeroLoss, sum_losses, weigh_losses
 from .recorders import check_keeping, record_teacher, records_features, restrict_classifiers
-from .starting_weights import load_pretrained, name_weights
+from .starting_weights import load_pretrained, name_weights, split_init_cfg
 from .student_records import StudentRecords
 
 
@@ -394,11 +393,8 @@ class EducationDistill(BaseAlgorithm):
     def parse_losses(
         self, losses: dict[str, torch.Tensor]
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """The total loss, and what the log gets; as MMEngine's, but scalars have no mean taken."""
-        means = {name: mean_of(value) for name, value in losses.items()}
-        parts = [value for name, value in means.items() if 'loss' in name]
-        total: Any = sum(parts[1:], parts[0]) if parts else 0
-        return total, dict(loss=total) | means
+        """The total loss, and what the log gets."""
+        return sum_losses(losses)
 
     # ---- weights
     def init_weights(self) -> None:
@@ -407,10 +403,7 @@ class EducationDistill(BaseAlgorithm):
             # Random numbers fill a tensor in the order of its memory.
             self.to(memory_format=torch.contiguous_format)
         init_cfg: Any = self.init_cfg  # type: ignore[has-type]  # MMEngine's BaseModule sets it
-        pretrained = pretrained_of(init_cfg)
-        if pretrained is not None:
-            all_of_it = init_cfg if isinstance(init_cfg, (list, tuple)) else [init_cfg]
-            self.init_cfg = [cfg for cfg in all_of_it if cfg is not pretrained] or None
+        pretrained, self.init_cfg = split_init_cfg(init_cfg)
         try:
             super().init_weights()
         finally:

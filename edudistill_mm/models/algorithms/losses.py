@@ -3,6 +3,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from edudistill_mm.models.distillers import mean_of
+
 
 class ZeroLoss(torch.autograd.Function):
     """A loss of zero that leads to a parameter, but gives it no gradient.
@@ -31,3 +33,11 @@ def weigh_losses(losses: dict[str, Any], weight: float) -> dict[str, Any]:
         return [item * weight for item in value] if several else value * weight
 
     return {name: weigh(value) if 'loss' in name else value for name, value in losses.items()}
+
+
+def sum_losses(losses: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """The total loss, and what the log gets; as MMEngine's, but scalars have no mean taken."""
+    means = {name: mean_of(value) for name, value in losses.items()}
+    parts = [value for name, value in means.items() if 'loss' in name]
+    total = sum(parts[1:], parts[0]) if parts else 0
+    return total, dict(loss=total) | means

@@ -1,8 +1,10 @@
 from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor, nn
 
 from edudistill_mm.checkpoint.log_once import log_once
+from edudistill_mm.checkpoint.pretrained import pretrained_of
 from edudistill_mm.checkpoint.state_dict_checks import check_finite, state_dict_mismatch
 from edudistill_mm.checkpoint.state_dict_names import match_names, strip_prefix
 from edudistill_mm.checkpoint.weights import read_weights
@@ -78,3 +80,12 @@ def load_pretrained(algorithm: nn.Module, source: str, prefix: str | None) -> No
     }
     check_finite(fitting, algorithm, f'model.init_cfg: {where}')
     algorithm.load_state_dict(fitting, strict=False)
+
+
+def split_init_cfg(init_cfg: Any) -> tuple[dict | None, Any]:
+    """The ``Pretrained`` part of an ``init_cfg``, if it has one, and the rest of it."""
+    pretrained = pretrained_of(init_cfg)
+    if pretrained is None:
+        return None, init_cfg
+    parts = init_cfg if isinstance(init_cfg, (list, tuple)) else [init_cfg]
+    return pretrained, [cfg for cfg in parts if cfg is not pretrained] or None
