@@ -48,7 +48,7 @@ CUDA_VISIBLE_DEVICES="$visible" job tests 60 python3 -m pytest -q "${test_option
 job iteration 60 python3 tools/benchmark.py --iteration "${iteration[@]}"
 job loader 30 python3 tools/benchmark.py --loader "${iteration[@]}"
 job kept_answers 30 python3 tools/benchmark.py --kept-answers "${iteration[@]}"
-job limit 60 python3 tools/gpu/captured_loop.py speed --net 20 --teacher-net 110 --data-root "$data"
+job limit 60 python3 tools/benchmark.py --limit "${iteration[@]}"
 train() { # train NAME EPOCHS OPTIONS...
     local name="$1" length="$2"
     shift 2
