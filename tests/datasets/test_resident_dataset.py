@@ -327,6 +327,8 @@ def test_a_sample_alone_is_that_of_the_data_set_itself():
         (dict(views=3), 'views_per_image'),
         (dict(views_per_image=0), 'positive integer'),
         (3, 'dataloader.resident'),
+        (dict(device='gpu'), "dataloader.resident.device .*'gpu'"),
+        (dict(device=3), 'dataloader.resident.device .* 3'),
     ],
 )
 def test_a_wrong_value_of_resident_is_refused(value, words):

@@ -121,7 +121,10 @@ class CapturedLoss:
         self._graph = self._captured = None
         step = _Step(self.algorithm, names)
         try:
-            with _state_preserved(self.algorithm), _autocast_without_cache(arguments[0].device.type):
+            with (
+                _state_preserved(self.algorithm),
+                _autocast_without_cache(arguments[0].device.type),
+            ):
                 # The graph reads its arguments where those of the capture lie.
                 given = tuple(argument.clone() for argument in arguments)
                 self._graph = self._make_graph(step, given, allow_unused_input=True)
