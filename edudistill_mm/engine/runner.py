@@ -135,7 +135,7 @@ class EducationRunner(Runner):
         """Build a data loader that names what it cannot read, with resident data if it says so."""
         # ``dataloader`` stays as the config has it: errors are named by it.
         given = with_resident_data(dataloader) if isinstance(dataloader, dict) else dataloader
-        with clear_annotation_errors(given):
+        with clear_annotation_errors(dataloader):
             loader = Runner.build_dataloader(given, seed, diff_rank_seed)
         name_samples(loader.dataset)
         shield_workers(loader)
