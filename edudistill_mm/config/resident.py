@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import torch
 from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
 
@@ -36,7 +37,18 @@ def resident_options(loader: Any, key: str) -> dict | None:
     check_keys(given, KEYS, f'{key}.resident')
     if given.get('views_per_image') is not None:
         check_positive(given['views_per_image'], f'{key}.resident.views_per_image')
+    if given.get('device') is not None:
+        _check_device(given['device'], f'{key}.resident.device')
     return dict(given)
+
+
+def _check_device(device: Any, key: str) -> None:
+    try:
+        torch.device(device if isinstance(device, str) else '')
+    except RuntimeError as error:
+        raise ConfigurationError(
+            f'{key} must be a device of torch, such as "cuda:0" or "cpu", but got {device!r}'
+        ) from error
 
 
 def with_resident_data(loader: dict) -> dict:

@@ -10,6 +10,7 @@ from mmengine.runner.loops import _InfiniteDataloaderIterator
 from ..datasets import GradeSampler, ResidentDataset
 from ..datasets.channel_order import channel_order
 from ..datasets.class_lists import check_class_lists
+from ..datasets.unsliced import unsliced
 from ..distributed import check_same_on_all_ranks
 from ..errors import ConfigurationError
 from ..random_state import random_state_preserved
@@ -99,6 +100,7 @@ def open_answers(model: Any, dataset: Any, work_dir: str, optim_wrapper: Any) ->
     keeping = [teacher for teacher in model.faculty.teachers if teacher.keeping is not None]
     if not keeping:
         return
+    dataset = unsliced(dataset)
     needs = f'keep_answers of teacher "{keeping[0].name}" needs'
     if not isinstance(dataset, ResidentDataset):
         raise ConfigurationError(

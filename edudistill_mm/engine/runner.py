@@ -13,7 +13,7 @@ from mmengine.runner.checkpoint import _load_checkpoint_to_model
 from torch import nn
 from torch.utils.data import DataLoader
 
-from edudistill_mm.validation.build_errors import errors_name_keys
+from edudistill_mm.validation.build_errors import BUILDERS, BUILT, errors_name_keys
 
 from ..checkpoint.download import resolve_checkpoint
 from ..checkpoint.harmless_globals import harmless_globals
@@ -133,10 +133,10 @@ class EducationRunner(Runner):
         dataloader: Any, seed: int | None = None, diff_rank_seed: bool = False
     ) -> DataLoader:
         """Build a data loader that names what it cannot read, with resident data if it says so."""
-        if isinstance(dataloader, dict):
-            dataloader = with_resident_data(dataloader)
+        # ``dataloader`` stays as the config has it: errors are named by it.
+        given = with_resident_data(dataloader) if isinstance(dataloader, dict) else dataloader
         with clear_annotation_errors(dataloader):
-            loader = Runner.build_dataloader(dataloader, seed, diff_rank_seed)
+            loader = Runner.build_dataloader(given, seed, diff_rank_seed)
         name_samples(loader.dataset)
         shield_workers(loader)
         return loader
@@ -240,3 +240,7 @@ class EducationRunner(Runner):
                 if hasattr(iterator, '_shutdown_workers'):
                     iterator._shutdown_workers()
                     owner._iterator = None
+
+
+BUILDERS[EducationRunner.build_dataloader.__code__] = 'dataloader'
+BUILT[EducationRunner.build_dataloader.__code__] = DataLoader

@@ -10,6 +10,7 @@ from torch import nn
 
 from edudistill_mm.distributed import unwrap_model
 from edudistill_mm.errors import ConfigurationError
+from edudistill_mm.models.unpacked import refuse_unpacked
 
 # Stands for the class of a sample whose label mixes several.
 MIXED = -1
@@ -82,6 +83,7 @@ def accept_one_hot(model: nn.Module) -> None:
         loss.register_forward_pre_hook(as_probabilities)
     if isinstance(getattr(model, 'data_preprocessor', None), nn.Module):
         split_for_scores(model.data_preprocessor)
+        refuse_unpacked(model.data_preprocessor)
     width = getattr(getattr(model, 'head', None), 'num_classes', None)
     if width is not None:
         set_label_width(getattr(model, 'data_preprocessor', None), width)

@@ -14,6 +14,7 @@ from edudistill_mm.models.network import dry_run
 from edudistill_mm.models.students import FragmentedStudent
 from edudistill_mm.models.teachers import BaseTeacher
 from edudistill_mm.models.teachers.weighting import TeacherWeighting
+from edudistill_mm.models.unpacked import refuse_unpacked
 
 
 class RunLabels:
@@ -30,6 +31,7 @@ class RunLabels:
         from_student = adopt_augments(preprocessor, given, student.data_preprocessor)
         set_label_width(preprocessor, student.num_classes)
         split_for_scores(preprocessor)
+        refuse_unpacked(preprocessor)
         self.num_classes = student.num_classes
         #: bool: Whether samples have scores beside the class.
         self.one_hot = bool(getattr(preprocessor, 'to_onehot', False))

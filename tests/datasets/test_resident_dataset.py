@@ -266,6 +266,25 @@ def test_the_loaders_key_makes_resident_data_that_go_through_the_samplers_order(
     assert not any(torch.equal(a['inputs'], b['inputs']) for a, b in zip(batches, others))
 
 
+@pytest.mark.parametrize('resident', [True, False])
+def test_a_number_of_batches_takes_the_beginning_of_the_data(resident):
+    given = dict(num_batch_per_epoch=3, resident=resident, num_workers=0, persistent_workers=False)
+    data_loader = loader(**given)
+    grades = [dict(epochs=1, fragments=1, classes='all')]
+    curriculum = Curriculum.from_cfg(dict(num_classes=10, grades=grades), teachers=[])
+    data_loader.sampler.attach(curriculum, {}, 100)
+    batches = epoch_of(data_loader, 0)
+    assert [len(batch['inputs']) for batch in batches] == [100] * 3
+    if resident:
+        numbers = torch.cat([batch['data_samples'][0].sample_idx for batch in batches])
+        assert sorted(numbers.tolist()) == list(range(300))
+
+
+def test_an_empty_data_set_is_named_as_the_config_names_it():
+    with pytest.raises(ConfigurationError, match='data set Digits cannot be read: it holds no'):
+        loader(dataset=dict(type='Digits', indices=0, pipeline=[CROP, PACK]))
+
+
 def test_a_pass_over_a_curriculum_by_iterations_is_the_same_wherever_it_goes_on():
     curriculum = Curriculum.from_cfg(
         dict(
@@ -327,6 +346,8 @@ def test_a_sample_alone_is_that_of_the_data_set_itself():
         (dict(views=3), 'views_per_image'),
         (dict(views_per_image=0), 'positive integer'),
         (3, 'dataloader.resident'),
+        (dict(device='gpu'), "dataloader.resident.device .*'gpu'"),
+        (dict(device=3), 'dataloader.resident.device .* 3'),
     ],
 )
 def test_a_wrong_value_of_resident_is_refused(value, words):

@@ -8,6 +8,7 @@ from mmengine.optim import OptimWrapper
 from mmpretrain.structures import DataSample
 from networks import build, images, kd_distiller, resnet
 
+from edudistill_mm.errors import TrainingError
 from edudistill_mm.models.algorithms.captured_loss import PATIENCE, CapturedLoss
 
 
@@ -130,6 +131,18 @@ def test_what_is_in_the_way_is_said(model, teacher_file):
     assert 'teacher "low" gets' in expert.captured_loss.obstacle(batch()['data_samples'], 8)
     expert.train()
     assert train(expert, PATIENCE + 2)  # nothing of CUDA is asked for
+
+
+def test_a_capture_that_fails_is_one_sentence_with_what_to_set(model):
+    def refuse(*_, **__):
+        raise RuntimeError('CUDA error: operation not permitted when stream is capturing\nSearch for')
+
+    model.captured_loss = CapturedLoss(model, make_graph=refuse)
+    train(model, PATIENCE)
+    with pytest.raises(TrainingError) as caught:
+        train(model, 1)
+    words = 'when stream is capturing)', model.grade.name, 'model.cuda_graphs=False'
+    assert all(word in str(caught.value) for word in words) and '\n' not in str(caught.value)
 
 
 def test_a_copy_of_the_algorithm_captures_nothing(model):

@@ -493,7 +493,10 @@ def inputs_of_head():
             r'keep_answers of teacher "all" is impossible: data_preprocessor.batch_augments \(Mixup\)',
         ),
         (dict(keep_answers='yes'), 'keep_answers must be True, False or a dict .* but got .yes.'),
-        (dict(keep_answers=dict(dtyp='float16')), 'unknown key "dtyp" .did you mean "dtype"'),
+        (
+            dict(keep_answers=dict(dtyp='float16')),
+            '^model.keep_answers has the unknown key "dtyp" .did you mean "dtype"',
+        ),
         (dict(keep_answers=dict(dtype='int8')), 'must be one of float16, float32, but got .int8.'),
         (dict(keep_answers=dict(folder=3)), 'folder must be a path, but got 3'),
     ],

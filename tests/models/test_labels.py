@@ -415,3 +415,13 @@ def test_a_plain_classifier_takes_the_one_hot_labels_of_its_preprocessor():
     plain = build(dict(resnet(), data_preprocessor=preprocessor()))
     losses = [[step['loss'] for step in train(network)] for network in (model, plain)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
+def test_samples_that_no_pipeline_has_packed_are_refused_with_what_to_add():
+    plain = build(resnet())
+    accept_one_hot(plain)
+    for model in (plain, school()):
+        with pytest.raises(
+            ConfigurationError, match='have no "inputs" but img, gt_label; .*"PackInputs"'
+        ):
+            model.val_step(dict(img=images(2), gt_label=torch.tensor([0, 1])))

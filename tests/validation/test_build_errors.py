@@ -137,3 +137,20 @@ def test_errors_that_come_out_of_no_config_keep_their_traceback():
     with pytest.raises(TypeError):
         with errors_name_keys(config):
             MODELS.build(dict(type='mmpretrain.LinearClsHead', nothing=1))
+
+
+@pytest.mark.parametrize('key', ['train_dataloader', 'val_dataloader'])
+def test_a_loader_with_resident_data_is_named_as_one_without(key):
+    loader = dict(
+        batch_size=4,
+        resident=True,
+        dataset=dict(type='Digits', pipeline=[dict(type='PackInputs')]),
+        sampler=dict(type='DefaultSampler', shuffle=key == 'train_dataloader'),
+    )
+    for wrong, words in (
+        (dict(batchsize=2), rf'{key} cannot be built.*\(did you mean "batch_size"\?\)'),
+        (dict(sampler=dict(type='DefaultSampler', shufle=True)), rf'{key}\.sampler .*"shuffle"'),
+    ):
+        cfg = {key: dict(loader, **wrong)}
+        with pytest.raises(ConfigurationError, match=words), errors_name_keys(cfg):
+            EducationRunner.build_dataloader(cfg[key])

@@ -16,6 +16,7 @@ from ...registry import DATA_SAMPLERS, register
 from ..resident import ResidentDataset
 from ..seeded_fetch import SeededFetch
 from ..seeded_index import SeededIndex
+from ..unsliced import unsliced
 from .same_class_refetch import SameClassRefetch
 
 
@@ -56,7 +57,7 @@ class GradeSampler(Sampler):
         self._skipped = 0
         self._curriculum: Curriculum | None = None
         # Resident data follow the streams of the indices by themselves.
-        if not isinstance(dataset, ResidentDataset):
+        if not isinstance(unsliced(dataset), ResidentDataset):
             dataset.__getitems__ = SeededFetch(dataset)
             _refetch_from_same_class(dataset)
 
@@ -77,7 +78,7 @@ class GradeSampler(Sampler):
             ConfigurationError: The data set has no labels, labels beyond the curriculum's classes,
                 or no sample for a grade.
         """
-        labels = labels_of(self.dataset)
+        labels = labels_of(self.dataset)[: len(self.dataset)]
         names = getattr(self.dataset, 'metainfo', {}).get('classes')
         _check_classes(names, curriculum, labels)
         strange = labels[(labels < 0) | (labels >= curriculum.num_classes)]

@@ -9,6 +9,7 @@ from torch import nn
 from edudistill_mm.errors import ConfigurationError, reason_of
 from edudistill_mm.models.run_labels import RunLabels
 from edudistill_mm.models.teachers import BaseTeacher
+from edudistill_mm.models.teachers.answers import Keeping
 from edudistill_mm.models.teachers.weighting import TeacherWeighting
 from edudistill_mm.validation import values as validation
 
@@ -81,6 +82,7 @@ def check_parts(
     keep_answers: Any = False,
 ) -> None:
     """Refuse a config without a part that its other parts need."""
+    Keeping.from_cfg(keep_answers, 'model.keep_answers')
     if keep_answers is not False and not teachers:
         raise ConfigurationError(
             f'model.keep_answers is {keep_answers!r}, but there are no teachers whose answers could be kept'

@@ -8,6 +8,7 @@ from mmengine.logging import print_log
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
+from edudistill_mm.errors import TrainingError, reason_of
 from edudistill_mm.models.teachers import Lesson
 from edudistill_mm.random_state import random_state, set_random_state
 
@@ -30,6 +31,9 @@ class CapturedLoss:
             Defaults to none.
         make_graph (Callable): Captures a module for sample arguments. Defaults to
             ``torch.cuda.make_graphed_callables``.
+
+    Raises:
+        TrainingError: When it is called, if a part of the model cannot be captured after all.
     """
 
     def __init__(
@@ -116,10 +120,21 @@ class CapturedLoss:
         # The former graph's memory is free for the new one.
         self._graph = self._captured = None
         step = _Step(self.algorithm, names)
-        with _state_preserved(self.algorithm), _autocast_without_cache(arguments[0].device.type):
-            # The graph reads its arguments where those of the capture lie.
-            given = tuple(argument.clone() for argument in arguments)
-            self._graph = self._make_graph(step, given, allow_unused_input=True)
+        try:
+            with (
+                _state_preserved(self.algorithm),
+                _autocast_without_cache(arguments[0].device.type),
+            ):
+                # The graph reads its arguments where those of the capture lie.
+                given = tuple(argument.clone() for argument in arguments)
+                self._graph = self._make_graph(step, given, allow_unused_input=True)
+        except RuntimeError as error:
+            # The device may be left in the middle of a capture: nothing can go on there.
+            raise TrainingError(
+                f'a step of grade "{self.algorithm.grade.name}" cannot be captured as a CUDA graph '
+                f'({reason_of(error)}): a part of the model may wait for the device, or memory be short; '
+                f'set model.cuda_graphs=False, with which the run can also be resumed'
+            ) from error
         self._tell(f'are captured as CUDA graphs, from batches of {len(arguments[0])} images')
 
     def _tell(self, what: str) -> None:
