@@ -97,6 +97,7 @@ except ImportError:
         assert done.returncode == 0, done.stderr
         assert done.stdout.endswith('no mmcls\n')
 
+    @pytest.mark.slow
     def test_mmrazors_channel_pruning_works(self, tmp_path):
         # It needs the recursion limit that MMRazor sets: chains of channels are followed to their
         # ends by recursion, and so are the layers of a network.
@@ -256,6 +257,7 @@ class TestPackageLookUp:
 
 
 class TestBases:
+    @pytest.mark.slow
     def test_mmrazors_distillation_configs_load(self):
         folder = Path(utils.get_installed_path('mmrazor'), '.mim/configs/distill/mmcls')
         files = sorted(folder.glob('*/*.py'))

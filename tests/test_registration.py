@@ -38,7 +38,7 @@ print(json.dumps([lazy, found]))
     [
         ('mmpretrain', 'edudistill_mm'),
         ('mmrazor', 'mmrazor,edudistill_mm'),
-        ('mmengine', 'edudistill_mm,mmpretrain.registry'),
+        pytest.param('mmengine', 'edudistill_mm,mmpretrain.registry', marks=pytest.mark.slow),
     ],
 )
 def test_bare_names_are_found_once_the_package_is_imported_and_nothing_is_before(scope, imported):

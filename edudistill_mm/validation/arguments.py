@@ -140,6 +140,9 @@ def class_of(kind: Any, registry: Registry, scope: str | None) -> Any:
     if not isinstance(kind, str):
         return kind if callable(kind) else None
     try:
+        if scope is not None and scope not in (registry.scope, *registry.children):
+            # MMPretrain and MMRazor have no functions of their own, of which MMEngine would warn.
+            return registry.get(kind)
         with registry.switch_scope_and_registry(scope) as found:
             return found.get(kind)
     except Exception:

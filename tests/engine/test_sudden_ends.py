@@ -53,7 +53,7 @@ def ended(capsys, tool, *arguments):
     with pytest.raises(SystemExit) as end:
         run_tool(tool, arguments)
     text = capsys.readouterr().err
-    assert 'Traceback' not in text
+    assert 'Traceback' not in text, text
     return end.value.code, [line for line in text.splitlines() if line.startswith('error: ')]
 
 

@@ -135,7 +135,9 @@ def test_what_is_in_the_way_is_said(model, teacher_file):
 
 def test_a_capture_that_fails_is_one_sentence_with_what_to_set(model):
     def refuse(*_, **__):
-        raise RuntimeError('CUDA error: operation not permitted when stream is capturing\nSearch for')
+        raise RuntimeError(
+            'CUDA error: operation not permitted when stream is capturing\nSearch for'
+        )
 
     model.captured_loss = CapturedLoss(model, make_graph=refuse)
     train(model, PATIENCE)

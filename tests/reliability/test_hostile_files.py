@@ -370,7 +370,13 @@ PLACES = {
 }
 
 
-@pytest.mark.parametrize('place', PLACES)
+@pytest.mark.parametrize(
+    'place',
+    [
+        pytest.param(place, marks=[] if place in ('teacher', '--resume') else [pytest.mark.slow])
+        for place in PLACES
+    ],
+)
 def test_a_checkpoint_with_something_else_inside_is_refused_where_it_is_read(
     school, tmp_path, report, place
 ):

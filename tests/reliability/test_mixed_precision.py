@@ -223,7 +223,7 @@ EVERYTHING = 'nan, "distill.loss_kd" is nan'
 
 
 @pytest.mark.parametrize('what', SPOILT)
-@pytest.mark.parametrize('factor', ['nan', 'inf'])
+@pytest.mark.parametrize('factor', ['nan', pytest.param('inf', marks=pytest.mark.slow)])
 def test_a_loss_that_is_not_finite_stops_the_tool_with_its_name_the_grade_and_the_iteration(
     what, factor, config, tmp_path, capsys, full, report
 ):

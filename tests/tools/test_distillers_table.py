@@ -14,7 +14,7 @@ SMALL_DEIT = {
 }
 
 # A distiller of logits and one of features; the others are slow.
-FAST = ('dkd/', 'fitnets/')
+FAST = ('dkd/',)
 
 
 def test_all_of_mmrazors_configs_are_examined():
