@@ -55,7 +55,7 @@ def settings(cfg: Config, training_only: bool = False) -> dict[str, Any]:
         resident = loader.pop('resident', None)
         if isinstance(resident, dict) and resident.get('views_per_image') is not None:
             # Where the images lie changes nothing, but this limits what is seen of them.
-            loader['views_per_image'] = resident['views_per_image']
+            loader['resident'] = dict(views_per_image=resident['views_per_image'])
     chosen['randomness'] = {
         key: value for key, value in (chosen.get('randomness') or {}).items() if key != 'seed'
     }

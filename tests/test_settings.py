@@ -28,7 +28,7 @@ def test_seed_place_machine_and_helper_variables_are_no_settings():
 def test_a_limit_to_the_views_of_an_image_is_a_setting():
     few = config(**{'train_dataloader.resident': dict(views_per_image=4, device='cpu')})
     assert difference(settings(few), settings(config())) == (
-        'train_dataloader.views_per_image is 4, was None'
+        "train_dataloader.resident is {'views_per_image': 4}, was None"
     )
 
 

@@ -65,8 +65,11 @@ def _shrink(source: str, copied: str, short_side: int) -> bool:
     if not source.lower().endswith(SUFFIXES):
         shutil.copyfile(source, copied)
         return False
-    # Colours, depth and transparency as they are, and no rotation: as in the original.
-    image = cv2.imdecode(np.fromfile(source, np.uint8), cv2.IMREAD_UNCHANGED)
+    # Colours, depth and transparency as they are; a JPEG file is turned as its EXIF data say, which
+    # the copy does not have, and which MMCV follows.
+    png = source.lower().endswith('.png')
+    flags = cv2.IMREAD_UNCHANGED if png else cv2.IMREAD_ANYCOLOR
+    image = cv2.imdecode(np.fromfile(source, np.uint8), flags)
     if image is None:
         raise ConfigurationError(f'the image "{source}" cannot be read')
     factor = short_side / min(image.shape[:2])

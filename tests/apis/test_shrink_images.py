@@ -1,7 +1,9 @@
 import cv2
+import mmcv
 import numpy as np
 import pytest
 from mmengine.fileio import list_dir_or_file
+from PIL import Image
 from run_tool import run_tool
 
 from edudistill_mm.apis.shrink_images import shrink_images
@@ -45,6 +47,19 @@ def test_images_are_shrunk_to_their_short_side_and_all_else_is_copied(folder, tm
     means = whole.reshape(48, 2, 32, 2, 3).mean((1, 3))
     assert np.abs(means - small).mean() < 4
     assert sorted(list_dir_or_file(str(target))) == sorted(list_dir_or_file(str(folder)))
+
+
+def test_a_photograph_that_was_taken_turned_is_loaded_the_same_way_up(tmp_path):
+    (tmp_path / 'set').mkdir()
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees
+    y, x = np.mgrid[:40, :80]
+    Image.fromarray((y + 2 * x).astype(np.uint8)).save(tmp_path / 'set' / '1.jpg', exif=exif)
+    shrink_images(str(tmp_path / 'set'), str(tmp_path / 'small'), 20)
+    whole, small = (mmcv.imread(str(tmp_path / name / '1.jpg')) for name in ('set', 'small'))
+    assert whole.shape == (80, 40, 3) and small.shape == (40, 20, 3)
+    means = whole.reshape(40, 2, 20, 2, 3).mean((1, 3))
+    assert np.abs(means - small).mean() < 4
 
 
 def test_a_copy_that_is_there_is_kept(folder, tmp_path):

@@ -186,9 +186,11 @@ def image(height=8, width=8, dtype=np.uint8):
         ([dict(img=image(dtype=np.float32), gt_label=0)], ConfigurationError, ['uint8', 'float32']),
         ([dict(img=image(), gt_label=[0, 1])], ConfigurationError, ['gt_label', '[0, 1]']),
         ([dict(img=image())], ConfigurationError, ['gt_label', 'none']),
+        ([dict(img=image(), gt_label=0.5)], ConfigurationError, ['gt_label=0.5']),
+        ([dict(img=image(), gt_label='3')], ConfigurationError, ["gt_label='3'"]),
         ([dict(img=image(), gt_score=[0.5, 0.5], gt_label=0)], ConfigurationError, ['gt_score']),
     ],
-    ids=['sizes', 'floats', 'labels', 'no-label', 'scores'],
+    ids=['sizes', 'floats', 'labels', 'no-label', 'half', 'text', 'scores'],
 )  # fmt: skip
 def test_images_that_cannot_be_resident_are_refused_in_one_sentence(infos, error, words):
     data = ResidentDataset(Odd(infos, [PACK]), training=True)

@@ -80,7 +80,8 @@ def read_images(
 
 def _label(result: dict, index: int, name: str) -> int:
     label: Any = result.get('gt_label')
-    if np.ndim(label) or label is None or 'gt_score' in result or 'mask' in result:
+    a_class = np.ndim(label) == 0 and np.asarray(label).dtype.kind in 'iu'
+    if not a_class or 'gt_score' in result or 'mask' in result:
         given = [key for key in ('gt_label', 'gt_score', 'mask') if key in result]
         raise ConfigurationError(
             f'resident data for training have one class an image as its gt_label, but sample {index} of '
