@@ -58,6 +58,6 @@ train() { # train NAME EPOCHS OPTIONS...
 }
 train asked_2_epochs 2
 train plain_2_epochs 2 model.cuda_graphs=False
-train kept_2_epochs 2 model.keep_answers=True "train_dataloader.resident={'views_per_image': 4}"
+train kept_2_epochs 2 model.keep_answers=True train_dataloader.resident.views_per_image=4
 # The whole of it, in one piece.
 train kept_240_epochs $epochs model.keep_answers=True
