@@ -39,7 +39,7 @@ def fill_answers(run: RunConfig, batch_size: int = 512) -> int:
             'keep_answers=True of a teacher'
         )
     with DefaultScope.overwrite_default_scope(run.cfg.get('default_scope', 'mmpretrain')):
-        loader = EducationRunner.build_dataloader(run.cfg.train_dataloader, seed=0)
+        loader = EducationRunner.build_dataloader(run.cfg.train_dataloader, seed=0, training=True)
     algorithm.introduce_data(class_names(loader), channel_order(loader.dataset))
     wrapper = build_optim_wrapper(algorithm, run.cfg.optim_wrapper)
     open_answers(algorithm, loader.dataset, run.cfg.work_dir, wrapper)

@@ -51,14 +51,15 @@ def _check_device(device: Any, key: str) -> None:
         ) from error
 
 
-def with_resident_data(loader: dict) -> dict:
-    """The config of a data loader as MMEngine knows it, its data set around resident data if asked."""
+def with_resident_data(loader: dict, training: bool = False) -> dict:
+    """The config of a data loader as MMEngine knows it, its data set around resident data if asked.
+
+    ``training``: see :class:`ResidentDataset`.
+    """
     options = resident_options(loader, 'dataloader')
     loader = {key: value for key, value in loader.items() if key != 'resident'}
     if options is None:
         return loader
-    # Validation goes through the data in their order.
-    training = bool((loader.get('sampler') or {}).get('shuffle', True))
     dataset = dict(type=ResidentDataset, dataset=loader['dataset'], training=training, **options)
     return dict(
         {key: value for key, value in loader.items() if key not in OF_WORKERS},

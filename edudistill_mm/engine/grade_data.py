@@ -109,8 +109,7 @@ def open_answers(model: Any, dataset: Any, work_dir: str, optim_wrapper: Any) ->
         )
     if not dataset.training:
         raise ConfigurationError(
-            f'{needs} batches in random order, but train_dataloader.sampler.shuffle is False; set it to '
-            'True, or keep_answers=False'
+            f'{needs} a ResidentDataset with training=True; set it, or keep_answers=False'
         )
     if dataset.num_views is None:
         raise ConfigurationError(

@@ -8,7 +8,7 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.optim import OptimWrapper
-from mmengine.runner import Runner
+from mmengine.runner import BaseLoop, Runner
 from mmengine.runner.checkpoint import _load_checkpoint_to_model
 from torch import nn
 from torch.utils.data import DataLoader
@@ -60,6 +60,7 @@ class EducationRunner(Runner):
     """
 
     _checkpoint: dict | None = None
+    _train_dataloader: Any
     _key = ''
 
     # ---- building
@@ -130,16 +131,35 @@ class EducationRunner(Runner):
 
     @staticmethod
     def build_dataloader(
-        dataloader: Any, seed: int | None = None, diff_rank_seed: bool = False
+        dataloader: Any,
+        seed: int | None = None,
+        diff_rank_seed: bool = False,
+        training: bool = False,
     ) -> DataLoader:
-        """Build a data loader that names what it cannot read, with resident data if it says so."""
+        """Build a data loader that names what it cannot read, with resident data if it says so.
+
+        ``training``: whether resident data have one ``DataSample`` for a batch.
+        """
         # ``dataloader`` stays as the config has it: errors are named by it.
-        given = with_resident_data(dataloader) if isinstance(dataloader, dict) else dataloader
+        given = dataloader
+        if isinstance(dataloader, dict):
+            given = with_resident_data(dataloader, training)
         with clear_annotation_errors(dataloader):
             loader = Runner.build_dataloader(given, seed, diff_rank_seed)
         name_samples(loader.dataset)
         shield_workers(loader)
         return loader
+
+    def build_train_loop(self, loop: Any) -> BaseLoop:
+        """Build the training loop, whose data loader is that of a training."""
+        if isinstance(self._train_dataloader, dict):
+            self._train_dataloader = self.build_dataloader(
+                self._train_dataloader,
+                self.seed,
+                self._randomness_cfg.get('diff_rank_seed', False),
+                training=True,
+            )
+        return super().build_train_loop(loop)
 
     # ---- running
     def train(self) -> nn.Module:

@@ -57,7 +57,8 @@ def test_the_data_loader_is_left_as_it_was_but_for_workers():
     assert 'persistent_workers' not in made and 'resident' not in made
     dataset = made['dataset']
     assert dataset['type'] is ResidentDataset and dataset['dataset'] == given['dataset']
-    assert dataset['views_per_image'] == 3 and dataset['training']
+    assert dataset['views_per_image'] == 3 and not dataset['training']
+    assert with_resident_data(given, training=True)['dataset']['training']
     plain = with_resident_data(dict(given, resident=False))
     assert plain == {key: value for key, value in given.items() if key != 'resident'}
 

@@ -236,7 +236,7 @@ def test_a_pipeline_that_is_replaced_is_followed():
     assert data.__getitems__(at('0', 1))['inputs'].shape == (1, 3, 6, 6)
 
 
-def loader(**kwargs):
+def loader(training=True, **kwargs):
     cfg = dict(
         batch_size=100,
         num_workers=2,
@@ -245,7 +245,7 @@ def loader(**kwargs):
         dataset=dict(type='Digits', pipeline=[CROP, PACK]),
         sampler=dict(type='GradeSampler'),
     )
-    return EducationRunner.build_dataloader({**cfg, **kwargs}, seed=5)
+    return EducationRunner.build_dataloader({**cfg, **kwargs}, seed=5, training=training)
 
 
 def epoch_of(data_loader, epoch):
@@ -313,10 +313,8 @@ def test_a_pass_over_a_curriculum_by_iterations_is_the_same_wherever_it_goes_on(
     assert max(int(batch['data_samples'][0].gt_label.max()) for batch in whole[:20]) == 2
 
 
-def test_validation_has_samples_of_its_own_and_training_one_a_batch():
-    data = loader(sampler=dict(type='DefaultSampler', shuffle=False)).dataset
-    assert not data.training
-    assert loader(sampler=dict(type='DefaultSampler', shuffle=True)).dataset.training
+def test_only_a_training_has_one_sample_a_batch():
+    assert not loader(training=False).dataset.training and loader().dataset.training
 
 
 def test_under_a_plain_data_loader_the_wrapper_and_its_collate_function_are_enough():

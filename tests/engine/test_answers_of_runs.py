@@ -40,6 +40,7 @@ EXACT = dict(dtype='float32')
     'options, amp, change',
     [
         (dict(lengths=(1, 1, 1)), False, {}),
+        (dict(lengths=(1, 1, 1)), False, {'train_dataloader.sampler.shuffle': False}),
         pytest.param(
             dict(lengths=(1, 1, 1), accumulate=2, ema=dict(type='EMAHook', momentum=0.2)),
             True,
@@ -48,7 +49,7 @@ EXACT = dict(dtype='float32')
         ),
         pytest.param(dict(by_epoch=False), False, {}, marks=pytest.mark.slow),
     ],
-    ids=['epochs', 'amp-ema-accumulation-channels_last', 'iterations'],
+    ids=['epochs', 'in order', 'amp-ema-accumulation-channels_last', 'iterations'],
 )
 def test_a_run_with_kept_answers_has_the_losses_of_one_without(trained, options, amp, change):
     def both(cfg):
@@ -121,8 +122,11 @@ def with_erasing(cfg):
     cfg.train_dataloader.dataset.pipeline.insert(0, dict(type='RandomErasing'))
 
 
-def in_order(cfg):
-    cfg.train_dataloader.sampler.shuffle = False
+def wrapped_for_validation(cfg):
+    loader = cfg.train_dataloader
+    loader.resident = False
+    loader.dataset = dict(type='ResidentDataset', dataset=loader.dataset)
+    loader.collate_fn = dict(type='whole_batch')
 
 
 def with_another_recipe(cfg):
@@ -138,7 +142,7 @@ def with_another_recipe(cfg):
             'needs resident data, but .* PipedImages; set train_dataloader.resident=True',
         ),
         (with_erasing, r'needs views that can be counted, .*resident=dict\(views_per_image=16\)'),
-        (in_order, 'needs batches in random order, but train_dataloader.sampler.shuffle is False'),
+        (wrapped_for_validation, 'needs a ResidentDataset with training=True'),
         (with_another_recipe, 'has "train_pipeline", but the answers of teacher "low" are kept'),
     ],
 )

@@ -28,7 +28,7 @@ def loader_benchmark(
         plain = Runner.build_dataloader(dict(cfg, collate_fn=stacked), seed=0)
         sampler = dict(type='GradeSampler', shuffle=True)
         resident = EducationRunner.build_dataloader(
-            dict(cfg, sampler=sampler, resident=True), seed=0
+            dict(cfg, sampler=sampler, resident=True), seed=0, training=True
         )
     turns = take_turns(dict(own=pace(resident, count), plain=pace(plain, count)), repeats)
     name = "images/s: this package / MMPretrain's pipeline"
