@@ -84,6 +84,12 @@ class GradeAccuracy(BaseMetric):
         deepest = max(self.topk)
         # All samples at once: a device is waited for once a batch.
         labels = torch.cat([sample['gt_label'] for sample in data_samples]).cpu()
+        if len(labels) != len(data_samples):
+            raise ConfigurationError(
+                f'GradeAccuracy needs one gt_label for each prediction, but {len(data_samples)} predictions '
+                f'have {len(labels)}; one sample for a batch, as stacked_batch(one_sample=True) and '
+                f'ResidentDataset(training=True) make it, is for training only'
+            )
         if all('pred_score' in sample for sample in data_samples):
             scores = torch.stack([sample['pred_score'] for sample in data_samples]).cpu().float()
             count = scores.shape[1]

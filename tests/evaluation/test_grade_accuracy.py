@@ -289,3 +289,10 @@ def test_refuses_groups_that_are_no_lists_of_classes(groups):
 def test_refuses_groups_that_share_a_class():
     with pytest.raises(ConfigurationError, match='must not share classes'):
         GradeAccuracy(groups={'a': [0, 1], 'b': [1]})
+
+
+@pytest.mark.parametrize('labels', [[0, 1, 2], []], ids=['several', 'none'])
+def test_predictions_that_have_another_number_of_labels_are_refused(labels):
+    sample = dict(gt_label=torch.tensor(labels, dtype=torch.long), pred_score=torch.rand(4))
+    with pytest.raises(ConfigurationError, match='one gt_label for each prediction'):
+        GradeAccuracy().process(None, [sample])
