@@ -12,6 +12,18 @@ from edudistill_mm.errors import TrainingError
 from edudistill_mm.models.algorithms.captured_loss import PATIENCE, CapturedLoss
 
 
+def learning_from(teachers, grades):
+    return build(
+        dict(
+            type='EducationDistill',
+            architecture=resnet(),
+            teachers=teachers,
+            curriculum=dict(num_classes=6, grades=grades),
+            distiller=kd_distiller(),
+        )
+    ).train()
+
+
 @pytest.fixture
 def model(teacher_file):
     teachers = [
@@ -22,15 +34,7 @@ def model(teacher_file):
         dict(epochs=1, fragments=2, classes='all', teachers=['one']),
         dict(epochs=1, fragments=3, classes=[], teachers=['two']),
     ]
-    return build(
-        dict(
-            type='EducationDistill',
-            architecture=resnet(),
-            teachers=teachers,
-            curriculum=dict(num_classes=6, grades=grades),
-            distiller=kd_distiller(),
-        )
-    ).train()
+    return learning_from(teachers, grades)
 
 
 class Graphs:
@@ -118,18 +122,9 @@ def test_what_is_in_the_way_is_said(model, teacher_file):
         for name, classes in (('low', [0, 1, 2]), ('high', [3, 4, 5]))
     ]
     grades = [dict(epochs=1, fragments=3, classes='all', teachers=['low', 'high'])]
-    expert = build(
-        dict(
-            type='EducationDistill',
-            architecture=resnet(),
-            teachers=experts,
-            curriculum=dict(num_classes=6, grades=grades),
-            distiller=kd_distiller(),
-        )
-    )
+    expert = learning_from(experts, grades)
     expert.captured_loss = CapturedLoss(expert)
     assert 'teacher "low" gets' in expert.captured_loss.obstacle(batch()['data_samples'], 8)
-    expert.train()
     assert train(expert, PATIENCE + 2)  # nothing of CUDA is asked for
 
 
