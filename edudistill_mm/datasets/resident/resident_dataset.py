@@ -158,13 +158,10 @@ class ResidentDataset(Dataset):
         self._follow_pipeline()
         numbers = np.array(indices, np.int64)
         streams = [getattr(index, 'stream', None) for index in indices]
-        if all(stream == streams[0] for stream in streams):
-            images, views = self._draw(numbers, streams[0])
-        else:
-            images, views = self._draw_each(numbers, streams)
+        places = torch.from_numpy(numbers).to(self.device, non_blocking=True)
+        images, views = self._draw(self.images.index_select(0, places), numbers, streams)
         if not self.training:
             return dict(inputs=images, data_samples=[self._samples[i].new() for i in numbers])
-        places = torch.from_numpy(numbers).to(self.device, non_blocking=True)
         sample = DataSample().set_gt_label(self._labels[places])
         sample.set_field(places, 'sample_idx')
         if views is not None:
@@ -172,20 +169,22 @@ class ResidentDataset(Dataset):
             sample.set_field(view, 'view')
         return dict(inputs=images, data_samples=[sample])
 
-    def _draw(self, numbers: np.ndarray, stream: str | None) -> tuple[torch.Tensor, Any]:
-        if stream is None:
-            # Other samplers: as in a pipeline, numpy's generator decides.
-            stream = str(np.random.randint(2**62)) if self.views.random else ''
-        places = torch.from_numpy(numbers).to(self.device, non_blocking=True)
-        return self.views.draw(self.images.index_select(0, places), numbers, stream)
-
-    def _draw_each(self, numbers: np.ndarray, streams: list) -> tuple[torch.Tensor, Any]:
-        """A batch that lies over the border of two passes."""
-        begins = [i for i in range(len(streams)) if i == 0 or streams[i] != streams[i - 1]]
+    def _draw(
+        self, images: torch.Tensor, numbers: np.ndarray, streams: list
+    ) -> tuple[torch.Tensor, np.ndarray | None]:
+        """Transform the images of a batch, which may lie over the border of two passes."""
+        begins = [i for i, stream in enumerate(streams) if i == 0 or stream != streams[i - 1]]
         parts = [
-            self._draw(numbers[begin:end], streams[begin])
+            self.views.draw(images[begin:end], numbers[begin:end], self._stream(streams[begin]))
             for begin, end in zip(begins, [*begins[1:], len(streams)])
         ]
-        images = torch.cat([images for images, _ in parts])
-        views = [part for _, part in parts]
-        return images, None if views[0] is None else np.concatenate(views)
+        if len(parts) == 1:
+            return parts[0]
+        views = [part for _, part in parts if part is not None]
+        return torch.cat([part for part, _ in parts]), np.concatenate(views) if views else None
+
+    def _stream(self, stream: str | None) -> str:
+        if stream is None and self.views.random:
+            # Other samplers: as in a pipeline, numpy's generator decides.
+            return str(np.random.randint(2**62))
+        return stream or ''
