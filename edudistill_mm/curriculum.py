@@ -247,7 +247,8 @@ class Curriculum:
                 return (
                     f'{where}: counts {self._unit}, was {"iters" if self.by_epoch else "epochs"}'
                 )
-            for key, value in grade.items():
+            for key in dict.fromkeys((*grade, *old)):
+                value = grade.get(key)
                 if value == old.get(key):
                     continue
                 if key == 'classes':
