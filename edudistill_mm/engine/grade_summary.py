@@ -17,7 +17,7 @@ def grade_summary(model: Any, learning_rates: Iterable[float]) -> str:
             f'  {"epochs" if curriculum.by_epoch else "iterations"}: {grade.begin + 1}-{grade.end}',
             f'  classes: {len(grade.seen)} of {curriculum.num_classes} ({len(grade.classes)} new)',
             f'  fragments: {grade.fragments} of {student.num_fragments}, '
-            f'up to {student.cuts[grade.fragments - 1]}',
+            f'{student.describe_depth(grade.fragments)}',
             f'  parameters in training: {student.parameters_in_training():,}',
             f'  teachers: {", ".join(teacher.name for teacher in model.active_teachers) or "none"}',
             *losses,

@@ -27,7 +27,10 @@ def describe_student(student: Any) -> dict:
         # SyncBatchNorm depends on the number of processes.
         kind = re.sub(r'^(Sync)?BatchNorm([123]d)?$', 'BatchNorm', type(module).__name__)
         layers[name] = f'{kind}({", ".join(sorted(settings))})'
-    return dict(cuts=list(student.cuts), layers=layers, torch=str(torch.__version__))
+    record = dict(cuts=list(student.cuts), layers=layers, torch=str(torch.__version__))
+    if student.growth is not None:
+        record.update(blocks=student.growth.names, new_blocks=student.new_blocks)
+    return record
 
 
 def student_difference(model: Any, state: dict[str, Tensor], record: dict) -> str | None:
@@ -35,6 +38,9 @@ def student_difference(model: Any, state: dict[str, Tensor], record: dict) -> st
     mine = describe_student(model.student)
     if mine['cuts'] != record['cuts']:
         return f'its fragments ended at {record["cuts"]}, those of the config at {mine["cuts"]}'
+    for key, what in dict(blocks='fragments added the', new_blocks='new').items():
+        if mine.get(key) != record.get(key):
+            return f'its {what} blocks {record.get(key)}, those of the config {mine.get(key)}'
     own = model.state_dict()
     for name, tensor in own.items():
         if name not in state:

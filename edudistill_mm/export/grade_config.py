@@ -36,6 +36,8 @@ def grade_student_config(cfg: Config, student: FragmentedStudent) -> Config:
         return plain
     model = dict(type='GradeStudent', student=plain.model, seen=list(student.seen.classes))
     reference = student.reference
+    if student.growth and not student.at_full_depth:
+        model.update(passed_by=student.unused_modules())
     if reference is not None:
         if not hasattr(reference, 'layers'):
             raise ConfigurationError(
@@ -65,9 +67,11 @@ def grade_student_state(
 ) -> dict[str, Tensor]:
     """The tensors of a run's state dict that the model of :func:`grade_student_config` has."""
     plain = plain_student_state(state)
-    unused = tuple(f'{name}.' for name in (*config.model.get('unused', ()), 'head'))
+    passed = tuple(f'{name}.' for name in config.model.get('passed_by', ()))
+    plain = {name: tensor for name, tensor in plain.items() if not name.startswith(passed)}
     if config.model.get('cut') is None:
         return plain
+    unused = tuple(f'{name}.' for name in (*config.model.get('unused', ()), 'head'))
     prefix = f'{REFERENCES}{student.depth - 1}.'
     own = {name[len(prefix) :]: state[name] for name in state if name.startswith(prefix)}
     return {name: plain[name] for name in plain if not name.startswith(unused)} | own

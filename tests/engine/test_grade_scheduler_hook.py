@@ -428,3 +428,35 @@ def test_the_hook_wants_the_algorithm(config):
     config.model = dict(resnet(), data_preprocessor=config.model.data_preprocessor)
     with pytest.raises(ConfigurationError, match='EducationDistill.*ImageClassifier'):
         train(config)
+
+
+def test_new_blocks_begin_at_their_promotion_as_copies_also_in_the_averages(config):
+    from mmengine.hooks import EMAHook, Hook
+
+    config.model.architecture = dict(
+        type='FragmentedStudent',
+        student=config.model.architecture,
+        fragments=[[], ['layer1.1'], ['layer2.1', 'layer3.1']],
+        new_blocks='copy',
+    )
+    config.custom_hooks.append(dict(type='EMAHook', momentum=0.1))
+    equal, copied = [], []
+
+    class Watch(Hook):
+        def before_train_iter(self, runner, batch_idx, data_batch=None):
+            ema = next(hook for hook in runner.hooks if isinstance(hook, EMAHook))
+            networks = runner.model, ema.ema_model.module
+            blocks = [network.student.backbone.layer1 for network in networks]
+            equal.append(
+                [torch.equal(first.conv2.weight, second.conv2.weight) for first, second in blocks]
+            )
+            copied.append([second.conv2.weight.clone() for _, second in blocks])
+
+    runner = EducationRunner.from_completed_cfg(config)
+    runner.register_hook(Watch(), priority='VERY_LOW')
+    runner.train()
+    # Grades begin with iterations 0, 4 and 12: equal at the promotion into the second.
+    assert [pair for pair in equal[:4] + equal[5:] if any(pair)] == []
+    assert equal[4] == [True, True]
+    # Each of what was there, the averages of the averaged block.
+    assert not torch.equal(*copied[4])

@@ -5,7 +5,7 @@ from networks import build, resnet
 from edudistill_mm.engine.student_record import describe_student, student_difference
 
 
-def model_of(fragments=None, num_classes=6, **backbone):
+def model_of(fragments=None, num_classes=6, new_blocks=None, **backbone):
     student = resnet(num_classes)
     student['backbone'].update(backbone)
     grades = [dict(epochs=1, fragments=1, classes=num_classes), dict(epochs=1, fragments=2)]
@@ -16,6 +16,7 @@ def model_of(fragments=None, num_classes=6, **backbone):
                 type='FragmentedStudent',
                 student=student,
                 fragments=fragments or ['layer1', 'layer3'],
+                new_blocks=new_blocks,
             ),
             curriculum=dict(num_classes=num_classes, grades=grades),
         )
@@ -49,6 +50,25 @@ def test_the_first_difference_of_two_students_is_named(written, changes, words):
         assert difference is None
     else:
         assert all(word in difference for word in words), difference
+
+
+def test_other_blocks_or_another_beginning_of_them_are_a_difference(written):
+    blocks = [['layer1.0'], ['layer1.1']]
+    model = model_of(blocks)
+    record, state = describe_student(model.student), model.state_dict()
+    for other, words in (
+        (model_of(blocks), None),
+        (model_of([[], ['layer1.1', 'layer3.1']]), ['blocks', 'layer3.1']),
+        (model_of(blocks, new_blocks='copy'), ['new blocks identity', 'copy']),
+        (model_of(), ['fragments ended at []', 'layer1']),
+    ):
+        difference = student_difference(other, state, record)
+        if words is None:
+            assert difference is None
+        else:
+            assert all(word in difference for word in words), difference
+    difference = student_difference(model, written['state'], written['student'])
+    assert 'layer1' in difference
 
 
 def test_what_the_distiller_or_the_launcher_changes_is_no_other_student(written):

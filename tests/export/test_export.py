@@ -76,6 +76,21 @@ def test_the_student_of_each_grade_gives_the_scores_of_the_run(name, tmp_path):
             assert trained == student.parameters_in_training()
 
 
+@pytest.mark.parametrize('name', ['resnet', 'vit'])
+def test_the_student_of_a_grade_of_blocks_gives_the_scores_of_the_run(name, tmp_path):
+    for depth, seen in ((1, range(6)), (1, (0, 2, 3)), (2, (0, 2, 3)), (2, range(6))):
+        options = dict(fragments='blocks', num_fragments=2, new_blocks='keep')
+        student, run, state = at_grade(STUDENTS[name], depth, seen, **options)
+        config = grade_student_config(run, student)
+        model = written_and_read(config, tmp_path)
+        own = grade_student_state(state, config, student)
+        assert load_difference(model, own) is None
+        assert gives_same_scores(model, student, {})
+        # Nothing of the blocks that are passed by is there.
+        trained = sum(parameter.numel() for parameter in model.parameters())
+        assert trained == student.parameters_in_training()
+
+
 def test_only_the_complete_student_of_all_classes_has_a_config_without_code(tmp_path):
     for depth, seen, complete in ((3, range(6), True), (3, (0, 1), False), (1, range(6), False)):
         student, run, _ = at_grade(resnet(), depth, seen)

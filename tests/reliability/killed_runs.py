@@ -102,10 +102,12 @@ def write_config(
     lengths=None,
     stop=None,
     keep_answers=None,
+    growth=None,
 ):
     """Write the config of a run of three grades with dropped paths and random augmentation.
 
-    With ``keep_answers`` its training data are resident; False keeps nothing of them.
+    With ``keep_answers`` its training data are resident; False keeps nothing of them. ``growth``
+    holds further arguments of the student.
     """
     folder = Path(folder)
     lengths = lengths or (EPOCHS if by_epoch else ITERATIONS)
@@ -127,6 +129,8 @@ def write_config(
         )
     student = resnet()
     student['backbone']['drop_path_rate'] = 0.3
+    if growth:
+        student = dict(type='FragmentedStudent', student=student, **growth)
 
     def loader(sampler, dataset):
         return dict(

@@ -40,6 +40,7 @@ AVERAGES = [
     dict(type='mmengine.EMAHook', ema_type='StochasticWeightAverage', begin_iter=4),
 ]
 LOADERS = [dict(workers=0), dict(workers=2), dict(workers=2, persistent=True)]
+GROWTH = dict(fragments=[[], ['layer1.1'], ['layer2.1', 'layer3.1']], new_blocks='copy')
 SHORT = [
     (dict(by_epoch=True, accumulate=1, ema=AVERAGES[0], **LOADERS[1]), (8,)),
     (dict(by_epoch=True, accumulate=2, ema=AVERAGES[2], keep=1, **LOADERS[2]), (7, 12)),
@@ -48,6 +49,9 @@ SHORT = [
     # Resident data
     (dict(by_epoch=True, accumulate=2, ema=AVERAGES[1], keep_answers=False), (8,)),
     (dict(by_epoch=False, accumulate=1, ema=AVERAGES[2], keep_answers=False), (5, 8)),
+    # Blocks inside the stages, which begin as copies
+    (dict(by_epoch=True, ema=AVERAGES[1], growth=GROWTH), (2, 4, 8)),
+    (dict(by_epoch=False, ema=AVERAGES[2], accumulate=2, growth=GROWTH), (4, 5, 7)),
 ]
 
 

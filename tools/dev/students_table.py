@@ -314,9 +314,12 @@ Every backbone that MMPretrain registers, cut by `fragments='auto'`. Generated b
 with random images and in training and evaluation:
 
 - **last grade**: scores, losses and predictions are bit-identical to those of the plain model;
-- **lower grades**: no module of a later fragment runs, and each active fragment gets gradients.
+- **lower grades**: no module of a later fragment runs, and each active fragment gets gradients;
+- **blocks**: how many residual blocks run at each depth with `fragments='blocks'` (-: there are
+  none to pass by). Scores are equal before and after each promotion, within rounding, no module
+  of a later block runs, and the last grade is the plain model.
 
-{passed} of {total} registered backbones pass both.
+{passed} of {total} registered backbones pass the first two, {grown} of them grow by blocks.
 
 How the cuts are found: a stage is a part of the backbone of equal resolution, and each stage is a
 fragment; a curriculum of fewer fragments shares them out evenly. Where the resolution never
@@ -325,8 +328,8 @@ that returns feature maps is closed by `TeachingReference`, one that returns tok
 `TokenTeachingReference`; of a module that returns several tensors, such as the branches of HRNet,
 the first is read. To cut elsewhere, name modules: `fragments=['layers.3', 'layers.11']`.
 
-| backbone | variant | fragments end with | last grade | lower grades | remark |
-|---|---|---|---|---|---|
+| backbone | variant | fragments end with | last grade | lower grades | blocks | remark |
+|---|---|---|---|---|---|---|
 """
 
 
@@ -369,6 +372,8 @@ class StudentRow:
         cuts (tuple[str, ...]): Ends of the fragments; none if the backbone was refused.
         last_grade (bool): Whether the last grade is the plain model.
         lower_grades (bool): Whether a lower grade runs its fragments, and only those.
+        blocks (tuple[int, ...]): Residual blocks that run at each depth of ``'blocks'``; none if
+            there are none to pass by.
         reason (str): The error message of a backbone that was refused.
     """
 
@@ -376,6 +381,7 @@ class StudentRow:
     cuts: Sequence[str] = ()
     last_grade: bool = False
     lower_grades: bool = False
+    blocks: Sequence[int] = ()
     reason: str = ''
 
     @property
@@ -393,11 +399,11 @@ class StudentRow:
         cuts = ', '.join(f'`{cut}`' for cut in self.cuts)
         if not self.cuts:
             remark = f'refused: {REFUSED.get(self.name, self.reason)}'
-            return f'| {self.name} | {variant or "default"} | - | - | - | {remark} |'
+            return f'| {self.name} | {variant or "default"} | - | - | - | - | {remark} |'
         last, lower = ('yes' if held else 'no' for held in (self.last_grade, self.lower_grades))
         return (
             f'| {self.name} | {variant or "default"} | {cuts} | {last} | {lower} | '
-            f'{spec.get("note", "")} |'
+            f'{", ".join(map(str, self.blocks)) or "-"} | {spec.get("note", "")} |'
         )
 
 
@@ -418,6 +424,7 @@ def check_student(name: str) -> StudentRow:
         [cut.removeprefix('backbone.') for cut in student.cuts],
         last_grade=_last_grade_is_plain(plain, student, images, samples),
         lower_grades=_lower_grades_stop(student, images, samples),
+        blocks=_blocks_by_depth(plain, student.input_shape, images, samples),
     )
 
 
@@ -445,32 +452,68 @@ def _last_grade_is_plain(
     return all(map(torch.equal, outputs(plain), outputs(student)))
 
 
+def _blocks_by_depth(
+    plain: nn.Module,
+    input_shape: tuple[int, int, int] | None,
+    images: torch.Tensor,
+    samples: list[DataSample],
+) -> list[int]:
+    try:
+        student = FragmentedStudent(
+            copy.deepcopy(plain), fragments='blocks', new_blocks='keep', input_shape=input_shape
+        )
+    except ConfigurationError:
+        return []
+    assert student.growth is not None
+    if not _last_grade_is_plain(plain, student, images, samples):
+        raise RuntimeError('the last grade of blocks is not the plain model')
+    student.growth.begin_as_identity()
+    student.eval()
+    total, counts, scores = len(student.growth.passed_by(0)), [], []
+    for depth in range(1, student.num_fragments + 1):
+        student.set_grade(depth, range(student.num_classes))
+        passed = tuple(f'{name}.' for name in student.growth.passed_by(depth))
+        with torch.no_grad():
+            ran = _modules_run(student, lambda: scores.append(student(images)))
+        if any(name.startswith(passed) for name in ran):
+            raise RuntimeError(f'a block that is passed by at depth {depth} runs')
+        counts.append(total - len(student.growth.passed_by(depth)))
+    for one, other in zip(scores, scores[1:]):
+        pairs = zip(one, other) if isinstance(one, tuple) else [(one, other)]
+        for before, after in pairs:
+            torch.testing.assert_close(before, after, rtol=1e-4, atol=1e-5)
+    return counts
+
+
+def _modules_run(student: FragmentedStudent, forward: Callable[[], Any]) -> list[str]:
+    ran: list[str] = []
+    handles = [
+        module.register_forward_hook(lambda *_, name=name: ran.append(name), prepend=True)
+        for name, module in student.named_modules()
+        if name.startswith('backbone.')
+    ]
+    forward()
+    for handle in handles:
+        handle.remove()
+    return ran
+
+
 def _lower_grades_stop(
     student: FragmentedStudent, images: torch.Tensor, samples: list[DataSample]
 ) -> bool:
-
-    def modules_run(forward: Callable[[], Any]) -> list[str]:
-        ran: list[str] = []
-        handles = [
-            module.register_forward_hook(lambda *_, name=name: ran.append(name), prepend=True)
-            for name, module in student.named_modules()
-            if name.startswith('backbone.')
-        ]
-        forward()
-        for handle in handles:
-            handle.remove()
-        return ran
-
     def lesson() -> None:
         student(images, samples, mode='loss')['loss'].backward()
 
     student.train()
     student.set_grade(student.num_fragments, range(student.num_classes))
-    complete = modules_run(lambda: student(images))
+    complete = _modules_run(student, lambda: student(images))
     for depth in range(1, student.num_fragments):
         student.zero_grad()
         student.set_grade(depth, SEEN)
-        if modules_run(lesson) != complete[: complete.index(student.cuts[depth - 1]) + 1]:
+        if (
+            _modules_run(student, lesson)
+            != complete[: complete.index(student.cuts[depth - 1]) + 1]
+        ):
             return False
         for cut in student.cuts[:depth]:
             parameters = list(student.get_submodule(cut).parameters())
@@ -488,7 +531,8 @@ def students_table(progress: Callable[[str], None] = lambda line: None) -> str:
     total = registered_backbones()
     passed = sum(rows[name].passed for name in total)
     lines = '\n'.join(row.markdown() for row in rows.values())
-    page = INTRODUCTION.format(passed=passed, total=len(total)) + lines + '\n'
+    grown = sum(bool(rows[name].blocks) for name in total)
+    page = INTRODUCTION.format(passed=passed, total=len(total), grown=grown) + lines + '\n'
     return page + literature_table()
 
 

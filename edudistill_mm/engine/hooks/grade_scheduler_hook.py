@@ -247,13 +247,19 @@ class GradeSchedulerHook(Hook):
             # Compiled paths of the last grade need not fit, and torch.compile gives a function up
             # after eight recompilations.
             torch.compiler.reset()
+        for network in self._networks(runner, model):
+            network.student.begin_new_blocks(grade.fragments)
         self._enter(runner, model, grade)
 
+    @staticmethod
+    def _networks(runner: Runner, model: Any) -> list[Any]:
+        """The algorithm and its averaged copies."""
+        averages = [hook for hook in runner.hooks if isinstance(hook, EMAHook)]
+        return [model, *(hook.ema_model.module for hook in averages)]
+
     def _enter(self, runner: Runner, model: Any, grade: Grade) -> None:
-        model.set_grade(grade)
-        for hook in runner.hooks:
-            if isinstance(hook, EMAHook):
-                hook.ema_model.module.set_grade(grade)
+        for network in self._networks(runner, model):
+            network.set_grade(grade)
         if is_main_process():
             rates = [rate for rates in runner.optim_wrapper.get_lr().values() for rate in rates]
             runner.logger.info(grade_summary(model, rates))

@@ -24,6 +24,7 @@ def name_weights(
     What it lacks starts anew: the references of lower grades, and the classifier of a plain
     student for another number of classes. The second result lists what was done, for messages.
     """
+    student.check_loading(student.new_blocks)
     done: list[str] = []
     if any(name.startswith(STUDENT) for name in state):
         state = dict(state)

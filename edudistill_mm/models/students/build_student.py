@@ -12,7 +12,7 @@ def build_student(architecture: Any, curriculum: Curriculum) -> FragmentedStuden
     """Build a curriculum's student; a plain classifier becomes a :class:`FragmentedStudent`."""
     if isinstance(architecture, dict) and type_name(architecture) == 'FragmentedStudent':
         cfg = dict(architecture)
-        if cfg.get('fragments', 'auto') == 'auto':
+        if cfg.get('fragments', 'auto') in ('auto', 'blocks'):
             cfg.setdefault('num_fragments', curriculum.fragments)
         student = build_module(cfg, 'architecture', 'mmpretrain')
     elif isinstance(architecture, FragmentedStudent):
@@ -22,7 +22,7 @@ def build_student(architecture: Any, curriculum: Curriculum) -> FragmentedStuden
     if student.num_fragments != curriculum.fragments:
         raise ConfigurationError(
             f'architecture.fragments has {student.num_fragments} fragments '
-            f'({", ".join(student.cuts)}), but the last grade of the curriculum has '
+            f'({", ".join(student.cuts) or "of blocks"}), but the last grade of the curriculum has '
             f'fragments={curriculum.fragments}; they must be equal'
         )
     if student.num_classes != curriculum.num_classes:

@@ -98,20 +98,20 @@ def _weighted_layers(module: nn.Module) -> int:
     return sum(isinstance(m, (nn.Conv2d, nn.Linear)) for m in module.modules())
 
 
-def _open(student: nn.Module, seen: NetworkTrace, name: str) -> list[str]:
+def open_module(student: nn.Module, seen: NetworkTrace, name: str) -> list[str]:
     """Names of the modules that a module runs, in order; containers that do not run are opened."""
     names: list[str] = []
     for child, _ in student.get_submodule(name).named_children():
         path = f'{name}.{child}'
-        names += [path] if path in seen.order else _open(student, seen, path)
+        names += [path] if path in seen.order else open_module(student, seen, path)
     return sorted((name for name in names if seen.calls[name] == 1), key=seen.order.__getitem__)
 
 
 def units(student: nn.Module, seen: NetworkTrace) -> list[str]:
     """Names of the modules that a backbone runs one after another, a wrapper around all opened."""
-    names = _open(student, seen, 'backbone')
-    while len(names) == 1 and _open(student, seen, names[0]):
-        names = _open(student, seen, names[0])
+    names = open_module(student, seen, 'backbone')
+    while len(names) == 1 and open_module(student, seen, names[0]):
+        names = open_module(student, seen, names[0])
     return names
 
 
@@ -192,7 +192,7 @@ def _blocks(student: nn.Module, seen: NetworkTrace, stage: Sequence[str]) -> lis
         if len(blocks) != 1 or not isinstance(student.get_submodule(blocks[0]), nn.Sequential):
             break
         index = stage.index(blocks[0])
-        stage[index : index + 1] = _chain(student, seen, _open(student, seen, blocks[0]))
+        stage[index : index + 1] = _chain(student, seen, open_module(student, seen, blocks[0]))
     ends = []
     for block in blocks:
         end = stage.index(block)

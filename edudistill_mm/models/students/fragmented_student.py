@@ -1,5 +1,5 @@
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from mmengine.model import BaseModel, initialize
@@ -8,17 +8,21 @@ from mmpretrain.structures import DataSample
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
+from edudistill_mm.checkpoint.pretrained import pretrained_of
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.models.batch_augments import adopt_augments
 from edudistill_mm.models.class_index import ClassIndex
 from edudistill_mm.models.labels import as_probabilities
-from edudistill_mm.models.network import build_module, build_network, dry_run
+from edudistill_mm.models.network import build_module, build_network
 from edudistill_mm.registry import MODELS, register
 from edudistill_mm.type_name import type_name
+from edudistill_mm.validation.values import check_choice
 
+from .block_growth import NEW_BLOCKS, BlockGrowth
 from .class_counts import ClassCounts, check_partial_loss
 from .feature_layout import feature_of
 from .fragment_cuts import automatic_cuts, named_cuts, trace, units
+from .modules_behind import modules_behind
 
 
 class _CutReached(Exception):
@@ -64,18 +68,30 @@ class FragmentedStudent(BaseModel):
     of the classes is taught, losses are computed over those, and predictions score zero for all
     others.
 
+    Fragments can also be blocks inside the stages: a lower grade then runs a shallower network of
+    the same family under its own head, without a reference. Blocks that are not active hand their
+    input on.
+
     Args:
         student (str | dict | nn.Module): The classifier: a model config, ``'package::config'``,
             the path of a config file, or a built module.
-        fragments (str | Sequence[str]): ``'auto'`` for the stages of the backbone (its blocks, if
-            the resolution never changes), or the names of the modules that end each fragment, in
-            order, the last of which ends the backbone. Defaults to 'auto'.
-        reference (dict, optional): Config of the teaching references. Its type defaults to
-            :class:`TeachingReference` at a cut that returns feature maps, and to
-            :class:`TokenTeachingReference` at one that returns tokens. Defaults to None.
-        num_fragments (int, optional): How many fragments ``'auto'`` shares the stages or blocks
-            out to. :class:`EducationDistill` takes it from the curriculum. Defaults to None: one a
-            stage, and four of blocks, or fewer if there are fewer.
+        fragments (str | Sequence[str] | Sequence[Sequence[str]]): ``'auto'`` for the stages of the
+            backbone (its blocks, if the resolution never changes), or the names of the modules
+            that end each fragment, in order, the last of which ends the backbone. ``'blocks'``
+            shares the residual blocks of each stage out; a list of names for each fragment says
+            which blocks it adds (what is named nowhere always runs). Defaults to 'auto'.
+        reference (dict, optional): Config of the teaching references, which fragments of blocks do
+            not have. Its type defaults to :class:`TeachingReference` at a cut that returns feature
+            maps, and to :class:`TokenTeachingReference` at one that returns tokens. Defaults to
+            None.
+        num_fragments (int, optional): How many fragments ``'auto'`` or ``'blocks'`` shares the
+            stages or blocks out to. :class:`EducationDistill` takes it from the curriculum.
+            Defaults to None: one a stage, and four of blocks, or fewer if there are fewer; of
+            blocks inside the stages three, or fewer.
+        new_blocks (str, optional): How blocks of later fragments begin: ``'identity'``, with the
+            last parameters of their branches at zero, so that a promotion changes no score;
+            ``'copy'``, at their promotion as a copy of the block before; ``'keep'``, as they were
+            initialised or loaded. Defaults to None: 'identity' where fragments are blocks.
         input_shape (tuple[int, int, int], optional): (C, H, W) of an image for the dry run that
             finds shapes and order. Defaults to None: the channels that the student reads, and a
             size that it accepts.
@@ -90,9 +106,10 @@ class FragmentedStudent(BaseModel):
     def __init__(
         self,
         student: str | dict | nn.Module,
-        fragments: str | Sequence[str] = 'auto',
+        fragments: str | Sequence[str] | Sequence[Sequence[str]] = 'auto',
         reference: dict | None = None,
         num_fragments: int | None = None,
+        new_blocks: str | None = None,
         input_shape: tuple[int, int, int] | None = None,
         data_preprocessor: dict | nn.Module | None = None,
         init_cfg: dict | None = None,
@@ -120,19 +137,27 @@ class FragmentedStudent(BaseModel):
             and name in self.trace.order
             and module.out_features == self.num_classes
         ]
+        self.cuts: list[str] = []
+        self.growth: BlockGrowth | None = None
+        kinds = (
+            {type(part) for part in fragments} if isinstance(fragments, (list, tuple)) else {None}
+        )
         if fragments == 'auto':
             self.cuts = automatic_cuts(student, self.trace, num_fragments)
-        elif isinstance(fragments, (list, tuple)) and all(
-            isinstance(name, str) for name in fragments
-        ):
-            self.cuts = named_cuts(student, self.trace, fragments)
+        elif fragments == 'blocks':
+            self.growth = BlockGrowth.automatic(student, self.trace, num_fragments)
+        elif kinds and kinds <= {list, tuple}:
+            self.growth = BlockGrowth.named(student, self.trace, fragments)
+        elif kinds <= {str}:
+            self.cuts = named_cuts(student, self.trace, cast(Sequence[str], fragments))
         else:
             raise ConfigurationError(
-                f'architecture.fragments must be "auto" or a list of module names, but got {fragments!r}'
+                f'architecture.fragments must be "auto", "blocks", a list of module names or a list of '
+                f'lists of blocks, but got {fragments!r}'
             )
+        self.new_blocks = self._check_growth(reference, new_blocks)
         self.references = nn.ModuleList(
-            self._build_reference(index, reference or {})
-            for index in range(self.num_fragments - 1)
+            self._build_reference(index, reference or {}) for index in range(len(self.cuts) - 1)
         )
         self._handles: list[RemovableHandle] = []
         heads = [getattr(self, 'head', None), *(reference.head for reference in self.references)]
@@ -148,7 +173,7 @@ class FragmentedStudent(BaseModel):
     @property
     def num_fragments(self) -> int:
         """int: Number of fragments of the complete student."""
-        return len(self.cuts)
+        return self.growth.num_fragments if self.growth else len(self.cuts)
 
     @property
     def at_full_depth(self) -> bool:
@@ -157,13 +182,22 @@ class FragmentedStudent(BaseModel):
 
     @property
     def reference(self) -> nn.Module | None:
-        """nn.Module | None: The active teaching reference; None at full depth."""
-        return None if self.at_full_depth else self.references[self.depth - 1]
+        """nn.Module | None: The active teaching reference; None under the student's own head."""
+        if self.growth or self.at_full_depth:
+            return None
+        return self.references[self.depth - 1]
 
     @property
     def active_head(self) -> nn.Module:
         """nn.Module: The head that classifies at the current depth."""
-        return self.head if self.at_full_depth else self.reference.head
+        return self.head if self.reference is None else self.reference.head
+
+    def describe_depth(self, fragments: int) -> str:
+        """Say what the first fragments are, a clause."""
+        if self.growth is None:
+            return f'up to {self.cuts[fragments - 1]}'
+        total = len(self.growth.passed_by(0))
+        return f'{total - len(self.growth.passed_by(fragments))} of {total} residual blocks'
 
     def _check_training(self) -> None:
         """Refuse what only fails once it is trained."""
@@ -180,6 +214,44 @@ class FragmentedStudent(BaseModel):
                 f'architecture.student.backbone of type {type(backbone).__name__} runs its layers inside '
                 f'a backward function of its own, where no gradient reaches a cut; set '
                 f'no_custom_backward=True'
+            )
+
+    def _check_growth(self, reference: dict | None, new_blocks: str | None) -> str | None:
+        """How new blocks begin; what only one kind of fragments has is refused for the other."""
+        if self.growth is None:
+            if new_blocks is not None:
+                raise ConfigurationError(
+                    f'architecture.new_blocks is {new_blocks!r}, but the fragments are no blocks inside '
+                    f'the stages; set fragments="blocks", or leave it out'
+                )
+            return None
+        if reference:
+            raise ConfigurationError(
+                'architecture.reference has no place where fragments are blocks inside the stages, since '
+                "the student's own head closes each grade; leave it out"
+            )
+        new_blocks = 'identity' if new_blocks is None else new_blocks
+        check_choice(new_blocks, NEW_BLOCKS, 'architecture.new_blocks')
+        parts = [self, *self.student.modules()]
+        if getattr(self.student, '_is_init', False) or any(
+            pretrained_of(getattr(part, 'init_cfg', None)) for part in parts
+        ):
+            self.check_loading(new_blocks)
+        return new_blocks
+
+    def begin_new_blocks(self, fragments: int) -> None:
+        """Start the blocks that a promotion to so many fragments adds, before it."""
+        if self.growth and self.new_blocks == 'copy':
+            self.growth.copy_from_before(self.depth, fragments)
+
+    @staticmethod
+    def check_loading(new_blocks: str | None) -> None:
+        """Refuse weights from elsewhere if parts of them would become zero."""
+        if new_blocks == 'identity':
+            raise ConfigurationError(
+                'architecture.new_blocks is "identity", its default, which zeroes a part of each later '
+                'block, but the student starts from weights that are loaded; "keep" keeps them, "copy" '
+                'copies the block before at a promotion'
             )
 
     def _build_reference(self, index: int, cfg: dict) -> nn.Module:
@@ -214,8 +286,10 @@ class FragmentedStudent(BaseModel):
 
     def parameters_in_training(self) -> int:
         """int: Number of trainable parameters that the current depth uses."""
-        if self.at_full_depth:
-            used = set(self.student.parameters())
+        if self.reference is None:
+            passed = tuple(f'{name}.' for name in self.unused_modules())
+            named = self.student.named_parameters()
+            used = {parameter for name, parameter in named if not name.startswith(passed)}
         else:
             last = self.trace.order[self.cuts[self.depth - 1]]
             used = {
@@ -229,40 +303,12 @@ class FragmentedStudent(BaseModel):
         return sum(parameter.numel() for parameter in used if parameter.requires_grad)
 
     def unused_modules(self) -> list[str]:
-        """Names of the student's modules that the current depth does not need, the outermost only.
-
-        These do not run, nor lie in a module that has run to its end: that one may use their
-        weights without running them, as torch's attention does.
-        """
+        """Names of the student's modules that the current depth does not need, the outermost only."""
+        if self.growth:
+            return self.growth.passed_by(self.depth)
         if self.at_full_depth:
             return []
-        started, completed = set(), {self.cuts[self.depth - 1]}
-        handles = []
-        for name, module in self.student.named_modules():
-            if name:
-                handles += [
-                    module.register_forward_pre_hook(lambda *_, name=name: started.add(name)),
-                    module.register_forward_hook(lambda *_, name=name: completed.add(name)),
-                ]
-        try:
-            dry_run(self, self, self.trace.image_shape)
-        finally:
-            for handle in handles:
-                handle.remove()
-
-        def above(name: str) -> list[str]:
-            parts = name.split('.')
-            return ['.'.join(parts[:count]) for count in range(len(parts) - 1, 0, -1)]
-
-        needed = started.union(*map(above, started))
-        unused: list[str] = []
-        for name, _ in self.student.named_modules():
-            parents = above(name)
-            runs = next((parent for parent in parents if parent in started), None)
-            inside = any(parent in unused for parent in parents)
-            if name and name not in needed and runs not in completed and not inside:
-                unused.append(name)
-        return unused
+        return modules_behind(self.cuts[self.depth - 1], self)
 
     def counterparts(self, source: str) -> list[nn.Module]:
         """The modules of the references that stand in for the student's module ``source``.
@@ -290,8 +336,7 @@ class FragmentedStudent(BaseModel):
         """
         if not 1 <= fragments <= self.num_fragments:
             raise ConfigurationError(
-                f'a grade asks for {fragments} fragments, but the student has {self.num_fragments}: '
-                f'{self.cuts}'
+                f'a grade asks for {fragments} fragments, but the student has {self.num_fragments}'
             )
         taught = ClassIndex(seen, self.num_classes)
         if not taught.complete:
@@ -305,7 +350,9 @@ class FragmentedStudent(BaseModel):
                 self.student._modules[name] = child
         self.depth, self.seen = fragments, taught
         self.class_counts.follow(self.seen)
-        if not self.at_full_depth:
+        if self.growth:
+            self.growth.set_depth(fragments)
+        elif not self.at_full_depth:
             # Registered at each switch, hence behind the hooks of all recorders of that module.
             cut = self.student.get_submodule(self.cuts[fragments - 1])
             self._handles.append(cut.register_forward_hook(_leave))
@@ -328,7 +375,7 @@ class FragmentedStudent(BaseModel):
                 not
             taught yet), losses over the classes taught so far, or predictions over all classes.
         """
-        if self.at_full_depth and self.seen.complete:
+        if self.reference is None and self.seen.complete:
             return self.student(inputs, data_samples, mode=mode)
         if mode == 'loss':
             return self._loss(self._features(inputs), data_samples)
@@ -349,7 +396,7 @@ class FragmentedStudent(BaseModel):
         )
 
     def _features(self, inputs: torch.Tensor) -> Any:
-        if self.at_full_depth:
+        if self.reference is None:
             return self.student.extract_feat(inputs)
         try:
             self.student.extract_feat(inputs)
@@ -393,6 +440,8 @@ class FragmentedStudent(BaseModel):
                 self.student.init_weights()
             for reference in self.references:
                 reference.init_weights()
+            if self.growth and self.new_blocks == 'identity':
+                self.growth.begin_as_identity()
             if self.init_cfg:
                 initialize(self, self.init_cfg)
             self._is_init = True

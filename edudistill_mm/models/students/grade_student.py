@@ -34,6 +34,8 @@ class GradeStudent(BaseClassifier):
             they leave as tokens is averaged over the tokens. Defaults to ().
         head (dict, optional): Config of the head at the cut. Defaults to None.
         data_preprocessor (dict, optional): Defaults to None: the student's own.
+        passed_by (Sequence[str]): Names of residual blocks that hand their input on. Defaults to
+            ().
         init_cfg (dict, optional): Defaults to None.
     """
 
@@ -51,6 +53,7 @@ class GradeStudent(BaseClassifier):
         adapter: Sequence[dict] = (),
         head: dict | None = None,
         data_preprocessor: dict | None = None,
+        passed_by: Sequence[str] = (),
         init_cfg: dict | None = None,
     ) -> None:
         student = dict(student)
@@ -62,6 +65,12 @@ class GradeStudent(BaseClassifier):
         # module tree, or each parameter would have a second name.
         self.__dict__['classifier'] = classifier
         self.cut, self.channels_last, self.prefix = cut, channels_last, prefix
+        for name in passed_by:
+            block = classifier.get_submodule(name)
+            block._modules.clear()
+            block._parameters.clear()
+            block._buffers.clear()
+            block.forward = self._pass_by
         if cut is not None:
             classifier.get_submodule(cut).register_forward_hook(self._leave)
             for name in unused:
@@ -77,6 +86,10 @@ class GradeStudent(BaseClassifier):
     @classmethod
     def _leave(cls, module: nn.Module, inputs: tuple, output: Any) -> None:
         raise cls.Left(output)
+
+    @staticmethod
+    def _pass_by(inputs: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        return inputs
 
     def extract_feat(self, inputs: torch.Tensor) -> Any:
         """What the head reads, for images [B, C, H, W]."""
