@@ -3,13 +3,15 @@
 Without --full each test injects a sample of its faults. All of them, and the page:
 
     python -m pytest tests/reliability --full --write-page
+
+With names of test files in the place of the folder, only their rows are written anew.
 """
 
 from dataclasses import astuple
 from pathlib import Path
 
 import pytest
-from reliability_page import PAGE, Row, page_of
+from reliability_page import PAGE, Row, page_of, rows_of
 
 ROWS = pytest.StashKey[list]()
 
@@ -49,4 +51,9 @@ def pytest_sessionfinish(session, exitstatus):
     if hasattr(config, 'workeroutput'):
         config.workeroutput['reliability'] = [astuple(row) for row in config.stash[ROWS]]
     elif config.option.write_page and config.option.full and exitstatus == 0:
-        PAGE.write_text(page_of(config.stash[ROWS]))
+        if config.option.keyword:
+            raise pytest.UsageError('--write-page needs all tests of a file: leave -k out')
+        new = config.stash[ROWS]
+        anew = {row.source for row in new}
+        kept = [row for row in rows_of(PAGE.read_text()) if row.source not in anew]
+        PAGE.write_text(page_of(kept + new))

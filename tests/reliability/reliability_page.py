@@ -24,7 +24,7 @@ injected the fault into a real run and would fail if the outcome were another:
 
     python -m pytest tests/reliability --full --write-page
 
-The default test command runs most of these tests with fewer injections, `-m slow` the others.
+With names of test files in the place of the folder, only their rows are written anew. The default test command runs most of these tests with fewer injections, `-m slow` the others.
 """
 
 
@@ -39,6 +39,18 @@ class Row:
     happened: str
     lost: str
     source: str
+
+
+def rows_of(page):
+    """The rows of a page that :func:`page_of` has made."""
+    rows, area = [], None
+    for line in page.splitlines():
+        if line.startswith('## '):
+            area = line[3:]
+        elif area and line.endswith('` |'):
+            fault, injected, times, happened, lost, source = line[2:-2].split(' | ')
+            rows.append(Row(area, fault, injected, times, happened, lost, source.strip('`')))
+    return rows
 
 
 def page_of(rows):
