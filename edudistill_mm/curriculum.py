@@ -7,13 +7,14 @@ from typing import Any
 from . import class_sets
 from .errors import ConfigurationError, did_you_mean
 from .grade import Grade
+from .grade_teachers import joining, leaving
 from .validation.values import check_choice, check_keys, check_positive
 
 __all__ = ['Curriculum', 'Grade']
 
 CURRICULUM_KEYS = ('num_classes', 'class_order', 'grades')
 CHOICES = dict(optimizer=('keep', 'reset'), samples=('mixed', 'by_teacher'))
-GRADE_KEYS = ('name', 'epochs', 'iters', 'fragments', 'classes', 'teachers', *CHOICES)
+GRADE_KEYS = ('name', 'epochs', 'iters', 'fragments', 'classes', 'teachers', 'leave', *CHOICES)
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,9 @@ class Curriculum:
                   sums: three times 1/3 of 100 classes ends at 33, 66 and 100. Default 0;
                 - ``teachers`` (list of str): the teachers that join. If no grade names any, all
                   join at the first;
+                - ``leave`` (list of str): the teachers that leave, which have joined at an earlier
+                  grade and do not come back. A grade without teachers trains the student alone.
+                  Default none;
                 - ``optimizer`` ('keep' or 'reset'): what becomes of the optimizer's state at the
                   promotion into the grade. Default 'keep';
                 - ``samples`` ('mixed' or 'by_teacher'): the order of the samples. Default 'mixed'.
@@ -90,7 +94,8 @@ class Curriculum:
             check_keys(grade_cfg, GRADE_KEYS, f'curriculum.grades[{index}]')
 
         unit = _unit(grade_cfgs)
-        joining = _joining(grade_cfgs, teachers)
+        joined = joining(grade_cfgs, teachers)
+        left = leaving(grade_cfgs, joined)
         grades: list[Grade] = []
         taught_by: dict[int, str] = {}  # class -> name of the grade that adds it
         shared = 0.0  # what the grades so far take as shares
@@ -125,6 +130,7 @@ class Curriculum:
                 raise ConfigurationError(
                     f'{key}.classes is {given!r}, but the first grade must teach at least one class'
                 )
+            staying = [t for t in (before.teachers if before else ()) if t not in left[index]]
             grades.append(
                 Grade(
                     index=index,
@@ -134,8 +140,9 @@ class Curriculum:
                     fragments=fragments,
                     classes=tuple(sorted(classes)),
                     seen=tuple(sorted(taught_by)),
-                    new_teachers=joining[index],
-                    teachers=(before.teachers if before else ()) + joining[index],
+                    new_teachers=joined[index],
+                    leaving=left[index],
+                    teachers=(*staying, *joined[index]),
                     **{option: grade_cfg.get(option, CHOICES[option][0]) for option in CHOICES},
                 )
             )
@@ -224,6 +231,8 @@ class Curriculum:
                     'teachers': list(grade.new_teachers),
                     'optimizer': grade.optimizer,
                     'samples': grade.samples,
+                    # Checkpoints of earlier versions do not have it.
+                    **({'leave': list(grade.leaving)} if grade.leaving else {}),
                 }
                 for grade in self.grades
             ],
@@ -295,43 +304,6 @@ def _unit(grade_cfgs: Sequence[Mapping]) -> str:
             'curriculum.grades mix epochs and iters; set epochs in all grades or iters in all grades'
         )
     return units.pop()
-
-
-def _joining(grade_cfgs: Sequence[Mapping], teachers: Sequence[str]) -> list[tuple[str, ...]]:
-    """The teachers that join at each grade."""
-    for index, name in enumerate(teachers):
-        if name in teachers[:index]:
-            raise ConfigurationError(
-                f'teachers[{index}].name is "{name}" again; names of teachers are unique'
-            )
-    possible = f'the teachers are {_quoted(teachers)}' if teachers else 'there are no teachers'
-    joined_at: dict[str, int] = {}  # teacher -> index of its grade
-    for index, cfg in enumerate(grade_cfgs):
-        key = f'curriculum.grades[{index}].teachers'
-        names = cfg.get('teachers', ())
-        if not isinstance(names, (list, tuple)) or not all(
-            isinstance(name, str) for name in names
-        ):
-            raise ConfigurationError(f'{key} must be a list of names of teachers, not {names!r}')
-        for name in names:
-            if name not in teachers:
-                raise ConfigurationError(
-                    f'{key} names an unknown teacher "{name}"{did_you_mean(name, teachers)}; {possible}'
-                )
-            if name in joined_at:
-                raise ConfigurationError(
-                    f'{key} lets the teacher "{name}" join a second time, after curriculum.grades'
-                    f'[{joined_at[name]}]; a teacher joins once and stays'
-                )
-            joined_at[name] = index
-    if not joined_at:
-        return [tuple(teachers)] + [()] * (len(grade_cfgs) - 1)
-    for name in teachers:
-        if name not in joined_at:
-            raise ConfigurationError(
-                f'curriculum.grades never let the teacher "{name}" join; name it in the teachers of a grade'
-            )
-    return [tuple(cfg.get('teachers', ())) for cfg in grade_cfgs]
 
 
 def _quoted(names: Iterable[str]) -> str:

@@ -16,7 +16,8 @@ class Grade:
         classes (tuple[int, ...]): Classes that this grade adds, ascending.
         seen (tuple[int, ...]): Classes taught up to and including this grade, ascending.
         new_teachers (tuple[str, ...]): Teachers that join at this grade.
-        teachers (tuple[str, ...]): Teachers that have joined so far, in the order of joining.
+        leaving (tuple[str, ...]): Teachers that leave at this grade.
+        teachers (tuple[str, ...]): Teachers that teach at this grade, in the order of joining.
         optimizer (str): 'keep' or 'reset' the optimizer's state at the promotion into this grade.
         samples (str): Order of the samples, 'mixed' or 'by_teacher'.
     """
@@ -29,6 +30,7 @@ class Grade:
     classes: tuple[int, ...]
     seen: tuple[int, ...]
     new_teachers: tuple[str, ...]
+    leaving: tuple[str, ...]
     teachers: tuple[str, ...]
     optimizer: str
     samples: str

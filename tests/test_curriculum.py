@@ -51,6 +51,7 @@ def curricula(draw):
     fragments = sorted(draw(st.lists(st.integers(1, 4), min_size=num_grades, max_size=num_grades)))
     teachers = draw(st.lists(st.sampled_from('abcd'), unique=True))
     entry = {name: draw(st.integers(0, num_grades - 1)) for name in teachers}
+    exits = {name: draw(st.integers(entry[name] + 1, num_grades)) for name in teachers}
     grades, first = [], 0
     for index, border in enumerate(borders):
         forms = [border - first, list(order[first:border])] + (
@@ -62,6 +63,7 @@ def curricula(draw):
                 'fragments': fragments[index],
                 'classes': draw(st.sampled_from(forms)),
                 'teachers': [name for name in teachers if entry[name] == index],
+                'leave': [name for name in teachers if exits[name] == index],
             }
         )
         first = border
@@ -70,16 +72,17 @@ def curricula(draw):
 
 @settings(deadline=None)
 @given(curricula())
-def test_seen_classes_grow_to_all_and_teachers_stay(drawn):
+def test_seen_classes_grow_to_all_and_teachers_stay_until_they_leave(drawn):
     cfg, teachers = drawn
     curriculum = Curriculum.from_cfg(cfg, teachers)
-    seen, joined = set(), ()
+    seen, joined, left = set(), (), set()
     for grade in curriculum.grades:
         assert seen.isdisjoint(grade.classes)
         seen |= set(grade.classes)
         joined += grade.new_teachers
+        left |= set(grade.leaving)
         assert grade.seen == tuple(sorted(seen)) and grade.classes == tuple(sorted(grade.classes))
-        assert grade.teachers == joined
+        assert grade.teachers == tuple(name for name in joined if name not in left)
     assert seen == set(range(curriculum.num_classes))
     assert sorted(joined) == sorted(teachers)
     assert curriculum.fragments == max(grade.fragments for grade in curriculum.grades)
@@ -335,6 +338,27 @@ def test_classes_of_refuses_a_grade_that_adds_none():
         ({'1_teachers': ['berta', 'berta']}, 'lets the teacher "berta" join a second time'),
         ({'1_teachers': 'berta'}, "must be a list of names of teachers, not 'berta'"),
         ({'1_teachers': [3]}, 'must be a list of names of teachers, not [3]'),
+        (
+            {'1_leave': ['ana']},
+            'curriculum.grades[1].leave names an unknown teacher "ana" (did you mean "anna"?); the',
+        ),
+        ({'1_leave': 'anna'}, "grades[1].leave must be a list of names of teachers, not 'anna'"),
+        (
+            {'1_leave': ['berta']},
+            'curriculum.grades[1].leave has the teacher "berta", which joins at curriculum.grades[1]; a '
+            'teacher leaves at a grade after the one at which it joins',
+        ),
+        ({'0_leave': ['berta']}, '"berta", which joins at curriculum.grades[1]'),
+        (
+            {'1_leave': ['anna'], '2_leave': ['anna']},
+            'curriculum.grades[2].leave lets the teacher "anna" leave a second time, after '
+            'curriculum.grades[1]',
+        ),
+        ({'1_leave': ['anna', 'anna']}, 'lets the teacher "anna" leave a second time'),
+        (
+            {'1_leave': ['anna'], '2_teachers': ['carla', 'anna']},
+            'grades[2].teachers lets the teacher "anna" join a second time',
+        ),
         # names and options
         (
             {'1_name': 'primary'},
@@ -451,6 +475,7 @@ def test_length_must_be_that_of_the_training_loop():
         ({'1_name': 'high'}, 'grade 2 "middle": name middle, was high'),
         ({'0_epochs': 5}, 'grade 1 "primary": epochs 4, was 5'),
         ({'2_optimizer': 'reset'}, 'grade 3 "university": optimizer keep, was reset'),
+        ({'2_leave': ['anna']}, 'grade 3 "university": leave None, was [\'anna\']'),
         ({'2_samples': 'by_teacher'}, 'grade 3 "university": samples mixed, was by_teacher'),
         (
             {'0_teachers': ['anna', 'berta'], '1_teachers': []},
@@ -463,6 +488,22 @@ def test_length_must_be_that_of_the_training_loop():
 def test_difference_names_what_changed(changes, phrase):
     then = Curriculum.from_cfg(school(**changes), TEACHERS).to_dict()
     assert Curriculum.from_cfg(school(), TEACHERS).difference(then) == phrase
+
+
+def test_teachers_that_all_join_at_the_first_grade_may_leave():
+    grades = [
+        dict(epochs=1, classes='all'),
+        dict(epochs=1, leave=['a']),
+        dict(epochs=1, leave=['b']),
+    ]
+    curriculum = Curriculum.from_cfg(dict(num_classes=2, grades=grades), ['a', 'b'])
+    assert [grade.teachers for grade in curriculum.grades] == [('a', 'b'), ('b',), ()]
+
+
+def test_a_curriculum_that_nobody_leaves_is_described_as_by_earlier_versions():
+    keys = {'name', 'epochs', 'fragments', 'classes', 'teachers', 'optimizer', 'samples'}
+    described = Curriculum.from_cfg(school(), TEACHERS).to_dict()
+    assert all(set(grade) == keys for grade in described['grades'])
 
 
 def test_difference_of_unit_and_number_of_grades():

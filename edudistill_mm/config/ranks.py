@@ -99,7 +99,7 @@ def _why_use_changes(algorithm: nn.Module) -> Any:
         for parameter in distiller.parameters()
     )
     teachers = algorithm.faculty.teachers
-    late = any(grade.new_teachers for grade in algorithm.curriculum.grades[1:])
-    if connected and (late or not all(teacher.is_generalist for teacher in teachers)):
+    changes = any(g.new_teachers or g.leaving for g in algorithm.curriculum.grades[1:])
+    if connected and (changes or not all(teacher.is_generalist for teacher in teachers)):
         return 'the connectors to a teacher are trained when it has samples only'
     return None

@@ -77,5 +77,6 @@ class RunConfig:
         for key in (*of_teachers, 'channels_last'):
             cfg.model.pop(key, None)
         for grade in cfg.model.curriculum.grades:
-            grade.pop('teachers', None)
+            for key in ('teachers', 'leave'):
+                grade.pop(key, None)
         return RunConfig(cfg)

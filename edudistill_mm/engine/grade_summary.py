@@ -6,6 +6,9 @@ def grade_summary(model: Any, learning_rates: Iterable[float]) -> str:
     """Describe the grade that an EducationDistill has entered, in several lines for the log."""
     grade, curriculum, student = model.grade, model.curriculum, model.student
     awake, asleep = model.losses_awake, model.losses_asleep
+    teachers = ', '.join(teacher.name for teacher in model.active_teachers) or 'none'
+    if grade.leaving:
+        teachers += f' ({", ".join(grade.leaving)} left)'
     losses = []
     if awake or asleep:
         losses = [
@@ -19,7 +22,7 @@ def grade_summary(model: Any, learning_rates: Iterable[float]) -> str:
             f'  fragments: {grade.fragments} of {student.num_fragments}, '
             f'{student.describe_depth(grade.fragments)}',
             f'  parameters in training: {student.parameters_in_training():,}',
-            f'  teachers: {", ".join(teacher.name for teacher in model.active_teachers) or "none"}',
+            f'  teachers: {teachers}',
             *losses,
             f'  learning rate: {", ".join(f"{rate:.4g}" for rate in sorted(set(learning_rates)))}; '
             f'optimizer state: {"reset" if grade.optimizer == "reset" and grade.index else "kept"}',

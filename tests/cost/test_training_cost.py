@@ -54,6 +54,13 @@ def test_a_curriculum_pays_for_seen_classes_depth_and_the_teachers_that_cover_th
     assert university.teacher_flops == pytest.approx(university.student_flops, rel=0.001)
 
 
+def test_a_teacher_that_has_left_costs_nothing(digits):
+    cfg = digits('edu-kd-experts')
+    cfg.model.curriculum.grades[2].leave = ['primary']
+    university = training_cost(RunConfig(cfg)).stages[-1]
+    assert list(university.teachers) == ['middle', 'university']
+
+
 def test_kd_pays_for_student_and_teacher_on_all_images(digits):
     kd, alone = training_cost(RunConfig(digits('kd'))), training_cost(RunConfig(digits('student')))
     assert kd.image_passes() == alone.image_passes() == 30 * sum(DIGITS)

@@ -137,6 +137,15 @@ def test_stopping_distillation_stops_paying_for_the_teacher(generalist):
     assert 'distill.loss_kd' not in train(model, 1, [0, 1])[0] and calls == [1]
 
 
+def test_a_grade_without_anything_to_learn_is_refused(experts):
+    curriculum = three_grades()
+    curriculum['grades'][1].update(teachers=[], leave=['low'])
+    curriculum['grades'][2]['teachers'] = ['mid', 'high']
+    school(experts, curriculum=curriculum)
+    with pytest.raises(ConfigurationError, match='grade "mid" has nothing to learn: no teacher'):
+        school(experts, curriculum=curriculum, calculate_student_loss=False)
+
+
 # ---- C5, C6, C7
 def kl(student, teacher, tau=4.0):
     return tau**2 * functional.kl_div(

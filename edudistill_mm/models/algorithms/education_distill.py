@@ -33,6 +33,7 @@ from .argument_checks import (
     check_values,
     list_teachers,
 )
+from .ask_teacher import ask_teacher
 from .captured_loss import CapturedLoss
 from .loss_dry_run import LossDryRun
 from .losses import ZeroLoss, sum_losses, weigh_losses
@@ -299,24 +300,16 @@ class EducationDistill(BaseAlgorithm):
             are summed over the teachers.
         """
         lessons = self._assign(data_samples, len(batch_inputs))
-        scores = []
-        for lesson in lessons:
-            distiller = self.distillers[lesson.teacher.name]
-            if lesson.teacher.answers is not None:
-                record = (answers or {}).get(lesson.teacher.name)
-                if record is None:
-                    record = lesson.look_up(batch_inputs, data_samples)
-                for recorder in distiller.teacher_recorders.recorders.values():
-                    recorder._data_buffer = [record]
-                scores.append(lesson.teacher.columns.select(record))
-                continue
-            distiller.set_deliveries_override(False)
-            for delivery in distiller.deliveries.deliveries.values():
-                # At a lower grade the student may leave a delivery unread.
-                delivery.data_queue.clear()
-            with distiller.teacher_recorders, distiller.deliveries:
-                scores.append(lesson.teacher.teach(lesson.select(batch_inputs)))
-            distiller.set_deliveries_override(True)
+        scores = [
+            ask_teacher(
+                self.distillers[lesson.teacher.name],
+                lesson,
+                batch_inputs,
+                data_samples,
+                answers or {},
+            )
+            for lesson in lessons
+        ]
         if self.teacher_weighting.by_sample and len(lessons) > 1:
             lessons = self._weigh_samples(lessons, scores, data_samples, len(batch_inputs))
 
@@ -381,9 +374,10 @@ class EducationDistill(BaseAlgorithm):
             view = self.views[lesson.teacher.name]
             for name, value in view.losses(lesson, records, len(inputs)).items():
                 total[name] = total[name] + value if name in total else value
-        if not self.distillation_stopped and self.active_teachers:
-            # If a batch has no sample for any teacher, the log keeps its columns, and a run without
-            # the student's own loss still has a backward pass, which other ranks wait for.
+        left = any(grade.leaving for grade in self.curriculum.grades[: self.grade.index + 1])
+        if not self.distillation_stopped and (self.active_teachers or left):
+            # Without a sample for any teacher the log keeps its columns, and a run without the student's
+            # own loss still has a backward pass, which other ranks wait for.
             for name in self.losses_awake:
                 if name not in total:
                     parameter = next((p for p in self.parameters() if p.requires_grad), None)

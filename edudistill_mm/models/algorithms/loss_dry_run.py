@@ -24,11 +24,20 @@ class LossDryRun:
 
         Each teacher gets images of two of its classes, in each grade that is deeper than the one
         before or teaches more of its classes.
+
+        Raises:
+            ConfigurationError: If the losses of a grade cannot be computed, or it has none.
         """
         tried: set = set()
         for grade in self.algorithm.curriculum.grades:
             self.algorithm.set_grade(grade)
             views = self.algorithm.views
+            if not (views or self.algorithm.calculate_student_loss):
+                raise ConfigurationError(
+                    f'grade "{grade.name}" has nothing to learn: no teacher teaches in it, and '
+                    "calculate_student_loss=False leaves out the student's own loss; let a teacher join "
+                    'or stay, or set calculate_student_loss=True'
+                )
             new = {(name, grade.fragments, view.taught) for name, view in views.items()} - tried
             tried |= new
             labels = {label for *_, taught in new for label in taught[:2]} or set(grade.seen[:2])

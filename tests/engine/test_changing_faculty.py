@@ -1,0 +1,52 @@
+"""Runs in which teachers leave as well as join."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+from networks import build, resnet
+from runs import scalars, train
+
+from edudistill_mm.errors import ConfigurationError
+
+
+def generalists(config, tmp_path):
+    """Two teachers of all classes; the first leaves when the second joins, then nobody is left."""
+    for seed, teacher in enumerate(config.model.teachers[:2]):
+        torch.save(dict(state_dict=build(resnet(), seed + 5).state_dict()), teacher.ckpt)
+        teacher.update(architecture=resnet(), classes='all')
+    config.model.teachers = config.model.teachers[:2]
+    low, mid, high = config.model.curriculum.grades
+    mid.leave = ['low']
+    high.update(teachers=[], leave=['mid'])
+    return config
+
+
+def resumed(config, point):
+    again = copy.deepcopy(config)
+    again.work_dir = f'{config.work_dir}_{point}'
+    again.experiment_name = f'{config.experiment_name}_{point}'
+    again.resume, again.load_from = True, f'{config.work_dir}/epoch_{point}.pth'
+    return again
+
+
+def test_a_teacher_that_has_left_is_asked_no_more_and_a_grade_may_have_none(config, tmp_path):
+    config.log_processor = dict(window_size=1)
+    runner = train(generalists(config, tmp_path))
+    steps, _ = scalars(config.work_dir)
+    assert [row['grade'] for row in steps if row['distill.loss_kd'] == 0] == [3] * 18
+    log = Path(runner.log_dir, f'{runner.timestamp}.log').read_text()
+    assert 'teachers: mid (low left)' in log and 'teachers: none (mid left)' in log
+
+
+def test_a_resumed_run_has_the_teachers_of_its_grade(config, tmp_path):
+    config = generalists(config, tmp_path)
+    whole = train(copy.deepcopy(config)).model.state_dict()
+    for point in (2, 3, 4):
+        state = train(resumed(config, point)).model.state_dict()
+        assert all(torch.equal(tensor, state[name]) for name, tensor in whole.items())
+    other = resumed(config, 4)
+    other.model.curriculum.grades[2].leave = []
+    with pytest.raises(ConfigurationError, match=r"grade 3 \"high\": leave None, was \['mid'\]"):
+        train(other)
