@@ -6,7 +6,10 @@ def grade_summary(model: Any, learning_rates: Iterable[float]) -> str:
     """Describe the grade that an EducationDistill has entered, in several lines for the log."""
     grade, curriculum, student = model.grade, model.curriculum, model.student
     awake, asleep = model.losses_awake, model.losses_asleep
-    teachers = ', '.join(teacher.name for teacher in model.active_teachers) or 'none'
+    active = [member.name for teacher in model.active_teachers for member in teacher.members]
+    teachers = ', '.join(active) or 'none'
+    if model.teacher_ensemble and len(active) > 1:
+        teachers += ', as an ensemble'
     if grade.leaving:
         teachers += f' ({", ".join(grade.leaving)} left)'
     losses = []

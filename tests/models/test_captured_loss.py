@@ -12,7 +12,7 @@ from edudistill_mm.errors import TrainingError
 from edudistill_mm.models.algorithms.captured_loss import PATIENCE, CapturedLoss
 
 
-def learning_from(teachers, grades):
+def learning_from(teachers, grades, **options):
     return build(
         dict(
             type='EducationDistill',
@@ -20,21 +20,26 @@ def learning_from(teachers, grades):
             teachers=teachers,
             curriculum=dict(num_classes=6, grades=grades),
             distiller=kd_distiller(),
+            **options,
         )
     ).train()
 
 
 @pytest.fixture
-def model(teacher_file):
-    teachers = [
+def generalists(teacher_file):
+    return [
         dict(name=name, architecture=resnet(6), ckpt=teacher_file(name, 6, seed), classes='all')
         for seed, name in enumerate(('one', 'two'))
     ]
+
+
+@pytest.fixture
+def model(generalists):
     grades = [
         dict(epochs=1, fragments=2, classes='all', teachers=['one']),
         dict(epochs=1, fragments=3, classes=[], teachers=['two']),
     ]
-    return learning_from(teachers, grades)
+    return learning_from(generalists, grades)
 
 
 class Graphs:
@@ -97,6 +102,25 @@ def test_a_promotion_another_weight_and_another_batch_capture_anew(model):
     assert captures() == 1
     assert captures(count=6) == 1
     assert [len(arguments[0]) for arguments in graphs.captured] == [8, 8, 8, 8, 6]
+
+
+@pytest.mark.parametrize('weighting', ['average', 'entropy', 'confidence'])
+def test_an_ensemble_and_a_grade_that_all_have_left_are_captured(generalists, weighting):
+    grades = [
+        dict(epochs=1, fragments=2, classes='all'),
+        dict(epochs=1, fragments=3, leave=['one', 'two']),
+    ]
+    plain, model = (
+        learning_from(generalists, grades, teacher_ensemble=True, teacher_weighting=weighting)
+        for _ in range(2)
+    )
+    graphs = Graphs()
+    model.captured_loss = CapturedLoss(model, make_graph=graphs)
+    for grade in model.curriculum.grades:
+        for one in (plain, model):
+            one.set_grade(grade)
+        assert train(model, PATIENCE + 3) == train(plain, PATIENCE + 3)
+    assert len(graphs.captured) == 2
 
 
 def test_what_changes_in_each_step_and_a_last_smaller_batch_are_not_captured(model):

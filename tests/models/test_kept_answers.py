@@ -208,6 +208,21 @@ def test_experts_and_generalists_have_their_losses_under_each_weighting(school, 
         assert counts[teacher.name] == len(known) - begun
 
 
+@pytest.mark.parametrize('weighting', ['average', 'confidence'])
+def test_an_ensemble_has_its_losses_with_answers_of_some_teachers_or_all(school, weighting):
+    data, batches = ShiftedImages(), some_batches(2) * 2
+    options = dict(names=('all', 'other'), teacher_ensemble=True, teacher_weighting=weighting)
+    plain = losses_of(school(**options), data, batches)
+    keep = dict(dtype='float32')
+    for kept in (dict(keep_answers=keep), dict(of_all=dict(keep_answers=keep))):
+        model = school(**options, **kept, data=data)
+        counts = forwards(model)
+        assert_equal_losses(losses_of(model, data, batches), plain, **EXACT)
+        assert counts['all'] <= 20 and counts['other'] == (
+            40 if 'of_all' in kept else counts['all']
+        )
+
+
 def test_some_teachers_of_a_run_may_be_kept_and_others_run(school):
     data, batches = ShiftedImages(), some_batches(2) * 2
     plain = losses_of(school(names=('all', 'other')), data, batches)

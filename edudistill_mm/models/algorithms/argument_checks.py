@@ -80,12 +80,17 @@ def check_parts(
     distiller: dict | None,
     curriculum: dict | None,
     keep_answers: Any = False,
+    teacher_ensemble: bool = False,
 ) -> None:
     """Refuse a config without a part that its other parts need."""
     Keeping.from_cfg(keep_answers, 'model.keep_answers')
     if keep_answers is not False and not teachers:
         raise ConfigurationError(
             f'model.keep_answers is {keep_answers!r}, but there are no teachers whose answers could be kept'
+        )
+    if teacher_ensemble and not teachers:
+        raise ConfigurationError(
+            'model.teacher_ensemble is True, but there are no teachers; leave it out'
         )
     if teachers is not None and not teachers and distiller is not None:
         raise ConfigurationError(

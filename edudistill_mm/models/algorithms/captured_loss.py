@@ -111,9 +111,10 @@ class CapturedLoss:
         if self.algorithm.distillation_stopped:
             return {}
         return {
-            teacher.name: Lesson(teacher, None, None).look_up(inputs, data_samples)
+            member.name: Lesson(member, None, None).look_up(inputs, data_samples)
             for teacher in self.algorithm.active_teachers
-            if teacher.answers is not None
+            for member in teacher.members
+            if member.answers is not None
         }
 
     def _capture(self, arguments: tuple[Tensor, ...], names: list[str]) -> None:

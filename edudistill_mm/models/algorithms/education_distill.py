@@ -19,7 +19,13 @@ from edudistill_mm.models.distillers import TeacherView, build_distillers
 from edudistill_mm.models.labels import classes_of
 from edudistill_mm.models.run_labels import RunLabels
 from edudistill_mm.models.students import FragmentedStudent, build_student
-from edudistill_mm.models.teachers import BaseTeacher, Faculty, Lesson, SelfTeacher
+from edudistill_mm.models.teachers import (
+    BaseTeacher,
+    Faculty,
+    Lesson,
+    SelfTeacher,
+    TeacherEnsemble,
+)
 from edudistill_mm.models.teachers.weighting import TeacherWeighting
 from edudistill_mm.registry import MODELS, register
 
@@ -36,10 +42,11 @@ from .argument_checks import (
 from .ask_teacher import ask_teacher
 from .captured_loss import CapturedLoss
 from .loss_dry_run import LossDryRun
-from .losses import ZeroLoss, sum_losses, weigh_losses
-from .recorders import check_keeping, record_teacher, records_features, restrict_classifiers
+from .losses import fill_up, sum_losses, weigh_losses
+from .recorders import record_teachers, records_features, restrict_classifiers
 from .starting_weights import load_pretrained, name_weights, split_init_cfg
 from .student_records import StudentRecords
+from .weigh_samples import weigh_samples
 
 
 @register(MODELS)
@@ -70,6 +77,10 @@ class EducationDistill(BaseAlgorithm):
         teacher_ckpt (str, optional): Its checkpoint. Defaults to None.
         task_loss_weight (float): Factor of the student's own loss. Defaults to 1.
         distill_loss_weight (float): Factor of the distillation losses. Defaults to 1.
+        teacher_ensemble (bool): Whether the teachers teach as one: the weighted mean of their
+            probabilities makes one loss, instead of a loss for each; see :class:`TeacherEnsemble`.
+            Only for teachers of all classes and distillers that read nothing but class scores of
+            them. Defaults to False.
         teacher_weighting (str | dict): How teachers that share a sample are weighed on it:
             'average' by their ``weight`` alone, 'entropy' by how sure they are, 'confidence' by
             how right they are, or another :class:`TeacherWeighting`. Losses that are no mean over
@@ -115,6 +126,7 @@ class EducationDistill(BaseAlgorithm):
         teacher_ckpt: str | None = None,
         task_loss_weight: float = 1.0,
         distill_loss_weight: float = 1.0,
+        teacher_ensemble: bool = False,
         teacher_weighting: str | dict = 'average',
         keep_answers: bool | dict = False,
         cuda_graphs: bool = True,
@@ -133,10 +145,12 @@ class EducationDistill(BaseAlgorithm):
         teachers = list_teachers(teachers, teacher, teacher_ckpt)
         check_frozen(teacher_trainable, teacher_norm_eval)
         check_values(task_loss_weight, distill_loss_weight, data_preprocessor)
-        check_switches(channels_last=channels_last, cuda_graphs=cuda_graphs)
+        check_switches(
+            channels_last=channels_last, cuda_graphs=cuda_graphs, teacher_ensemble=teacher_ensemble
+        )
         weighting = TeacherWeighting.from_cfg(teacher_weighting)
         names = Faculty.names(teachers)
-        check_parts(teachers, distiller, curriculum, keep_answers)
+        check_parts(teachers, distiller, curriculum, keep_answers, teacher_ensemble)
         grades = Curriculum.from_cfg(curriculum or {}, teachers=names)
         student = build_student(architecture, grades)
         if data_preprocessor is None:
@@ -152,6 +166,7 @@ class EducationDistill(BaseAlgorithm):
         self.student_trainable = student_trainable
         self.calculate_student_loss = calculate_student_loss
         self.channels_last = channels_last
+        self.teacher_ensemble = teacher_ensemble
         self.cuda_graphs = cuda_graphs
         # Set by GradeSchedulerHook if steps may be captured.
         self.captured_loss: CapturedLoss | None = None
@@ -159,8 +174,8 @@ class EducationDistill(BaseAlgorithm):
         self.distillation_stopped = False
         # MMRazor's SelfDistill has a distiller, but no teacher.
         alone = distiller is not None and not names
-        itself = SelfTeacher(grades.num_classes) if alone else None
-        self.distillers = build_distillers(distiller, [itself.name] if itself else names)
+        owners = [TeacherEnsemble.NAME] if teacher_ensemble else names or ['self'] * alone
+        self.distillers = build_distillers(distiller, owners)
         # All distillers come from one config.
         first = next(iter(self.distillers.values()), None)
         keep_inplace = first is None or not records_features(first)
@@ -177,13 +192,14 @@ class EducationDistill(BaseAlgorithm):
             single=teacher is not None,
             keep_answers=keep_answers,
         )
-        self._teachers: list[BaseTeacher] = [itself] if itself else self.faculty.teachers
+        self._teachers: list[BaseTeacher] = self.faculty.teachers
+        if alone:
+            self._teachers = [SelfTeacher(grades.num_classes)]
+        elif teacher_ensemble:
+            self._teachers = [TeacherEnsemble(self.faculty.teachers, weighting)]
         self._keep_format()
         check_label_mixing(self._labels, self._teachers, weighting)
-        for known in self.faculty.teachers:
-            record_teacher(self.distillers[known.name], known)
-            if known.keeping is not None:
-                check_keeping(self.distillers[known.name], known, self._labels)
+        record_teachers(self.distillers, self.faculty.teachers, self._labels, teacher_ensemble)
         self._records = StudentRecords(student, first, of_itself=alone)
         for name, own in self.distillers.items():
             restrict_classifiers(own, grades.num_classes, partial(self._select_taught, name))
@@ -244,8 +260,7 @@ class EducationDistill(BaseAlgorithm):
                 self.channels_last,
             )
             for teacher in self._teachers
-            if self.losses_awake
-            and (teacher.records_from_student or teacher.name in grade.teachers)
+            if teacher.enter(grade) and self.losses_awake
         }
         # A teacher's scores of fewer than two classes say nothing.
         self.views = {name: view for name, view in views.items() if len(view.taught) > 1}
@@ -300,18 +315,16 @@ class EducationDistill(BaseAlgorithm):
             are summed over the teachers.
         """
         lessons = self._assign(data_samples, len(batch_inputs))
+        labels = self._labels_to_weigh(lessons, data_samples)
         scores = [
-            ask_teacher(
-                self.distillers[lesson.teacher.name],
-                lesson,
-                batch_inputs,
-                data_samples,
-                answers or {},
-            )
+            ask_teacher(own, lesson, batch_inputs, data_samples, answers or {}, labels)
             for lesson in lessons
+            for own in (self.distillers[lesson.teacher.name],)
         ]
-        if self.teacher_weighting.by_sample and len(lessons) > 1:
-            lessons = self._weigh_samples(lessons, scores, data_samples, len(batch_inputs))
+        weighting = self.teacher_weighting
+        if weighting.by_sample and len(lessons) > 1:
+            count = len(batch_inputs)
+            lessons = weigh_samples(weighting, self.views, lessons, scores, labels, count)
 
         with ExitStack() as stack:
             if lessons:
@@ -345,25 +358,16 @@ class EducationDistill(BaseAlgorithm):
             if (batch_size if lesson.rows is None else len(lesson.rows)) >= self._min_rows
         ]
 
-    def _weigh_samples(
-        self,
-        lessons: list[Lesson],
-        scores: list[torch.Tensor],
-        data_samples: list[DataSample],
-        batch_size: int,
-    ) -> list[Lesson]:
-        """Lessons with a weight for each sample, by the teachers' scores."""
-        weighting, labels = self.teacher_weighting, None
-        if weighting.needs_labels:
-            labels = classes_of(data_samples)
-            self._labels.refuse_mixed(labels, data_samples, weighting)
-        uncertainties = [
-            self.views[lesson.teacher.name].uncertainty(
-                weighting, score, None if labels is None else lesson.select(labels)
-            )
-            for lesson, score in zip(lessons, scores)
-        ]
-        return weighting.weigh(lessons, uncertainties, batch_size)
+    def _labels_to_weigh(
+        self, lessons: list[Lesson], data_samples: list[DataSample]
+    ) -> torch.Tensor | None:
+        """The classes of a batch, [B], if teachers are weighed by them."""
+        members = [member for lesson in lessons for member in lesson.teacher.members]
+        if not self.teacher_weighting.needs_labels or len(members) < 2:
+            return None
+        labels = classes_of(data_samples)
+        self._labels.refuse_mixed(labels, data_samples, self.teacher_weighting)
+        return labels
 
     @torch.compiler.disable
     def _distill_losses(
@@ -376,12 +380,7 @@ class EducationDistill(BaseAlgorithm):
                 total[name] = total[name] + value if name in total else value
         left = any(grade.leaving for grade in self.curriculum.grades[: self.grade.index + 1])
         if not self.distillation_stopped and (self.active_teachers or left):
-            # Without a sample for any teacher the log keeps its columns, and a run without the student's
-            # own loss still has a backward pass, which other ranks wait for.
-            for name in self.losses_awake:
-                if name not in total:
-                    parameter = next((p for p in self.parameters() if p.requires_grad), None)
-                    total[name] = ZeroLoss.apply(inputs.new_zeros(()), parameter)
+            total = fill_up(total, self.losses_awake, inputs, self.parameters())
         return weigh_losses(total, self.distill_loss_weight)
 
     def parse_losses(

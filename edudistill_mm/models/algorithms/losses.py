@@ -1,3 +1,4 @@
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -21,6 +22,22 @@ class ZeroLoss(torch.autograd.Function):
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[None, None]:
         """No gradients."""
         return None, None
+
+
+def fill_up(
+    losses: dict[str, torch.Tensor],
+    names: Sequence[str],
+    inputs: torch.Tensor,
+    parameters: Iterable[nn.Parameter],
+) -> dict[str, torch.Tensor]:
+    """Give losses of zero to those of ``names`` that no teacher has a sample for.
+
+    So the log keeps its columns, and a run without the student's own loss still has a backward
+    pass, which other ranks wait for.
+    """
+    missing = [name for name in names if name not in losses]
+    parameter = next((p for p in parameters if p.requires_grad), None) if missing else None
+    return losses | {name: ZeroLoss.apply(inputs.new_zeros(()), parameter) for name in missing}
 
 
 def weigh_losses(losses: dict[str, Any], weight: float) -> dict[str, Any]:

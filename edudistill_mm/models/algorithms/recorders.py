@@ -1,4 +1,4 @@
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -8,7 +8,7 @@ from torch import nn
 
 from edudistill_mm.errors import ConfigurationError, did_you_mean, reason_of
 from edudistill_mm.models.run_labels import RunLabels
-from edudistill_mm.models.teachers import Teacher
+from edudistill_mm.models.teachers import Teacher, TeacherEnsemble
 
 # Scores and labels come after all modules that overwrite their inputs.
 AFTER_FEATURES = ('head', 'head.fc', 'head.loss_module')
@@ -63,6 +63,20 @@ def record_teacher(distiller: nn.Module, teacher: Teacher) -> None:
             raise ConfigurationError(f'distiller: {reason_of(error)}') from error
 
 
+def record_teachers(
+    distillers: nn.ModuleDict, teachers: Sequence[Teacher], labels: RunLabels, ensemble: bool
+) -> None:
+    """Attach distillers to the teachers' networks; refuse those that read what they cannot get."""
+    for teacher in teachers:
+        distiller = distillers[TeacherEnsemble.NAME if ensemble else teacher.name]
+        record_teacher(distiller, teacher)
+        if teacher.keeping is not None:
+            check_keeping(distiller, teacher, labels)
+        if ensemble:
+            what = 'model.teacher_ensemble=True averages'
+            check_reads_scores(distiller, teacher, what, 'teacher_ensemble=False')
+
+
 def check_keeping(distiller: nn.Module, teacher: Teacher, labels: RunLabels) -> None:
     """Refuse to keep a teacher's class scores where they do not replace running it."""
     what = f'keep_answers of teacher "{teacher.name}"'
@@ -71,10 +85,22 @@ def check_keeping(distiller: nn.Module, teacher: Teacher, labels: RunLabels) -> 
             f'{what} is impossible: {labels.mixing} changes the images after their views, so that no '
             'image comes twice; remove the batch augments, or keep_answers'
         )
+    check_reads_scores(distiller, teacher, f'{what} keeps', 'keep_answers=False')
+
+
+def check_reads_scores(distiller: nn.Module, teacher: Teacher, what: str, without: str) -> None:
+    """Refuse a distiller that reads more of a teacher than class scores.
+
+    Args:
+        distiller (nn.Module): The distiller, whose recorders are attached to the teacher.
+        teacher (Teacher): The teacher.
+        what (str): The setting that needs this with a verb, such as 'keep_answers keeps'.
+        without (str): The setting with which the distiller is possible.
+    """
     if distiller.deliveries.deliveries:
         raise ConfigurationError(
-            f'{what} is impossible: distiller.distill_deliveries hand data of each run of the teacher to '
-            'the student; set keep_answers=False'
+            f'{what} class scores alone, but distiller.distill_deliveries hand data of each run of the '
+            f'teacher to the student; set {without}'
         )
     recorders = distiller.teacher_recorders.recorders
     with distiller.teacher_recorders:
@@ -84,9 +110,9 @@ def check_keeping(distiller: nn.Module, teacher: Teacher, labels: RunLabels) -> 
         reads_scores = type(recorder) is ModuleOutputsRecorder and recorder.source in SCORES
         if not reads_scores or more or not torch.equal(record, scores):
             raise ConfigurationError(
-                f'{what} keeps class scores alone, but distiller.teacher_recorders.{name} of type '
+                f'{what} class scores alone, but distiller.teacher_recorders.{name} of type '
                 f'{type(recorder).__name__} records "{recorder.source}"; possible are the outputs of '
-                f'{", ".join(SCORES[1:])} and of the whole network, or keep_answers=False'
+                f'{", ".join(SCORES[1:])} and of the whole network, or {without}'
             )
 
 

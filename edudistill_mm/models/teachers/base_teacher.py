@@ -2,6 +2,7 @@ from abc import ABC, abstractmethod
 
 import torch
 
+from edudistill_mm.curriculum import Grade
 from edudistill_mm.models.class_index import ClassIndex
 
 from .answers import KeptAnswers
@@ -33,6 +34,15 @@ class BaseTeacher(ABC):
     @abstractmethod
     def teach(self, inputs: torch.Tensor) -> torch.Tensor | None:
         """Scores [n, len(outputs)] of images [n, C, H, W]; None if the student gives them."""
+
+    def enter(self, grade: Grade) -> bool:
+        """Follow the curriculum into a grade; whether the teacher teaches in it."""
+        return self.name in grade.teachers
+
+    @property
+    def members(self) -> list['BaseTeacher']:
+        """list[BaseTeacher]: The teachers that are asked: itself, or several that teach as one."""
+        return [self]
 
     @property
     def is_generalist(self) -> bool:
