@@ -8,13 +8,19 @@ from . import class_sets
 from .errors import ConfigurationError, did_you_mean
 from .grade import Grade
 from .grade_teachers import joining, leaving
-from .validation.values import check_choice, check_keys, check_positive
+from .validation.values import check_choice, check_keys, check_positive, check_weight
 
 __all__ = ['Curriculum', 'Grade']
 
 CURRICULUM_KEYS = ('num_classes', 'class_order', 'grades')
 CHOICES = dict(optimizer=('keep', 'reset'), samples=('mixed', 'by_teacher'))
-GRADE_KEYS = ('name', 'epochs', 'iters', 'fragments', 'classes', 'teachers', 'leave', *CHOICES)
+# Keys without a default of their own: a grade that does not give one has that of the model.
+OPTIONS = ('task_loss_weight', 'distill_loss_weight', 'temperature')
+GRADE_KEYS = (
+    *('name', 'epochs', 'iters', 'fragments', 'classes', 'teachers', 'leave'),
+    *CHOICES,
+    *OPTIONS,
+)
 
 
 @dataclass(frozen=True)
@@ -68,7 +74,11 @@ class Curriculum:
                   Default none;
                 - ``optimizer`` ('keep' or 'reset'): what becomes of the optimizer's state at the
                   promotion into the grade. Default 'keep';
-                - ``samples`` ('mixed' or 'by_teacher'): the order of the samples. Default 'mixed'.
+                - ``samples`` ('mixed' or 'by_teacher'): the order of the samples. Default 'mixed';
+                - ``task_loss_weight``, ``distill_loss_weight`` (float): factors of the student's own
+                  loss and of the distillation losses in this grade. Default those of the model;
+                - ``temperature`` (float): that of all distillation losses that have one, in this
+                  grade. Default each loss's own.
             teachers (Sequence[str]): Names of all teachers. Each joins exactly once.
 
         Raises:
@@ -113,6 +123,11 @@ class Curriculum:
                 )
             for option, possible in CHOICES.items():
                 check_choice(grade_cfg.get(option, possible[0]), possible, f'{key}.{option}')
+            options = {k: grade_cfg[k] for k in OPTIONS if grade_cfg.get(k) is not None}
+            for option, value in options.items():
+                check_weight(value, f'{key}.{option}')
+            if options.get('temperature') == 0:
+                raise ConfigurationError(f'{key}.temperature must be a number above 0, but got 0')
             untaught = [c for c in class_order if c not in taught_by]
             given = count = grade_cfg.get('classes', 0)
             if isinstance(given, float) and 0 < given <= 1:
@@ -144,6 +159,7 @@ class Curriculum:
                     leaving=left[index],
                     teachers=(*staying, *joined[index]),
                     **{option: grade_cfg.get(option, CHOICES[option][0]) for option in CHOICES},
+                    **options,
                 )
             )
 
@@ -231,8 +247,9 @@ class Curriculum:
                     'teachers': list(grade.new_teachers),
                     'optimizer': grade.optimizer,
                     'samples': grade.samples,
-                    # Checkpoints of earlier versions do not have it.
+                    # Checkpoints of earlier versions do not have these.
                     **({'leave': list(grade.leaving)} if grade.leaving else {}),
+                    **{k: getattr(grade, k) for k in OPTIONS if getattr(grade, k) is not None},
                 }
                 for grade in self.grades
             ],

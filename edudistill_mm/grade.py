@@ -1,6 +1,7 @@
 """One stage of a curriculum."""
 
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,9 @@ class Grade:
         teachers (tuple[str, ...]): Teachers that teach at this grade, in the order of joining.
         optimizer (str): 'keep' or 'reset' the optimizer's state at the promotion into this grade.
         samples (str): Order of the samples, 'mixed' or 'by_teacher'.
+        task_loss_weight (float, optional): Factor of the student's own loss. None: the model's.
+        distill_loss_weight (float, optional): Factor of the distillation losses. None: the model's.
+        temperature (float, optional): That of the distillation losses. None: their own.
     """
 
     index: int
@@ -34,6 +38,14 @@ class Grade:
     teachers: tuple[str, ...]
     optimizer: str
     samples: str
+    task_loss_weight: float | None = None
+    distill_loss_weight: float | None = None
+    temperature: float | None = None
+
+    def value(self, key: str, default: Any) -> Any:
+        """What the grade gives for a key; the default if it gives nothing."""
+        value = getattr(self, key)
+        return default if value is None else value
 
     @property
     def length(self) -> int:

@@ -64,6 +64,7 @@ def curricula(draw):
                 'classes': draw(st.sampled_from(forms)),
                 'teachers': [name for name in teachers if entry[name] == index],
                 'leave': [name for name in teachers if exits[name] == index],
+                **draw(st.sampled_from([{}, dict(temperature=2.5), dict(task_loss_weight=0)])),
             }
         )
         first = border
@@ -359,6 +360,14 @@ def test_classes_of_refuses_a_grade_that_adds_none():
             {'1_leave': ['anna'], '2_teachers': ['carla', 'anna']},
             'grades[2].teachers lets the teacher "anna" join a second time',
         ),
+        # losses
+        (
+            {'1_task_loss_weight': -1},
+            'curriculum.grades[1].task_loss_weight must be a number >= 0',
+        ),
+        ({'1_distill_loss_weight': '2'}, "distill_loss_weight must be a number >= 0, but got '2'"),
+        ({'2_temperature': 0}, 'curriculum.grades[2].temperature must be a number above 0'),
+        ({'2_temperature': True}, 'curriculum.grades[2].temperature must be a number'),
         # names and options
         (
             {'1_name': 'primary'},
@@ -474,6 +483,8 @@ def test_length_must_be_that_of_the_training_loop():
         ({'1_fragments': 3}, 'grade 2 "middle": fragments 2, was 3'),
         ({'1_name': 'high'}, 'grade 2 "middle": name middle, was high'),
         ({'0_epochs': 5}, 'grade 1 "primary": epochs 4, was 5'),
+        ({'2_temperature': 2}, 'grade 3 "university": temperature None, was 2'),
+        ({'0_task_loss_weight': 0.5}, 'grade 1 "primary": task_loss_weight None, was 0.5'),
         ({'2_optimizer': 'reset'}, 'grade 3 "university": optimizer keep, was reset'),
         ({'2_leave': ['anna']}, 'grade 3 "university": leave None, was [\'anna\']'),
         ({'2_samples': 'by_teacher'}, 'grade 3 "university": samples mixed, was by_teacher'),
@@ -500,7 +511,7 @@ def test_teachers_that_all_join_at_the_first_grade_may_leave():
     assert [grade.teachers for grade in curriculum.grades] == [('a', 'b'), ('b',), ()]
 
 
-def test_a_curriculum_that_nobody_leaves_is_described_as_by_earlier_versions():
+def test_a_curriculum_without_new_keys_is_described_as_by_earlier_versions():
     keys = {'name', 'epochs', 'fragments', 'classes', 'teachers', 'optimizer', 'samples'}
     described = Curriculum.from_cfg(school(), TEACHERS).to_dict()
     assert all(set(grade) == keys for grade in described['grades'])

@@ -77,6 +77,6 @@ class RunConfig:
         for key in (*of_teachers, 'channels_last'):
             cfg.model.pop(key, None)
         for grade in cfg.model.curriculum.grades:
-            for key in ('teachers', 'leave'):
+            for key in ('teachers', 'leave', 'temperature'):
                 grade.pop(key, None)
         return RunConfig(cfg)

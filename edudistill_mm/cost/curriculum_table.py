@@ -13,6 +13,7 @@ from edudistill_mm.config.run_config import RunConfig
 from edudistill_mm.config.schedule import epochs_to_iters
 from edudistill_mm.config.stand_in import remark_on, stand_in
 from edudistill_mm.cost.training_cost import TrainingCost, training_cost
+from edudistill_mm.curriculum import OPTIONS, Grade
 
 HEADER = (
     'grade',
@@ -33,7 +34,8 @@ def curriculum_table(run: RunConfig) -> str:
 
     Parameters are those in training at the grade. FLOPs are those of the student's forward pass,
     two for a multiply-add. Image passes are the images that the student sees in training. The
-    learning rate is that of the grade's first and last epoch (or iteration).
+    learning rate is that of the grade's first and last epoch (or iteration). Weights and
+    temperatures of the losses are there if a grade gives any.
 
     Args:
         run (RunConfig): Config of an :class:`EducationDistill` run.
@@ -46,7 +48,7 @@ def curriculum_table(run: RunConfig) -> str:
             there nor well known.
     """
     curriculum = run.curriculum
-    algorithm = check_config(run)
+    algorithm: Any = check_config(run)
     dataset = run.cfg.train_dataloader.dataset
     if stand_in(dataset) is None:
         check_data(run)
@@ -55,7 +57,9 @@ def curriculum_table(run: RunConfig) -> str:
     # The last grade has all classes.
     everything = curriculum.length * cost.stages[-1].images
     rates = _learning_rates(run, cost)
-    rows = [list(HEADER)]
+    # Those that are the same throughout are no matter of the curriculum.
+    options = [k for k in OPTIONS if any(getattr(g, k) is not None for g in curriculum.grades)]
+    rows = [[*HEADER, *(option.replace('_', ' ') for option in options)]]
     if not curriculum.by_epoch:
         rows[0][1] = 'iterations'
     for grade, stage in zip(curriculum.grades, cost.stages):
@@ -71,6 +75,7 @@ def curriculum_table(run: RunConfig) -> str:
                 f'{passes[grade.index]:,}',
                 ', '.join(grade.teachers) or '-',
                 '{:.4g} to {:.4g}'.format(*rates[grade.index]),
+                *(_option(algorithm, grade, option) for option in options),
             ]
         )
     whole = everything * cost.stages[-1].flops_per_image
@@ -81,6 +86,8 @@ def curriculum_table(run: RunConfig) -> str:
         'classes throughout',
         f'FLOPs of the student: {cost.student_flops() / whole:.1%} of the whole student on all of those',
     ]
+    if algorithm.teacher_ensemble:
+        lines.append('The teachers of a grade teach as one ensemble')
     if any(stage.teachers for stage in cost.stages):
         of_teachers = cost.teacher_flops() / cost.student_flops()
         lines.append(f"FLOPs of the teachers: {of_teachers:.1%} of the student's")
@@ -88,6 +95,13 @@ def curriculum_table(run: RunConfig) -> str:
             anew = cost.teacher_flops(with_kept_answers=False) / cost.student_flops()
             lines[-1] += f', which were {anew:.1%} if no answers were kept'
     return '\n'.join([*lines, *filter(None, [remark_on(dataset)])])
+
+
+def _option(algorithm: Any, grade: Grade, option: str) -> str:
+    """What holds in a grade for an option that it may give."""
+    if option == 'temperature':
+        return algorithm.temperatures.describe(grade)
+    return f'{grade.value(option, getattr(algorithm, option)):.4g}'
 
 
 def _learning_rates(run: RunConfig, cost: TrainingCost) -> list[tuple[float, float]]:

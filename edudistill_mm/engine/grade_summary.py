@@ -14,8 +14,14 @@ def grade_summary(model: Any, learning_rates: Iterable[float]) -> str:
         teachers += f' ({", ".join(grade.leaving)} left)'
     losses = []
     if awake or asleep:
+        task, distillation = (
+            grade.value(key, getattr(model, key))
+            for key in ('task_loss_weight', 'distill_loss_weight')
+        )
         losses = [
-            f'  losses awake: {", ".join(awake) or "none"}; asleep: {", ".join(asleep) or "none"}'
+            f'  losses awake: {", ".join(awake) or "none"}; asleep: {", ".join(asleep) or "none"}',
+            f'  weights: {task:.4g} of the task, {distillation:.4g} of the distillation; '
+            f'temperature: {model.temperatures.describe(grade) or "none"}',
         ]
     return '\n'.join(
         [

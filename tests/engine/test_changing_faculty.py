@@ -18,8 +18,8 @@ def generalists(config, tmp_path):
         teacher.update(architecture=resnet(), classes='all')
     config.model.teachers = config.model.teachers[:2]
     low, mid, high = config.model.curriculum.grades
-    mid.leave = ['low']
-    high.update(teachers=[], leave=['mid'])
+    mid.update(leave=['low'], distill_loss_weight=2.0, temperature=2.0)
+    high.update(teachers=[], leave=['mid'], task_loss_weight=0.5)
     return config
 
 
@@ -38,9 +38,12 @@ def test_a_teacher_that_has_left_is_asked_no_more_and_a_grade_may_have_none(conf
     assert [row['grade'] for row in steps if row['distill.loss_kd'] == 0] == [3] * 18
     log = Path(runner.log_dir, f'{runner.timestamp}.log').read_text()
     assert 'teachers: mid (low left)' in log and 'teachers: none (mid left)' in log
+    assert 'weights: 1 of the task, 1 of the distillation; temperature: 4' in log
+    assert 'weights: 1 of the task, 2 of the distillation; temperature: 2' in log
+    assert 'weights: 0.5 of the task, 1 of the distillation; temperature: 4' in log
 
 
-def test_a_resumed_run_has_the_teachers_of_its_grade(config, tmp_path):
+def test_a_resumed_run_has_the_teachers_weights_and_temperature_of_its_grade(config, tmp_path):
     config = generalists(config, tmp_path)
     whole = train(copy.deepcopy(config)).model.state_dict()
     for point in (2, 3, 4):

@@ -51,6 +51,17 @@ def test_the_loss_and_its_gradient_have_the_factor(config, tmp_path):
     assert warm[1]['student.loss'] != first_plain[1]['student.loss']
 
 
+def test_the_factor_multiplies_the_weight_of_the_grade(config, tmp_path):
+    config.log_processor = dict(window_size=1)
+    plain = copy.deepcopy(config)
+    plain.work_dir = str(tmp_path / 'plain')
+    train(plain)
+    config.model.curriculum.grades[0].distill_loss_weight = 3.0
+    train(warmed_up(config, iters=4))
+    first, others = (scalars(c.work_dir)[0][0] for c in (config, plain))
+    assert first['distill.loss_kd'] == pytest.approx(others['distill.loss_kd'] * 3 / 4)
+
+
 def test_a_resumed_run_goes_on_with_its_factor(config, tmp_path):
     config = warmed_up(config, epochs=6)
     config.log_processor = dict(window_size=1)

@@ -123,6 +123,21 @@ def test_an_ensemble_and_a_grade_that_all_have_left_are_captured(generalists, we
     assert len(graphs.captured) == 2
 
 
+def test_weights_and_temperature_of_a_grade_are_captured_with_it(generalists):
+    grades = [
+        dict(epochs=1, fragments=3, classes='all'),
+        dict(epochs=1, distill_loss_weight=2.0, task_loss_weight=0.5, temperature=2.0),
+    ]
+    plain, model = (learning_from(generalists, grades) for _ in range(2))
+    graphs = Graphs()
+    model.captured_loss = CapturedLoss(model, make_graph=graphs)
+    for grade in model.curriculum.grades:
+        for one in (plain, model):
+            one.set_grade(grade)
+        assert train(model, PATIENCE + 3) == train(plain, PATIENCE + 3)
+    assert len(graphs.captured) == 2
+
+
 def test_what_changes_in_each_step_and_a_last_smaller_batch_are_not_captured(model):
     graphs, factor = Graphs(), [0.0]
     model.captured_loss = CapturedLoss(model, lambda: tuple(factor), graphs)

@@ -165,6 +165,29 @@ def test_print_curriculum_counts_images_and_needs_no_teacher():
     assert rows['university'][-3:] == ['0.05', 'to', '0.05']
 
 
+def test_print_curriculum_shows_weights_and_temperatures_that_grades_give(capsys):
+    grades = 'model.curriculum.grades'
+    keys = [
+        f'{grades}.1.temperature=2',
+        f'{grades}.2.distill_loss_weight=0.5',
+        f'{grades}.2.leave=[primary]',
+    ]
+    run_tool('print_curriculum', [DIGITS, '--cfg-options', *options('/nonexistent'), *keys])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split('learning rate')[1].split('  ') == [
+        '',
+        'distill loss weight',
+        'temperature',
+    ]
+    rows = {line.split()[0]: line.split() for line in lines if line}
+    assert [rows[name][-2:] for name in ('primary', 'middle', 'university')] == [
+        ['1', '4'],
+        ['1', '2'],
+        ['0.5', '4'],
+    ]
+    assert 'middle, university' in lines[4] and 'primary' not in lines[4]
+
+
 def test_a_mistake_ends_with_one_sentence_and_no_traceback():
     done = run(
         'train', DIGITS, '--cfg-options', 'model.architecture.fragments=[layer1,layre2,layer3]'

@@ -15,7 +15,7 @@ from torch import nn
 from edudistill_mm.compat import modernise, switch_off_inplace
 from edudistill_mm.curriculum import Curriculum, Grade
 from edudistill_mm.errors import ConfigurationError
-from edudistill_mm.models.distillers import TeacherView, build_distillers
+from edudistill_mm.models.distillers import TeacherView, Temperatures, build_distillers
 from edudistill_mm.models.labels import classes_of
 from edudistill_mm.models.run_labels import RunLabels
 from edudistill_mm.models.students import FragmentedStudent, build_student
@@ -75,8 +75,9 @@ class EducationDistill(BaseAlgorithm):
         teacher (str | dict | BaseModel, optional): The single generalist of an MMRazor config,
             instead of ``teachers``. Its name is ``'teacher'``. Defaults to None.
         teacher_ckpt (str, optional): Its checkpoint. Defaults to None.
-        task_loss_weight (float): Factor of the student's own loss. Defaults to 1.
-        distill_loss_weight (float): Factor of the distillation losses. Defaults to 1.
+        task_loss_weight (float): Factor of the student's own loss, in each grade that does not give
+            another. Defaults to 1.
+        distill_loss_weight (float): The same for the distillation losses. Defaults to 1.
         teacher_ensemble (bool): Whether the teachers teach as one: the weighted mean of their
             probabilities makes one loss, instead of a loss for each; see :class:`TeacherEnsemble`.
             Only for teachers of all classes and distillers that read nothing but class scores of
@@ -176,6 +177,7 @@ class EducationDistill(BaseAlgorithm):
         alone = distiller is not None and not names
         owners = [TeacherEnsemble.NAME] if teacher_ensemble else names or ['self'] * alone
         self.distillers = build_distillers(distiller, owners)
+        self.temperatures = Temperatures(self.distillers, grades)
         # All distillers come from one config.
         first = next(iter(self.distillers.values()), None)
         keep_inplace = first is None or not records_features(first)
@@ -248,6 +250,7 @@ class EducationDistill(BaseAlgorithm):
         """Switch student, active teachers and their views to a grade of :attr:`curriculum`."""
         self.grade = grade
         self._follow_conversion()
+        self.temperatures.set(self.distillers, grade)
         self.student.set_grade(grade.fragments, grade.seen)
         views = {
             teacher.name: TeacherView(
@@ -337,7 +340,8 @@ class EducationDistill(BaseAlgorithm):
             student_losses = self.student(batch_inputs, data_samples, mode='loss')
         records = self._records.take()
 
-        own = weigh_losses(student_losses, self.task_loss_weight)
+        weight = self.grade.value('task_loss_weight', self.task_loss_weight)
+        own = weigh_losses(student_losses, weight)
         distilled = add_prefix(self._distill_losses(lessons, records, batch_inputs), 'distill')
         return {**(add_prefix(own, 'student') if self.calculate_student_loss else {}), **distilled}
 
@@ -381,7 +385,8 @@ class EducationDistill(BaseAlgorithm):
         left = any(grade.leaving for grade in self.curriculum.grades[: self.grade.index + 1])
         if not self.distillation_stopped and (self.active_teachers or left):
             total = fill_up(total, self.losses_awake, inputs, self.parameters())
-        return weigh_losses(total, self.distill_loss_weight)
+        weight = self.grade.value('distill_loss_weight', self.distill_loss_weight)
+        return weigh_losses(total, weight)
 
     def parse_losses(
         self, losses: dict[str, torch.Tensor]
