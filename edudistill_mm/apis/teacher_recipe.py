@@ -27,6 +27,7 @@ HOOKS_OF_STUDENT = (
     'GradeSchedulerHook',
     'StudentCheckpointHook',
     'DistillWarmupHook',
+    'NewParameterRateHook',
     'StopDistillHook',
     'EarlyStoppingHook',
 )

@@ -16,10 +16,14 @@ from edudistill_mm.type_name import type_name
 from edudistill_mm.validation.values import check_positive
 
 # Where hooks name a time of the run: EMAHook, MMRazor's StopDistillHook, CheckpointHook, recipes of
-# MMPretrain's SwitchRecipeHook; and how long DistillWarmupHook and EarlyStoppingHook wait.
+# MMPretrain's SwitchRecipeHook; and how long DistillWarmupHook and its like last.
 EPOCHS_OF_HOOKS = ('begin_epoch', 'stop_epoch', 'save_begin', 'action_epoch')
 ITERATIONS_OF_HOOKS = ('begin_iter',)
-DURATIONS_OF_HOOKS = dict(DistillWarmupHook=('epochs', 'iters'), EarlyStoppingHook=('patience',))
+DURATIONS_OF_HOOKS = dict(
+    DistillWarmupHook=('epochs', 'iters'),
+    NewParameterRateHook=('epochs', 'iters'),
+    EarlyStoppingHook=('patience',),
+)
 # MMEngine's mark for a schedule that never ends.
 ENDLESS = int(1e9)
 

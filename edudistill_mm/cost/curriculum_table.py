@@ -8,12 +8,13 @@ from mmengine.registry import PARAM_SCHEDULERS
 
 from edudistill_mm.config.check_config import check_config
 from edudistill_mm.config.data import check_data
-from edudistill_mm.config.parts import schedulers_of
+from edudistill_mm.config.parts import hooks_of, schedulers_of
 from edudistill_mm.config.run_config import RunConfig
 from edudistill_mm.config.schedule import epochs_to_iters
 from edudistill_mm.config.stand_in import remark_on, stand_in
 from edudistill_mm.cost.training_cost import TrainingCost, training_cost
 from edudistill_mm.curriculum import OPTIONS, Grade
+from edudistill_mm.type_name import type_name
 
 HEADER = (
     'grade',
@@ -85,6 +86,11 @@ def curriculum_table(run: RunConfig) -> str:
         f'Image passes: {sum(passes):,}, {sum(passes) / everything:.1%} of {everything:,} with all '
         'classes throughout',
         f'FLOPs of the student: {cost.student_flops() / whole:.1%} of the whole student on all of those',
+    ]
+    lines += [
+        f'What is new at a promotion starts at {hook["factor"]:.4g} times the learning rate'
+        for hook in hooks_of(run.cfg)
+        if type_name(hook) == 'NewParameterRateHook'
     ]
     if algorithm.teacher_ensemble:
         lines.append('The teachers of a grade teach as one ensemble')

@@ -5,6 +5,7 @@ from .hooks import (
     DistillWarmupHook,
     FiniteLossHook,
     GradeSchedulerHook,
+    NewParameterRateHook,
     PreemptionHook,
     SafeCheckpointHook,
 )
@@ -16,6 +17,7 @@ __all__ = [
     'EducationRunner',
     'FiniteLossHook',
     'GradeSchedulerHook',
+    'NewParameterRateHook',
     'PreemptionHook',
     'SafeCheckpointHook',
 ]

@@ -80,6 +80,17 @@ def test_a_curriculum_keeps_the_rate_through_the_lower_grades(configs, capsys):
     assert high[0] == 0.05 and high[1] == pytest.approx(0.05 * (1 - 0.5**0.5) / 2, rel=1e-3)
 
 
+def test_what_is_new_has_its_factor_beside_the_rates(configs, capsys):
+    hooks = (
+        "[dict(type='GradeSchedulerHook'), dict(type='NewParameterRateHook', factor=2, epochs=1)]"
+    )
+    file = Path(configs('curriculum'))
+    file.write_text(f'{file.read_text()}custom_hooks = {hooks}\n')
+    run_tool('print_curriculum', [str(file)])
+    words = 'What is new at a promotion starts at 2 times the learning rate'
+    assert words in capsys.readouterr().out
+
+
 def test_a_config_over_it_with_other_grades_says_where_the_decay_begins(configs, capsys):
     low, high = printed(capsys, configs('other_grades'))
     assert low == (0.005, 0.005) and high[0] == 0.05 and high[1] < 0.003
@@ -106,6 +117,12 @@ def test_other_lengths_keep_where_the_decay_begins_and_ends(configs, name, epoch
     last = run.curriculum.grades[-1].begin if name == 'curriculum' else round(0.4 * epochs)
     assert (decay.begin, decay.end) == (last, epochs) and warm_up.end >= 1
     assert unfinished_schedule(run.cfg) is None
+
+
+def test_the_factor_of_what_is_new_lasts_as_long_in_proportion(configs):
+    run = load_config(configs('curriculum'))
+    run.cfg.custom_hooks.append(dict(type='NewParameterRateHook', factor=2, epochs=1))
+    assert stretch(run, 32).cfg.custom_hooks[-1].epochs == 4
 
 
 def test_a_budget_of_a_comparison_moves_the_decay_with_the_grades(configs):

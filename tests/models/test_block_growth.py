@@ -171,6 +171,15 @@ def test_resnet20_grows_from_one_to_three_blocks_a_stage():
         assert torch.equal(student(x), same.eval()(x))
 
 
+def test_each_depth_trains_its_new_blocks_first():
+    student = grown(classifier(dict(type='CIFARResNet', depth=20), 64))
+    names = {id(p): name for name, p in student.named_parameters()}
+    for depth in (2, 3):
+        new = {names[id(p)].rsplit('.', 2)[0] for p in student.parameters_of(depth)}
+        assert new == set(student.growth.names[depth - 1])
+    assert sum(len(student.parameters_of(depth)) for depth in (1, 2, 3)) == len(names)
+
+
 def test_blocks_that_each_fragment_adds_can_be_named():
     cfg = classifier(dict(type='CIFARResNet', depth=20), 64)
     student = grown(cfg, fragments=[[], ['layer1.1', 'backbone.layer1.2'], ['layer3.2']])

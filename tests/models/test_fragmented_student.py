@@ -273,3 +273,17 @@ def test_the_classifier_uses_a_child_of_its_own_that_has_been_replaced():
     wrapped.backbone = build(resnet()).backbone
     wrapped.set_grade(1, range(6))
     assert wrapped.student.backbone is wrapped.backbone
+
+
+def test_each_depth_has_the_parameters_that_it_trains_first():
+    student = fragmented()
+    names = {id(p): name for name, p in student.named_parameters()}
+    new = [{names[id(p)] for p in student.parameters_of(depth)} for depth in (1, 2, 3)]
+    assert set().union(*new) == set(names.values())
+    assert sum(map(len, new)) == len(names)
+    parts = [{'.'.join(name.split('.')[:2]) for name in of_depth} for of_depth in new]
+    assert parts == [
+        {'backbone.conv1', 'backbone.bn1', 'backbone.layer1', 'references.0'},
+        {'backbone.layer2', 'references.1'},
+        {'backbone.layer3', 'head.fc'},
+    ]

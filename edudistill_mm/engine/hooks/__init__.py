@@ -1,6 +1,7 @@
 from .distill_warmup_hook import DistillWarmupHook
 from .finite_loss_hook import FiniteLossHook
 from .grade_scheduler_hook import GradeSchedulerHook
+from .new_parameter_rate_hook import NewParameterRateHook
 from .preemption_hook import PreemptionHook
 from .safe_checkpoint_hook import SafeCheckpointHook
 from .student_checkpoint_hook import StudentCheckpointHook
@@ -9,6 +10,7 @@ __all__ = [
     'DistillWarmupHook',
     'FiniteLossHook',
     'GradeSchedulerHook',
+    'NewParameterRateHook',
     'PreemptionHook',
     'SafeCheckpointHook',
     'StudentCheckpointHook',

@@ -23,6 +23,7 @@ from .class_counts import ClassCounts, check_partial_loss
 from .feature_layout import feature_of
 from .fragment_cuts import automatic_cuts, named_cuts, trace, units
 from .modules_behind import modules_behind
+from .used_parameters import used_parameters
 
 
 class _CutReached(Exception):
@@ -286,21 +287,18 @@ class FragmentedStudent(BaseModel):
 
     def parameters_in_training(self) -> int:
         """int: Number of trainable parameters that the current depth uses."""
-        if self.reference is None:
-            passed = tuple(f'{name}.' for name in self.unused_modules())
-            named = self.student.named_parameters()
-            used = {parameter for name, parameter in named if not name.startswith(passed)}
-        else:
-            last = self.trace.order[self.cuts[self.depth - 1]]
-            used = {
-                parameter
-                for name, place in self.trace.order.items()
-                if place <= last
-                for parameter in self.student.get_submodule(name).parameters()
-            }
-            # A backbone's own: the class token and the position embedding.
-            used.update(self.reference.parameters(), self.backbone.parameters(recurse=False))
-        return sum(parameter.numel() for parameter in used if parameter.requires_grad)
+        return sum(parameter.numel() for parameter in used_parameters(self, self.depth))
+
+    def parameters_of(self, depth: int) -> list[nn.Parameter]:
+        """The trainable parameters that a depth uses and the depth before it did not.
+
+        Args:
+            depth (int): Number of active fragments, from 1 on.
+        """
+        new = used_parameters(self, depth)
+        if depth > 1:
+            new = new - used_parameters(self, depth - 1)
+        return [parameter for parameter in self.parameters() if parameter in new]
 
     def unused_modules(self) -> list[str]:
         """Names of the student's modules that the current depth does not need, the outermost only."""
