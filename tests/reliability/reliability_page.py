@@ -24,7 +24,8 @@ injected the fault into a real run and would fail if the outcome were another:
 
     python -m pytest tests/reliability --full --write-page
 
-With names of test files in the place of the folder, only their rows are written anew. The default test command runs most of these tests with fewer injections, `-m slow` the others.
+With names of test files in the place of the folder, only their rows are written anew. The default
+test command runs most of these tests with fewer injections, `-m slow` the others.
 """
 
 
