@@ -95,11 +95,20 @@ def curriculum_table(run: RunConfig) -> str:
     if algorithm.teacher_ensemble:
         lines.append('The teachers of a grade teach as one ensemble')
     if any(stage.teachers for stage in cost.stages):
-        of_teachers = cost.teacher_flops() / cost.student_flops()
-        lines.append(f"FLOPs of the teachers: {of_teachers:.1%} of the student's")
+        of_teachers = cost.teacher_flops() + cost.filling_flops()
+        lines.append(
+            f"FLOPs of the teachers: {of_teachers / cost.student_flops():.1%} of the student's"
+        )
         if any(stage.kept for stage in cost.stages):
-            anew = cost.teacher_flops(with_kept_answers=False) / cost.student_flops()
-            lines[-1] += f', which were {anew:.1%} if no answers were kept'
+            anew = sum(
+                stage.length * images * flops
+                for stage in cost.stages
+                for images, flops in stage.teachers.values()
+            )
+            lines[-1] += (
+                f', {anew / cost.student_flops():.1%} if no answers were kept, '
+                f'{cost.teacher_flops() / cost.student_flops():.1%} if all are kept already'
+            )
     return '\n'.join([*lines, *filter(None, [remark_on(dataset)])])
 
 
