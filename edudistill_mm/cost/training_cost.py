@@ -20,6 +20,7 @@ from edudistill_mm.datasets import GradeSampler
 from edudistill_mm.datasets.samplers.grade_sampler import labels_of
 from edudistill_mm.errors import ConfigurationError, reason_of
 from edudistill_mm.models.network import dry_run
+from edudistill_mm.validation.values import check_size
 
 
 @dataclass(frozen=True)
@@ -180,7 +181,9 @@ def _education_cost(
                 images=images,
                 batches=batches,
                 parameters=algorithm.student.parameters_in_training(),
-                flops_per_image=network_flops(algorithm.student, shape),
+                flops_per_image=network_flops(
+                    algorithm.student, _at_size(shape, grade.image_size)
+                ),
                 teachers=routed,
                 kept=kept,
             )
@@ -248,7 +251,12 @@ def network_flops(network: nn.Module, shape: tuple[int, int, int] | None = None)
 
 
 def _teacher_flops(teacher: dict, network: nn.Module, shape: tuple[int, int, int] | None) -> int:
-    size = teacher.get('input_size')
-    if size is not None and shape is not None:
-        shape = (shape[0], *((size, size) if isinstance(size, int) else size))
-    return network_flops(network, shape)
+    size = check_size(teacher.get('input_size'), 'input_size')
+    return network_flops(network, _at_size(shape, size))
+
+
+def _at_size(
+    shape: tuple[int, int, int] | None, size: tuple[int, int] | None
+) -> tuple[int, int, int] | None:
+    """The shape (C, H, W) of images after they are resized."""
+    return shape if shape is None or size is None else (shape[0], *size)

@@ -5,6 +5,7 @@ from torch import nn
 
 from edudistill_mm.config.load import load_config
 from edudistill_mm.config.run_config import RunConfig
+from edudistill_mm.cost.curriculum_table import curriculum_table
 from edudistill_mm.cost.filling import Filling, fillings
 from edudistill_mm.cost.stage_cost import StageCost
 from edudistill_mm.cost.training_cost import TrainingCost, network_flops, training_cost
@@ -89,6 +90,32 @@ def test_a_teacher_of_larger_images_costs_more(digits):
         for options in ({}, {'model.teachers.0.input_size': 16})
     )
     assert larger == pytest.approx(4 * usual, rel=0.01)
+
+
+def test_smaller_images_cost_the_student_less_and_the_teachers_as_much(digits):
+    small = {'model.curriculum.grades.0.image_size': 4}
+    usual, smaller = (
+        training_cost(RunConfig(digits('edu-kd-experts', **options))) for options in ({}, small)
+    )
+    # A quarter of the pixels; the classifier is the same.
+    first = usual.stages[0].flops_per_image
+    assert smaller.stages[0].flops_per_image == pytest.approx(first / 4, rel=0.05)
+    assert smaller.stages[1:] == usual.stages[1:]
+    assert smaller.stages[0].teachers == usual.stages[0].teachers
+    assert smaller.total_flops() == usual.total_flops() - 3 * (
+        usual.student_flops() - smaller.student_flops()
+    )
+
+
+def test_the_table_of_grades_shows_sizes_where_there_are_any(digits):
+    small = {'model.curriculum.grades.1.image_size': [6, 4]}
+    usual, smaller = (
+        curriculum_table(RunConfig(digits('edu-kd-experts', **options))) for options in ({}, small)
+    )
+    assert 'image size' not in usual and 'image size' in smaller
+    column = smaller.splitlines()[0].index('image size')
+    sizes = [line[column:].split()[0] for line in smaller.splitlines()[2:5]]
+    assert sizes == ['full', '6x4', 'full']
 
 
 def test_a_run_that_counts_iterations_pays_for_full_batches(digits):
