@@ -25,6 +25,7 @@ from edudistill_mm.cost.filling import fillings
 from edudistill_mm.cost.training_cost import training_cost
 from edudistill_mm.engine.disk_space import full_disk_told
 from edudistill_mm.engine.preemption import SIGNALS
+from edudistill_mm.engine.shared_datasets import shared_datasets
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.settings import difference, settings, without_guards
 
@@ -91,8 +92,10 @@ def describe_plan(plan: Plan) -> str:
     ConfigurationError; it names the row.
     """
     rows = prepare_rows(plan)
-    for prepared in rows:
-        if not all((_folder(plan, prepared, seed) / RESULT).exists() for seed in plan.seeds):
+    with shared_datasets():
+        for prepared in rows:
+            if all((_folder(plan, prepared, seed) / RESULT).exists() for seed in plan.seeds):
+                continue
             try:
                 check_beginning(prepared.run)
             except ConfigurationError as error:
