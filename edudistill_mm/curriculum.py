@@ -8,7 +8,7 @@ from . import class_sets
 from .errors import ConfigurationError, did_you_mean
 from .grade import Grade
 from .grade_teachers import joining, leaving
-from .validation.values import check_choice, check_keys, check_positive, check_weight
+from .validation.values import check_choice, check_keys, check_positive, check_size, check_weight
 
 __all__ = ['Curriculum', 'Grade']
 
@@ -17,7 +17,7 @@ CHOICES = dict(optimizer=('keep', 'reset'), samples=('mixed', 'by_teacher'))
 # Keys without a default of their own: a grade that does not give one has that of the model.
 OPTIONS = ('task_loss_weight', 'distill_loss_weight', 'temperature')
 GRADE_KEYS = (
-    *('name', 'epochs', 'iters', 'fragments', 'classes', 'teachers', 'leave'),
+    *('name', 'epochs', 'iters', 'fragments', 'classes', 'teachers', 'leave', 'image_size'),
     *CHOICES,
     *OPTIONS,
 )
@@ -78,7 +78,12 @@ class Curriculum:
                 - ``task_loss_weight``, ``distill_loss_weight`` (float): factors of the student's own
                   loss and of the distillation losses in this grade. Default those of the model;
                 - ``temperature`` (float): that of all distillation losses that have one, in this
-                  grade. Default each loss's own.
+                  grade. Default each loss's own;
+                - ``image_size`` (int or (height, width)): the size to which the images of a batch
+                  are resized for the student, in training alone: teachers see the images as they
+                  come or at their own ``input_size``, validations and tests are at full size.
+                  Small images first and full ones last is progressive resizing (EfficientNetV2,
+                  arXiv 2104.00298). Default None: as they come, always so in the last grade.
             teachers (Sequence[str]): Names of all teachers. Each joins exactly once.
 
         Raises:
@@ -128,6 +133,12 @@ class Curriculum:
                 check_weight(value, f'{key}.{option}')
             if options.get('temperature') == 0:
                 raise ConfigurationError(f'{key}.temperature must be a number above 0, but got 0')
+            image_size = check_size(grade_cfg.get('image_size'), f'{key}.image_size')
+            if image_size is not None and index + 1 == len(grade_cfgs):
+                raise ConfigurationError(
+                    f'{key}.image_size is {grade_cfg["image_size"]!r}, but the last grade is the plain '
+                    f'student on full images, by which it is validated; leave image_size out there'
+                )
             untaught = [c for c in class_order if c not in taught_by]
             given = count = grade_cfg.get('classes', 0)
             if isinstance(given, float) and 0 < given <= 1:
@@ -158,6 +169,7 @@ class Curriculum:
                     new_teachers=joined[index],
                     leaving=left[index],
                     teachers=(*staying, *joined[index]),
+                    image_size=image_size,
                     **{option: grade_cfg.get(option, CHOICES[option][0]) for option in CHOICES},
                     **options,
                 )
@@ -250,6 +262,7 @@ class Curriculum:
                     # Checkpoints of earlier versions do not have these.
                     **({'leave': list(grade.leaving)} if grade.leaving else {}),
                     **{k: getattr(grade, k) for k in OPTIONS if getattr(grade, k) is not None},
+                    **({'image_size': list(grade.image_size)} if grade.image_size else {}),
                 }
                 for grade in self.grades
             ],

@@ -24,6 +24,8 @@ class Grade:
         task_loss_weight (float, optional): Factor of the student's own loss. None: the model's.
         distill_loss_weight (float, optional): Factor of the distillation losses. None: the model's.
         temperature (float, optional): That of the distillation losses. None: their own.
+        image_size (tuple[int, int], optional): Height and width of what the student sees in
+            training. None: as its data come.
     """
 
     index: int
@@ -41,6 +43,7 @@ class Grade:
     task_loss_weight: float | None = None
     distill_loss_weight: float | None = None
     temperature: float | None = None
+    image_size: tuple[int, int] | None = None
 
     def value(self, key: str, default: Any) -> Any:
         """What the grade gives for a key; the default if it gives nothing."""

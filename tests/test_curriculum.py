@@ -494,6 +494,7 @@ def test_length_must_be_that_of_the_training_loop():
         ),
         ({'1_classes': [5, 8]}, 'grade 2 "middle": 3 classes, was 2 (added [6, 7], dropped [8])'),
         ({'num_classes': 11}, 'num_classes 10, was 11'),
+        ({'1_image_size': 24}, 'grade 2 "middle": image_size None, was [24, 24]'),
     ],
 )
 def test_difference_names_what_changed(changes, phrase):
@@ -515,6 +516,37 @@ def test_a_curriculum_without_new_keys_is_described_as_by_earlier_versions():
     keys = {'name', 'epochs', 'fragments', 'classes', 'teachers', 'optimizer', 'samples'}
     described = Curriculum.from_cfg(school(), TEACHERS).to_dict()
     assert all(set(grade) == keys for grade in described['grades'])
+
+
+def test_the_size_of_images_is_one_number_or_two_and_is_written_where_it_is_given():
+    curriculum = Curriculum.from_cfg(
+        school(**{'0_image_size': 16, '1_image_size': (24, 20)}), TEACHERS
+    )
+    assert [grade.image_size for grade in curriculum.grades] == [(16, 16), (24, 20), None]
+    written = json.loads(json.dumps(curriculum.to_dict()))
+    assert Curriculum.from_cfg(written, TEACHERS) == curriculum
+    assert curriculum.difference(written) is None
+    # Checkpoints of runs without the key are those of earlier versions.
+    assert 'image_size' not in str(Curriculum.from_cfg(school(), TEACHERS).to_dict())
+
+
+@pytest.mark.parametrize(
+    'changes, words',
+    [
+        (
+            {'0_image_size': 0},
+            'grades[0].image_size must be a positive integer or (height, width)',
+        ),
+        ({'1_image_size': [16, 16, 3]}, 'grades[1].image_size must be a positive integer or'),
+        (
+            {'2_image_size': 16},
+            'grades[2].image_size is 16, but the last grade is the plain student',
+        ),
+    ],
+)
+def test_a_size_of_images_that_cannot_be_is_refused(changes, words):
+    with pytest.raises(ConfigurationError, match=re.escape(words)):
+        Curriculum.from_cfg(school(**changes), TEACHERS)
 
 
 def test_difference_of_unit_and_number_of_grades():

@@ -7,6 +7,7 @@ import os.path as osp
 from tempfile import TemporaryDirectory
 
 import torch
+from mmengine.config import Config
 
 from edudistill_mm.apis.train import prepare_runtime, train
 from edudistill_mm.config.networks import untrained_network
@@ -20,7 +21,9 @@ def check_beginning(run: RunConfig) -> None:
     Untrained networks stand in for teachers that are to be trained first. If there are none, the
     teachers are tested.
     """
-    cfg = copy.deepcopy(run.cfg)
+    # Formatting a config takes longer than all the rest.
+    content, file = copy.deepcopy(run.cfg._cfg_dict), run.cfg.filename
+    cfg = Config(content, filename=file, format_python_code=False)
     with TemporaryDirectory() as folder:
         complete = True
         for index, teacher in enumerate(run.teachers):

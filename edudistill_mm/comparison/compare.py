@@ -21,9 +21,11 @@ from edudistill_mm.checkpoint.atomic_write import atomic_write
 from edudistill_mm.checkpoint.files import file_sha256
 from edudistill_mm.config.plain_distillation import MARK, as_written
 from edudistill_mm.config.run_config import RunConfig
+from edudistill_mm.cost.filling import fillings
 from edudistill_mm.cost.training_cost import training_cost
 from edudistill_mm.engine.disk_space import full_disk_told
 from edudistill_mm.engine.preemption import SIGNALS
+from edudistill_mm.engine.shared_datasets import shared_datasets
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.settings import difference, settings, without_guards
 
@@ -35,7 +37,7 @@ from .plan import MEASURES, Plan
 from .prepared_row import PreparedRow, prepare_rows
 from .row_result import RowResult, costs_of, grades_of, spent_costs
 from .run_record import RunRecord
-from .write import write_report
+from .write import about_filling, write_report
 
 STARTED, RESULT, FAILURE = 'run.json', 'result.json', 'failure.json'
 Say = Callable[[str], None]
@@ -76,7 +78,8 @@ def compare(
         results = [_result(plan, row) for row in rows]
         about = [
             f'Seeds: {", ".join(map(str, plan.seeds))}. '
-            f'Command: `python tools/compare.py {shlex.quote(plan.file)}`.'
+            f'Command: `python tools/compare.py {shlex.quote(plan.file)}`.',
+            *_about_answers(plan, rows),
         ]
         report = write_report(results, plan.work_dir, plan.title, about, plan.baselines)
     return report, [job for job in jobs if job.error]
@@ -89,8 +92,10 @@ def describe_plan(plan: Plan) -> str:
     ConfigurationError; it names the row.
     """
     rows = prepare_rows(plan)
-    for prepared in rows:
-        if not all((_folder(plan, prepared, seed) / RESULT).exists() for seed in plan.seeds):
+    with shared_datasets():
+        for prepared in rows:
+            if all((_folder(plan, prepared, seed) / RESULT).exists() for seed in plan.seeds):
+                continue
             try:
                 check_beginning(prepared.run)
             except ConfigurationError as error:
@@ -106,10 +111,17 @@ def describe_plan(plan: Plan) -> str:
             f'{prepared.row.name}: {" + ".join(map(str, prepared.lengths))} '
             f'{"epochs" if prepared.cost.by_epoch else "iterations"}, '
             f'{cost["image_passes"]:,} image passes, student {cost["student_flops"]:.4g} FLOPs, '
-            f'teachers {cost["teacher_flops"]:.4g} FLOPs; {", ".join(states)}',
+            f'teachers {cost["teacher_flops"]:.4g} FLOPs, in all {cost["total_flops"]:.4g} FLOPs; '
+            f'{", ".join(states)}',
             f'    {shlex.join(_command(plan, prepared, plan.seeds[0]))}',
         ]
-    return '\n'.join(lines)
+    return '\n'.join([*lines, *_about_answers(plan, rows)])
+
+
+def _about_answers(plan: Plan, rows: Sequence[PreparedRow]) -> list[str]:
+    """A sentence for each table of kept answers that the rows fill."""
+    trainings = [(row.cost, row.lengths, len(plan.seeds)) for row in rows]
+    return [about_filling(filling) for filling in fillings(trainings)]
 
 
 def _jobs(plan: Plan, rows: Sequence[PreparedRow], rerun_changed: bool) -> list[Job]:
@@ -171,7 +183,7 @@ def _teacher_job(plan: Plan, prepared: PreparedRow, teacher: dict, cfg: Config) 
         name=f'teacher {name}',
         command=[sys.executable, str(_tool('train_teachers')), *command[2:]],
         log=Path(plan.work_dir) / 'teachers' / f'{name}.log',
-        work=3 * cost.student_flops(),
+        work=cost.total_flops(),
         progress=lambda: RunRecord.read(cfg.work_dir, cost.by_epoch).progress / sum(cost.lengths),
         finish=finish,
     )
@@ -244,8 +256,8 @@ def _run_job(
         name=name,
         command=[sys.executable, str(_tool('train')), *command[2:]],
         log=folder / 'train.log',
-        work=3 * prepared.cost.student_flops(prepared.lengths)
-        + prepared.cost.teacher_flops(prepared.lengths),
+        work=prepared.cost.total_flops(prepared.lengths)
+        + prepared.cost.filling_flops(prepared.lengths),
         progress=lambda: RunRecord.read(folder, by_epoch).progress / prepared.length,
         after=after,
         prepare=prepare,

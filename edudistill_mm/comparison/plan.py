@@ -12,7 +12,12 @@ from edudistill_mm.validation.values import check_keys
 from .options import flatten
 from .row import Row
 
-MEASURES = dict(student_flops='student FLOPs', image_passes='image passes', epochs='epochs')
+MEASURES = dict(
+    student_flops='student FLOPs',
+    total_flops='total FLOPs',
+    image_passes='image passes',
+    epochs='epochs',
+)
 PLAN_KEYS = ('title', 'rows', 'seeds', 'work_dir', 'cfg_options', 'budget', 'baselines')
 ROW_KEYS = ('name', 'config', 'cfg_options', 'budget')
 

@@ -183,13 +183,13 @@ def _accuracy_cost(results: Sequence[RowResult], looks: Mapping[str, Look]) -> F
     if len(results) < 2:
         return None
     measures = (
-        ('image passes', ['image_passes']),
-        ('student FLOPs', ['student_flops']),
-        ('student + teacher FLOPs', ['student_flops', 'teacher_flops']),
+        ('image passes', 'image_passes'),
+        ('student FLOPs', 'student_flops'),
+        ('total FLOPs', 'total_flops'),
     )
     figure, axes = _panels(len(measures), width=3.0, height=2.8, share_y=True)
-    for ax, (label, parts) in zip(axes, measures):
-        costs = [sum(result.cost[part] for part in parts) for result in results]
+    for ax, (label, measure) in zip(axes, measures):
+        costs = [result.cost[measure] for result in results]
         for result, cost in zip(results, costs):
             colour, _, marker = looks[result.name]
             shape: dict[str, Any] = dict(marker=marker, markersize=6, capsize=3, linestyle='none')

@@ -105,5 +105,5 @@ def _stage_costs(cost: TrainingCost, measure: str) -> list[int]:
     """What an epoch (or iteration) of each stage costs."""
     if measure == 'epochs':
         return [1] * len(cost.stages)
-    of_stage = dict(student_flops='student_flops', image_passes='images')[measure]
-    return [getattr(stage, of_stage) for stage in cost.stages]
+    attribute = 'images' if measure == 'image_passes' else measure
+    return [getattr(stage, attribute) for stage in cost.stages]

@@ -12,12 +12,13 @@ from edudistill_mm.checkpoint.load import load_checkpoint_file
 from edudistill_mm.config.data import check_data
 from edudistill_mm.config.load import load_config
 from edudistill_mm.config.run_config import RunConfig
+from edudistill_mm.cost.filling import fillings
 from edudistill_mm.cost.training_cost import TrainingCost, training_cost
 from edudistill_mm.errors import ConfigurationError
 
 from .row_result import RowResult, costs_of, spent_costs
 from .run_record import RunRecord
-from .write import write_report
+from .write import about_filling, write_report
 
 
 def report(work_dir: str, out: str | None = None) -> str:
@@ -55,6 +56,7 @@ def report(work_dir: str, out: str | None = None) -> str:
     result.finished = record.end(result.length) in record.accuracy
     if cost is not None:
         spent_costs(result, cost)
+        about += [about_filling(filling) for filling in fillings([(cost, cost.lengths, 1)])]
     if not result.finished:
         result.remarks.append(
             f'not finished: the figures are those of {result.unit} '

@@ -14,8 +14,9 @@ from .options import as_arguments
 class Row:
     """One line of a comparison: a config file, and values by dotted key that override the file's.
 
-    ``budget`` gives for one of ``student_flops``, ``image_passes`` and ``epochs`` the amount of it
-    for the training, or the name of the row whose amount it is.
+    ``budget`` gives for one of ``student_flops``, ``total_flops`` (three times the student's, and
+    those of teachers that run, so not of kept answers), ``image_passes`` and ``epochs`` the amount
+    of it for the training, or the name of the row whose amount it is.
     """
 
     name: str

@@ -17,9 +17,9 @@ class RowResult:
     """A row of a report: what was trained, what it costs, and what came out for each seed.
 
     ``unit`` is 'epoch' or 'iteration'. ``grades`` are names and lengths; one without a name for a
-    training without a curriculum. ``cost`` has ``image_passes``, ``student_flops`` and
-    ``teacher_flops`` of the whole training; it is empty if they could not be counted. ``commands``
-    and ``runs``, the latter only those with results, are by seed.
+    training without a curriculum. ``cost`` has ``image_passes``, ``student_flops``,
+    ``teacher_flops`` and ``total_flops`` of the whole training; it is empty if they could not be
+    counted. ``commands`` and ``runs``, the latter only those with results, are by seed.
     """
 
     name: str
@@ -177,6 +177,7 @@ def costs_of(cost: TrainingCost, lengths: Sequence[int] | None = None) -> dict[s
         image_passes=cost.image_passes(lengths),
         student_flops=cost.student_flops(lengths),
         teacher_flops=cost.teacher_flops(lengths),
+        total_flops=cost.total_flops(lengths),
     )
 
 

@@ -6,6 +6,7 @@ import os.path as osp
 from collections.abc import Mapping, Sequence
 
 from edudistill_mm.checkpoint.atomic_write import atomic_write
+from edudistill_mm.cost.filling import Filling
 
 from .job_queue import duration
 from .plots import draw_plots
@@ -17,9 +18,11 @@ MISSING = '-'
 LEGEND = (
     'Accuracy is top-1 over all classes in percent, mean ± standard deviation (n - 1) over seeds. '
     'The figure to compare is that of the last epoch; the best epoch is chosen on the very images that '
-    'it is measured on. Image passes are the images that the student sees in training. FLOPs are those of '
-    'all forward passes of the training, two for a multiply-add, the student at the depth of each grade, '
-    "a teacher on the images that are routed to it; teachers' own training is not in them. Time is "
+    'it is measured on. Image passes are the images that the student sees in training. FLOPs count a '
+    "multiply-add as two: the student's forward passes at the depth of each grade; those of the teachers "
+    "that run, on the images that are routed to them; in all three times the student's, for its backward "
+    "passes, and the teachers'. Kept answers are asked once for all trainings that share them, and are in no "
+    "row's FLOPs; nor is the training of teachers. Time is "
     'wall-clock of a run with its validations, on whatever else the machine was doing.'
 )
 
@@ -100,6 +103,7 @@ def _main_table(results: Sequence[RowResult]) -> str:
             'image passes',
             'student FLOPs',
             'teacher FLOPs',
+            'total FLOPs',
             'time',
         ]
     ]
@@ -122,6 +126,7 @@ def _main_table(results: Sequence[RowResult]) -> str:
                 f'{cost["image_passes"]:,}' if cost else MISSING,
                 flops(cost['student_flops']) if cost else MISSING,
                 flops(cost['teacher_flops']) if cost else MISSING,
+                flops(cost['total_flops']) if cost else MISSING,
                 duration(result.seconds.mean) if result.seconds else MISSING,
             ]
         )
@@ -184,6 +189,14 @@ def _commands(results: Sequence[RowResult]) -> list[str]:
         commands = [*result.teacher_commands, *result.commands.values()]
         lines += [f'{result.name}:', '', '```bash', *commands, '```', '']
     return lines[:-1]
+
+
+def about_filling(filling: Filling) -> str:
+    """Say what a table of kept answers costs."""
+    return (
+        f'Kept answers of the teacher {filling.teacher}: about {filling.answers:,} of '
+        f'{filling.possible:,} are asked, once for all trainings together, for {flops(filling.flops)}.'
+    )
 
 
 def flops(count: float) -> str:

@@ -7,6 +7,7 @@ from mmengine.registry import DATASETS, METRICS, Registry
 
 from edudistill_mm.config.check_values import check_forms, check_values
 from edudistill_mm.config.classes import fill_in_classes
+from edudistill_mm.config.hold_out import hold_out
 from edudistill_mm.config.parts import hooks_of
 from edudistill_mm.config.plain_distillation import (
     PLAIN_DISTILLATIONS,
@@ -27,10 +28,10 @@ def complete_config(cfg: Config) -> RunConfig:
     """Complete a config with what its run takes, and check its values.
 
     It gets the hooks that keep checkpoints free of code and of numbers that are not finite and
-    leave plain students beside them, a curriculum of one grade in the place of MMRazor's plain
-    distillation, the number of classes of the data in the place of each ``num_classes='auto'``,
-    and ``dataset_name`` in the place of each ``{dataset}`` in the path of a teacher's checkpoint.
-    A config that is complete stays as it is.
+    leave plain students beside them, the two parts of the training data that ``hold_out`` asks for,
+    a curriculum of one grade in the place of MMRazor's plain distillation, the number of classes of
+    the data in the place of each ``num_classes='auto'``, and ``dataset_name`` in the place of each
+    ``{dataset}`` in the path of a teacher's checkpoint. A config that is complete stays as it is.
 
     Args:
         cfg (Config): The config, with a ``model``; changed in place.
@@ -42,6 +43,7 @@ def complete_config(cfg: Config) -> RunConfig:
         ConfigurationError: If a value cannot be used.
     """
     check_forms(cfg)
+    hold_out(cfg)
     for split in ('train', 'val', 'test'):
         _name_scope(cfg.get(f'{split}_dataloader'), DATASETS)
         _name_scope(cfg.get(f'{split}_evaluator'), METRICS)

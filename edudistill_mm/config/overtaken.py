@@ -19,6 +19,7 @@ _LIVE = set(inspect.signature(Runner.__init__).parameters) | {
     'compile',
     'custom_imports',
     'dataset_name',
+    'hold_out',
     'runner_type',
     'teacher_training',
     'tta_model',

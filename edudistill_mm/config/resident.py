@@ -99,7 +99,7 @@ def check_resident(run: RunConfig) -> None:
         if resident_options(loader, key) is None:
             continue
         dataset = loader['dataset']
-        while type_name(dataset) == 'ClassSubset':
+        while type_name(dataset) in ('ClassSubset', 'HoldOut'):
             dataset = dataset['dataset']
         if dataset is not innermost(loader):
             raise ConfigurationError(

@@ -34,9 +34,9 @@ def curriculum_table(run: RunConfig) -> str:
     """Describe the grades of a config. No weights of teachers are read.
 
     Parameters are those in training at the grade. FLOPs are those of the student's forward pass,
-    two for a multiply-add. Image passes are the images that the student sees in training. The
-    learning rate is that of the grade's first and last epoch (or iteration). Weights and
-    temperatures of the losses are there if a grade gives any.
+    two for a multiply-add, at the size that it sees in training. Image passes are the images that it
+    sees in training. The learning rate is that of the grade's first and last epoch (or iteration).
+    Weights and temperatures of the losses, and image sizes, are there if a grade gives any.
 
     Args:
         run (RunConfig): Config of an :class:`EducationDistill` run.
@@ -79,6 +79,14 @@ def curriculum_table(run: RunConfig) -> str:
                 *(_option(algorithm, grade, option) for option in options),
             ]
         )
+    sizes = [grade.image_size for grade in curriculum.grades]
+    if any(sizes):
+        column = [
+            'image size',
+            *('full' if size is None else '{}x{}'.format(*size) for size in sizes),
+        ]
+        for row, cell in zip(rows, column):
+            row.insert(HEADER.index('MFLOPs/image'), cell)
     whole = everything * cost.stages[-1].flops_per_image
     lines = [
         _format(rows),
@@ -95,11 +103,20 @@ def curriculum_table(run: RunConfig) -> str:
     if algorithm.teacher_ensemble:
         lines.append('The teachers of a grade teach as one ensemble')
     if any(stage.teachers for stage in cost.stages):
-        of_teachers = cost.teacher_flops() / cost.student_flops()
-        lines.append(f"FLOPs of the teachers: {of_teachers:.1%} of the student's")
+        of_teachers = cost.teacher_flops() + cost.filling_flops()
+        lines.append(
+            f"FLOPs of the teachers: {of_teachers / cost.student_flops():.1%} of the student's"
+        )
         if any(stage.kept for stage in cost.stages):
-            anew = cost.teacher_flops(with_kept_answers=False) / cost.student_flops()
-            lines[-1] += f', which were {anew:.1%} if no answers were kept'
+            anew = sum(
+                stage.length * images * flops
+                for stage in cost.stages
+                for images, flops in stage.teachers.values()
+            )
+            lines[-1] += (
+                f', {anew / cost.student_flops():.1%} if no answers were kept, '
+                f'{cost.teacher_flops() / cost.student_flops():.1%} if all are kept already'
+            )
     return '\n'.join([*lines, *filter(None, [remark_on(dataset)])])
 
 

@@ -35,5 +35,17 @@ class StageCost:
 
     @property
     def teacher_flops(self) -> int:
-        """int: FLOPs of all teachers on all images of an epoch (or iteration), kept or not."""
-        return sum(images * flops for images, flops in self.teachers.values())
+        """int: FLOPs of an epoch's (or iteration's) teachers, but those whose answers are kept."""
+        return sum(
+            images * flops
+            for name, (images, flops) in self.teachers.items()
+            if name not in self.kept
+        )
+
+    @property
+    def total_flops(self) -> int:
+        """int: FLOPs of an epoch (or iteration): three student passes, and the teachers that run.
+
+        A backward pass costs about twice its forward pass.
+        """
+        return 3 * self.student_flops + self.teacher_flops

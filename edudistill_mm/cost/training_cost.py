@@ -1,7 +1,8 @@
 """What a training costs, counted from its config without training."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -19,19 +20,23 @@ from edudistill_mm.datasets import GradeSampler
 from edudistill_mm.datasets.samplers.grade_sampler import labels_of
 from edudistill_mm.errors import ConfigurationError, reason_of
 from edudistill_mm.models.network import dry_run
+from edudistill_mm.validation.values import check_size
 
 
 @dataclass(frozen=True)
 class TrainingCost:
-    """Cost of a whole training: forward passes only, in image passes and FLOPs.
+    """Cost of a whole training, in image passes and FLOPs.
 
     Attributes:
         stages (tuple[StageCost, ...]): One a grade; a single one for a plain training.
         by_epoch (bool): Whether lengths are epochs; iterations otherwise.
+        tables (Mapping[str, tuple[str, str]]): For each teacher whose answers are kept the file
+            or the name of the teacher, and all by which trainings share its table.
     """
 
     stages: tuple[StageCost, ...]
     by_epoch: bool
+    tables: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
     @property
     def lengths(self) -> list[int]:
@@ -51,28 +56,40 @@ class TrainingCost:
         """FLOPs of the student's forward passes; ``lengths`` as in :meth:`image_passes`."""
         return self._total([stage.student_flops for stage in self.stages], lengths)
 
-    def teacher_flops(
-        self, lengths: Sequence[int] | None = None, with_kept_answers: bool = True
-    ) -> int:
+    def teacher_flops(self, lengths: Sequence[int] | None = None) -> int:
         """FLOPs of the teachers' forward passes; ``lengths`` as in :meth:`image_passes`.
 
-        A teacher whose answers are kept runs once for each view of an image, so that fewer and
-        fewer are new: their number is the expected one of views that are drawn uniformly.
-        ``with_kept_answers=False`` counts as if nothing were kept.
+        Teachers whose answers are kept are not in them: trainings share what these answer, see
+        :meth:`filling_flops`.
+        """
+        return self._total([stage.teacher_flops for stage in self.stages], lengths)
+
+    def total_flops(self, lengths: Sequence[int] | None = None) -> int:
+        """FLOPs of forward and backward passes; ``lengths`` as in :meth:`image_passes`.
+
+        Three times :meth:`student_flops`, and :meth:`teacher_flops`.
+        """
+        return self._total([stage.total_flops for stage in self.stages], lengths)
+
+    def filling_flops(self, lengths: Sequence[int] | None = None) -> int:
+        """FLOPs of the teachers whose answers are kept, if this training is the first to ask them.
+
+        Such a teacher runs once for each view of an image, so that fewer and fewer are new: their
+        number is the expected one of views that are drawn uniformly. ``lengths`` as in
+        :meth:`image_passes`.
         """
         total = 0.0
         # Of each teacher: images that came in together, and how often each has been shown.
         groups: dict[str, list[tuple[int, float]]] = {}
         for stage, length in zip(self.stages, self.lengths if lengths is None else lengths):
             for name, (images, flops) in stage.teachers.items():
-                if name not in stage.kept or not with_kept_answers:
-                    total += length * images * flops
+                if name not in stage.kept:
                     continue
                 count, views = stage.kept[name]
                 before = groups.get(name, [])
                 before = [*before, (count - sum(size for size, _ in before), 0.0)]
                 after = [(size, shown + length * images / count) for size, shown in before]
-                total += flops * (_different(after, views) - _different(before, views))
+                total += flops * (different_views(after, views) - different_views(before, views))
                 groups[name] = after
         return round(total)
 
@@ -83,7 +100,7 @@ class TrainingCost:
         )
 
 
-def _different(groups: Sequence[tuple[int, float]], views: int) -> float:
+def different_views(groups: Sequence[tuple[int, float]], views: int) -> float:
     """Expected number of different views among those that images have been shown in."""
     return sum(size * views * (1 - (1 - 1 / views) ** shown) for size, shown in groups)
 
@@ -164,12 +181,35 @@ def _education_cost(
                 images=images,
                 batches=batches,
                 parameters=algorithm.student.parameters_in_training(),
-                flops_per_image=network_flops(algorithm.student, shape),
+                flops_per_image=network_flops(
+                    algorithm.student, _at_size(shape, grade.image_size)
+                ),
                 teachers=routed,
                 kept=kept,
             )
         )
-    return TrainingCost(tuple(stages), curriculum.by_epoch)
+    tables = {
+        cfg['name']: _table(run, cfg, teacher)
+        for cfg, teacher in teachers
+        if any(cfg['name'] in stage.kept for stage in stages)
+    }
+    return TrainingCost(tuple(stages), curriculum.by_epoch, tables)
+
+
+def _table(run: RunConfig, cfg: dict, teacher: Any) -> tuple[str, str]:
+    """The teacher of a table of kept answers, and all by which trainings share the table."""
+    loader = run.cfg.train_dataloader
+    shared = dict(
+        weights=cfg.get('ckpt') or cfg['architecture'],
+        network=str(teacher.network),
+        images=[loader['dataset'], loader['resident'], run.cfg.get('data_preprocessor')],
+        keeping=vars(teacher.keeping),
+        **{
+            key: cfg.get(key)
+            for key in ('averaged', 'data_preprocessor', 'channel_order', 'input_size')
+        },
+    )
+    return cfg.get('ckpt') or cfg['name'], json.dumps(shared, sort_keys=True, default=repr)
 
 
 def image_shape(dataset: Any) -> tuple[int, int, int] | None:
@@ -211,7 +251,12 @@ def network_flops(network: nn.Module, shape: tuple[int, int, int] | None = None)
 
 
 def _teacher_flops(teacher: dict, network: nn.Module, shape: tuple[int, int, int] | None) -> int:
-    size = teacher.get('input_size')
-    if size is not None and shape is not None:
-        shape = (shape[0], *((size, size) if isinstance(size, int) else size))
-    return network_flops(network, shape)
+    size = check_size(teacher.get('input_size'), 'input_size')
+    return network_flops(network, _at_size(shape, size))
+
+
+def _at_size(
+    shape: tuple[int, int, int] | None, size: tuple[int, int] | None
+) -> tuple[int, int, int] | None:
+    """The shape (C, H, W) of images after they are resized."""
+    return shape if shape is None or size is None else (shape[0], *size)

@@ -2,10 +2,12 @@ from .caltech256 import Caltech256
 from .class_subset import ClassSubset
 from .digits import Digits
 from .food101_subset import Food101Subset
+from .hold_out import HoldOut
 from .resident import ResidentDataset, whole_batch
 from .samplers import GradeSampler
 from .source import SOURCES, Source
 from .stacked_batch import stacked_batch
+from .subset import Subset
 from .tiny_imagenet import TinyImageNet
 
 __all__ = [
@@ -15,8 +17,10 @@ __all__ = [
     'Digits',
     'Food101Subset',
     'GradeSampler',
+    'HoldOut',
     'ResidentDataset',
     'Source',
+    'Subset',
     'TinyImageNet',
     'stacked_batch',
     'whole_batch',

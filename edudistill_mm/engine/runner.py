@@ -36,6 +36,7 @@ from .lazy_message_hub import LazyMessageHub
 from .loading import read_checkpoint
 from .log_file import LogFile
 from .preemption import shield_workers
+from .shared_datasets import with_shared_dataset
 
 # MMEngine's own, as a config may name it.
 PLAIN_WRAPPERS = ('OptimWrapper', 'mmengine.OptimWrapper', OptimWrapper)
@@ -145,6 +146,7 @@ class EducationRunner(Runner):
         if isinstance(dataloader, dict):
             given = with_resident_data(dataloader, training)
         with clear_annotation_errors(dataloader):
+            given = with_shared_dataset(given)
             loader = Runner.build_dataloader(given, seed, diff_rank_seed)
         name_samples(loader.dataset)
         shield_workers(loader)

@@ -48,6 +48,27 @@ def check_positive(value: Any, key: str) -> int:
     return int(value)
 
 
+def check_size(size: Any, key: str) -> tuple[int, int] | None:
+    """Return the size of images as (height, width), and None as it is.
+
+    Raises:
+        ConfigurationError: Unless it is a positive integer, which stands for both, or two.
+    """
+    if size is None:
+        return None
+    pair = (size, size) if is_integer(size) else size
+    if (
+        not isinstance(pair, (list, tuple))
+        or len(pair) != 2
+        or not all(is_integer(side) and side > 0 for side in pair)
+    ):
+        raise ConfigurationError(
+            f'{key} must be a positive integer or (height, width), but got {size!r}'
+        )
+    height, width = map(int, pair)
+    return height, width
+
+
 def check_weight(weight: Any, key: str) -> None:
     """Raise ConfigurationError unless the factor of a loss is a finite number from 0 on."""
     number = isinstance(weight, (int, float)) and not isinstance(weight, bool)

@@ -127,6 +127,8 @@ def test_a_budget_cuts_epochs_and_schedule_and_the_report_gives_the_true_cost(co
     # The student alone has no teacher; the generalist is about four times as dear as the student.
     assert found['student']['cost']['teacher_flops'] == 0
     assert 3 < half['cost']['teacher_flops'] / half['cost']['student_flops'] < 4.5
+    for cost in (found['student']['cost'], half['cost']):
+        assert cost['total_flops'] == 3 * cost['student_flops'] + cost['teacher_flops']
     assert '1 instead of 2 epochs, because its budget of image passes is 160' in half['remarks']
 
 
@@ -298,7 +300,7 @@ def test_a_run_of_an_interrupted_comparison_saves_where_it_is(study):
 def test_a_dry_run_tells_epochs_costs_and_what_is_to_do(study):
     lines = describe_plan(study()).splitlines()
     assert lines[0].startswith('student: 2 epochs, 320 image passes')
-    assert lines[0].endswith('seed 3 finished')
+    assert lines[0].endswith('seed 3 finished') and 'FLOPs, in all ' in lines[0]
     assert lines[4].startswith('KD, half: 1 epochs, 160 image passes')
     assert 'train_cfg.max_epochs=1' in lines[5] and 'param_scheduler.T_max=15' in lines[5]
     assert lines[6].endswith('seed 3 to do')

@@ -90,7 +90,10 @@ ROW = "dict(name='A', config='a.py')"
             f'rows = [{ROW}]\nbudget = dict(image_passes=-1)',
             'positive number or the name of a row',
         ),
-        (f'rows = [{ROW}]\nbudget = dict()', 'must give one of student_flops, image_passes'),
+        (
+            f'rows = [{ROW}]\nbudget = dict()',
+            'must give one of student_flops, total_flops, image_passes',
+        ),
         (f"rows = [{ROW}]\nbaselines = ['a']", 'baselines names the row "a"'),
         (f"rows = [{ROW}]\nbaselines = ['A', 'A']", 'baselines names the row "A" twice'),
         (f"rows = [{ROW}]\nbaselines = 'A'", "must be a list of names of rows, not 'A'"),

@@ -10,6 +10,7 @@ from edudistill_mm.registry import DATASETS, register
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 KD = str(CONFIGS / 'digits/kd_resnet14x2_resnet14_digits.py')
+ALONE = str(CONFIGS / 'digits/student_resnet14_digits.py')
 EDU = str(CONFIGS / 'edu_kd_digits.py')
 
 
@@ -67,6 +68,22 @@ def test_the_cost_of_a_row_is_that_by_its_own_budget(prepared):
     assert abs(edu.cost.student_flops(edu.lengths) - kd.cost.student_flops([10])) <= dearest / 2
 
 
+def test_teachers_that_run_are_paid_by_a_budget_of_total_flops_and_kept_answers_are_not(prepared):
+    kept = {'model.keep_answers': True}
+    made = prepared(
+        kd=(KD, dict(epochs=6)),
+        kept=(KD, dict(total_flops='kd'), kept),
+        alone=(ALONE, dict(total_flops='kept')),
+    )
+    student, teacher = (
+        made['kd'].cost.stages[0].student_flops,
+        made['kd'].cost.stages[0].teacher_flops,
+    )
+    assert made['kept'].lengths == [round(6 * (3 * student + teacher) / (3 * student))]
+    assert made['kept'].cost.teacher_flops() == 0
+    assert made['alone'].lengths == made['kept'].lengths
+
+
 def test_a_row_that_all_are_measured_by_keeps_its_length(prepared):
     made = prepared(kd=(KD, dict(epochs='kd')), edu=(EDU, dict(epochs='kd')))
     assert [made[name].length for name in ('kd', 'edu')] == [30, 30]
@@ -85,7 +102,7 @@ def test_iterations_are_not_measured_in_epochs(prepared):
         'param_scheduler = dict(_delete_=True, type="ConstantLR", by_epoch=False)\n'
     )
     with pytest.raises(
-        ConfigurationError, match='counts iterations.*student_flops or image_passes'
+        ConfigurationError, match='counts iterations.*student_flops or total_flops or image_passes'
     ):
         prepared(kd=('iterations.py', dict(epochs=5)))
     assert prepared(kd=('iterations.py', dict(image_passes=640)))['kd'].lengths == [20]

@@ -5,6 +5,8 @@ from torch import nn
 
 from edudistill_mm.config.load import load_config
 from edudistill_mm.config.run_config import RunConfig
+from edudistill_mm.cost.curriculum_table import curriculum_table
+from edudistill_mm.cost.filling import Filling, fillings
 from edudistill_mm.cost.stage_cost import StageCost
 from edudistill_mm.cost.training_cost import TrainingCost, network_flops, training_cost
 
@@ -90,6 +92,32 @@ def test_a_teacher_of_larger_images_costs_more(digits):
     assert larger == pytest.approx(4 * usual, rel=0.01)
 
 
+def test_smaller_images_cost_the_student_less_and_the_teachers_as_much(digits):
+    small = {'model.curriculum.grades.0.image_size': 4}
+    usual, smaller = (
+        training_cost(RunConfig(digits('edu-kd-experts', **options))) for options in ({}, small)
+    )
+    # A quarter of the pixels; the classifier is the same.
+    first = usual.stages[0].flops_per_image
+    assert smaller.stages[0].flops_per_image == pytest.approx(first / 4, rel=0.05)
+    assert smaller.stages[1:] == usual.stages[1:]
+    assert smaller.stages[0].teachers == usual.stages[0].teachers
+    assert smaller.total_flops() == usual.total_flops() - 3 * (
+        usual.student_flops() - smaller.student_flops()
+    )
+
+
+def test_the_table_of_grades_shows_sizes_where_there_are_any(digits):
+    small = {'model.curriculum.grades.1.image_size': [6, 4]}
+    usual, smaller = (
+        curriculum_table(RunConfig(digits('edu-kd-experts', **options))) for options in ({}, small)
+    )
+    assert 'image size' not in usual and 'image size' in smaller
+    column = smaller.splitlines()[0].index('image size')
+    sizes = [line[column:].split()[0] for line in smaller.splitlines()[2:5]]
+    assert sizes == ['full', '6x4', 'full']
+
+
 def test_a_run_that_counts_iterations_pays_for_full_batches(digits):
     cfg = digits('student')
     cfg.train_cfg = dict(by_epoch=False, max_iters=100)
@@ -113,30 +141,70 @@ def stage(length, images, count, views, **others):
 def test_a_view_that_was_shown_before_costs_no_pass_of_a_teacher_whose_answers_are_kept():
     # In 3 epochs an image of 2 views shows 2 * (1 - 1/8) = 1.75 different ones.
     cost = TrainingCost((stage(3, 4, 4, 2),), True)
-    assert cost.teacher_flops() == 4 * 1.75 * 10
-    assert cost.teacher_flops(with_kept_answers=False) == 4 * 3 * 10
-    assert cost.teacher_flops([1]) == 4 * 10
+    assert cost.filling_flops() == 4 * 1.75 * 10
+    assert cost.filling_flops([1]) == 4 * 10
     # A single view is asked once, however long the training is.
-    assert TrainingCost((stage(100, 4, 4, 1),), True).teacher_flops() == 4 * 10
+    assert TrainingCost((stage(100, 4, 4, 1),), True).filling_flops() == 4 * 10
 
 
 def test_images_of_an_earlier_grade_are_not_asked_again_in_the_next():
     # 4 images in 1 + 2 epochs, 2 more in the last 2: 4 * 1.75 and 2 * 1.5 different views.
     cost = TrainingCost((stage(1, 4, 4, 2), stage(2, 6, 6, 2)), True)
-    assert cost.teacher_flops() == (4 * 1.75 + 2 * 1.5) * 10
+    assert cost.filling_flops() == (4 * 1.75 + 2 * 1.5) * 10
     # The first grade has been ended before its first epoch.
-    assert cost.teacher_flops([0, 2]) == 6 * 1.5 * 10
+    assert cost.filling_flops([0, 2]) == 6 * 1.5 * 10
 
 
 def test_iterations_and_dropped_batches_show_each_image_less_often():
     # 12 iterations of 1 of 4 images: each image is shown 3 times.
-    assert TrainingCost((stage(12, 1, 4, 2),), False).teacher_flops() == 4 * 1.75 * 10
+    assert TrainingCost((stage(12, 1, 4, 2),), False).filling_flops() == 4 * 1.75 * 10
 
 
-def test_teachers_that_keep_and_teachers_that_run_add_up():
-    assert TrainingCost((stage(3, 4, 4, 2, other=(4, 7)),), True).teacher_flops() == (
-        4 * 1.75 * 10 + 3 * 4 * 7
-    )
+def test_the_total_is_three_student_passes_and_the_teachers_that_run():
+    # The student costs 1 an image; a teacher of 7 an image runs, one of 10 answers from its table.
+    cost = TrainingCost((stage(3, 4, 4, 2, other=(4, 7)), stage(2, 6, 6, 2)), True)
+    assert cost.teacher_flops() == 3 * 4 * 7
+    assert cost.total_flops() == 3 * (3 * 4 + 3 * 2 * 2) + 3 * 4 * 7
+    assert cost.total_flops([1, 0]) == 3 * 4 + 4 * 7
+    (first, _) = cost.stages
+    assert first.total_flops == 3 * 4 + 4 * 7
+
+
+# ---- tables that trainings share
+def training(*stages, table='a'):
+    return TrainingCost(stages, True, dict(kept=(f'{table}.pth', table)))
+
+
+def test_trainings_fill_a_table_together():
+    # 1 and 2 epochs show each image in 3 of its 2 views: 1.75 different ones.
+    rows = [(training(stage(1, 4, 4, 2)), [1], 1), (training(stage(2, 4, 4, 2)), [2], 1)]
+    assert fillings(rows) == [Filling('a.pth', 7, 8, 70)]
+    # So do three seeds of a row of one epoch.
+    assert fillings([(training(stage(1, 4, 4, 2)), [1], 3)]) == [Filling('a.pth', 7, 8, 70)]
+    # The whole table is the most that can be asked.
+    assert fillings([(training(stage(1, 4, 4, 2)), [1], 1000)]) == [Filling('a.pth', 8, 8, 80)]
+
+
+def test_each_table_is_filled_by_itself_and_rows_without_one_fill_none():
+    rows = [
+        (training(stage(1, 4, 4, 2)), [1], 1),
+        (training(stage(1, 4, 4, 2), table='b'), [1], 1),
+        (TrainingCost((stage(1, 4, 4, 2),), True), [1], 1),
+    ]
+    assert fillings(rows) == [Filling('a.pth', 4, 8, 40), Filling('b.pth', 4, 8, 40)]
+
+
+def test_configs_of_one_teacher_and_the_same_images_share_a_table():
+    def tables(method, **options):
+        (file,) = (CONFIGS / 'small').glob(f'{method}_*.py')
+        run = load_config(str(file), {'model.keep_answers': True, **options})
+        return list(training_cost(run).tables.values())
+
+    ((teacher, one),) = tables('kd')
+    assert teacher.endswith('.pth')
+    assert tables('edu-dkd') == [(teacher, one)]
+    ((_, few),) = tables('kd', **{'train_dataloader.resident.views_per_image': 2})
+    assert few != one
 
 
 def test_a_config_pays_for_the_views_that_its_pipeline_has(digits):
@@ -145,7 +213,8 @@ def test_a_config_pays_for_the_views_that_its_pipeline_has(digits):
     # RandomCrop of 8x8 pixels with a padding of 1 has 9 places.
     assert kept.stages[0].kept == dict(teacher=(sum(DIGITS), 9))
     share = 9 * (1 - (8 / 9) ** 30) / 30
-    assert kept.teacher_flops() == pytest.approx(share * plain.teacher_flops(), rel=1e-6)
+    assert kept.filling_flops() == pytest.approx(share * plain.teacher_flops(), rel=1e-6)
+    assert kept.teacher_flops() == plain.filling_flops() == 0
     assert kept.student_flops() == plain.student_flops()
     cfg = digits('kd', **keep)
     cfg.train_dataloader.resident = dict(views_per_image=2)

@@ -14,7 +14,7 @@ from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.registry import DATASETS, register
 from edudistill_mm.validation.values import check_bool, check_positive
 
-from ..class_subset import ClassSubset
+from ..subset import Subset
 from .read_images import read_images
 from .split_pipeline import split_pipeline
 from .views import Views
@@ -33,7 +33,7 @@ class ResidentDataset(Dataset):
     ``resident`` of a data loader sets all that.
 
     Args:
-        dataset (BaseDataset | ClassSubset | dict): The data set, or its config.
+        dataset (BaseDataset | Subset | dict): The data set, or its config.
         training (bool): Whether a batch has one ``DataSample`` with the labels of all samples,
             ``gt_label`` [B], their numbers in the data set, ``sample_idx`` [B], and, if they can
             be counted, the numbers of their views, ``view`` [B]. MMPretrain's heads compute the
@@ -53,7 +53,7 @@ class ResidentDataset(Dataset):
 
     def __init__(
         self,
-        dataset: BaseDataset | ClassSubset | dict,
+        dataset: BaseDataset | Subset | dict,
         training: bool = False,
         views_per_image: int | None = None,
         device: str | None = None,
@@ -62,10 +62,10 @@ class ResidentDataset(Dataset):
         if views_per_image is not None:
             views_per_image = check_positive(views_per_image, 'resident.views_per_image')
         self.dataset = DATASETS.build(dataset) if isinstance(dataset, dict) else dataset
-        if not isinstance(self.dataset, (BaseDataset, ClassSubset)):
+        if not isinstance(self.dataset, (BaseDataset, Subset)):
             raise ConfigurationError(
                 f'a data set of type {type(self.dataset).__name__} cannot be resident; possible are '
-                'those with a pipeline of their own, and ClassSubset around one'
+                'those with a pipeline of their own, and ClassSubset or HoldOut around one'
             )
         self.training, self.views_per_image = training, views_per_image
         self.device = torch.device(device or get_device())

@@ -17,6 +17,7 @@ from edudistill_mm.curriculum import Curriculum, Grade
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.models.distillers import TeacherView, Temperatures, build_distillers
 from edudistill_mm.models.labels import classes_of
+from edudistill_mm.models.resize import resize
 from edudistill_mm.models.run_labels import RunLabels
 from edudistill_mm.models.students import FragmentedStudent, build_student
 from edudistill_mm.models.teachers import (
@@ -56,9 +57,8 @@ class EducationDistill(BaseAlgorithm):
     It takes every argument of MMRazor's ``SingleTeacherDistill``: a changed ``type`` and a
     ``curriculum`` make an education of an MMRazor config, and with one grade the losses are those
     of ``SingleTeacherDistill`` bit for bit. In each step the student runs once; each teacher gets
-    the samples of its own classes, and its distiller rows, classes and labels as that teacher
-    knows them. A sample with a ``gt_score`` below 1 for every class is taught by teachers of all
-    classes alone.
+    the samples of its own classes, and its distiller rows, classes and labels as it knows them. A
+    sample with a ``gt_score`` below 1 for every class is taught by teachers of all classes alone.
 
     Args:
         architecture (str | dict | BaseModel): The student. A classifier that is not a
@@ -86,9 +86,8 @@ class EducationDistill(BaseAlgorithm):
             'average' by their ``weight`` alone, 'entropy' by how sure they are, 'confidence' by
             how right they are, or another :class:`TeacherWeighting`. Losses that are no mean over
             samples take the mean of the weights. Defaults to 'average'.
-        keep_answers (bool | dict): ``keep_answers`` of the teachers that do not have it
-            themselves; see :class:`Teacher`. Only for distillers that read nothing but class
-            scores of the teacher, and for resident data. Defaults to False.
+        keep_answers (bool | dict): That of the teachers without their own; see :class:`Teacher`.
+            For resident data and distillers that read class scores alone. Defaults to False.
         cuda_graphs (bool): Whether steps are captured as CUDA graphs on a GPU, where that is
             possible; see :class:`CapturedLoss`. Defaults to True.
         teacher_trainable (bool): Teachers are frozen here: only False. Defaults to False.
@@ -337,7 +336,8 @@ class EducationDistill(BaseAlgorithm):
             stack.enter_context(
                 torch.set_grad_enabled(torch.is_grad_enabled() and self.student_trainable)
             )
-            student_losses = self.student(batch_inputs, data_samples, mode='loss')
+            images = resize(batch_inputs, self.grade.image_size)
+            student_losses = self.student(images, data_samples, mode='loss')
         records = self._records.take()
 
         weight = self.grade.value('task_loss_weight', self.task_loss_weight)

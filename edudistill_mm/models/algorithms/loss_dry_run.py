@@ -55,10 +55,18 @@ class LossDryRun:
             self._check_labels_of(grade, error)
             # Each teacher's distiller is a copy of the one in the config.
             reason = re.sub(r'"distillers\.(\w+)\.', r'"distiller.', str(error))
+            hint = ''
+            if grade.image_size is not None:
+                size = '{}x{}'.format(*grade.image_size)
+                hint = (
+                    f', and the student saw them at {size} (curriculum.grades[{grade.index}].image_size), '
+                    f'which it must be able to take, and at which its features are smaller than those of '
+                    f'its teachers'
+                )
             raise ConfigurationError(
                 f'the losses of grade "{grade.name}" cannot be computed: {reason}; the images '
                 f'had the shape {self.image_shape} (see architecture.input_shape, '
-                f'and input_size of a teacher)'
+                f'and input_size of a teacher){hint}'
             ) from error
 
     def _losses(self, image: torch.Tensor, labels: list[int]) -> dict[str, torch.Tensor]:

@@ -3,10 +3,10 @@ from typing import Any, TypeGuard
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from edudistill_mm.errors import ConfigurationError
-from edudistill_mm.validation.values import check_bool, check_keys
+from edudistill_mm.models.resize import resize
+from edudistill_mm.validation.values import check_bool, check_keys, check_size
 
 # Recommendation ITU-R BT.601, for red, green and blue.
 LUMINANCE = (0.299, 0.587, 0.114)
@@ -47,7 +47,7 @@ class TeacherInputs(nn.Module):
         order: str = 'rgb',
     ) -> None:
         super().__init__()
-        self.size = _checked_size(size, f'{key}.input_size')
+        self.size = check_size(size, f'{key}.input_size')
         self.swap, self.changes, self.channels = bool(swap), False, channels
         gray = torch.tensor(LUMINANCE if order == 'rgb' else LUMINANCE[::-1])
         if channels == 1:
@@ -94,9 +94,7 @@ class TeacherInputs(nn.Module):
             images = images * self.factor + self.offset
         if self.channels == 3:
             images = images.expand(-1, 3, -1, -1)
-        if self.size is not None and tuple(images.shape[2:]) != self.size:
-            images = F.interpolate(images, self.size, mode='bilinear', antialias=True)
-        return images
+        return resize(images, self.size)
 
 
 def normalisation(preprocessor: nn.Module) -> tuple[torch.Tensor, torch.Tensor, bool]:
@@ -130,15 +128,3 @@ def _numbers(value: Any) -> TypeGuard[Sequence[float]]:
         and len(value) > 0
         and all(isinstance(x, (int, float)) and not isinstance(x, bool) for x in value)
     )
-
-
-def _checked_size(size: Any, key: str) -> tuple[int, int] | None:
-    if size is None:
-        return None
-    pair = (size, size) if isinstance(size, int) else size
-    if not (_numbers(pair) and len(pair) == 2 and all(isinstance(x, int) and x > 0 for x in pair)):
-        raise ConfigurationError(
-            f'{key} must be a positive integer or (height, width), but got {size!r}'
-        )
-    height, width = map(int, pair)
-    return height, width
