@@ -28,6 +28,7 @@ HOOKS_OF_STUDENT = (
     'StudentCheckpointHook',
     'DistillWarmupHook',
     'NewParameterRateHook',
+    'ExitFadeHook',
     'StopDistillHook',
     'EarlyStoppingHook',
 )

@@ -22,6 +22,7 @@ ITERATIONS_OF_HOOKS = ('begin_iter',)
 DURATIONS_OF_HOOKS = dict(
     DistillWarmupHook=('epochs', 'iters'),
     NewParameterRateHook=('epochs', 'iters'),
+    ExitFadeHook=('epochs', 'iters'),
     EarlyStoppingHook=('patience',),
 )
 # MMEngine's mark for a schedule that never ends.

@@ -3,6 +3,7 @@
 from .bfloat16_optim_wrapper import BFloat16OptimWrapper
 from .hooks import (
     DistillWarmupHook,
+    ExitFadeHook,
     FiniteLossHook,
     GradeSchedulerHook,
     NewParameterRateHook,
@@ -15,6 +16,7 @@ __all__ = [
     'BFloat16OptimWrapper',
     'DistillWarmupHook',
     'EducationRunner',
+    'ExitFadeHook',
     'FiniteLossHook',
     'GradeSchedulerHook',
     'NewParameterRateHook',

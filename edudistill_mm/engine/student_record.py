@@ -27,9 +27,13 @@ def describe_student(student: Any) -> dict:
         # SyncBatchNorm depends on the number of processes.
         kind = re.sub(r'^(Sync)?BatchNorm([123]d)?$', 'BatchNorm', type(module).__name__)
         layers[name] = f'{kind}({", ".join(sorted(settings))})'
-    record = dict(cuts=list(student.cuts), layers=layers, torch=str(torch.__version__))
+    record: dict[str, Any] = dict(
+        cuts=list(student.cuts), layers=layers, torch=str(torch.__version__)
+    )
     if student.growth is not None:
         record.update(blocks=student.growth.names, new_blocks=student.new_blocks)
+    if student.hand_on_head:
+        record['hand_on_head'] = True
     return record
 
 
@@ -41,6 +45,10 @@ def student_difference(model: Any, state: dict[str, Tensor], record: dict) -> st
     for key, what in dict(blocks='fragments added the', new_blocks='new').items():
         if mine.get(key) != record.get(key):
             return f'its {what} blocks {record.get(key)}, those of the config {mine.get(key)}'
+    if mine.get('hand_on_head') != record.get('hand_on_head'):
+        return (
+            f'its hand_on_head was {bool(record.get("hand_on_head"))}, another than in the config'
+        )
     own = model.state_dict()
     for name, tensor in own.items():
         if name not in state:

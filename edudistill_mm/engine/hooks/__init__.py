@@ -1,4 +1,5 @@
 from .distill_warmup_hook import DistillWarmupHook
+from .exit_fade_hook import ExitFadeHook
 from .finite_loss_hook import FiniteLossHook
 from .grade_scheduler_hook import GradeSchedulerHook
 from .new_parameter_rate_hook import NewParameterRateHook
@@ -8,6 +9,7 @@ from .student_checkpoint_hook import StudentCheckpointHook
 
 __all__ = [
     'DistillWarmupHook',
+    'ExitFadeHook',
     'FiniteLossHook',
     'GradeSchedulerHook',
     'NewParameterRateHook',

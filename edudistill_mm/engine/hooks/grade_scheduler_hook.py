@@ -248,7 +248,7 @@ class GradeSchedulerHook(Hook):
             # after eight recompilations.
             torch.compiler.reset()
         for network in self._networks(runner, model):
-            network.student.begin_new_blocks(grade.fragments)
+            network.student.prepare_promotion(grade.fragments)
         self._enter(runner, model, grade)
 
     @staticmethod

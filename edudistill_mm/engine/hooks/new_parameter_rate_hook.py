@@ -1,21 +1,18 @@
 from typing import Any
 
 import torch
-from mmengine.hooks import Hook
-from mmengine.runner import BaseLoop, Runner
+from mmengine.runner import Runner
 from torch.optim import Optimizer
 
 from edudistill_mm.distributed import unwrap_model
-from edudistill_mm.engine.epoch_lengths import epoch_lengths
-from edudistill_mm.engine.grade_data import grade_sampler
 from edudistill_mm.engine.resume_state import optim_wrappers
-from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.registry import HOOKS, register
-from edudistill_mm.validation.values import check_positive
+
+from .fading_hook import FadingHook, check_number
 
 
 @register(HOOKS)
-class NewParameterRateHook(Hook):
+class NewParameterRateHook(FadingHook):
     """Trains what is new at a promotion with another learning rate, until that has faded.
 
     New are the student's parameters that no earlier grade has trained: those of
@@ -28,17 +25,14 @@ class NewParameterRateHook(Hook):
 
     Args:
         factor (float): The factor at the promotion, above 0.
-        epochs (int, optional): After how many epochs of a grade it is 1. One of ``epochs``, ``iters``
-            and ``share`` must be given. At the end of its grade, nothing is new any more.
+        epochs (int, optional): After how many epochs of a grade it is 1. One of ``epochs``,
+            ``iters`` and ``share`` must be given. At the end of its grade, nothing is new any more.
         iters (int, optional): The same in iterations.
         share (float, optional): The same as a share of the grade, above 0 and up to 1.
 
     Raises:
         ConfigurationError: If a value cannot be used or, when the run starts, the unit.
     """
-
-    # After the promotion by GradeSchedulerHook.
-    priority = 'HIGH'
 
     def __init__(
         self,
@@ -47,44 +41,18 @@ class NewParameterRateHook(Hook):
         iters: int | None = None,
         share: float | None = None,
     ) -> None:
-        name = 'NewParameterRateHook'
-        _check_number(factor, f'{name}.factor', float('inf'))
-        given = dict(epochs=epochs, iters=iters, share=share)
-        given = {key: value for key, value in given.items() if value is not None}
-        if len(given) != 1:
-            raise ConfigurationError(
-                f'{name} needs one of epochs, iters and share, but got {", ".join(given) or "none"}'
-            )
-        ((self._unit, length),) = given.items()
-        if self._unit == 'share':
-            _check_number(length, f'{name}.share', 1.0)
-        else:
-            check_positive(length, f'{name}.{self._unit}')
-        self._factor, self._length = factor, length
+        check_number(factor, 'NewParameterRateHook.factor')
+        super().__init__(epochs, iters, share)
+        self._factor = factor
         self.factor = 1.0
         self._new: list[torch.nn.Parameter] = []
         self._before: list[torch.Tensor] = []
         self._grade: Any = None
         self._handles: list[Any] = []
 
-    def before_run(self, runner: Runner) -> None:
-        """Refuse a run without a curriculum, or one that counts otherwise."""
-        if not isinstance(runner._train_loop, BaseLoop):
-            return
-        curriculum = getattr(unwrap_model(runner.model), 'curriculum', None)
-        if curriculum is None or (self._unit == 'epochs' and not curriculum.by_epoch):
-            raise ConfigurationError(
-                'NewParameterRateHook needs a curriculum, whose promotions bring what is new'
-                if curriculum is None
-                else 'NewParameterRateHook.epochs needs a curriculum that counts epochs; give iters or share'
-            )
-
     def before_train(self, runner: Runner) -> None:
         """Take hold of the optimizers' steps."""
-        loader, curriculum = runner.train_dataloader, unwrap_model(runner.model).curriculum
-        self._batches = [1] * curriculum.length
-        if curriculum.by_epoch:
-            self._batches = epoch_lengths(curriculum, loader, grade_sampler(loader))
+        super().before_train(runner)
         for wrapper in optim_wrappers(runner):
             self._handles += [
                 wrapper.optimizer.register_step_pre_hook(self._remember),
@@ -109,10 +77,7 @@ class NewParameterRateHook(Hook):
                 depths = range(before + 1, grade.fragments + 1)
             self._new = [p for depth in depths for p in model.student.parameters_of(depth)]
             self._grade = grade
-        first, batches = sum(self._batches[: grade.begin]), self._batches[grade.begin]
-        whole = grade.length * batches
-        length = dict(epochs=batches, iters=1, share=whole)[self._unit] * self._length
-        rest = max(1 - (runner.iter - first) / min(length, whole), 0)
+        rest = self.rest(runner, model)
         self.factor = 1 + (self._factor - 1) * rest if self._new else 1.0
         runner.message_hub.update_scalar('train/new_rate_factor', self.factor)
 
@@ -125,10 +90,3 @@ class NewParameterRateHook(Hook):
         for parameter, before in zip(self._new, self._before):
             parameter.copy_(before.lerp(parameter, self.factor))
         self._before = []
-
-
-def _check_number(value: Any, key: str, largest: float) -> None:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not number or not 0 < value <= largest or value == float('inf'):
-        limit = '' if largest == float('inf') else f' and up to {largest:.4g}'
-        raise ConfigurationError(f'{key} must be a number above 0{limit}, but got {value!r}')

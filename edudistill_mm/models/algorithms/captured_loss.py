@@ -93,6 +93,7 @@ class CapturedLoss:
         algorithm = self.algorithm
         return (
             algorithm.grade.index,
+            algorithm.student.exit_fade.depth,
             algorithm.training,
             algorithm.distillation_stopped,
             algorithm.calculate_student_loss,

@@ -3,7 +3,7 @@ from typing import Any, cast
 
 import torch
 from mmengine.model import BaseModel, initialize
-from mmpretrain.models.heads import ClsHead, EfficientFormerClsHead, LeViTClsHead
+from mmpretrain.models.heads import ClsHead
 from mmpretrain.structures import DataSample
 from torch import nn
 from torch.utils.hooks import RemovableHandle
@@ -16,13 +16,16 @@ from edudistill_mm.models.labels import as_probabilities
 from edudistill_mm.models.network import build_module, build_network
 from edudistill_mm.registry import MODELS, register
 from edudistill_mm.type_name import type_name
-from edudistill_mm.validation.values import check_choice
+from edudistill_mm.validation.values import check_bool, check_choice
 
 from .block_growth import NEW_BLOCKS, BlockGrowth
 from .class_counts import ClassCounts, check_partial_loss
+from .exit_fade import ExitFade
 from .feature_layout import feature_of
 from .fragment_cuts import automatic_cuts, named_cuts, trace, units
+from .handed_on_heads import check_handing_on, hand_on_head
 from .modules_behind import modules_behind
+from .trainable import check_trainable
 from .used_parameters import used_parameters
 
 
@@ -93,6 +96,8 @@ class FragmentedStudent(BaseModel):
             last parameters of their branches at zero, so that a promotion changes no score;
             ``'copy'``, at their promotion as a copy of the block before; ``'keep'``, as they were
             initialised or loaded. Defaults to None: 'identity' where fragments are blocks.
+        hand_on_head (bool): Whether, at a promotion to a new depth, the head that follows starts
+            from the weights of the reference's head, where shapes agree. Defaults to False.
         input_shape (tuple[int, int, int], optional): (C, H, W) of an image for the dry run that
             finds shapes and order. Defaults to None: the channels that the student reads, and a
             size that it accepts.
@@ -111,6 +116,7 @@ class FragmentedStudent(BaseModel):
         reference: dict | None = None,
         num_fragments: int | None = None,
         new_blocks: str | None = None,
+        hand_on_head: bool = False,
         input_shape: tuple[int, int, int] | None = None,
         data_preprocessor: dict | nn.Module | None = None,
         init_cfg: dict | None = None,
@@ -125,7 +131,7 @@ class FragmentedStudent(BaseModel):
         for name, child in student.named_children():
             if name != 'data_preprocessor':
                 self.add_module(name, child)
-        self._check_training()
+        check_trainable(getattr(self, 'head', None), getattr(self, 'backbone', None))
         self.input_shape = input_shape
         self.trace = trace(student, input_shape)
         self.num_classes = self.trace.num_classes
@@ -156,10 +162,14 @@ class FragmentedStudent(BaseModel):
                 f'architecture.fragments must be "auto", "blocks", a list of module names or a list of '
                 f'lists of blocks, but got {fragments!r}'
             )
-        self.new_blocks = self._check_growth(reference, new_blocks)
+        self.new_blocks = self._check_growth(reference, new_blocks, hand_on_head)
+        self.hand_on_head = hand_on_head
+        self.exit_fade = ExitFade(self)
         self.references = nn.ModuleList(
             self._build_reference(index, reference or {}) for index in range(len(self.cuts) - 1)
         )
+        if self.hand_on_head:
+            check_handing_on(self)
         self._handles: list[RemovableHandle] = []
         heads = [getattr(self, 'head', None), *(reference.head for reference in self.references)]
         losses = [getattr(head, 'loss_module', None) for head in heads]
@@ -200,25 +210,11 @@ class FragmentedStudent(BaseModel):
         total = len(self.growth.passed_by(0))
         return f'{total - len(self.growth.passed_by(fragments))} of {total} residual blocks'
 
-    def _check_training(self) -> None:
-        """Refuse what only fails once it is trained."""
-        head, backbone = getattr(self, 'head', None), getattr(self, 'backbone', None)
-        if isinstance(head, (EfficientFormerClsHead, LeViTClsHead)) and (
-            getattr(head, 'dist', False) or getattr(head, 'distillation', False)
-        ):
-            raise ConfigurationError(
-                f'architecture.student.head of type {type(head).__name__} cannot be trained by MMPretrain '
-                f'with distillation=True, its default; set distillation=False'
-            )
-        if getattr(backbone, 'no_custom_backward', True) is False:
-            raise ConfigurationError(
-                f'architecture.student.backbone of type {type(backbone).__name__} runs its layers inside '
-                f'a backward function of its own, where no gradient reaches a cut; set '
-                f'no_custom_backward=True'
-            )
-
-    def _check_growth(self, reference: dict | None, new_blocks: str | None) -> str | None:
+    def _check_growth(
+        self, reference: dict | None, new_blocks: str | None, hand_on_head: bool
+    ) -> str | None:
         """How new blocks begin; what only one kind of fragments has is refused for the other."""
+        check_bool(hand_on_head, 'architecture.hand_on_head')
         if self.growth is None:
             if new_blocks is not None:
                 raise ConfigurationError(
@@ -226,11 +222,12 @@ class FragmentedStudent(BaseModel):
                     f'the stages; set fragments="blocks", or leave it out'
                 )
             return None
-        if reference:
-            raise ConfigurationError(
-                'architecture.reference has no place where fragments are blocks inside the stages, since '
-                "the student's own head closes each grade; leave it out"
-            )
+        for key, value in dict(reference=reference, hand_on_head=hand_on_head).items():
+            if value:
+                raise ConfigurationError(
+                    f'architecture.{key} has no place where fragments are blocks inside the stages, '
+                    f"since the student's own head closes each grade; leave it out"
+                )
         new_blocks = 'identity' if new_blocks is None else new_blocks
         check_choice(new_blocks, NEW_BLOCKS, 'architecture.new_blocks')
         parts = [self, *self.student.modules()]
@@ -240,10 +237,12 @@ class FragmentedStudent(BaseModel):
             self.check_loading(new_blocks)
         return new_blocks
 
-    def begin_new_blocks(self, fragments: int) -> None:
-        """Start the blocks that a promotion to so many fragments adds, before it."""
+    def prepare_promotion(self, fragments: int) -> None:
+        """Start what a promotion to so many fragments adds from what is there, if it should be."""
         if self.growth and self.new_blocks == 'copy':
             self.growth.copy_from_before(self.depth, fragments)
+        if self.hand_on_head and fragments > self.depth:
+            hand_on_head(self, self.depth, fragments)
 
     @staticmethod
     def check_loading(new_blocks: str | None) -> None:

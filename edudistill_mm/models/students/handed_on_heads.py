@@ -1,0 +1,44 @@
+from typing import Any
+
+from torch import nn
+
+from edudistill_mm.errors import ConfigurationError
+
+
+def classifier_at(student: Any, depth: int) -> nn.Module | None:
+    """The linear layer that gives a FragmentedStudent's scores at a depth; None if it is not one."""
+    if depth < student.num_fragments:
+        return getattr(student.references[depth - 1].head, 'fc', None)
+    names = student.classifier_names
+    return student.get_submodule(names[0]) if len(names) == 1 else None
+
+
+def hand_on_head(student: Any, depth: int, new_depth: int) -> bool:
+    """Give the classifier of a depth the weights of that of a lower one, if shapes agree.
+
+    Returns:
+        bool: Whether they do.
+    """
+    former, following = classifier_at(student, depth), classifier_at(student, new_depth)
+    if former is None or following is None:
+        return False
+    mine, theirs = following.state_dict(), former.state_dict()
+    if {n: t.shape for n, t in mine.items()} != {n: t.shape for n, t in theirs.items()}:
+        return False
+    for name, tensor in mine.items():
+        tensor.copy_(theirs[name])
+    return True
+
+
+def check_handing_on(student: Any) -> None:
+    """Refuse ``hand_on_head`` for a student none of whose heads fits the one that follows.
+
+    The student is new: what is tried is done before its weights are initialised.
+    """
+    depths = range(1, student.num_fragments)
+    if not any([hand_on_head(student, depth, depth + 1) for depth in depths]):
+        raise ConfigurationError(
+            'architecture.hand_on_head is True, but no head of a teaching reference has the shape of the '
+            'one that follows; architecture.reference=dict(pool_size=1) gives references such heads '
+            'where features are maps'
+        )
