@@ -79,8 +79,9 @@ class Curriculum:
                   loss and of the distillation losses in this grade. Default those of the model;
                 - ``temperature`` (float): that of all distillation losses that have one, in this
                   grade. Default each loss's own;
-                - ``image_size`` (int or (height, width)): the size to which the images of a batch
-                  are resized for the student, in training alone: teachers see the images as they
+                - ``image_size`` (int, (height, width), or a share of the sides such as 0.75): the
+                  size to which the images of a batch are resized for the student, in training
+                  alone: teachers see the images as they
                   come or at their own ``input_size``, validations and tests are at full size.
                   Small images first and full ones last is progressive resizing (EfficientNetV2,
                   arXiv 2104.00298). Default None: as they come, always so in the last grade.
@@ -133,7 +134,11 @@ class Curriculum:
                 check_weight(value, f'{key}.{option}')
             if options.get('temperature') == 0:
                 raise ConfigurationError(f'{key}.temperature must be a number above 0, but got 0')
-            image_size = check_size(grade_cfg.get('image_size'), f'{key}.image_size')
+            image_size = grade_cfg.get('image_size')
+            if not isinstance(image_size, float) or not 0 < image_size < 1:
+                image_size = check_size(
+                    image_size, f'{key}.image_size', 'a share of the sides (a float such as 0.75)'
+                )
             if image_size is not None and index + 1 == len(grade_cfgs):
                 raise ConfigurationError(
                     f'{key}.image_size is {grade_cfg["image_size"]!r}, but the last grade is the plain '
@@ -262,7 +267,11 @@ class Curriculum:
                     # Checkpoints of earlier versions do not have these.
                     **({'leave': list(grade.leaving)} if grade.leaving else {}),
                     **{k: getattr(grade, k) for k in OPTIONS if getattr(grade, k) is not None},
-                    **({'image_size': list(grade.image_size)} if grade.image_size else {}),
+                    **(
+                        {}
+                        if grade.image_size is None
+                        else {'image_size': _plain(grade.image_size)}
+                    ),
                 }
                 for grade in self.grades
             ],
@@ -302,6 +311,10 @@ class Curriculum:
     @property
     def _unit(self) -> str:
         return 'epochs' if self.by_epoch else 'iters'
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _name(key: str, name: Any, grades: Sequence[Grade]) -> str:

@@ -24,7 +24,8 @@ class Grade:
         task_loss_weight (float, optional): Factor of the student's own loss. None: the model's.
         distill_loss_weight (float, optional): Factor of the distillation losses. None: the model's.
         temperature (float, optional): That of the distillation losses. None: their own.
-        image_size (tuple[int, int], optional): Height and width of what the student sees in
+        image_size (tuple[int, int] | float, optional): Height and width, or the share of the
+            sides, of what the student sees in
             training. None: as its data come.
     """
 
@@ -43,12 +44,27 @@ class Grade:
     task_loss_weight: float | None = None
     distill_loss_weight: float | None = None
     temperature: float | None = None
-    image_size: tuple[int, int] | None = None
+    image_size: tuple[int, int] | float | None = None
 
     def value(self, key: str, default: Any) -> Any:
         """What the grade gives for a key; the default if it gives nothing."""
         value = getattr(self, key)
         return default if value is None else value
+
+    def size_of(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width at which the student sees images of a size in training."""
+        if not isinstance(self.image_size, float):
+            return self.image_size or (height, width)
+        share = self.image_size
+        return max(1, int(share * height + 0.5)), max(1, int(share * width + 0.5))
+
+    def describe_size(self) -> str:
+        """The size of the student's images for a table."""
+        if self.image_size is None:
+            return 'full'
+        if isinstance(self.image_size, float):
+            return f'{self.image_size:.4g} of the sides'
+        return '{}x{}'.format(*self.image_size)
 
     @property
     def length(self) -> int:

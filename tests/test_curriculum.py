@@ -519,10 +519,13 @@ def test_a_curriculum_without_new_keys_is_described_as_by_earlier_versions():
 
 
 def test_the_size_of_images_is_one_number_or_two_and_is_written_where_it_is_given():
-    curriculum = Curriculum.from_cfg(
-        school(**{'0_image_size': 16, '1_image_size': (24, 20)}), TEACHERS
-    )
-    assert [grade.image_size for grade in curriculum.grades] == [(16, 16), (24, 20), None]
+    curriculum = Curriculum.from_cfg(school(**{'0_image_size': 16, '1_image_size': 0.7}), TEACHERS)
+    assert [grade.image_size for grade in curriculum.grades] == [(16, 16), 0.7, None]
+    # 22.4 and 35.7
+    assert [g.size_of(32, 51) for g in curriculum.grades] == [(16, 16), (22, 36), (32, 51)]
+    assert [g.describe_size() for g in curriculum.grades] == ['16x16', '0.7 of the sides', 'full']
+    pair = Curriculum.from_cfg(school(**{'0_image_size': (24, 20)}), TEACHERS).grades[0]
+    assert pair.image_size == pair.size_of(32, 32) == (24, 20)
     written = json.loads(json.dumps(curriculum.to_dict()))
     assert Curriculum.from_cfg(written, TEACHERS) == curriculum
     assert curriculum.difference(written) is None
@@ -538,6 +541,7 @@ def test_the_size_of_images_is_one_number_or_two_and_is_written_where_it_is_give
             'grades[0].image_size must be a positive integer or (height, width)',
         ),
         ({'1_image_size': [16, 16, 3]}, 'grades[1].image_size must be a positive integer or'),
+        ({'1_image_size': 1.5}, '(height, width) or a share of the sides (a float such as 0.75)'),
         (
             {'2_image_size': 16},
             'grades[2].image_size is 16, but the last grade is the plain student',

@@ -79,12 +79,8 @@ def curriculum_table(run: RunConfig) -> str:
                 *(_option(algorithm, grade, option) for option in options),
             ]
         )
-    sizes = [grade.image_size for grade in curriculum.grades]
-    if any(sizes):
-        column = [
-            'image size',
-            *('full' if size is None else '{}x{}'.format(*size) for size in sizes),
-        ]
+    if any(grade.image_size for grade in curriculum.grades):
+        column = ['image size', *(grade.describe_size() for grade in curriculum.grades)]
         for row, cell in zip(rows, column):
             row.insert(HEADER.index('MFLOPs/image'), cell)
     whole = everything * cost.stages[-1].flops_per_image

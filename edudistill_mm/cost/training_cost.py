@@ -182,7 +182,7 @@ def _education_cost(
                 batches=batches,
                 parameters=algorithm.student.parameters_in_training(),
                 flops_per_image=network_flops(
-                    algorithm.student, _at_size(shape, grade.image_size)
+                    algorithm.student, _at_size(shape, shape and grade.size_of(*shape[1:]))
                 ),
                 teachers=routed,
                 kept=kept,

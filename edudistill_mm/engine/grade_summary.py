@@ -12,7 +12,8 @@ def grade_summary(model: Any, learning_rates: Iterable[float]) -> str:
         teachers += ', as an ensemble'
     if grade.leaving:
         teachers += f' ({", ".join(grade.leaving)} left)'
-    losses, size = [], grade.image_size
+    losses = []
+    size = [] if grade.image_size is None else [grade.describe_size()]
     if awake or asleep:
         task, distillation = (
             grade.value(key, getattr(model, key))
@@ -30,7 +31,7 @@ def grade_summary(model: Any, learning_rates: Iterable[float]) -> str:
             f'  classes: {len(grade.seen)} of {curriculum.num_classes} ({len(grade.classes)} new)',
             f'  fragments: {grade.fragments} of {student.num_fragments}, '
             f'{student.describe_depth(grade.fragments)}',
-            *([] if size is None else [f'  image size: {size[0]}x{size[1]} for the student']),
+            *(f'  image size: {text} for the student' for text in size),
             f'  parameters in training: {student.parameters_in_training():,}',
             f'  teachers: {teachers}',
             *losses,

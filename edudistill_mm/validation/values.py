@@ -48,8 +48,10 @@ def check_positive(value: Any, key: str) -> int:
     return int(value)
 
 
-def check_size(size: Any, key: str) -> tuple[int, int] | None:
+def check_size(size: Any, key: str, otherwise: str = '') -> tuple[int, int] | None:
     """Return the size of images as (height, width), and None as it is.
+
+    ``otherwise`` says what else is possible, for the message.
 
     Raises:
         ConfigurationError: Unless it is a positive integer, which stands for both, or two.
@@ -63,7 +65,8 @@ def check_size(size: Any, key: str) -> tuple[int, int] | None:
         or not all(is_integer(side) and side > 0 for side in pair)
     ):
         raise ConfigurationError(
-            f'{key} must be a positive integer or (height, width), but got {size!r}'
+            f'{key} must be a positive integer or (height, width){otherwise and f" or {otherwise}"}, but '
+            f'got {size!r}'
         )
     height, width = map(int, pair)
     return height, width

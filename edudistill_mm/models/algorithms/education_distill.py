@@ -336,7 +336,7 @@ class EducationDistill(BaseAlgorithm):
             stack.enter_context(
                 torch.set_grad_enabled(torch.is_grad_enabled() and self.student_trainable)
             )
-            images = resize(batch_inputs, self.grade.image_size)
+            images = resize(batch_inputs, self.grade.size_of(*batch_inputs.shape[2:]))
             student_losses = self.student(images, data_samples, mode='loss')
         records = self._records.take()
 

@@ -57,9 +57,9 @@ class LossDryRun:
             reason = re.sub(r'"distillers\.(\w+)\.', r'"distiller.', str(error))
             hint = ''
             if grade.image_size is not None:
-                size = '{}x{}'.format(*grade.image_size)
                 hint = (
-                    f', and the student saw them at {size} (curriculum.grades[{grade.index}].image_size), '
+                    f', and the student saw them at {grade.describe_size()} '
+                    f'(curriculum.grades[{grade.index}].image_size), '
                     f'which it must be able to take, and at which its features are smaller than those of '
                     f'its teachers'
                 )
