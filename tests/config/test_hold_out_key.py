@@ -43,6 +43,13 @@ def test_teachers_are_trained_on_the_same_part_and_named_after_it():
     trained = teacher_config(run, teacher)
     assert trained.train_dataloader.dataset.part == 'train'
     assert trained.val_dataloader.dataset.part == 'held_out'
+    # teacher_training says that the teacher has all images of the part.
+    fewer = {'train_dataloader.dataset.samples_per_class': 5, 'hold_out.share': 0.1}
+    run = load_config(config, fewer)
+    assert run.cfg.train_dataloader.dataset.dataset.samples_per_class == 5
+    trained = teacher_config(run, run.teachers[0])
+    assert trained.train_dataloader.dataset.dataset.samples_per_class is None
+    assert 'samples_per_class' not in trained.train_dataloader.dataset
     assert '_without_' not in load_config(config).teachers[0]['ckpt']
 
 
@@ -58,10 +65,20 @@ def test_a_curriculum_is_counted_on_what_is_left(tmp_path):
     [
         ({'hold_out.shard': 0.1}, 'hold_out has the unknown key "shard" .did you mean "share"'),
         ({'hold_out.share': 2.0}, 'share of hold_out must be a number above 0 and below 1'),
-        ({'hold_out': 0.1}, 'hold_out must be a dict with the keys share, seed, but got 0.1'),
+        ({'hold_out': 0.1}, 'hold_out must be a dict with the keys share, seed, validate, but got 0.1'),
         ({'hold_out.seed': 1, 'val_dataloader': None}, 'there is no val_dataloader.dataset'),
     ],
 )
 def test_what_cannot_be_held_out_is_refused(options, reason):
     with pytest.raises(ConfigurationError, match=reason):
         load_config(DIGITS, options)
+
+
+def test_without_validation_the_images_of_the_test_confirm_what_was_chosen():
+    whole = load_config(DIGITS).cfg
+    options = {'hold_out.share': 0.2, 'hold_out.validate': False}
+    cfg = load_config(DIGITS, options).cfg
+    chosen = load_config(DIGITS, {'hold_out.share': 0.2}).cfg
+    assert cfg.train_dataloader == chosen.train_dataloader
+    assert cfg.val_dataloader == whole.val_dataloader
+    assert cfg.dataset_name == chosen.dataset_name

@@ -26,8 +26,9 @@ experts = [
     _teacher(name, 14, 32, f'resnet14x2_{name}', classes=name)
     for name in ('primary', 'middle', 'university')
 ]
-# Teachers learn from all images, the student may have fewer.
+# Teachers learn from all images, the student may have fewer, and in one way under each student's schedule.
 teacher_training = dict(
     train_cfg=dict(max_epochs=30),
+    param_scheduler=dict(type='CosineAnnealingLR', by_epoch=True, T_max=30, eta_min=0),
     train_dataloader=dict(dataset=dict(samples_per_class=None)),
     optim_wrapper=dict(clip_grad=None))

@@ -1,0 +1,10 @@
+# 20 classes of CIFAR-100: ResNet-20 from ResNet-14x2 grows by blocks inside its stages, with DKD.
+_base_ = [
+    '../_base_/datasets/cifar100_20classes.py',
+    '../_base_/models/resnet20_small.py',
+    '../_base_/experiments/edu_dkd_blocks.py',
+]
+
+model = dict(
+    architecture=dict(student=_base_.student, input_shape=_base_.input_shape),
+    teachers=[_base_.generalist])
