@@ -80,11 +80,11 @@ def data(tmp_path_factory):
     return {name: str(official_layouts.LAYOUTS[name](folder / name)) for name in DATASETS}
 
 
-def shrink(network):
+def shrink(network, depth=8):
     """Make a network's config that of a small one of the same family."""
     backbone = network['backbone']
     if backbone['type'] == 'CIFARResNet':
-        backbone['depth'] = 8
+        backbone['depth'] = depth
     else:
         backbone.update(depth=18, stem_channels=4, base_channels=4)
         network['head']['in_channels'] = 32
@@ -113,7 +113,9 @@ def load(name, data, folder):
             cfg.model.teachers[index].architecture = network
             cfg.model.teachers[index].ckpt = ckpt
     architecture = cfg.model.get('architecture', cfg.model)
-    shrink(architecture.get('student', architecture))
+    # A student that grows by blocks has more than one in a stage.
+    grows = architecture.get('fragments') == 'blocks'
+    shrink(architecture.get('student', architecture), 20 if grows else 8)
     return cfg
 
 

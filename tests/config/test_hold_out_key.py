@@ -65,7 +65,10 @@ def test_a_curriculum_is_counted_on_what_is_left(tmp_path):
     [
         ({'hold_out.shard': 0.1}, 'hold_out has the unknown key "shard" .did you mean "share"'),
         ({'hold_out.share': 2.0}, 'share of hold_out must be a number above 0 and below 1'),
-        ({'hold_out': 0.1}, 'hold_out must be a dict with the keys share, seed, validate, but got 0.1'),
+        (
+            {'hold_out': 0.1},
+            'hold_out must be a dict with the keys share, seed, validate, but got 0.1',
+        ),
         ({'hold_out.seed': 1, 'val_dataloader': None}, 'there is no val_dataloader.dataset'),
     ],
 )

@@ -180,6 +180,11 @@ def test_each_depth_trains_its_new_blocks_first():
     assert sum(len(student.parameters_of(depth)) for depth in (1, 2, 3)) == len(names)
 
 
+def test_one_fragment_needs_no_blocks():
+    student = grown(classifier(dict(type='CIFARResNet', depth=8), 64), num_fragments=1)
+    assert student.num_fragments == 1 and student.unused_modules() == []
+
+
 def test_blocks_that_each_fragment_adds_can_be_named():
     cfg = classifier(dict(type='CIFARResNet', depth=20), 64)
     student = grown(cfg, fragments=[[], ['layer1.1', 'backbone.layer1.2'], ['layer3.2']])
@@ -288,3 +293,12 @@ def test_a_copy_of_a_student_grows_by_itself():
     assert 'forward' in vars(twin.backbone.layer1[2])
     assert 'forward' not in vars(student.backbone.layer1[2])
     assert twin.growth.student is twin.student
+
+
+@pytest.mark.slow
+def test_a_stage_whose_norm_runs_after_it_is_no_block():
+    student = grown(classifier(dict(type='RepLKNet', arch='31B'), 1024), num_fragments=2)
+    kinds = {
+        type(student.student.get_submodule(name)).__name__ for name in student.growth.passed_by(0)
+    }
+    assert kinds == {'RepLKBlock', 'ConvFFN'}

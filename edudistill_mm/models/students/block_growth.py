@@ -45,7 +45,7 @@ class BlockGrowth:
         groups = _stages(student, seen, residual_blocks(student, seen))
         longest = max((len(group) for group in groups), default=0)
         network = type(getattr(student, 'backbone', student)).__name__
-        if longest < 2:
+        if longest < 2 and count != 1:
             raise ConfigurationError(
                 f'architecture.fragments="blocks" finds no stage of {network} with blocks that can be '
                 f'passed by, which add to what they get and keep its shape; "auto" cuts between the '

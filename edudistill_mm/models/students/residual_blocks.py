@@ -130,7 +130,12 @@ def _keeps_shape(run: _Run | None) -> bool:
 def _is_chain(student: nn.Module, seen: NetworkTrace, runs: dict[str, _Run], name: str) -> bool:
     """Whether a module does nothing but run its children, each on what the one before returns."""
     handed = runs[name].given
-    children = open_module(student, seen, name)
+    children = [
+        child
+        for child in open_module(student, seen, name)
+        # Others may run it later, as backbones run the norm at the end of a stage.
+        if seen.order[child] < seen.order[name]
+    ]
     for child in children:
         if child not in runs or runs[child].given != handed:
             return False
