@@ -54,7 +54,7 @@ def hold_out(cfg: Config) -> None:
     of_teachers = (cfg.get('teacher_training') or {}).get('train_dataloader') or {}
     if 'dataset' in of_teachers:
         # It changes the data set that is now inside.
-        of_teachers.dataset = dict(dataset=of_teachers.dataset)
+        of_teachers['dataset'] = dict(dataset=of_teachers['dataset'])
     if isinstance(cfg.get('dataset_name'), str):
         cfg.dataset_name += '_without_{share}_{seed}'.format(**options)
     cfg.pop('hold_out')
