@@ -8,7 +8,14 @@ from . import class_sets
 from .errors import ConfigurationError, did_you_mean
 from .grade import Grade
 from .grade_teachers import joining, leaving
-from .validation.values import check_choice, check_keys, check_positive, check_size, check_weight
+from .validation.values import (
+    check_choice,
+    check_keys,
+    check_positive,
+    check_probability,
+    check_size,
+    check_weight,
+)
 
 __all__ = ['Curriculum', 'Grade']
 
@@ -17,7 +24,8 @@ CHOICES = dict(optimizer=('keep', 'reset'), samples=('mixed', 'by_teacher'))
 # Keys without a default of their own: a grade that does not give one has that of the model.
 OPTIONS = ('task_loss_weight', 'distill_loss_weight', 'temperature')
 GRADE_KEYS = (
-    *('name', 'epochs', 'iters', 'fragments', 'classes', 'teachers', 'leave', 'image_size'),
+    *('name', 'epochs', 'iters', 'fragments', 'classes', 'teachers', 'leave'),
+    *('image_size', 'augmentation'),
     *CHOICES,
     *OPTIONS,
 )
@@ -49,6 +57,16 @@ class Curriculum:
     def fragments(self) -> int:
         """Number of fragments that the last grade runs."""
         return self.grades[-1].fragments
+
+    @property
+    def needs_sampler(self) -> bool:
+        """Whether grades differ in what a ``GradeSampler`` decides about the samples."""
+        return any(
+            len(grade.seen) < self.num_classes
+            or grade.samples != 'mixed'
+            or grade.augmentation != 1
+            for grade in self.grades
+        )
 
     @classmethod
     def from_cfg(cls, cfg: Mapping, teachers: Sequence[str] = ()) -> 'Curriculum':
@@ -84,7 +102,11 @@ class Curriculum:
                   alone: teachers see the images as they
                   come or at their own ``input_size``, validations and tests are at full size.
                   Small images first and full ones last is progressive resizing (EfficientNetV2,
-                  arXiv 2104.00298). Default None: as they come, always so in the last grade.
+                  arXiv 2104.00298). Default None: as they come, always so in the last grade;
+                - ``augmentation`` (float): the probability, from 0 to 1, with which an image of
+                  resident data passes the random transforms of its pipeline; otherwise all have
+                  their neutral outcomes: the crop at the centre, no flip, no rotation, nothing
+                  erased. Default 1.
             teachers (Sequence[str]): Names of all teachers. Each joins exactly once.
 
         Raises:
@@ -144,6 +166,8 @@ class Curriculum:
                     f'{key}.image_size is {grade_cfg["image_size"]!r}, but the last grade is the plain '
                     f'student on full images, by which it is validated; leave image_size out there'
                 )
+            augmentation = grade_cfg.get('augmentation', 1.0)
+            augmentation = check_probability(augmentation, f'{key}.augmentation')
             untaught = [c for c in class_order if c not in taught_by]
             given = count = grade_cfg.get('classes', 0)
             if isinstance(given, float) and 0 < given <= 1:
@@ -175,6 +199,7 @@ class Curriculum:
                     leaving=left[index],
                     teachers=(*staying, *joined[index]),
                     image_size=image_size,
+                    augmentation=augmentation,
                     **{option: grade_cfg.get(option, CHOICES[option][0]) for option in CHOICES},
                     **options,
                 )
@@ -272,6 +297,7 @@ class Curriculum:
                         if grade.image_size is None
                         else {'image_size': _plain(grade.image_size)}
                     ),
+                    **({'augmentation': grade.augmentation} if grade.augmentation != 1 else {}),
                 }
                 for grade in self.grades
             ],

@@ -27,6 +27,7 @@ class Grade:
         image_size (tuple[int, int] | float, optional): Height and width, or the share of the
             sides, of what the student sees in
             training. None: as its data come.
+        augmentation (float): The probability with which an image is augmented, from 0 to 1.
     """
 
     index: int
@@ -45,6 +46,7 @@ class Grade:
     distill_loss_weight: float | None = None
     temperature: float | None = None
     image_size: tuple[int, int] | float | None = None
+    augmentation: float = 1.0
 
     def value(self, key: str, default: Any) -> Any:
         """What the grade gives for a key; the default if it gives nothing."""

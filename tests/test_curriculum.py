@@ -495,6 +495,7 @@ def test_length_must_be_that_of_the_training_loop():
         ({'1_classes': [5, 8]}, 'grade 2 "middle": 3 classes, was 2 (added [6, 7], dropped [8])'),
         ({'num_classes': 11}, 'num_classes 10, was 11'),
         ({'1_image_size': 24}, 'grade 2 "middle": image_size None, was [24, 24]'),
+        ({'1_augmentation': 0.5}, 'grade 2 "middle": augmentation None, was 0.5'),
     ],
 )
 def test_difference_names_what_changed(changes, phrase):
@@ -551,6 +552,24 @@ def test_the_size_of_images_is_one_number_or_two_and_is_written_where_it_is_give
 def test_a_size_of_images_that_cannot_be_is_refused(changes, words):
     with pytest.raises(ConfigurationError, match=re.escape(words)):
         Curriculum.from_cfg(school(**changes), TEACHERS)
+
+
+def test_the_strength_of_the_augmentation_is_1_unless_given_and_written_where_it_is_another():
+    curriculum = Curriculum.from_cfg(
+        school(**{'0_augmentation': 0, '1_augmentation': 0.5, '2_augmentation': 1}), TEACHERS
+    )
+    assert [grade.augmentation for grade in curriculum.grades] == [0, 0.5, 1]
+    written = json.loads(json.dumps(curriculum.to_dict()))
+    assert [grade.get('augmentation') for grade in written['grades']] == [0, 0.5, None]
+    assert Curriculum.from_cfg(written, TEACHERS) == curriculum
+    assert curriculum.difference(written) is None
+
+
+@pytest.mark.parametrize('value', [-0.1, 1.5, True, 'strong', None, float('nan')])
+def test_a_strength_of_the_augmentation_that_is_no_probability_is_refused(value):
+    words = re.escape(f'grades[1].augmentation must be a number from 0 to 1, but got {value!r}')
+    with pytest.raises(ConfigurationError, match=words):
+        Curriculum.from_cfg(school(**{'1_augmentation': value}), TEACHERS)
 
 
 def test_difference_of_unit_and_number_of_grades():

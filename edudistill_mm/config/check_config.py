@@ -8,7 +8,7 @@ from edudistill_mm.config.networks import untrained_network
 from edudistill_mm.config.output_names import note_output_names
 from edudistill_mm.config.parts import hooks_of, is_missing, metrics_of, schedulers_of, types_in
 from edudistill_mm.config.ranks import check_ranks
-from edudistill_mm.config.resident import check_resident
+from edudistill_mm.config.resident import check_augmentation_of, check_resident
 from edudistill_mm.config.run_config import RunConfig
 from edudistill_mm.curriculum import Curriculum
 from edudistill_mm.errors import ConfigurationError
@@ -56,15 +56,12 @@ def check_config(run: RunConfig) -> EducationDistill | None:
             f'they are {", ".join(hooks)}'
         )
     sampler = (cfg.get('train_dataloader') or {}).get('sampler') or {}
-    ordered = any(
-        len(grade.seen) < curriculum.num_classes or grade.samples != 'mixed'
-        for grade in curriculum.grades
-    )
-    if ordered and type_name(sampler) != 'GradeSampler':
+    if curriculum.needs_sampler and type_name(sampler) != 'GradeSampler':
         raise ConfigurationError(
-            f'train_dataloader.sampler must be dict(type="GradeSampler"), because the curriculum decides '
-            f'which classes are taught when, but is "{type_name(sampler)}"'
+            f'train_dataloader.sampler must be dict(type="GradeSampler"), because the grades differ '
+            f'in classes, order or augmentation of the samples, but is "{type_name(sampler)}"'
         )
+    check_augmentation_of(run)
 
     for key in ('val_evaluator', 'test_evaluator'):
         _check_topk(cfg.get(key), key, curriculum.num_classes)

@@ -10,6 +10,7 @@ from mmengine.registry import DefaultScope
 from edudistill_mm.config.data import DATALOADERS
 from edudistill_mm.config.parts import innermost
 from edudistill_mm.config.run_config import RunConfig
+from edudistill_mm.curriculum import Curriculum
 from edudistill_mm.datasets import ResidentDataset, whole_batch
 from edudistill_mm.datasets.resident.split_pipeline import split_pipeline
 from edudistill_mm.datasets.resident.views import Views
@@ -86,6 +87,42 @@ def count_views(loader: dict, dataset: Any) -> int | None:
     sample = Compose(fixed)(dataset.get_data_info(0))
     height, width = np.shape(sample['img'])[:2]
     return Views.of_images(makers, (height, width), options.get('views_per_image')).count
+
+
+def check_augmentation(curriculum: Curriculum, resident: bool, views: int | None) -> None:
+    """Refuse an ``augmentation`` of a grade that the data cannot follow.
+
+    Args:
+        curriculum (Curriculum): The curriculum.
+        resident (bool): Whether the training data are resident.
+        views (int, optional): Their ``views_per_image``.
+
+    Raises:
+        ConfigurationError: If they are not, or if the views of an image are random ones.
+    """
+    for grade in curriculum.grades:
+        key = f'curriculum.grades[{grade.index}].augmentation'
+        if grade.augmentation != 1 and not resident:
+            raise ConfigurationError(
+                f'{key} is {grade.augmentation:g}, but other data than resident ones are augmented as '
+                f'their pipeline says; set train_dataloader.resident=True, or leave {key} out'
+            )
+        if grade.augmentation != 1 and views is not None:
+            raise ConfigurationError(
+                f'{key} is {grade.augmentation:g}, but the {views} random views of '
+                f'train_dataloader.resident.views_per_image have no neutral one among them; leave one of '
+                f'the two out'
+            )
+
+
+def check_augmentation_of(run: RunConfig) -> None:
+    """:func:`check_augmentation` of an education whose data have not been read."""
+    loader = run.cfg.get('train_dataloader') or {}
+    options = resident_options(loader, 'train_dataloader')
+    if options is None and type_name(loader.get('dataset') or {}) == 'ResidentDataset':
+        options = loader['dataset']
+    views = (options or {}).get('views_per_image')
+    check_augmentation(run.curriculum, options is not None, views)
 
 
 def check_resident(run: RunConfig) -> None:

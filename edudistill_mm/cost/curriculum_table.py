@@ -36,7 +36,8 @@ def curriculum_table(run: RunConfig) -> str:
     Parameters are those in training at the grade. FLOPs are those of the student's forward pass,
     two for a multiply-add, at the size that it sees in training. Image passes are the images that it
     sees in training. The learning rate is that of the grade's first and last epoch (or iteration).
-    Weights and temperatures of the losses, and image sizes, are there if a grade gives any.
+    Weights and temperatures of the losses, image sizes and strengths of the augmentation are there
+    if a grade gives any.
 
     Args:
         run (RunConfig): Config of an :class:`EducationDistill` run.
@@ -79,10 +80,14 @@ def curriculum_table(run: RunConfig) -> str:
                 *(_option(algorithm, grade, option) for option in options),
             ]
         )
-    if any(grade.image_size for grade in curriculum.grades):
-        column = ['image size', *(grade.describe_size() for grade in curriculum.grades)]
-        for row, cell in zip(rows, column):
-            row.insert(HEADER.index('MFLOPs/image'), cell)
+    sizes, strengths = ['image size'], ['augmentation']
+    for grade in curriculum.grades:
+        sizes.append(grade.describe_size())
+        strengths.append(f'{grade.augmentation:.4g}')
+    for column, usual in ((strengths, '1'), (sizes, 'full')):
+        if set(column[1:]) != {usual}:
+            for row, cell in zip(rows, column):
+                row.insert(HEADER.index('MFLOPs/image'), cell)
     whole = everything * cost.stages[-1].flops_per_image
     lines = [
         _format(rows),

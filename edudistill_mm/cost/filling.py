@@ -26,24 +26,27 @@ class Filling:
 def fillings(trainings: Sequence[tuple[TrainingCost, Sequence[int], int]]) -> list[Filling]:
     """The tables that trainings fill together, in the order in which they come up.
 
-    The number of answers is the expected one of views that are drawn uniformly, as if each image
-    were shown equally often.
+    The number of answers is the expected one of :func:`different_views`, as if each image were shown
+    equally often.
 
     Args:
         trainings (Sequence): Of each the cost, the lengths of its stages, and how often it is run,
             such as the number of seeds.
     """
     tables: dict[str, tuple[str, int, int, int]] = {}
-    shown: dict[str, int] = {}
+    shown: dict[str, dict[float, int]] = {}  # by table and strength of the augmentation
     for cost, lengths, times in trainings:
         for name, (teacher, table) in cost.tables.items():
             stages = [(s, length) for s, length in zip(cost.stages, lengths) if name in s.kept]
             images, views = max(stage.kept[name] for stage, _ in stages)
             tables[table] = (teacher, images, views, stages[0][0].teachers[name][1])
-            passes = sum(length * stage.teachers[name][0] for stage, length in stages)
-            shown[table] = shown.get(table, 0) + times * passes
+            counts = shown.setdefault(table, {})
+            for stage, length in stages:
+                passes = times * length * stage.teachers[name][0]
+                counts[stage.augmentation] = counts.get(stage.augmentation, 0) + passes
     made = []
     for table, (teacher, images, views, flops) in tables.items():
-        answers = round(different_views([(images, shown[table] / images)], views))
+        each = {strength: passes / images for strength, passes in shown[table].items()}
+        answers = round(different_views([(images, each)], views))
         made.append(Filling(teacher, answers, images * views, answers * flops))
     return made

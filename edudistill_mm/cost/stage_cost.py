@@ -18,6 +18,8 @@ class StageCost:
             iteration) that are routed to it, and the FLOPs of its forward pass of one image.
         kept (Mapping[str, Tuple[int, int]]): For each teacher whose answers are kept how many
             different images are routed to it, and the number of views of each.
+        augmentation (float): The probability with which an image is augmented; otherwise its
+            neutral view is shown.
     """
 
     length: int
@@ -27,6 +29,7 @@ class StageCost:
     flops_per_image: int
     teachers: Mapping[str, tuple[int, int]]
     kept: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    augmentation: float = 1.0
 
     @property
     def student_flops(self) -> int:

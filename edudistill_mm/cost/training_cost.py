@@ -1,6 +1,7 @@
 """What a training costs, counted from its config without training."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -75,20 +76,22 @@ class TrainingCost:
         """FLOPs of the teachers whose answers are kept, if this training is the first to ask them.
 
         Such a teacher runs once for each view of an image, so that fewer and fewer are new: their
-        number is the expected one of views that are drawn uniformly. ``lengths`` as in
+        number is the expected one of :func:`different_views`. ``lengths`` as in
         :meth:`image_passes`.
         """
         total = 0.0
-        # Of each teacher: images that came in together, and how often each has been shown.
-        groups: dict[str, list[tuple[int, float]]] = {}
+        # Of each teacher: images that came in together, and how often each has been shown at which
+        # strength.
+        groups: dict[str, list[tuple[int, dict[float, float]]]] = {}
         for stage, length in zip(self.stages, self.lengths if lengths is None else lengths):
             for name, (images, flops) in stage.teachers.items():
                 if name not in stage.kept:
                     continue
                 count, views = stage.kept[name]
                 before = groups.get(name, [])
-                before = [*before, (count - sum(size for size, _ in before), 0.0)]
-                after = [(size, shown + length * images / count) for size, shown in before]
+                before = [*before, (count - sum(size for size, _ in before), {})]
+                s, times = stage.augmentation, length * images / count
+                after = [(size, {**shown, s: shown.get(s, 0.0) + times}) for size, shown in before]
                 total += flops * (different_views(after, views) - different_views(before, views))
                 groups[name] = after
         return round(total)
@@ -100,9 +103,23 @@ class TrainingCost:
         )
 
 
-def different_views(groups: Sequence[tuple[int, float]], views: int) -> float:
-    """Expected number of different views among those that images have been shown in."""
-    return sum(size * views * (1 - (1 - 1 / views) ** shown) for size, shown in groups)
+def different_views(groups: Sequence[tuple[int, Mapping[float, float]]], views: int) -> float:
+    """Expected number of different views among those that images have been shown in.
+
+    Augmented images have each view equally often, the others the neutral one.
+
+    Args:
+        groups (Sequence): Of each the number of images, and how often each has been shown at which
+            strength of the augmentation.
+        views (int): Number of views of an image.
+    """
+    total = 0.0
+    for size, shown in groups:
+        # The probabilities that the neutral view, and any other one, has not been shown.
+        neutral = math.prod((s * (1 - 1 / views)) ** times for s, times in shown.items())
+        other = math.prod((1 - s / views) ** times for s, times in shown.items())
+        total += size * (1 - neutral + (views - 1) * (1 - other))
+    return total
 
 
 def training_cost(
@@ -186,6 +203,7 @@ def _education_cost(
                 ),
                 teachers=routed,
                 kept=kept,
+                augmentation=grade.augmentation,
             )
         )
     tables = {

@@ -7,6 +7,7 @@ from mmengine.dist import barrier, is_main_process
 from mmengine.runner import BaseLoop, IterBasedTrainLoop
 from mmengine.runner.loops import _InfiniteDataloaderIterator
 
+from ..config.resident import check_augmentation
 from ..datasets import GradeSampler, ResidentDataset
 from ..datasets.channel_order import channel_order
 from ..datasets.class_lists import check_class_lists
@@ -61,6 +62,9 @@ def introduce_data(model: Any, loop: BaseLoop, val_loader: Any) -> None:
         },
         'all must see the same files',
     )
+    dataset = unsliced(loader.dataset)
+    resident = isinstance(dataset, ResidentDataset)
+    check_augmentation(curriculum, resident, dataset.views_per_image if resident else None)
     open_answers(model, loader.dataset, loop.runner.work_dir, loop.runner.optim_wrapper)
     sampler = grade_sampler(loader)
     if sampler is not None:
@@ -69,13 +73,11 @@ def introduce_data(model: Any, loop: BaseLoop, val_loader: Any) -> None:
             {teacher.name: teacher.classes.classes for teacher in teachers},
             loader.batch_sampler.batch_size,
         )
-    elif any(
-        len(grade.seen) < curriculum.num_classes or grade.samples != 'mixed'
-        for grade in curriculum.grades
-    ):
+    elif curriculum.needs_sampler:
         raise ConfigurationError(
-            f'train_dataloader.sampler must be dict(type="GradeSampler"), because the curriculum '
-            f'introduces classes grade by grade, but got "{type(any_sampler(loader)).__name__}"'
+            f'train_dataloader.sampler must be dict(type="GradeSampler"), because the grades differ '
+            f'in classes, order or augmentation of the samples, but got '
+            f'"{type(any_sampler(loader)).__name__}"'
         )
 
 

@@ -12,7 +12,7 @@ def grade_summary(model: Any, learning_rates: Iterable[float]) -> str:
         teachers += ', as an ensemble'
     if grade.leaving:
         teachers += f' ({", ".join(grade.leaving)} left)'
-    losses = []
+    losses, weak = [], grade.augmentation
     size = [] if grade.image_size is None else [grade.describe_size()]
     if awake or asleep:
         task, distillation = (
@@ -32,6 +32,7 @@ def grade_summary(model: Any, learning_rates: Iterable[float]) -> str:
             f'  fragments: {grade.fragments} of {student.num_fragments}, '
             f'{student.describe_depth(grade.fragments)}',
             *(f'  image size: {text} for the student' for text in size),
+            *([] if weak == 1 else [f'  augmentation: {weak:.4g} of the images']),
             f'  parameters in training: {student.parameters_in_training():,}',
             f'  teachers: {teachers}',
             *losses,

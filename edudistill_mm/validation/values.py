@@ -72,6 +72,14 @@ def check_size(size: Any, key: str, otherwise: str = '') -> tuple[int, int] | No
     return height, width
 
 
+def check_probability(value: Any, key: str) -> float:
+    """Return a value as a float; raise ConfigurationError unless it is a number from 0 to 1."""
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not number or not 0 <= value <= 1:
+        raise ConfigurationError(f'{key} must be a number from 0 to 1, but got {value!r}')
+    return float(value)
+
+
 def check_weight(weight: Any, key: str) -> None:
     """Raise ConfigurationError unless the factor of a loss is a finite number from 0 on."""
     number = isinstance(weight, (int, float)) and not isinstance(weight, bool)

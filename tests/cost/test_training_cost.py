@@ -113,9 +113,19 @@ def test_the_table_of_grades_shows_sizes_where_there_are_any(digits):
         curriculum_table(RunConfig(digits('edu-kd-experts', **options))) for options in ({}, small)
     )
     assert 'image size' not in usual and 'image size' in smaller
+    assert 'augmentation' not in usual
     column = smaller.splitlines()[0].index('image size')
     sizes = [line[column:].split()[0] for line in smaller.splitlines()[2:5]]
     assert sizes == ['full', '6x4', 'full']
+
+
+def test_the_table_of_grades_shows_the_strength_of_the_augmentation_where_there_is_any(digits):
+    weak = curriculum_table(
+        RunConfig(digits('edu-kd-experts', **{'model.curriculum.grades.1.augmentation': 0.25}))
+    )
+    column = weak.splitlines()[0].index('augmentation')
+    strengths = [line[column:].split()[0] for line in weak.splitlines()[2:5]]
+    assert strengths == ['1', '0.25', '1']
 
 
 def test_a_run_that_counts_iterations_pays_for_full_batches(digits):
@@ -126,7 +136,7 @@ def test_a_run_that_counts_iterations_pays_for_full_batches(digits):
 
 
 # ---- kept answers
-def stage(length, images, count, views, **others):
+def stage(length, images, count, views, augmentation=1.0, **others):
     return StageCost(
         length=length,
         images=images,
@@ -135,6 +145,7 @@ def stage(length, images, count, views, **others):
         flops_per_image=1,
         teachers=dict(kept=(images, 10), **others),
         kept=dict(kept=(count, views)),
+        augmentation=augmentation,
     )
 
 
@@ -153,6 +164,18 @@ def test_images_of_an_earlier_grade_are_not_asked_again_in_the_next():
     assert cost.filling_flops() == (4 * 1.75 + 2 * 1.5) * 10
     # The first grade has been ended before its first epoch.
     assert cost.filling_flops([0, 2]) == 6 * 1.5 * 10
+
+
+def test_weak_augmentation_asks_for_the_neutral_view_more_often_and_for_the_others_less():
+    # Of 2 views the neutral one is shown with 3/4: 15/16 + 7/16 different ones in 2 epochs.
+    assert TrainingCost((stage(2, 4, 4, 2, 0.5),), True).filling_flops() == 55
+    # Without augmentation one view is shown, and another one half of the times in an epoch with.
+    cost = TrainingCost((stage(3, 4, 4, 2, 0.0), stage(1, 4, 4, 2)), True)
+    assert cost.filling_flops() == (4 + 2) * 10
+    assert cost.filling_flops([3, 0]) == 4 * 10
+    assert fillings([(training(*cost.stages), [3, 1], 1)]) == [Filling('a.pth', 6, 8, 60)]
+    # A second seed shows that view in three quarters of the cases.
+    assert fillings([(training(*cost.stages), [3, 1], 2)]) == [Filling('a.pth', 7, 8, 70)]
 
 
 def test_iterations_and_dropped_batches_show_each_image_less_often():

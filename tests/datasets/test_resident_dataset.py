@@ -36,8 +36,8 @@ def resident(*transforms, training=True, views_per_image=None, **kwargs):
     return data
 
 
-def at(stream, *numbers):
-    return [SeededIndex(number, stream) for number in numbers]
+def at(stream, *numbers, **kwargs):
+    return [SeededIndex(number, stream, **kwargs) for number in numbers]
 
 
 def test_a_batch_is_that_of_mmpretrains_own_transforms_bit_for_bit():
@@ -71,6 +71,81 @@ def test_a_sample_depends_on_its_stream_and_index_only():
     again = data.__getitems__(mixed)['inputs']
     assert torch.equal(again[1:], batch[[2, 1, 0]])
     assert not torch.equal(again[0], batch[1])
+
+
+def test_what_is_drawn_is_what_earlier_versions_drew():
+    batch = resident(CROP, FLIP).__getitems__(at('3/1', *range(24)))
+    views = '3 5 0 0 3 14 0 14 4 3 1 16 1 1 13 7 5 1 6 11 4 15 15 5'
+    assert batch['data_samples'][0].view.tolist() == list(map(int, views.split()))
+
+
+def test_with_the_probability_of_the_strength_an_image_is_augmented_and_else_neutral():
+    data, numbers = resident(CROP, FLIP), range(1440)
+    strengths = [], []
+    for epoch in range(10):
+        for views, strength in zip(strengths, (1.0, 0.4)):
+            batch = data.__getitems__(at(f'0/{epoch}', *numbers, strength=strength))
+            (sample,) = batch['data_samples']
+            assert torch.equal(data.render(sample.sample_idx, sample.view), batch['inputs'])
+            views.append(sample.view.numpy())
+    full, weak = map(np.concatenate, strengths)
+    # The place in the middle, without a flip.
+    neutral = 4 * 2 + 1
+    assert ((weak == full) | (weak == neutral)).all()
+    shares = np.full(18, 0.4 / 18)
+    shares[neutral] += 0.6
+    counts, expected = np.bincount(weak, minlength=18), shares * len(weak)
+    # Chi squared of 17 degrees of freedom: 99.9 % are below 40.8.
+    assert ((counts - expected) ** 2 / expected).sum() < 40.8
+
+
+def test_images_at_strength_0_are_as_they_lie_there_whatever_the_transforms():
+    rotate = dict(type='torchvision/RandomRotation', degrees=(30, 60))
+    pil = [dict(type='NumpyToPIL', to_rgb=True), rotate, dict(type='PILToNumpy', to_bgr=True)]
+    data = resident(CROP, FLIP, *pil, ERASE)
+    assert data.num_views is None
+    batch = data.__getitems__([*at('0/1', 4, 9, strength=0.0), *at('0/2', 4)])['inputs']
+    assert torch.equal(batch[:2], data.images[[4, 9]])
+    assert not torch.equal(batch[2], data.images[4])
+    many = data.__getitems__(at('0/1', *range(1000), strength=0.3))['inputs']
+    untouched = (many == data.images[:1000]).flatten(1).all(1).double().mean()
+    # Standard deviation 0.0145; hardly any augmented one is untouched.
+    assert untouched == pytest.approx(0.7, abs=0.05)
+
+
+@pytest.mark.parametrize('unit', ['epochs', 'iters'])
+def test_the_strength_is_that_of_the_grade_wherever_a_run_goes_on(unit):
+    grades = [dict(classes='all', augmentation=0.0), dict(augmentation=0.5), dict()]
+    length = {unit: 1 if unit == 'epochs' else 15}
+    curriculum = Curriculum.from_cfg(
+        dict(num_classes=10, grades=[dict(grade, **length) for grade in grades]), teachers=[]
+    )
+
+    def batches(skipped=0):
+        data_loader = loader()
+        data_loader.sampler.attach(curriculum, {}, 100)
+        if unit == 'iters':
+            data_loader.sampler.skip(skipped * 100)
+            return data_loader, [batch for batch, _ in zip(data_loader, range(45 - skipped))]
+        made = []
+        for epoch in range(skipped // 15, 3):
+            made += epoch_of(data_loader, epoch)
+        return data_loader, made
+
+    data_loader, whole = batches()
+    images, shares = data_loader.dataset.images, []
+    for grade in range(3):
+        same = [
+            (batch['inputs'] == images[batch['data_samples'][0].sample_idx]).flatten(1).all(1)
+            for batch in whole[grade * 15 : grade * 15 + 15]
+        ]
+        shares.append(torch.cat(same).double().mean().item())
+    # One of 9 places is the middle; shifted images are hardly ever the same.
+    assert shares == pytest.approx([1, 0.5 + 0.5 / 9, 1 / 9], abs=0.05) and shares[0] == 1
+    for skipped in (15, 20) if unit == 'iters' else (15,):
+        _, rest = batches(skipped)
+        assert len(rest) == 45 - skipped
+        assert all(torch.equal(a['inputs'], b['inputs']) for a, b in zip(whole[skipped:], rest))
 
 
 def test_resident_data_draw_nothing_from_the_generators_of_the_process():

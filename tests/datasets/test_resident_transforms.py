@@ -8,8 +8,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mmcv.transforms import RandomFlip
-from mmpretrain.datasets.transforms import RandomCrop, RandomErasing, RandomResizedCrop
+from mmcv.transforms import CenterCrop, RandomFlip
+from mmpretrain.datasets.transforms import (
+    RandomCrop,
+    RandomErasing,
+    RandomResizedCrop,
+    ResizeEdge,
+)
 from PIL import Image
 from torchvision.transforms import RandomRotation
 from torchvision.transforms import functional as F
@@ -70,6 +75,19 @@ def test_every_crop_is_that_of_mmpretrain(cfg):
         row, column = divmod(outcome, batch.places[1])
         original = Given(transform, rand_crop_params=(row, column, height, width))
         assert torch.equal(crop, original(one[0]))
+
+
+@pytest.mark.parametrize('cfg', CROPS, ids=str)
+def test_the_neutral_crop_is_at_the_centre_as_mmcvs(cfg):
+    batch = BatchRandomCrop(RandomCrop(**cfg), (32, 28))
+    one = images(1, 32, 28)
+    # Room for crops that are larger than the image.
+    fill = cfg.get('pad_val', 0) if cfg['crop_size'] != 24 else 0
+    padded = mmcv.impad(array(one[0]), padding=(20, 20, 20, 20), pad_val=fill)
+    height, width = batch.output_size
+    expected = CenterCrop((width, height)).transform(dict(img=padded))['img']
+    (crop,) = batch.apply(one.clone(), np.array([batch.neutral]))
+    assert (array(crop) == expected).all()
 
 
 def test_gathering_as_on_a_gpu_gives_the_same_crops():
@@ -194,6 +212,15 @@ def test_resized_crops_are_those_of_opencv_within_one_level(scale, size):
     for image, one, outcome in zip(given, resized, outcomes):
         original = Given(transform, rand_crop_params=tuple(outcome.tolist()))(image)
         assert (original.int() - one.int()).abs().max() <= 1
+
+
+@pytest.mark.parametrize('size', [(32, 32), (32, 48), (48, 32)])
+def test_the_neutral_resized_crop_is_what_a_validation_at_its_size_shows(size):
+    batch, one = BatchRandomResizedCrop(RandomResizedCrop(16), size), images(1, *size)
+    (crop,) = batch.apply(one, np.array([batch.neutral]))
+    resized = ResizeEdge(16).transform(dict(img=array(one[0])))
+    expected = CenterCrop(16).transform(resized)['img']
+    assert np.abs(array(crop).astype(int) - expected).max() <= 1
 
 
 @pytest.mark.parametrize('size', [(32, 32), (10, 40), (40, 10)])

@@ -1,4 +1,5 @@
 from abc import ABC, abstractmethod
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -16,11 +17,14 @@ class BatchTransform(ABC):
     Attributes:
         num_draws (int): How many random numbers it takes for an image.
         num_views (int): The number of its outcomes; 0 if they cannot be counted.
+        neutral (Any): The outcome of an image that is not augmented, such as no flip. Defaults to
+            0, also for each number of a row.
         output_size (tuple[int, int]): Height and width of the images that it returns.
     """
 
     num_draws = 1
     num_views = 0
+    neutral: Any = 0
 
     def __init__(self, size: tuple[int, int]) -> None:
         self.size = self.output_size = size

@@ -12,7 +12,11 @@ from .batch_transform import BatchTransform
 
 
 class BatchRandomCrop(BatchTransform):
-    """MMPretrain's ``RandomCrop``: its outcomes are the places of the crop, row by row."""
+    """MMPretrain's ``RandomCrop``: its outcomes are the places of the crop, row by row.
+
+    The neutral one is at the centre of the image, as MMCV's ``CenterCrop``: all of an image that is
+    as large as the crop.
+    """
 
     def __init__(self, transform: RandomCrop, size: tuple[int, int]) -> None:
         super().__init__(size)
@@ -32,6 +36,13 @@ class BatchRandomCrop(BatchTransform):
         self.output_size = tuple(map(min, transform.crop_size, padded))
         self.places = tuple(outer - inner + 1 for outer, inner in zip(padded, self.output_size))
         self.num_views = self.places[0] * self.places[1]
+        row, column = (
+            min(max(before + round((inner - wanted) / 2), 0), places - 1)
+            for before, inner, wanted, places in zip(
+                (top, left), size, self.output_size, self.places
+            )
+        )
+        self.neutral = row * self.places[1] + column
 
     def choose(self, draws: np.ndarray) -> np.ndarray:
         """The number of the place of each crop, [B]."""

@@ -9,7 +9,7 @@ AXES = dict(horizontal=(3,), vertical=(2,), diagonal=(2, 3))
 
 
 class BatchRandomFlip(BatchTransform):
-    """MMCV's ``RandomFlip``: its outcomes are the directions, the last is no flip."""
+    """MMCV's ``RandomFlip``: its outcomes are the directions, the last and neutral one is no flip."""
 
     def __init__(self, transform: RandomFlip, size: tuple[int, int]) -> None:
         super().__init__(size)
@@ -19,7 +19,7 @@ class BatchRandomFlip(BatchTransform):
         shares = list(prob) if isinstance(prob, list) else [prob / count] * count
         # The largest number below which each direction is drawn.
         self.limits = np.cumsum(shares)
-        self.num_views = count + 1
+        self.num_views, self.neutral = count + 1, count
 
     def choose(self, draws: np.ndarray) -> np.ndarray:
         """The number of the direction of each image, [B]."""

@@ -13,8 +13,9 @@ from .batch_transform import BatchTransform
 class BatchRandomResizedCrop(BatchTransform):
     """MMPretrain's ``RandomResizedCrop`` with bilinear interpolation.
 
-    Its outcomes are top, left, height and width of the crop. OpenCV interpolates in fixed-point
-    numbers: a pixel may differ from its by one level.
+    Its outcomes are top, left, height and width of the crop. The neutral one is the largest crop of
+    the output's shape at the centre, which ``ResizeEdge`` and ``CenterCrop`` to that size show in a
+    validation. OpenCV interpolates in fixed-point numbers: a pixel may differ from its by one level.
     """
 
     def __init__(self, transform: RandomResizedCrop, size: tuple[int, int]) -> None:
@@ -27,6 +28,9 @@ class BatchRandomResizedCrop(BatchTransform):
         self.transform = transform
         self.output_size = tuple(transform.scale)
         self.num_draws = 4 * transform.max_attempts
+        ratio = min(inner / wanted for inner, wanted in zip(size, self.output_size))
+        tall, wide = (round(wanted * ratio) for wanted in self.output_size)
+        self.neutral = (size[0] - tall) // 2, (size[1] - wide) // 2, tall, wide
 
     def choose(self, draws: np.ndarray) -> np.ndarray:
         """Top, left, height and width of each crop, [B, 4]."""

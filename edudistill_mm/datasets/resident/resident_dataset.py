@@ -27,7 +27,8 @@ class ResidentDataset(Dataset):
     What stands in the pipeline before the first random transform is done once an image; the rest
     runs on batches on the device. It has the same distribution as the pipeline, and for the same
     crop or flip the image is the same, bit for bit. With :class:`GradeSampler` what is drawn for a
-    sample depends on the seed, the epoch and the sample only.
+    sample depends on the seed, the epoch and the sample only, and the ``augmentation`` of grades is
+    followed.
 
     It needs a data loader without workers, and ``collate_fn=dict(type='whole_batch')``; the key
     ``resident`` of a data loader sets all that.
@@ -157,9 +158,8 @@ class ResidentDataset(Dataset):
             )
         self._follow_pipeline()
         numbers = np.array(indices, np.int64)
-        streams = [getattr(index, 'stream', None) for index in indices]
         places = torch.from_numpy(numbers).to(self.device, non_blocking=True)
-        images, views = self._draw(self.images.index_select(0, places), numbers, streams)
+        images, views = self._draw(self.images.index_select(0, places), numbers, indices)
         if not self.training:
             return dict(inputs=images, data_samples=[self._samples[i].new() for i in numbers])
         sample = DataSample().set_gt_label(self._labels[places])
@@ -170,12 +170,18 @@ class ResidentDataset(Dataset):
         return dict(inputs=images, data_samples=[sample])
 
     def _draw(
-        self, images: torch.Tensor, numbers: np.ndarray, streams: list
+        self, images: torch.Tensor, numbers: np.ndarray, indices: Sequence[int]
     ) -> tuple[torch.Tensor, np.ndarray | None]:
         """Transform the images of a batch, which may lie over the border of two passes."""
+        streams = [getattr(index, 'stream', None) for index in indices]
         begins = [i for i, stream in enumerate(streams) if i == 0 or stream != streams[i - 1]]
         parts = [
-            self.views.draw(images[begin:end], numbers[begin:end], self._stream(streams[begin]))
+            self.views.draw(
+                images[begin:end],
+                numbers[begin:end],
+                self._stream(streams[begin]),
+                getattr(indices[begin], 'strength', 1.0),
+            )
             for begin, end in zip(begins, [*begins[1:], len(streams)])
         ]
         if len(parts) == 1:

@@ -44,18 +44,23 @@ class Views:
         return cls(transforms, per_image)
 
     def draw(
-        self, images: Tensor, indices: np.ndarray, stream: str
+        self, images: Tensor, indices: np.ndarray, stream: str, strength: float = 1.0
     ) -> tuple[Tensor, np.ndarray | None]:
         """Transform images [B, C, H, W] at random; their views are [B], or None.
 
-        The outcome depends on the stream and the index in the data set. The images may be
-        overwritten.
+        The outcome depends on the stream and the index in the data set. With the probability
+        ``strength`` an image has that of strength 1, otherwise all transforms have their neutral
+        outcomes. The images may be overwritten.
         """
         if self.per_image is not None:
+            assert strength == 1, 'none of the random views of an image is neutral'
             draws = uniform_draws(stream, indices, 1)
             views = (draws[:, 0] * self.per_image).astype(np.int64)
             return self.render(images, indices, views), views
-        outcomes = self._choose(uniform_draws(stream, indices, self._num_draws))
+        draws = uniform_draws(stream, indices, self._num_draws + 1)
+        outcomes = self._choose(draws[:, :-1])
+        for transform, outcome in zip(self.transforms, outcomes):
+            outcome[draws[:, -1] >= strength] = transform.neutral
         transformed = self._apply(images, outcomes)
         if self.count is None:
             return transformed, None

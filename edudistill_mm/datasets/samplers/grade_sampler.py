@@ -120,7 +120,7 @@ class GradeSampler(Sampler):
         if self.round_up:
             total = math.ceil(len(order) / self.world_size) * self.world_size
             order = (order * math.ceil(total / len(order)))[:total]
-        return self._seeded(order[self.rank :: self.world_size][skipped:], self.epoch)
+        return self._seeded(order[self.rank :: self.world_size][skipped:], self._grade, self.epoch)
 
     def __len__(self) -> int:
         """This rank's number of samples in the epoch, or in a run that counts iterations."""
@@ -167,9 +167,10 @@ class GradeSampler(Sampler):
             order = order[torch.argsort(self._turns[grade.index][order], stable=True)]
         return order.tolist()
 
-    def _seeded(self, indices: Sequence[int], *place: int) -> Iterator[int]:
+    def _seeded(self, indices: Sequence[int], grade: Grade | None, *place: int) -> Iterator[int]:
         stream = '/'.join(map(str, (self.seed, *place)))
-        return (SeededIndex(index, stream) for index in indices)
+        strength = 1.0 if grade is None else grade.augmentation
+        return (SeededIndex(index, stream, strength) for index in indices)
 
     def _run(self, skipped: int) -> Iterator[int]:
         """The indices of a run that counts iterations, from the ``skipped``-th on."""
@@ -187,7 +188,7 @@ class GradeSampler(Sampler):
                 first = max(start - position, 0)
                 first += (self.rank - position - first) % self.world_size
                 mine = order[first : int(min(len(order), stop - position)) : self.world_size]
-                yield from self._seeded(mine, grade.index, number)
+                yield from self._seeded(mine, grade, grade.index, number)
                 position += len(order)
 
 
