@@ -283,6 +283,13 @@ def test_a_student_with_loaded_weights_does_not_lose_a_part_of_them(tmp_path):
     assert all(torch.equal(tensor, saved[name]) for name, tensor in student.state_dict().items())
 
 
+def test_an_init_cfg_of_the_student_does_not_undo_the_identities():
+    cfg = classifier(dict(type='CIFARResNet', depth=20, base_channels=4), 16)
+    student = grown(cfg, init_cfg=dict(type='Constant', layer='BatchNorm2d', val=0.5))
+    assert student.backbone.layer1[0].bn2.weight.eq(0.5).all()
+    assert not student.backbone.layer1[1].bn2.weight.any()
+
+
 def test_a_copy_of_a_student_grows_by_itself():
     student = grown(classifier(dict(type='CIFARResNet', depth=20, base_channels=4), 16))
     student.set_grade(1, ALL)

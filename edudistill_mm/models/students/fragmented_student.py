@@ -437,10 +437,10 @@ class FragmentedStudent(BaseModel):
                 self.student.init_weights()
             for reference in self.references:
                 reference.init_weights()
-            if self.growth and self.new_blocks == 'identity':
-                self.growth.begin_as_identity()
             if self.init_cfg:
                 initialize(self, self.init_cfg)
+            if self.growth and self.new_blocks == 'identity':
+                self.growth.begin_as_identity()
             self._is_init = True
         finally:
             if shared is not None:

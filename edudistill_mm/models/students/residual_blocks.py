@@ -46,6 +46,8 @@ def residual_blocks(student: nn.Module, seen: NetworkTrace) -> list[ResidualBloc
     features from child to child, such as a stage, is opened.
     """
     found: list[ResidualBlock] = []
+    if not isinstance(getattr(student, 'backbone', None), nn.Module):
+        return found
 
     def forward(image: Tensor) -> None:
         runs = _record(student, image)
