@@ -68,6 +68,9 @@ def test_each_plan_gives_its_rows_configs_what_they_take(file):
         cfg = row.load().cfg
         for option, value in row.options.items():
             given = cfg
+            if option.startswith('hold_out.'):
+                # It has gone into the data loaders.
+                option = option.replace('hold_out', 'train_dataloader.dataset')
             for key in option.split('.'):
                 given = given[int(key) if isinstance(given, list) else key]
             assert given == value, (row.name, option)

@@ -11,7 +11,9 @@ from networks import build, dkd_distiller, images, kd_distiller, resnet, samples
 
 from edudistill_mm.curriculum import Curriculum
 from edudistill_mm.errors import ConfigurationError
+from edudistill_mm.models.algorithms.weigh_samples import weigh_samples
 from edudistill_mm.models.class_names import find_names, names_in_config
+from edudistill_mm.models.labels import classes_of
 from edudistill_mm.models.network import build_network
 from edudistill_mm.models.teachers import Faculty
 
@@ -112,7 +114,9 @@ def test_teachers_are_weighed_by_the_outputs_that_are_named(scheme, wide, tmp_pa
     )
     x, labels = images(4), samples([0, 5, 2, 3])
     scores = [teacher.teach(x) for teacher in model.faculty.teachers]
-    lessons = model._weigh_samples(model._assign(labels, len(labels)), scores, labels, len(labels))
+    classes = classes_of(labels)
+    lessons = model._assign(labels, len(labels))
+    lessons = weigh_samples(model.teacher_weighting, model.views, lessons, scores, classes, 4)
     # Both say the same.
     for lesson in lessons:
         assert torch.allclose(lesson.weights, torch.full((4,), 0.5), atol=1e-4)
