@@ -70,7 +70,7 @@ def test_each_plan_gives_its_rows_configs_what_they_take(file):
             given = cfg
             if option.startswith('hold_out.'):
                 # It has gone into the data loaders.
-                option = option.replace('hold_out', 'train_dataloader.dataset')
+                option = option.replace('hold_out', 'train_dataloader.dataset.dataset')
             for key in option.split('.'):
                 given = given[int(key) if isinstance(given, list) else key]
             assert given == value, (row.name, option)

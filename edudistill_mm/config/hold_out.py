@@ -1,9 +1,11 @@
 """Validation on a share of the training images, which is then held out of the training."""
 
 import copy
+from typing import Any
 
 from mmengine.config import Config
 
+from edudistill_mm.checkpoint.log_once import log_once
 from edudistill_mm.config.parts import innermost
 from edudistill_mm.datasets.hold_out import check_share
 from edudistill_mm.errors import ConfigurationError
@@ -40,21 +42,46 @@ def hold_out(cfg: Config) -> None:
                 f'hold_out splits the training images for training and validation, but there is no '
                 f'{key}.dataset'
             )
-    training = loaders['train_dataloader'].dataset
-    of_validation = innermost(loaders['val_dataloader'])
-    for key, part in (('train_dataloader', 'train'), ('val_dataloader', 'held_out')):
-        loader = copy.deepcopy(loaders[key])
-        loader.dataset = dict(
-            type='HoldOut', part=part, **options, dataset=copy.deepcopy(training)
-        )
-        if part == 'held_out' and 'pipeline' in of_validation:
-            innermost(loader)['pipeline'] = copy.deepcopy(of_validation.pipeline)
-        if part == 'train' or validate:
-            cfg[key] = loader
+    # The test data may be the same object.
+    for key in loaders:
+        cfg[key] = loaders[key] = copy.deepcopy(loaders[key])
+    # Below wrappers that choose classes or fewer images, so that all who learn from a part of the
+    # data set, its teachers among them, leave out the same.
+    inner = innermost(loaders['train_dataloader'])
+    held, all_of_it = copy.deepcopy(inner), loaders['train_dataloader'].dataset is inner
+    _wrap(inner, part='train', **options)
+    if validate:
+        of_validation = innermost(loaders['val_dataloader'])
+        held.pop('pipeline', None)
+        if 'pipeline' in of_validation:
+            held.pipeline = of_validation.pipeline
+        of_validation.clear()
+        of_validation.update(held)
+        _wrap(of_validation, part='held_out', **options)
     of_teachers = (cfg.get('teacher_training') or {}).get('train_dataloader') or {}
-    if 'dataset' in of_teachers:
+    if all_of_it and 'dataset' in of_teachers:
         # It changes the data set that is now inside.
         of_teachers['dataset'] = dict(dataset=of_teachers['dataset'])
+    _warn_of_teachers(cfg)
     if isinstance(cfg.get('dataset_name'), str):
         cfg.dataset_name += '_without_{share}_{seed}'.format(**options)
     cfg.pop('hold_out')
+
+
+def _wrap(dataset: dict, **options: Any) -> None:
+    inside = copy.deepcopy(dataset)
+    dataset.clear()
+    dataset.update(type='HoldOut', **options, dataset=inside)
+
+
+def _warn_of_teachers(cfg: Config) -> None:
+    """Say which teachers may have learned from the images that are held out."""
+    model = cfg.get('model') or {}
+    given = [('teacher', model.get('teacher_ckpt'))]
+    given += [(one.get('name'), one.get('ckpt')) for one in model.get('teachers') or ()]
+    for name, ckpt in given:
+        if isinstance(ckpt, str) and '{dataset}' not in ckpt:
+            log_once(
+                f'hold_out: the teacher "{name}" is read from "{ckpt}" and may have been trained on the '
+                f'images that are held out; with {{dataset}} in its path it is trained without them'
+            )

@@ -74,7 +74,7 @@ class RunConfig:
         """Copy an education without its teachers, for work that needs the student only."""
         cfg = copy.deepcopy(self.cfg)
         of_teachers = ('teacher', 'teacher_ckpt', 'teachers', 'distiller', 'keep_answers')
-        for key in (*of_teachers, 'channels_last'):
+        for key in (*of_teachers, 'teacher_ensemble', 'channels_last'):
             cfg.model.pop(key, None)
         for grade in cfg.model.curriculum.grades:
             for key in ('teachers', 'leave', 'temperature'):

@@ -139,3 +139,12 @@ def test_views_and_merging_of_the_config_are_those_of_tta(lower_grade):
     cfg.test_dataloader.dataset.pipeline = []
     with pytest.raises(ConfigurationError, match='--tta adds a flip .*give tta_pipeline'):
         evaluate(RunConfig(cfg), path, tta=True)
+
+
+@pytest.mark.parametrize(
+    'options', [{'model.teacher_ensemble': True}, {'model.calculate_student_loss': False}]
+)
+def test_a_student_is_built_without_what_only_its_teachers_need(options):
+    config = 'configs/small/dkd-ensemble_resnet8x2-20-14x2_resnet20_small.py'
+    algorithm = load_config(config, options).build_without_teachers()
+    assert algorithm.student.num_classes == 20 and not algorithm.faculty.teachers

@@ -41,16 +41,27 @@ def test_teachers_are_trained_on_the_same_part_and_named_after_it():
     teacher = run.teachers[0]
     assert 'cifar100_20classes_without_0.1_0' in teacher['ckpt']
     trained = teacher_config(run, teacher)
-    assert trained.train_dataloader.dataset.part == 'train'
-    assert trained.val_dataloader.dataset.part == 'held_out'
+    assert trained.train_dataloader.dataset.dataset.part == 'train'
+    assert trained.val_dataloader.dataset.dataset.part == 'held_out'
     # teacher_training says that the teacher has all images of the part.
     fewer = {'train_dataloader.dataset.samples_per_class': 5, 'hold_out.share': 0.1}
     run = load_config(config, fewer)
-    assert run.cfg.train_dataloader.dataset.dataset.samples_per_class == 5
-    trained = teacher_config(run, run.teachers[0])
-    assert trained.train_dataloader.dataset.dataset.samples_per_class is None
-    assert 'samples_per_class' not in trained.train_dataloader.dataset
+    student = run.cfg.train_dataloader.dataset
+    assert student.samples_per_class == 5
+    trained = teacher_config(run, run.teachers[0]).train_dataloader.dataset
+    # Both leave out the same images, and the validation has all that are held out.
+    assert trained == dict(student, samples_per_class=None)
+    assert 'samples_per_class' not in run.cfg.val_dataloader.dataset
     assert '_without_' not in load_config(config).teachers[0]['ckpt']
+
+
+def test_what_a_teacher_has_of_a_data_set_without_wrappers_goes_inside():
+    options = {'hold_out.share': 0.2, 'teacher_training.train_dataloader.dataset.split': 'test'}
+    run = load_config('configs/edu_kd_digits.py', options)
+    trained = teacher_config(run, run.teachers[0]).train_dataloader.dataset
+    while trained.type != 'HoldOut':
+        trained = trained.dataset
+    assert trained.dataset.split == 'test' and 'split' not in trained
 
 
 def test_a_curriculum_is_counted_on_what_is_left(tmp_path):

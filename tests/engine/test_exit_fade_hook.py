@@ -55,6 +55,14 @@ def test_blocks_have_no_exits_to_fade_between(config):
         train(config)
 
 
+def test_a_run_that_never_deepens_has_nothing_to_fade(config):
+    config = faded(config, epochs=1)
+    for grade in config.model.curriculum.grades:
+        grade.fragments = 3
+    with pytest.raises(ConfigurationError, match='would do nothing: all grades have 3 fragments'):
+        train(config)
+
+
 @pytest.mark.parametrize(
     'kwargs, words',
     [

@@ -460,3 +460,27 @@ def test_new_blocks_begin_at_their_promotion_as_copies_also_in_the_averages(conf
     assert equal[4] == [True, True]
     # Each of what was there, the averages of the averaged block.
     assert not torch.equal(*copied[4])
+
+
+def test_a_run_resumed_at_a_promotion_begins_new_blocks_in_the_averages_too(config):
+    config.model.architecture = dict(
+        type='FragmentedStudent',
+        student=config.model.architecture,
+        fragments=[[], ['layer1.1'], ['layer2.1', 'layer3.1']],
+        new_blocks='copy',
+    )
+    config.custom_hooks.append(dict(type='EMAHook', momentum=0.1))
+
+    def averages(runner):
+        hook = next(hook for hook in runner.hooks if type(hook).__name__ == 'EMAHook')
+        return hook.ema_model.state_dict()
+
+    whole = averages(train(copy.deepcopy(config)))
+    # The last checkpoint of the second grade.
+    config.update(
+        resume=True,
+        load_from=f'{config.work_dir}/epoch_4.pth',
+        work_dir=f'{config.work_dir}_again',
+    )
+    resumed = averages(train(config))
+    assert all(torch.equal(tensor, resumed[name]) for name, tensor in whole.items())

@@ -253,7 +253,7 @@ def test_new_blocks_are_kept_or_copied_from_the_block_before():
     copied = grown(cfg, new_blocks='copy')
     trained(copied, 1)
     before = copy.deepcopy(copied.state_dict())
-    copied.prepare_promotion(3)
+    copied.prepare_promotion(1, 3)
     state = copied.state_dict()
     for name, tensor in state.items():
         stage, _, rest = name.removeprefix('backbone.').partition('.')

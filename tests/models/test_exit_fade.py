@@ -75,16 +75,16 @@ def test_the_head_that_follows_starts_from_the_references_where_shapes_agree():
     before = first.weight.clone(), second.weight.clone(), student.head.fc.weight.clone()
     student.set_grade(1, ALL)
     # The first reference pools to 4x4 places, the others to one.
-    student.prepare_promotion(2)
+    student.prepare_promotion(1, 2)
     assert torch.equal(second.weight, before[1])
     student.set_grade(2, ALL)
-    student.prepare_promotion(3)
+    student.prepare_promotion(2, 3)
     assert torch.equal(student.head.fc.weight, before[1])
     assert torch.equal(student.head.fc.bias, second.bias)
 
     plain = student_of()
     plain.set_grade(2, ALL)
-    plain.prepare_promotion(3)
+    plain.prepare_promotion(2, 3)
     assert torch.equal(plain.head.fc.weight, before[2])
 
 

@@ -50,7 +50,7 @@ SHORT = [
     (dict(by_epoch=True, accumulate=2, ema=AVERAGES[1], keep_answers=False), (8,)),
     (dict(by_epoch=False, accumulate=1, ema=AVERAGES[2], keep_answers=False), (5, 8)),
     # Blocks inside the stages, which begin as copies
-    (dict(by_epoch=True, ema=AVERAGES[1], growth=GROWTH), (2, 4, 8)),
+    (dict(by_epoch=True, ema=AVERAGES[1], growth=GROWTH), (2, 8, 11, 13)),
     (dict(by_epoch=False, ema=AVERAGES[2], accumulate=2, growth=GROWTH), (4, 5, 7)),
 ]
 

@@ -1,5 +1,6 @@
 from mmengine.runner import BaseLoop, Runner
 
+from edudistill_mm.compat import switch_off_inplace
 from edudistill_mm.distributed import unwrap_model
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.registry import HOOKS, register
@@ -40,6 +41,8 @@ class ExitFadeHook(FadingHook):
                     'fragments are blocks inside the stages: its promotions change no score; leave it out'
                 )
             student.exit_fade.check()
+            # The former exit needs its features as they were, also behind the next module.
+            switch_off_inplace(student)
 
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None

@@ -53,6 +53,12 @@ class FadingHook(Hook):
                 if curriculum is None
                 else f'{self._name}.epochs needs a curriculum that counts epochs; give iters or share'
             )
+        depths = [grade.fragments for grade in curriculum.grades]
+        if depths[0] == depths[-1]:
+            raise ConfigurationError(
+                f'{self._name} would do nothing: all grades have {depths[0]} fragments, so that no promotion '
+                f'brings new ones; leave it out'
+            )
 
     def before_train(self, runner: Runner) -> None:
         """Count the iterations of each epoch."""

@@ -248,7 +248,8 @@ class GradeSchedulerHook(Hook):
             # after eight recompilations.
             torch.compiler.reset()
         for network in self._networks(runner, model):
-            network.student.prepare_promotion(grade.fragments)
+            # A resumed average may still be at the first grade's depth.
+            network.student.prepare_promotion(model.grade.fragments, grade.fragments)
         self._enter(runner, model, grade)
 
     @staticmethod

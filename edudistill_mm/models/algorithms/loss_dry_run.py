@@ -32,11 +32,16 @@ class LossDryRun:
         for grade in self.algorithm.curriculum.grades:
             self.algorithm.set_grade(grade)
             views = self.algorithm.views
-            if not (views or self.algorithm.calculate_student_loss):
+            # A model without distillers is one to test or to export.
+            nothing = not views and not self.algorithm.calculate_student_loss
+            if nothing and self.algorithm.distillers:
+                reason, advice = 'no teacher teaches in it', 'let a teacher join or stay'
+                if grade.teachers and not self.algorithm.losses_awake:
+                    reason, advice = 'all distillation losses are asleep', 'record what is there'
                 raise ConfigurationError(
-                    f'grade "{grade.name}" has nothing to learn: no teacher teaches in it, and '
-                    "calculate_student_loss=False leaves out the student's own loss; let a teacher join "
-                    'or stay, or set calculate_student_loss=True'
+                    f'grade "{grade.name}" has nothing to learn: {reason}, and '
+                    f"calculate_student_loss=False leaves out the student's own loss; {advice}, "
+                    f'or set calculate_student_loss=True'
                 )
             new = {(name, grade.fragments, view.taught) for name, view in views.items()} - tried
             tried |= new

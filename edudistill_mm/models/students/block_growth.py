@@ -124,10 +124,10 @@ class BlockGrowth:
             elif 'forward' in vars(block):
                 del block.forward
 
-    def begin_as_identity(self) -> None:
-        """Zero what makes the blocks of all later fragments identities."""
+    def begin_as_identity(self, depth: int = 1) -> None:
+        """Zero what makes the blocks of all fragments behind the first ``depth`` identities."""
         with torch.no_grad():
-            for block in (block for added in self.blocks[1:] for block in added):
+            for block in (block for added in self.blocks[depth:] for block in added):
                 module = self.student.get_submodule(block.name)
                 for name in block.zeros:
                     module.get_parameter(name).zero_()

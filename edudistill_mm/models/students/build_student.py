@@ -30,4 +30,5 @@ def build_student(architecture: Any, curriculum: Curriculum) -> FragmentedStuden
             f'architecture.student has {student.num_classes} outputs, but curriculum.num_classes is '
             f'{curriculum.num_classes}; they must be equal'
         )
+    student.first_depth = curriculum.grades[0].fragments
     return student

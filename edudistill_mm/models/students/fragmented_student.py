@@ -165,6 +165,8 @@ class FragmentedStudent(BaseModel):
         self.new_blocks = self._check_growth(reference, new_blocks, hand_on_head)
         self.hand_on_head = hand_on_head
         self.exit_fade = ExitFade(self)
+        #: int: The depth of the first grade; :func:`build_student` sets it.
+        self.first_depth = 1
         self.references = nn.ModuleList(
             self._build_reference(index, reference or {}) for index in range(len(self.cuts) - 1)
         )
@@ -237,20 +239,20 @@ class FragmentedStudent(BaseModel):
             self.check_loading(new_blocks)
         return new_blocks
 
-    def prepare_promotion(self, fragments: int) -> None:
-        """Start what a promotion to so many fragments adds from what is there, if it should be."""
+    def prepare_promotion(self, old: int, new: int) -> None:
+        """Start what a promotion between two depths adds from what is there, if it should be."""
         if self.growth and self.new_blocks == 'copy':
-            self.growth.copy_from_before(self.depth, fragments)
-        if self.hand_on_head and fragments > self.depth:
-            hand_on_head(self, self.depth, fragments)
+            self.growth.copy_from_before(old, new)
+        if self.hand_on_head and new > old:
+            hand_on_head(self, old, new)
 
     @staticmethod
     def check_loading(new_blocks: str | None) -> None:
         """Refuse weights from elsewhere if parts of them would become zero."""
         if new_blocks == 'identity':
             raise ConfigurationError(
-                'architecture.new_blocks is "identity", its default, which zeroes a part of each later '
-                'block, but the student starts from weights that are loaded; "keep" keeps them, "copy" '
+                'architecture.new_blocks is "identity", its default, with which later blocks begin with '
+                'zeros, but the student starts from weights that are loaded; "keep" keeps them, "copy" '
                 'copies the block before at a promotion'
             )
 
@@ -440,7 +442,7 @@ class FragmentedStudent(BaseModel):
             if self.init_cfg:
                 initialize(self, self.init_cfg)
             if self.growth and self.new_blocks == 'identity':
-                self.growth.begin_as_identity()
+                self.growth.begin_as_identity(self.first_depth)
             self._is_init = True
         finally:
             if shared is not None:
