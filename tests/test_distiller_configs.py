@@ -41,7 +41,14 @@ def resnet50(tmp_path_factory):
     return dict(name='resnet50', architecture=cfg.architecture.to_dict(), ckpt=str(path))
 
 
-@pytest.mark.parametrize('name', NAMES)
+# Scores alone, features with connectors, features without.
+FAST = ('dkd', 'fitnets', 'at')
+
+
+@pytest.mark.parametrize(
+    'name',
+    [pytest.param(name, marks=[] if name in FAST else [pytest.mark.slow]) for name in NAMES],
+)
 def test_a_distiller_wakes_up_with_the_stages_and_its_connectors_learn(name, resnet50):
     files = [
         BASE / 'models' / 'resnet18_small_images.py',

@@ -215,8 +215,8 @@ def test_the_log_of_a_curriculum_without_teachers_does_not_speak_of_their_losses
 @pytest.mark.parametrize(
     'kind, by_epoch, ema',
     [
-        (EducationRunner, True, False),
-        (EducationRunner, False, False),
+        pytest.param(EducationRunner, True, False, marks=pytest.mark.slow),
+        pytest.param(EducationRunner, False, False, marks=pytest.mark.slow),
         (EducationRunner, True, True),
         (EducationRunner, False, True),
         pytest.param(Runner, True, False, marks=pytest.mark.slow),
@@ -264,7 +264,8 @@ class Killed(Exception):
 
 
 @pytest.mark.parametrize(
-    'by_epoch, interval, killed_at', [(True, 1, 3), (True, 2, 7), (False, 4, 8)]
+    'by_epoch, interval, killed_at',
+    [pytest.param(True, 1, 3, marks=pytest.mark.slow), (True, 2, 7), (False, 4, 8)],
 )
 def test_a_run_killed_between_checkpoint_and_validation_validates_when_resumed(
     config, by_epoch, interval, killed_at
