@@ -46,10 +46,11 @@ SHORT = [
     (dict(by_epoch=True, accumulate=2, ema=AVERAGES[2], keep=1, **LOADERS[2]), (7, 12)),
     (dict(by_epoch=False, accumulate=3, ema=AVERAGES[3], **LOADERS[0]), (5, 8)),
     (dict(by_epoch=False, accumulate=1, ema=AVERAGES[1], interval=2, **LOADERS[2]), (9,)),
-    # Resident data
+]
+# Resident data; blocks inside the stages, which begin as copies.
+OTHERS = [
     (dict(by_epoch=True, accumulate=2, ema=AVERAGES[1], keep_answers=False), (8,)),
     (dict(by_epoch=False, accumulate=1, ema=AVERAGES[2], keep_answers=False), (5, 8)),
-    # Blocks inside the stages, which begin as copies
     (dict(by_epoch=True, ema=AVERAGES[1], growth=GROWTH), (2, 8, 11, 13)),
     (dict(by_epoch=False, ema=AVERAGES[2], accumulate=2, growth=GROWTH), (4, 5, 7)),
 ]
@@ -125,7 +126,10 @@ def readable(work_dir):
 
 def test_a_run_killed_at_any_iteration_ends_like_the_uninterrupted_one(tmp_path, full, report):
     times, schools = 0, 0
-    for options, points in SHORT if not full else ((o, None) for o in options_matrix()):
+    runs = SHORT
+    if full:
+        runs = [(options, None) for options in options_matrix()]
+    for options, points in runs:
         folder = tmp_path / f'school_{schools}'
         folder.mkdir()
         school = School(folder, **options)
@@ -144,6 +148,29 @@ def test_a_run_killed_at_any_iteration_ends_like_the_uninterrupted_one(tmp_path,
         times,
         'resumed; losses, learning rates, batches, metrics, optimizer, random states and weights '
         'at the end are those of the uninterrupted run bit for bit',
+    )
+
+
+@pytest.mark.parametrize('number', range(len(OTHERS)))
+def test_a_run_of_another_kind_killed_at_any_iteration_ends_the_same(
+    tmp_path, full, report, number
+):
+    options, points = OTHERS[number]
+    school, times = School(tmp_path, **options), 0
+    for iteration in range(school.iterations) if full else points:
+        moment = (before_iteration, after_iteration)[iteration % 2]
+        school.resume(school.kill(moment(iteration)))
+        times += 1
+    kind = (
+        'blocks inside the stages that begin as copies' if 'growth' in options else 'resident data'
+    )
+    report(
+        AREA,
+        f'the process is killed at an iteration of a run with {kind}',
+        f'SIGKILL before or after the step, with averaged weights, in a run that counts '
+        f'{"epochs" if options["by_epoch"] else "iterations"}',
+        times,
+        'resumed; the same end bit for bit',
     )
 
 
