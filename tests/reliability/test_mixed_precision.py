@@ -390,10 +390,16 @@ for size in (2, 4, 8, 4, 8, 4, 8):
 
 
 def channels_last_works():
-    """With one thread, oneDNN's kernels of torch 2.14 for this format crash on some AMD processors."""
-    return not subprocess.run([sys.executable, '-c', BARE_TORCH], capture_output=True).returncode
+    """With one thread, oneDNN's kernels for this format (torch 2.14, 2.15) crash on some AMD
+    processors, most of the time."""
+    trials = (
+        subprocess.run([sys.executable, '-c', BARE_TORCH], capture_output=True) for _ in range(3)
+    )
+    return not any(trial.returncode for trial in trials)
 
 
+# A crash would take a process of the suite with it.
+@pytest.mark.slow
 def test_channels_last_gives_the_same_losses_in_all_grades_and_a_plain_student(config, report):
     if not channels_last_works():
         pytest.skip('torch itself crashes here in channels_last')
