@@ -1,5 +1,6 @@
 # Which curriculum for a student that grows by blocks? Chosen on held-out training images, at the student
-# FLOPs of 12 epochs of DKD; small_growth_confirm.py confirms what is chosen on the test images.
+# FLOPs of 12 epochs of DKD. What is chosen is confirmed with fresh seeds on the test images, which
+# hold_out.validate=False validates on.
 #     python tools/compare.py configs/compare/small_growth.py --jobs 2
 # Protocol, written before the runs: ResNet-20 and its teachers learn from nine tenths of the training images
 # of each class and are validated on the rest (seeds 0 to 2). Of the plain rows the one with the highest mean
@@ -45,7 +46,7 @@ rows = [
         cfg_options=_grades(90, 66, 84, new_blocks='copy')),
     dict(
         name='stages as prefixes', config=_blocks,
-        cfg_options=_grades(90, 66, 84, sizes=_no_size, fragments=(1, 2, 3))
+        cfg_options=_grades(90, 66, 84, sizes=_no_size)
         | {'model.architecture.fragments': 'auto'}),
 ]
 # Eight views of each image, whose answers all rows and seeds share.

@@ -1,3 +1,4 @@
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -8,7 +9,7 @@ from ..errors import ConfigurationError
 from ..registry import DATASETS
 
 
-class Subset:
+class Subset(ABC):
     """Some samples of a data set, in its order, with labels of their own.
 
     Subclasses choose the samples; the wrapped data set is not changed.
@@ -47,13 +48,13 @@ class Subset:
         self._indices, self._labels = self.choose(labels)
         self._fully_initialized = True
 
+    @abstractmethod
     def choose(self, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Which samples are kept, in ascending order, and their new labels.
 
         Args:
             labels (np.ndarray): The labels in the wrapped data set, [N].
         """
-        raise NotImplementedError
 
     @property
     def pipeline(self) -> Callable:
