@@ -80,6 +80,14 @@ def check_probability(value: Any, key: str) -> float:
     return float(value)
 
 
+def check_number(value: Any, key: str, largest: float = float('inf')) -> None:
+    """Raise ConfigurationError unless a value is a finite number above 0, up to a largest one."""
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not number or not 0 < value <= largest or value == float('inf'):
+        limit = '' if largest == float('inf') else f' and up to {largest:.4g}'
+        raise ConfigurationError(f'{key} must be a number above 0{limit}, but got {value!r}')
+
+
 def check_weight(weight: Any, key: str) -> None:
     """Raise ConfigurationError unless the factor of a loss is a finite number from 0 on."""
     number = isinstance(weight, (int, float)) and not isinstance(weight, bool)

@@ -431,9 +431,8 @@ def test_the_hook_wants_the_algorithm(config):
         train(config)
 
 
-def test_new_blocks_begin_at_their_promotion_as_copies_also_in_the_averages(config):
-    from mmengine.hooks import EMAHook, Hook
-
+def grow_by_copies(config):
+    """Blocks that begin as copies at their promotion, and averaged weights."""
     config.model.architecture = dict(
         type='FragmentedStudent',
         student=config.model.architecture,
@@ -441,6 +440,12 @@ def test_new_blocks_begin_at_their_promotion_as_copies_also_in_the_averages(conf
         new_blocks='copy',
     )
     config.custom_hooks.append(dict(type='EMAHook', momentum=0.1))
+
+
+def test_new_blocks_begin_at_their_promotion_as_copies_also_in_the_averages(config):
+    from mmengine.hooks import EMAHook, Hook
+
+    grow_by_copies(config)
     equal, copied = [], []
 
     class Watch(Hook):
@@ -464,13 +469,7 @@ def test_new_blocks_begin_at_their_promotion_as_copies_also_in_the_averages(conf
 
 
 def test_a_run_resumed_at_a_promotion_begins_new_blocks_in_the_averages_too(config):
-    config.model.architecture = dict(
-        type='FragmentedStudent',
-        student=config.model.architecture,
-        fragments=[[], ['layer1.1'], ['layer2.1', 'layer3.1']],
-        new_blocks='copy',
-    )
-    config.custom_hooks.append(dict(type='EMAHook', momentum=0.1))
+    grow_by_copies(config)
 
     def averages(runner):
         hook = next(hook for hook in runner.hooks if type(hook).__name__ == 'EMAHook')

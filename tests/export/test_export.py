@@ -60,35 +60,30 @@ def written_and_read(config, tmp_path):
     return get_model(str(file))
 
 
+def check_export(student, run, state, tmp_path):
+    config = grade_student_config(run, student)
+    model = written_and_read(config, tmp_path)
+    own = grade_student_state(state, config, student)
+    assert load_difference(model, own) is None
+    assert gives_same_scores(model, student, {})
+    # Nothing of a later fragment is there, nor of blocks that are passed by.
+    trained = sum(parameter.numel() for parameter in model.parameters())
+    assert trained == student.parameters_in_training()
+
+
 @pytest.mark.parametrize('name', STUDENTS)
 def test_the_student_of_each_grade_gives_the_scores_of_the_run(name, tmp_path):
     depths = build(dict(type='FragmentedStudent', student=dict(STUDENTS[name]))).num_fragments
     for depth in (1, depths - 1, depths):
         for seen in ((0, 2, 3), range(6)):
-            student, run, state = at_grade(STUDENTS[name], depth, seen)
-            config = grade_student_config(run, student)
-            model = written_and_read(config, tmp_path)
-            own = grade_student_state(state, config, student)
-            assert load_difference(model, own) is None
-            assert gives_same_scores(model, student, {})
-            # Nothing of a later fragment is there.
-            trained = sum(parameter.numel() for parameter in model.parameters())
-            assert trained == student.parameters_in_training()
+            check_export(*at_grade(STUDENTS[name], depth, seen), tmp_path)
 
 
 @pytest.mark.parametrize('name', ['resnet', 'vit'])
 def test_the_student_of_a_grade_of_blocks_gives_the_scores_of_the_run(name, tmp_path):
     for depth, seen in ((1, range(6)), (1, (0, 2, 3)), (2, (0, 2, 3)), (2, range(6))):
         options = dict(fragments='blocks', num_fragments=2, new_blocks='keep')
-        student, run, state = at_grade(STUDENTS[name], depth, seen, **options)
-        config = grade_student_config(run, student)
-        model = written_and_read(config, tmp_path)
-        own = grade_student_state(state, config, student)
-        assert load_difference(model, own) is None
-        assert gives_same_scores(model, student, {})
-        # Nothing of the blocks that are passed by is there.
-        trained = sum(parameter.numel() for parameter in model.parameters())
-        assert trained == student.parameters_in_training()
+        check_export(*at_grade(STUDENTS[name], depth, seen, **options), tmp_path)
 
 
 def test_only_the_complete_student_of_all_classes_has_a_config_without_code(tmp_path):

@@ -5,6 +5,7 @@ import torch
 from networks import build, classifier, images, resnet, samples
 
 from edudistill_mm.errors import ConfigurationError
+from edudistill_mm.models import FragmentedStudent
 
 ALL = range(6)
 
@@ -81,6 +82,12 @@ def test_the_head_that_follows_starts_from_the_references_where_shapes_agree():
     student.prepare_promotion(2, 3)
     assert torch.equal(student.head.fc.weight, before[1])
     assert torch.equal(student.head.fc.bias, second.bias)
+
+    # To ask whether shapes agree changes no weight, which may have been loaded.
+    loaded = build(resnet(), seed=1)
+    weight = loaded.head.fc.weight.clone()
+    FragmentedStudent(loaded, hand_on_head=True)
+    assert torch.equal(loaded.head.fc.weight, weight)
 
     plain = student_of()
     plain.set_grade(2, ALL)

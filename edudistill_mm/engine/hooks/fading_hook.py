@@ -7,7 +7,7 @@ from edudistill_mm.distributed import unwrap_model
 from edudistill_mm.engine.epoch_lengths import epoch_lengths
 from edudistill_mm.engine.grade_data import grade_sampler
 from edudistill_mm.errors import ConfigurationError
-from edudistill_mm.validation.values import check_positive
+from edudistill_mm.validation.values import check_number, check_positive
 
 
 class FadingHook(Hook):
@@ -79,11 +79,3 @@ class FadingHook(Hook):
         whole = grade.length * batches
         length = dict(epochs=batches, iters=1, share=whole)[self._unit] * self._length
         return max(1 - (runner.iter - first) / min(length, whole), 0)
-
-
-def check_number(value: Any, key: str, largest: float = float('inf')) -> None:
-    """Raise ConfigurationError unless a value is a finite number above 0, up to a largest one."""
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not number or not 0 < value <= largest or value == float('inf'):
-        limit = '' if largest == float('inf') else f' and up to {largest:.4g}'
-        raise ConfigurationError(f'{key} must be a number above 0{limit}, but got {value!r}')

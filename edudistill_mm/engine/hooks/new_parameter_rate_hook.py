@@ -7,8 +7,9 @@ from torch.optim import Optimizer
 from edudistill_mm.distributed import unwrap_model
 from edudistill_mm.engine.resume_state import optim_wrappers
 from edudistill_mm.registry import HOOKS, register
+from edudistill_mm.validation.values import check_number
 
-from .fading_hook import FadingHook, check_number
+from .fading_hook import FadingHook
 
 
 @register(HOOKS)
