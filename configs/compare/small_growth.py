@@ -27,13 +27,25 @@ def _grades(*epochs, sizes=(0.75, 0.875), fragments=(1, 2, 3), **student):
 _plain = '../small/dkd_resnet14x2_resnet20_small.py'
 _blocks = '../small/edu-dkd-blocks_resnet14x2_resnet20_small.py'
 _no_size = (None, None)
+_standardized = {
+    'model.distiller.connectors': {
+        who: dict(type='LogitStandardization') for who in ('student', 'teacher')},
+    'model.distiller.distill_losses.loss_kl': dict(tau=2, loss_weight=9),
+    'model.distiller.loss_forward_mappings.loss_kl.preds_S.connector': 'student',
+    'model.distiller.loss_forward_mappings.loss_kl.preds_T.connector': 'teacher',
+}
+_steps = dict(_delete_=True, type='MultiStepLR', milestones=[150, 180, 210], gamma=0.1)
 rows = [
     dict(name='DKD, cosine', config=_plain, budget=dict(epochs=12)),
+    dict(name='DKD, steps', config=_plain, cfg_options={'param_scheduler': _steps}),
     dict(name='DKD, stable', config='../small/dkd-stable_resnet14x2_resnet20_small.py'),
     dict(
         name='KD, cosine', config='../small/kd_resnet14x2_resnet8_small.py',
         cfg_options={'model.architecture.backbone.depth': 20}),
     dict(name='KD, stable', config='../small/kd-stable_resnet14x2_resnet20_small.py'),
+    dict(
+        name='KD, standardized, stable',
+        config='../small/kd-stable_resnet14x2_resnet20_small.py', cfg_options=_standardized),
     dict(
         name='DKD, ensemble, stable',
         config='../small/dkd-ensemble_resnet8x2-20-14x2_resnet20_small.py'),

@@ -33,7 +33,7 @@ def as_arguments(options: Mapping[str, Any]) -> list[str]:
         argument = f'{key}={_text(value)}'
         try:
             read = parser.parse_args(['--cfg-options', argument]).cfg_options
-        except AssertionError:  # brackets that do not match
+        except (AssertionError, RecursionError):  # brackets that do not match, dicts in lists
             read = {}
         if read != {key: value}:
             raise ConfigurationError(

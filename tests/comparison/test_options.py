@@ -25,7 +25,10 @@ def test_the_command_line_gives_the_values_that_were_meant(options):
     assert parser.parse_args(['--cfg-options', *as_arguments(options)]).cfg_options == options
 
 
-@pytest.mark.parametrize('value', ['a,b', '1', 'with blank', [dict(type='A')], {}, 'a,(b'])
+@pytest.mark.parametrize(
+    'value',
+    ['a,b', '1', 'with blank', [dict(type='A')], [dict(type='A', steps=[1, 2])], {}, 'a,(b'],
+)
 def test_a_value_that_the_command_line_would_change_is_refused(value):
     with pytest.raises(ConfigurationError, match='"key" is .* config file of its own'):
         as_arguments({'key': value})
