@@ -65,7 +65,7 @@ def checkout(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope='module', params=['wheel', 'editable'])
+@pytest.fixture(scope='module', params=['wheel', pytest.param('editable', marks=pytest.mark.slow)])
 def installed(request, checkout, tmp_path_factory):
     """The Python of an environment in which the clone is installed, and the kind of
     installation."""

@@ -57,15 +57,23 @@ def exchanged_outputs(
     return clear
 
 
-def favourite_outputs(
+def reordered_outputs(
     answers: torch.Tensor, wanted: torch.Tensor, outputs: Sequence[int]
-) -> tuple[list[int], float]:
+) -> tuple[list[int], float] | None:
     """The output to which most images of each class go, and the share of all images that go so.
 
-    The arguments are those of :func:`exchanged_outputs`.
+    None unless the classes seem to have outputs of their own, and by far more images than those that
+    are right: of few images many go to any class's favourite. The arguments are those of
+    :func:`exchanged_outputs`.
     """
     votes = _votes(answers, wanted, outputs)
-    return votes.argmax(1).tolist(), float(votes.amax(1).sum() / len(wanted))
+    favourites = votes.argmax(1).tolist()
+    moved = float(votes.amax(1).sum())
+    right = float(votes[range(len(outputs)), list(outputs)].sum())
+    by_chance = moved - right <= DEVIATIONS * (moved + right) ** 0.5
+    if by_chance or 2 * moved <= len(wanted) or 2 * len(set(favourites)) <= len(favourites):
+        return None
+    return favourites, moved / len(wanted)
 
 
 def _votes(answers: torch.Tensor, wanted: torch.Tensor, outputs: Sequence[int]) -> torch.Tensor:

@@ -22,7 +22,7 @@ from edudistill_mm.models.teachers.teacher_inputs import TeacherInputs
 from edudistill_mm.validation.build_errors import errors_name_keys
 
 from .build_algorithm import build_algorithm
-from .exchanged_outputs import exchanged_outputs, favourite_outputs
+from .exchanged_outputs import exchanged_outputs, reordered_outputs
 from .input_trials import best_trial, input_trials
 
 TRIED_IMAGES = 256  # on which the input trials run
@@ -201,10 +201,11 @@ def _answers(
 
 def _reason(teacher: Teacher, outputs: torch.Tensor, wanted: torch.Tensor) -> str:
     """The likeliest reason for a teacher near chance whose inputs are right."""
-    favourites, share = favourite_outputs(outputs, wanted, teacher.columns.classes)
-    different = len(set(favourites))
-    if share > 0.5 and different > len(favourites) / 2:
-        remedy = _remedy(teacher, favourites) if different == len(favourites) else ''
+    reordered = reordered_outputs(outputs, wanted, teacher.columns.classes)
+    if reordered is not None:
+        favourites, share = reordered
+        one_each = len(set(favourites)) == len(favourites)
+        remedy = _remedy(teacher, favourites) if one_each else ''
         return (
             f'each class has one output of its own on {100 * share:.0f} % of the images, but not in '
             f'the order of {teacher.key}.classes, which must be the order of the outputs{remedy}'

@@ -6,6 +6,7 @@ from edudistill_mm.config.data import DATALOADERS, class_names
 from edudistill_mm.config.run_config import RunConfig
 from edudistill_mm.datasets.class_lists import check_class_lists
 from edudistill_mm.datasets.samplers.grade_sampler import check_number_of_classes
+from edudistill_mm.errors import ConfigurationError
 
 
 def check_classes(
@@ -28,7 +29,7 @@ def check_classes(
 
     Raises:
         ConfigurationError: If a class has another number in one of them; it is named. If the
-            curriculum has another number of classes than the training data.
+            curriculum has another number of classes than the training data, or a classifier fewer.
     """
     read: dict[str, Sequence[str] | None] = {}
     for loader in loaders:
@@ -48,5 +49,15 @@ def check_classes(
             trained, where = names, f'{loader}.dataset'
     # After the lists, which name the class.
     dataset = (run.cfg.get('train_dataloader') or {}).get('dataset')
-    if 'train_dataloader' in loaders and isinstance(dataset, dict) and run.is_education:
-        check_number_of_classes(read[repr(dataset)], run.curriculum)
+    if 'train_dataloader' not in loaders or not isinstance(dataset, dict):
+        return
+    names = read[repr(dataset)]
+    if run.is_education:
+        check_number_of_classes(names, run.curriculum)
+        return
+    outputs = (run.cfg.model.get('head') or {}).get('num_classes')
+    if names is not None and isinstance(outputs, int) and outputs < len(names):
+        raise ConfigurationError(
+            f'model.head.num_classes is {outputs}, but train_dataloader.dataset has {len(names)} classes; '
+            f'give {len(names)}, or "auto"'
+        )

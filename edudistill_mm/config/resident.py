@@ -13,7 +13,7 @@ from edudistill_mm.config.run_config import RunConfig
 from edudistill_mm.curriculum import Curriculum
 from edudistill_mm.datasets import ResidentDataset, whole_batch
 from edudistill_mm.datasets.resident.split_pipeline import split_pipeline
-from edudistill_mm.datasets.resident.views import Views
+from edudistill_mm.datasets.resident.views import MOST_VIEWS, Views
 from edudistill_mm.errors import ConfigurationError, reason_of
 from edudistill_mm.type_name import type_name
 from edudistill_mm.validation.values import check_keys, check_positive
@@ -37,7 +37,7 @@ def resident_options(loader: Any, key: str) -> dict | None:
         )
     check_keys(given, KEYS, f'{key}.resident')
     if given.get('views_per_image') is not None:
-        check_positive(given['views_per_image'], f'{key}.resident.views_per_image')
+        check_positive(given['views_per_image'], f'{key}.resident.views_per_image', MOST_VIEWS)
     if given.get('device') is not None:
         _check_device(given['device'], f'{key}.resident.device')
     return dict(given)

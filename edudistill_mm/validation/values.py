@@ -1,5 +1,6 @@
 """Checks of single values that a config gives, each with the one sentence that refuses it."""
 
+import math
 from collections.abc import Collection, Mapping
 from numbers import Integral
 from typing import Any
@@ -41,10 +42,11 @@ def is_integer(value: Any) -> bool:
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 
-def check_positive(value: Any, key: str) -> int:
-    """Return a value as an int; raise ConfigurationError unless it is a positive integer."""
-    if not is_integer(value) or value < 1:
-        raise ConfigurationError(f'{key} must be a positive integer, but got {value!r}')
+def check_positive(value: Any, key: str, most: float = math.inf) -> int:
+    """Return a value as an int; raise ConfigurationError unless it is an integer from 1 to ``most``."""
+    if not is_integer(value) or not 1 <= value <= most:
+        limit = '' if most == math.inf else f' of at most {most}'
+        raise ConfigurationError(f'{key} must be a positive integer{limit}, but got {value!r}')
     return int(value)
 
 

@@ -1,6 +1,6 @@
 import torch
 
-from edudistill_mm.apis.exchanged_outputs import exchanged_outputs
+from edudistill_mm.apis.exchanged_outputs import exchanged_outputs, reordered_outputs
 
 
 def exchanged(votes, outputs=None):
@@ -44,3 +44,18 @@ def test_an_output_that_stands_for_no_class_may_be_the_right_one():
 
 def test_a_class_without_images_is_left_out():
     assert exchanged([[0, 20, 0], [20, 0, 0], [0, 0, 0]]) == {0: 1, 1: 0}
+
+
+def test_outputs_in_another_order_are_found():
+    wanted = torch.arange(4).repeat_interleave(5)
+    turned = torch.tensor([1, 2, 3, 0])[wanted]
+    assert reordered_outputs(turned, wanted, [0, 1, 2, 3]) == ([1, 2, 3, 0], 1.0)
+    assert reordered_outputs(wanted, wanted, [0, 1, 2, 3]) is None
+
+
+def test_a_weak_teacher_on_few_images_is_not_one_of_another_order():
+    # Of 20 images 9 are right and 13 go to the favourite of their class, 7 of them to the right output.
+    wanted = torch.arange(4).repeat_interleave(5)
+    answers = torch.tensor([0, 0, 0, 0, 1, 1, 1, 1, 2, 3, 3, 3, 3, 2, 0, 2, 2, 2, 3, 0])
+    assert int((answers == wanted).sum()) == 9
+    assert reordered_outputs(answers, wanted, [0, 1, 2, 3]) is None

@@ -10,6 +10,7 @@ from mmengine.registry import DATASETS
 from networks import kd_distiller, resnet
 
 from edudistill_mm.apis.teachers import teacher_config
+from edudistill_mm.config.check_classes import check_classes
 from edudistill_mm.config.load import load_config
 from edudistill_mm.config.run_config import RunConfig
 from edudistill_mm.errors import ConfigurationError
@@ -154,3 +155,14 @@ class NamelessImages(toy_images.ToyImages):
 def test_data_without_names_of_classes_are_refused(tmp_path):
     with pytest.raises(ConfigurationError, match='names its classes, but NamelessImages does not'):
         toy(tmp_path, dict(type='NamelessImages'))
+
+
+def test_a_plain_classifier_with_fewer_outputs_than_the_data_have_classes_is_refused():
+    file = str(CONFIGS / 'digits' / 'student_resnet14_digits.py')
+    check_classes(load_config(file))
+    few = load_config(file, {'model.head.num_classes': 7})
+    with pytest.raises(
+        ConfigurationError,
+        match='model.head.num_classes is 7, .*has 10 classes; give 10, or "auto"',
+    ):
+        check_classes(few)

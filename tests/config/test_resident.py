@@ -70,6 +70,12 @@ def test_views_and_switches_are_set_on_the_command_line():
     assert off.train_dataloader.resident is False
 
 
+@pytest.mark.parametrize('views', [0, 1.5, 10**22])
+def test_a_number_of_views_that_cannot_be_counted_is_refused(views):
+    with pytest.raises(ConfigurationError, match='views_per_image must be .* at most 2147483647'):
+        check_resident(run_of(digits(), resident=dict(views_per_image=views)))
+
+
 def test_several_views_of_an_image_at_once_come_from_a_data_loader():
     cfg = load_config(DIGITS).cfg
     prepare_tta(cfg)

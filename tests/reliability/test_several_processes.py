@@ -302,7 +302,7 @@ def test_synchronised_batchnorm_sees_the_global_batch(kind, tmp_path, report):
     )
 
 
-@pytest.mark.parametrize('student_learns', [True, False])
+@pytest.mark.parametrize('student_learns', [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_a_process_without_any_lesson_goes_on(student_learns, tmp_path, report):
     def config(processes):
         new = short_config(tmp_path, processes)
@@ -571,7 +571,12 @@ MISTAKES = [
         'model_wrapper_cfg.static_graph must be False',
     ),
     ('sync_bn="torch" without GPUs', dict(sync_bn='torch'), 'on GPUs only'),
-    ('teachers that are no better than chance', {}, 'and chance is 50.0 %'),
+    pytest.param(
+        'teachers that are no better than chance',
+        {},
+        'and chance is 50.0 %',
+        marks=pytest.mark.slow,
+    ),
 ]
 
 

@@ -17,7 +17,7 @@ from edudistill_mm.validation.values import check_bool, check_positive
 from ..subset import Subset
 from .read_images import read_images
 from .split_pipeline import split_pipeline
-from .views import Views
+from .views import MOST_VIEWS, Views
 
 
 @register(DATASETS)
@@ -61,7 +61,9 @@ class ResidentDataset(Dataset):
     ) -> None:
         check_bool(training, 'training of ResidentDataset')
         if views_per_image is not None:
-            views_per_image = check_positive(views_per_image, 'resident.views_per_image')
+            views_per_image = check_positive(
+                views_per_image, 'resident.views_per_image', MOST_VIEWS
+            )
         self.dataset = DATASETS.build(dataset) if isinstance(dataset, dict) else dataset
         if not isinstance(self.dataset, (BaseDataset, Subset)):
             raise ConfigurationError(

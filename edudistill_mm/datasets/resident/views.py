@@ -7,6 +7,9 @@ from .batch_transform import BatchTransform
 from .draws import uniform_draws
 from .split_pipeline import Maker
 
+# Of one image: image and view together are a number of 64 bits.
+MOST_VIEWS = 2**31 - 1
+
 
 class Views:
     """The random part of a pipeline on batches, and the numbers of its outcomes.

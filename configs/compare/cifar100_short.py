@@ -1,0 +1,31 @@
+# All of CIFAR-100 at a budget that a CPU can pay, about an hour of one core a run:
+#     python tools/compare.py configs/compare/cifar100_short.py --jobs 2
+# Protocol, written before the runs: the baseline and the curriculum are those that small_growth.py chose on
+# held-out images; here both are trained on all training images with seeds of their own, and the figure is the
+# last epoch's on the test images. The teacher is the ResNet-32 of weights/, with eight views of each image.
+title = 'CIFAR-100, ResNet-20 from ResNet-32, cost of 12 epochs of DKD'
+_plain = {'model.teacher.backbone.depth': 32, 'model.teacher_ckpt': 'weights/resnet32_cifar100.pth'}
+_blocks = {
+    'model.teachers.0.name': 'resnet32',
+    'model.teachers.0.architecture.backbone.depth': 32,
+    'model.teachers.0.ckpt': 'weights/resnet32_cifar100.pth',
+}
+rows = [
+    dict(
+        name='DKD, stable',
+        config='../cifar100/dkd-stable_resnet56_resnet20_cifar100.py', cfg_options=_plain,
+        budget=dict(epochs=12)),
+    dict(
+        name='blocks and sizes, later',
+        config='../cifar100/edu-dkd-blocks_resnet56_resnet20_cifar100.py', cfg_options=_blocks,
+        budget=dict(epochs=21)),
+]
+cfg_options = {
+    'model.keep_answers': True,
+    'train_dataloader.resident.views_per_image': 8,
+    'train_cfg.val_interval': 4,
+}
+seeds = [10, 11, 12]
+budget = dict(student_flops='DKD, stable')
+baselines = ['DKD, stable']
+work_dir = 'work_dirs/compare_cifar100_short'
