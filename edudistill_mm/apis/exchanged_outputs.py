@@ -62,18 +62,20 @@ def reordered_outputs(
 ) -> tuple[list[int], float] | None:
     """The output to which most images of each class go, and the share of all images that go so.
 
-    None unless the classes seem to have outputs of their own, and by far more images than those that
-    are right: of few images many go to any class's favourite. The arguments are those of
-    :func:`exchanged_outputs`.
+    None unless most images go so, most classes have an output of their own, and those of another
+    output have far more images there than right ones: of few images many go to any favourite. The
+    arguments are those of :func:`exchanged_outputs`.
     """
     votes = _votes(answers, wanted, outputs)
     favourites = votes.argmax(1).tolist()
-    moved = float(votes.amax(1).sum())
-    right = float(votes[range(len(outputs)), list(outputs)].sum())
-    by_chance = moved - right <= DEVIATIONS * (moved + right) ** 0.5
-    if by_chance or 2 * moved <= len(wanted) or 2 * len(set(favourites)) <= len(favourites):
+    places = [place for place, output in enumerate(outputs) if favourites[place] != output]
+    moved = sum(float(votes[place, favourites[place]]) for place in places)
+    stayed = sum(float(votes[place, outputs[place]]) for place in places)
+    by_chance = moved - stayed <= DEVIATIONS * (moved + stayed) ** 0.5
+    share = float(votes.amax(1).sum() / len(wanted))
+    if by_chance or share <= 0.5 or 2 * len(set(favourites)) <= len(favourites):
         return None
-    return favourites, moved / len(wanted)
+    return favourites, share
 
 
 def _votes(answers: torch.Tensor, wanted: torch.Tensor, outputs: Sequence[int]) -> torch.Tensor:
