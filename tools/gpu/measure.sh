@@ -7,6 +7,7 @@ set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 data="$1" out="$2" limit="${3:-540}"
 mkdir -p "$out"
+out=$(realpath "$out")
 export PYTHONPATH="${PYTHONPATH:-}:$PWD"
 kd=configs/cifar100/kd_resnet110_resnet20_cifar100.py
 epochs=240 iteration=() test_options=(-n 14) visible=0
@@ -44,7 +45,20 @@ torch.save(dict(state_dict=ResNet(8).state_dict()), sys.argv[1])
 P
 fi
 
+compare() { # compare PLAN SECONDS RUNS_AT_ONCE: the whole plan; its reports and records go to OUT
+    local options=(data_root="$data") places=(--gpus $(yes 0 | head -n "$3"))
+    if [ -n "${DRY:-}" ]; then
+        options+=(train_dataloader.dataset.indices=128 val_dataloader.dataset.indices=128)
+        places=(--jobs 2)
+    fi
+    job "$1" "$2" python3 tools/compare.py "configs/compare/$1.py" "${places[@]}" --cfg-options "${options[@]}"
+    [ -d "work_dirs/compare_$1" ] || return
+    (cd work_dirs && find "compare_$1" \( -name result.json -o -name 'report.*' \) -exec cp --parents {} "$out" \;)
+}
+
 CUDA_VISIBLE_DEVICES="$visible" job tests 60 python3 -m pytest -q "${test_options[@]}" -m cuda tests/engine/test_cuda.py
+# Which curriculum: all of CIFAR-100 at a short budget.
+compare cifar100_short 150 6
 job iteration 60 python3 tools/benchmark.py --iteration "${iteration[@]}"
 job loader 30 python3 tools/benchmark.py --loader "${iteration[@]}"
 job kept_answers 30 python3 tools/benchmark.py --kept-answers "${iteration[@]}"
