@@ -37,6 +37,13 @@ class DataChoice:
         """bool: Whether all images have one small size, and so may lie on the training device."""
         return max(self.survey.one_size or (LARGEST_RESIDENT + 1,)) <= LARGEST_RESIDENT
 
+    @property
+    def _last_batch_has_one_image(self) -> bool:
+        counts = list(self.survey.images.values())
+        if self.survey.val is None:
+            counts = [count - int(self.val_share * count + 0.5) for count in counts]
+        return sum(counts) > self.batch_size and sum(counts) % self.batch_size == 1
+
     def name(self, folder: str) -> str:
         """A name for the data set, by which a teacher for the same images is found again."""
         split = '' if self.survey.val else f'_without_{self.val_share}_{self.seed}'
@@ -55,6 +62,9 @@ class DataChoice:
         loaders = {}
         for split, (prefix, part, pipeline, batch_size) in parts.items():
             loader: dict = dict(batch_size=batch_size)
+            if split == 'train' and self._last_batch_has_one_image:
+                # BatchNorm cannot learn from one image whose features are a single pixel.
+                loader['drop_last'] = True
             if self.resident:
                 loader['resident'] = True
             loader['dataset'] = self._dataset(prefix, part, pipeline)
