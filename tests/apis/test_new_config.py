@@ -14,7 +14,7 @@ from edudistill_mm.config.load import load_config
 from edudistill_mm.errors import ConfigurationError
 
 
-def write(folder, data, student='resnet14', teacher='resnet20', epochs=6, **options):
+def write(folder, data, student='resnet14', teacher='resnet8', epochs=6, **options):
     out = str(folder / 'own_run.py')
     return new_config(str(data), student, teacher, epochs, out, **options)
 
@@ -138,6 +138,7 @@ def test_short_names_stand_for_a_network_of_the_size_of_the_images(name, size, f
     assert choose_network(name, size, '--student').name == found
 
 
+@pytest.mark.slow
 def test_networks_of_timm_have_the_prefix_or_a_name_of_their_own():
     pytest.importorskip('timm')
     assert choose_network('timm:resnet18', 32, '--student').config['backbone'] == dict(
@@ -190,7 +191,7 @@ def test_batches_are_smaller_where_images_are_few():
 def test_the_command_ends_with_the_next_one(tmp_path, capsys, monkeypatch):
     make_images(tmp_path / 'data', {'a': 5, 'b': 5})
     monkeypatch.chdir(tmp_path)
-    networks = '--student resnet14 --teacher resnet20 --epochs 6 --out own.py'
+    networks = '--student resnet14 --teacher resnet8 --epochs 6 --out own.py'
     networks = networks.split()
     run_tool('new_config', ['--data', 'data', *networks])
     last = capsys.readouterr().out.splitlines()[-1]
