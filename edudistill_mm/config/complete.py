@@ -46,6 +46,10 @@ def complete_config(cfg: Config) -> RunConfig:
     hold_out(cfg)
     for split in ('train', 'val', 'test'):
         _name_scope(cfg.get(f'{split}_dataloader'), DATASETS)
+        collate = (cfg.get(f'{split}_dataloader') or {}).get('collate_fn')
+        if isinstance(collate, dict):
+            # MMEngine notes it in what is inherited by ``package::``, and hands it to the function.
+            collate.pop('_scope_', None)
         _name_scope(cfg.get(f'{split}_evaluator'), METRICS)
     if type_name(cfg.model) in PLAIN_DISTILLATIONS:
         run_as_one_grade(cfg, type_name(cfg.model))

@@ -9,6 +9,7 @@ from edudistill_mm.checkpoint.log_once import log_once
 from edudistill_mm.config.parts import innermost
 from edudistill_mm.datasets.hold_out import check_share
 from edudistill_mm.errors import ConfigurationError
+from edudistill_mm.type_name import type_name
 from edudistill_mm.validation.values import check_bool, check_keys
 
 KEYS = ('share', 'seed', 'validate')
@@ -37,7 +38,7 @@ def hold_out(cfg: Config) -> None:
     check_bool(validate, 'hold_out.validate')
     loaders = {key: cfg.get(key) for key in ('train_dataloader', 'val_dataloader')}
     for key, loader in loaders.items():
-        if not isinstance(innermost(loader), dict):
+        if not isinstance(_what_is_split(loader), dict):
             raise ConfigurationError(
                 f'hold_out splits the training images for training and validation, but there is no '
                 f'{key}.dataset'
@@ -47,14 +48,16 @@ def hold_out(cfg: Config) -> None:
         cfg[key] = loaders[key] = copy.deepcopy(loaders[key])
     # Below wrappers that choose classes or fewer images, so that all who learn from a part of the
     # data set, its teachers among them, leave out the same.
-    inner = innermost(loaders['train_dataloader'])
+    inner = _what_is_split(loaders['train_dataloader'])
     held, all_of_it = copy.deepcopy(inner), loaders['train_dataloader'].dataset is inner
     _wrap(inner, part='train', **options)
     if validate:
-        of_validation = innermost(loaders['val_dataloader'])
-        held.pop('pipeline', None)
-        if 'pipeline' in of_validation:
-            held.pipeline = of_validation.pipeline
+        of_validation = _what_is_split(loaders['val_dataloader'])
+        pipeline = innermost(loaders['val_dataloader']).get('pipeline')
+        images = innermost(dict(dataset=held))
+        images.pop('pipeline', None)
+        if pipeline is not None:
+            images.pipeline = pipeline
         of_validation.clear()
         of_validation.update(held)
         _wrap(of_validation, part='held_out', **options)
@@ -66,6 +69,21 @@ def hold_out(cfg: Config) -> None:
     if isinstance(cfg.get('dataset_name'), str):
         cfg.dataset_name += '_without_{share}_{seed}'.format(**options)
     cfg.pop('hold_out')
+
+
+def _what_is_split(loader: dict | None) -> Any:
+    """The data set of a loader that is split, below wrappers.
+
+    One that is itself a part of the images, as their rest is for the test, is not taken apart.
+    """
+    dataset = (loader or {}).get('dataset')
+    while (
+        isinstance(dataset, dict)
+        and type_name(dataset) != 'HoldOut'
+        and isinstance(dataset.get('dataset'), dict)
+    ):
+        dataset = dataset['dataset']
+    return dataset
 
 
 def _wrap(dataset: dict, **options: Any) -> None:

@@ -3,6 +3,7 @@ from .class_subset import ClassSubset
 from .digits import Digits
 from .food101_subset import Food101Subset
 from .hold_out import HoldOut
+from .image_folder import ImageFolder
 from .resident import ResidentDataset, whole_batch
 from .samplers import GradeSampler
 from .source import SOURCES, Source
@@ -18,6 +19,7 @@ __all__ = [
     'Food101Subset',
     'GradeSampler',
     'HoldOut',
+    'ImageFolder',
     'ResidentDataset',
     'Source',
     'Subset',

@@ -1,0 +1,163 @@
+"""What there is in a folder of images."""
+
+import os
+import os.path as osp
+from collections import Counter
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from statistics import median
+
+from PIL import Image
+from torch.hub import tqdm
+
+from edudistill_mm.datasets import ImageFolder
+from edudistill_mm.datasets.hold_out import check_share
+from edudistill_mm.errors import ConfigurationError, reason_of
+
+TRAINING = ('train', 'training')
+VALIDATION = ('val', 'valid', 'validation', 'test', 'testing')
+# As OpenCV reads them; PIL, which also notices where a file ends too early, knows more.
+FORMATS = ('JPEG', 'PNG', 'BMP', 'PPM', 'TIFF', 'WEBP')
+GRAY = ('1', 'L', 'LA', 'I', 'I;16', 'F')
+# Images are decoded outside Python's lock.
+THREADS = 8
+SAMPLE = 500
+
+
+@dataclass(frozen=True)
+class ImageSurvey:
+    """What there is in a folder of images.
+
+    Args:
+        root (str): The folder.
+        train (str): The folder of the training images in it, '' for ``root`` itself.
+        val (str | None): That of the validation images; None if a share is held out.
+        test (str | None): That of the test images; None if they are those of the validation.
+        images (dict[str, int]): How many training images each class has.
+        sizes (tuple[tuple[int, int], ...]): Width and height of the images that were looked at,
+            in pixels.
+        gray (float): The share of them that is gray.
+        damaged (dict[str, str]): Of files that cannot be read, by their paths from ``root``, the
+            reason.
+    """
+
+    root: str
+    train: str
+    val: str | None
+    test: str | None
+    images: dict[str, int]
+    sizes: tuple[tuple[int, int], ...]
+    gray: float
+    damaged: dict[str, str]
+
+    @property
+    def short_side(self) -> int:
+        """int: The median of the shorter sides in pixels."""
+        return int(median(map(min, self.sizes)))
+
+    @property
+    def one_size(self) -> tuple[int, int] | None:
+        """tuple[int, int] | None: Width and height, if all images that were looked at have one."""
+        return self.sizes[0] if len(set(self.sizes)) == 1 else None
+
+
+def survey_images(root: str, look_at_all: bool = True) -> ImageSurvey:
+    """See what there is in a folder of images.
+
+    Args:
+        root (str): A folder with a folder of images for each class, or with two or three folders of
+            such, called as in :data:`TRAINING` and :data:`VALIDATION`, in any case.
+        look_at_all (bool): Whether to decode each image, and not 500 of them. Defaults to True.
+
+    Returns:
+        ImageSurvey: What there is.
+
+    Raises:
+        ConfigurationError: There is no such folder, or no images of two classes in it.
+    """
+    if not osp.isdir(root):
+        raise ConfigurationError(f'--data "{root}" is no folder')
+    train, val, test = _splits(root)
+    sets = {part: _images(root, part, train) for part in (train, val, test) if part is not None}
+    files = [path for images in sets.values() for path in images]
+    chosen = files if look_at_all else files[:: len(files) // SAMPLE + 1]
+    with ThreadPoolExecutor(THREADS) as pool:
+        looks = pool.map(_look, [osp.join(root, path) for path in chosen])
+        seen = dict(zip(chosen, tqdm(looks, total=len(chosen), unit=' images', disable=None)))
+    damaged = {path: look for path, look in seen.items() if isinstance(look, str)}
+    good = [look for look in seen.values() if not isinstance(look, str)]
+    counts: Counter[str] = Counter({name: 0 for name in sets[train].values()})
+    counts.update(name for path, name in sets[train].items() if path not in damaged)
+    empty = next((name for name, count in counts.items() if not count), None)
+    if empty is not None:
+        raise ConfigurationError(f'none of the training images of class "{empty}" can be read')
+    return ImageSurvey(
+        root,
+        train,
+        val,
+        test,
+        dict(counts),
+        tuple(size for size, _ in good),
+        sum(gray for _, gray in good) / len(good),
+        damaged,
+    )
+
+
+def check_hold_out(survey: ImageSurvey, share: float) -> None:
+    """Raise ConfigurationError if a share of a class is none of its images, or all of them."""
+    check_share(share, 0, 'of --val-share')
+    fewest = min(survey.images, key=survey.images.__getitem__)
+    count = survey.images[fewest]
+    if not 0 < int(share * count + 0.5) < count:
+        raise ConfigurationError(
+            f'class "{fewest}" has {count} image{"s" if count > 1 else ""}, which --val-share {share} '
+            f'cannot split into images for training and for validation: add images, take its folder '
+            f'away, or make folders train and val yourself'
+        )
+
+
+def _splits(root: str) -> tuple[str, str | None, str | None]:
+    """The folders of training, validation and test; of one folder of classes '', None, None."""
+    folders = {entry.name.lower(): entry.name for entry in os.scandir(root) if entry.is_dir()}
+    train = next((folders[name] for name in TRAINING if name in folders), None)
+    others = [folders[name] for name in VALIDATION if name in folders]
+    if train is None:
+        if others and len(others) == len(folders):
+            raise ConfigurationError(
+                f'"{root}" has a folder "{others[0]}" but none of training images, which must be called '
+                f'"{TRAINING[0]}"'
+            )
+        return '', None, None
+    return train, *([*others, None, None][:2])  # type: ignore[return-value]
+
+
+def _images(root: str, part: str, train: str) -> dict[str, str]:
+    """The class of each image of a split, by the image's path from the root."""
+    dataset = ImageFolder(root, part, numbered_by=train, lazy_init=True)
+    names = dataset.metainfo['classes']
+    if len(names) < 2:
+        raise ConfigurationError(
+            f'"{osp.join(root, train)}" has one folder with images, "{names[0]}", but each class needs a '
+            f'folder, and there must be two or more; if its folders are the classes, name it by --data'
+        )
+    dataset.full_init()
+    infos: Iterable[dict] = map(dataset.get_data_info, range(len(dataset)))
+    return {
+        osp.relpath(info['img_path'], root).replace(osp.sep, '/'): names[info['gt_label']]
+        for info in infos
+    }
+
+
+def _look(path: str) -> tuple[tuple[int, int], bool] | str:
+    """Width and height of an image, and whether it is gray; or the reason why it is damaged."""
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            size, gray = image.size, image.mode in GRAY
+            # JPEG files need not be decoded at full size.
+            image.draft('RGB', (1, 1))
+            image.load()
+    except Exception as error:  # PIL's readers fail in all ways
+        kind = 'it is empty' if osp.getsize(path) == 0 else reason_of(error).replace(path, 'file')
+        return f'{kind} ({type(error).__name__})'
+    return size, gray
