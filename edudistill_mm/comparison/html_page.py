@@ -11,6 +11,7 @@ from .block import Block
 UNITS = dict(
     k=1e3, s=1, min=60, h=3600, MFLOPs=1e6, GFLOPs=1e9, TFLOPs=1e12, PFLOPs=1e15, EFLOPs=1e18
 )
+ZOOM = 1.4
 _NUMBER = re.compile(r'([+-]?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?) ?([A-Za-z]*)')
 # No network: the browser itself refuses whatever is not in the page.
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
@@ -103,10 +104,13 @@ def _element(block: Block) -> str:
         return _table(content)
     if block.kind == 'plot':
         path, caption = content
-        data = base64.b64encode(Path(f'{path}.svg').read_bytes()).decode()
+        image = Path(f'{path}.svg').read_bytes()
+        data = base64.b64encode(image).decode()
+        # Letters that are small enough for a paper are too small for a screen.
+        width = ZOOM * float(re.search(rb'width="([\d.]+)pt"', image)[1])
         caption = html.escape(caption)
         return (
-            f'<figure><img src="data:image/svg+xml;base64,{data}" alt="{caption}">'
+            f'<figure><img src="data:image/svg+xml;base64,{data}" alt="{caption}" style="width: {width:g}pt">'
             f'<figcaption>{caption}.</figcaption></figure>'
         )
     if block.kind == 'commands':

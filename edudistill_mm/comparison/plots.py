@@ -68,6 +68,9 @@ def draw_plots(results: Sequence[RowResult], folder: str) -> list[tuple[str, str
                 continue
             os.makedirs(folder, exist_ok=True)
             path = osp.join(folder, name)
+            # Laid out once for all files, which takes longer than to write one.
+            figure.draw_without_rendering()
+            figure.set_layout_engine('none')
             for suffix, metadata in METADATA.items():
                 figure.savefig(f'{path}.{suffix}', metadata=metadata)
             seeds = unlike if name.startswith('accuracy') else ''
@@ -127,10 +130,9 @@ def _side_by_side(costs: Sequence[float], extent: float) -> list[float]:
     order = sorted(range(len(costs)), key=costs.__getitem__)
     while order:
         near = [index for index in order if costs[index] - costs[order[0]] <= NEAR * extent]
-        for number, index in enumerate(sorted(near)):
-            places[index] += (
-                (number - (len(near) - 1) / 2) * APART * extent if len(near) > 1 else 0
-            )
+        middle = sum(costs[index] for index in near) / len(near)
+        for number, index in enumerate(sorted(near) if len(near) > 1 else []):
+            places[index] = middle + (number - (len(near) - 1) / 2) * APART * extent
         order = order[len(near) :]
     return places
 
@@ -150,10 +152,8 @@ def _accuracy(results: Sequence[RowResult], looks: Mapping[str, Look]) -> Figure
     longest = max(result.length for result in results)
     figure, axes = _panels(len(groups), height=2.5)
     for ax, rows in zip(axes, groups):
-        for result in rows:
-            if result.has_grades:
-                _shade(ax, result, len(groups), longest)
-                break
+        for result in [result for result in rows if result.has_grades][:1]:
+            _shade(ax, result, len(groups), longest)
         for result in rows:
             _line(ax, result.curve(), looks[result.name])
         ax.set_xlim(0, longest)

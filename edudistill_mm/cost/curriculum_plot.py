@@ -51,14 +51,17 @@ def draw_curriculum(run: RunConfig, path: str) -> None:
         check_data(run)
     rates = learning_rates(run, training_cost(run, algorithm=algorithm))
     depth, teachers = algorithm.student.num_fragments, run.teachers
-    bars = [depth, len(curriculum.grades), max(1, len(teachers)), 1, 4]
+    bars = [depth, len(curriculum.grades), max(1, len(teachers)), 1.5, 4]
     with rc_context(STYLE):
         figure = Figure(figsize=(PAGE, BAR * sum(bars) + 1.3), layout='constrained')
         axes: list[Axes] = list(figure.subplots(len(bars), 1, sharex=True, height_ratios=bars))
         unit = 'epochs' if curriculum.by_epoch else 'iterations'
         names = [f'{grade.name}\n{grade.length} {unit}' for grade in curriculum.grades]
-        shade_grades(axes, names, [grade.end for grade in curriculum.grades], PAGE - LEFT)
-        _depth(axes[0], curriculum, algorithm.student)
+        borders = [grade.end for grade in curriculum.grades]
+        level = shade_grades(axes, names, borders, PAGE - LEFT)
+        axes[0].set_xlim(0, curriculum.length)
+        # Above the grades' names.
+        _depth(axes[0], curriculum, algorithm.student, pad=26 if level else 48)
         _classes(axes[1], curriculum)
         _teachers(axes[2], curriculum, teachers)
         _image_size(axes[3], curriculum)
@@ -68,18 +71,17 @@ def draw_curriculum(run: RunConfig, path: str) -> None:
         axes[4].set_ylim(bottom=0)
         axes[4].set_title('learning rate', loc='left')
         axes[4].set_xlabel(unit[:-1])
-        axes[4].set_xlim(0, curriculum.length)
         axes[4].xaxis.set_major_locator(MaxNLocator(integer=True))
         os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
         suffix = os.path.splitext(path)[1][1:].lower()
         figure.savefig(path, metadata=METADATA[suffix])
 
 
-def _depth(ax: Axes, curriculum: Curriculum, student: Any) -> None:
+def _depth(ax: Axes, curriculum: Curriculum, student: Any, pad: float) -> None:
     """Bars of the fragments, from the grade in which they come in; later ones never run."""
     kind = 'fragment' if student.growth is None else 'blocks'
     names = [f'{kind} {number}' for number in range(1, student.num_fragments + 1)]
-    _bars(ax, f'depth: {"fragments" if student.growth is None else "blocks in the stages"}', names)
+    _bars(ax, 'depth of the student', names, pad)
     for number in range(student.num_fragments):
         begin = next((g.begin for g in curriculum.grades if g.fragments > number), None)
         if begin is not None:
@@ -111,11 +113,12 @@ def _image_size(ax: Axes, curriculum: Curriculum) -> None:
     _bars(ax, 'image size of the student', [''])
     for grade in curriculum.grades:
         middle = (grade.begin + grade.end) / 2
-        ax.text(middle, 0, grade.describe_size(), ha='center', **SIZE)
+        words = grade.describe_size().replace(' of ', '\nof ')
+        ax.text(middle, 0, words, ha='center', **SIZE)
 
 
-def _bars(ax: Axes, title: str, names: list[str]) -> None:
-    ax.set_title(title, loc='left')
+def _bars(ax: Axes, title: str, names: list[str], pad: float = 4) -> None:
+    ax.set_title(title, loc='left', pad=pad)
     ax.set_yticks(range(len(names)), names)
     ax.set_ylim(len(names) - 0.5, -0.5)
     ax.tick_params(axis='y', length=0)
@@ -123,4 +126,7 @@ def _bars(ax: Axes, title: str, names: list[str]) -> None:
 
 def _bar(ax: Axes, row: int, begin: int, end: int, colour: str, words: str) -> None:
     ax.barh(row, end - begin, left=begin, height=0.76, color=colour, alpha=0.3)
-    ax.text(begin, row, f' {words}', **SIZE)
+    if begin < 0.6 * ax.get_xlim()[1]:
+        ax.text(begin, row, f' {words}', **SIZE)
+    else:  # there might be no room to the right
+        ax.text(end, row, f'{words} ', ha='right', **SIZE)
