@@ -107,7 +107,7 @@ def _element(block: Block) -> str:
         image = Path(f'{path}.svg').read_bytes()
         data = base64.b64encode(image).decode()
         # Letters that are small enough for a paper are too small for a screen.
-        width = ZOOM * float(re.search(rb'width="([\d.]+)pt"', image)[1])
+        width = ZOOM * float(re.findall(rb'width="([\d.]+)pt"', image)[0])
         caption = html.escape(caption)
         return (
             f'<figure><img src="data:image/svg+xml;base64,{data}" alt="{caption}" style="width: {width:g}pt">'

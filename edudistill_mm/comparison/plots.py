@@ -31,7 +31,7 @@ CAPTIONS = dict(
     grades_by_groups='Accuracy per class group at the end of each grade (%), mean over seeds',
 )
 # How near two costs are that stand side by side, and how far apart they are drawn: shares of an axis.
-NEAR, APART = 0.03, 0.025
+NEAR, APART = 0.08, 0.025
 LETTERS_IN_LINE = 130  # of a legend below a figure as wide as a page
 Look = tuple[str, Any, str]
 Reasons = dict[str, str]

@@ -1,6 +1,7 @@
 """A picture of a curriculum."""
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 from matplotlib import rc_context
@@ -99,7 +100,7 @@ def _classes(ax: Axes, curriculum: Curriculum) -> None:
             ax.text(grade.begin, grade.index, ' none new', **SIZE)
 
 
-def _teachers(ax: Axes, curriculum: Curriculum, teachers: list[dict]) -> None:
+def _teachers(ax: Axes, curriculum: Curriculum, teachers: Sequence[dict]) -> None:
     _bars(ax, 'teachers', [teacher['name'] for teacher in teachers] or ['none'])
     for number, teacher in enumerate(teachers):
         grades = [grade for grade in curriculum.grades if teacher['name'] in grade.teachers]
