@@ -1,4 +1,4 @@
-"""Report a run: accuracies, costs, class groups, plots; see --help."""
+"""Report a run: accuracies, costs, class groups, plots; Markdown and HTML; see --help."""
 
 import argparse
 

@@ -1,4 +1,4 @@
-"""Plots of a report, as vector PDF and as PNG."""
+"""Plots of a report at the size in which a paper prints them, as PDF, SVG and PNG."""
 
 import os
 import os.path as osp
@@ -12,66 +12,69 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from edudistill_mm.plot_style import COLOURS, COLUMN, METADATA, PAGE, STYLE, shade_grades
+
 from .row_result import SEEN, RowResult
 from .run_record import GROUP
 from .statistic import Statistic
 
-# Okabe and Ito's palette, which colour-blind readers can tell apart, without its yellow.
-COLOURS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9', '#000000')
-# A second way to tell lines apart, for more rows than colours and for print in grey.
+# Second and third ways to tell rows apart, for more of them than colours and for print in grey.
 STYLES = ('-', '--', '-.', ':')
 MARKERS = 'osD^vPX<>*'
-SHADES = ('#EFEFEF', '#FFFFFF')
-STYLE: Any = {
-    'font.size': 9,
-    'axes.titlesize': 9,
-    'axes.labelsize': 9,
-    'legend.fontsize': 8,
-    'legend.title_fontsize': 8,
-    'legend.frameon': False,
-    'axes.spines.top': False,
-    'axes.spines.right': False,
-    'lines.linewidth': 1.5,
-    'pdf.fonttype': 42,  # text stays text
-    'savefig.bbox': 'tight',
-    'savefig.dpi': 200,
-}
-LINES_INSIDE = 6  # more of them are named beside the panel
+GRID: dict[str, Any] = dict(color='#DDDDDD', linewidth=0.5)
 _SHADES = 'grades are shaded, bands are one standard deviation over seeds'
 CAPTIONS = dict(
+    accuracy_cost='Accuracy of the last epoch against the cost of the training; bars are one standard '
+    'deviation over seeds; rows of nearly equal cost stand side by side, ticks on the axis are their costs',
     accuracy=f'Accuracy over all classes; {_SHADES}',
     class_groups=f'Accuracy per class group; {_SHADES}',
     grades_by_groups='Accuracy per class group at the end of each grade (%), mean over seeds',
-    accuracy_cost='Accuracy of the last epoch against the cost of the training; bars are one standard '
-    'deviation over seeds',
 )
-GRADE_NAME: dict[str, Any] = dict(ha='center', va='bottom', fontsize=8, color='#555555')
+# How near two costs are that stand side by side, and how far apart they are drawn: shares of an axis.
+NEAR, APART = 0.08, 0.025
+LETTERS_IN_LINE = 130  # of a legend below a figure as wide as a page
 Look = tuple[str, Any, str]
+Reasons = dict[str, str]
 
 
 def draw_plots(results: Sequence[RowResult], folder: str) -> list[tuple[str, str]]:
-    """Draw all plots with results into a folder; path without extension and caption of each."""
+    """Draw all plots with results into a folder; path without extension and caption of each.
+
+    A caption names the rows that its plot does not show, with the reason.
+    """
     shutil.rmtree(folder, ignore_errors=True)
     looks = {result.name: _look(index) for index, result in enumerate(results)}
-    results = [result for result in results if result.last is not None]
-    graded = [result for result in results if result.has_grades and result.groups]
+    no_result = {result.name: 'no result yet' for result in results if result.last is None}
+    rows = [result for result in results if result.last is not None]
+    priced = [result for result in rows if result.cost]
+    no_cost = {result.name: 'costs not counted' for result in rows if not result.cost}
+    graded = [result for result in rows if result.has_grades and len(result.groups) > 1]
+    no_group = {
+        result.name: 'all classes from the start' if result.groups else 'no class groups measured'
+        for result in rows
+        if result not in graded
+    }
     drawn = []
+    unlike = '; n is the number of seeds' if _unlike_seeds(rows) else ''
     with rc_context(STYLE):
-        figures = dict(
-            accuracy=_accuracy(results, looks),
-            class_groups=_class_groups(graded),
-            grades_by_groups=_matrices(graded),
-            accuracy_cost=_accuracy_cost([result for result in results if result.cost], looks),
+        figures: dict[str, tuple[Figure | None, Reasons]] = dict(
+            accuracy_cost=(_accuracy_cost(priced, looks), no_cost),
+            accuracy=(_accuracy(rows, looks), {}),
+            class_groups=(_class_groups(graded), no_group),
+            grades_by_groups=(_matrices(graded), no_group),
         )
-        for name, figure in figures.items():
+        for name, (figure, left_out) in figures.items():
             if figure is None:
                 continue
             os.makedirs(folder, exist_ok=True)
             path = osp.join(folder, name)
-            # Without a date, so that the same results give the same files.
-            figure.savefig(f'{path}.pdf', metadata=dict(CreationDate=None))
-            figure.savefig(f'{path}.png')
-            drawn.append((path, CAPTIONS[name]))
+            # Laid out once for all files, which takes longer than to write one.
+            figure.draw_without_rendering()
+            figure.set_layout_engine('none')
+            for suffix, metadata in METADATA.items():
+                figure.savefig(f'{path}.{suffix}', metadata=metadata)
+            seeds = unlike if name.startswith('accuracy') else ''
+            drawn.append((path, CAPTIONS[name] + seeds + _words({**left_out, **no_result})))
     return drawn
 
 
@@ -80,89 +83,127 @@ def _look(index: int) -> Look:
     return COLOURS[index % len(COLOURS)], style, MARKERS[index % len(MARKERS)]
 
 
+def _unlike_seeds(results: Sequence[RowResult]) -> bool:
+    return len({result.last.count for result in results}) > 1
+
+
+def _words(left_out: Reasons) -> str:
+    """Which rows a plot does not show, and why; nothing if it shows all."""
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in left_out.items():
+        by_reason.setdefault(reason, []).append(f'"{name}"')
+    parts = [f'{", ".join(names)} ({reason})' for reason, names in by_reason.items()]
+    return f'. Not shown: {"; ".join(parts)}' if parts else ''
+
+
+def _accuracy_cost(results: Sequence[RowResult], looks: Mapping[str, Look]) -> Figure | None:
+    if len(results) < 2:
+        return None
+    measures = (('student FLOPs', 'student_flops'), ('total FLOPs', 'total_flops'))
+    figure, axes = _panels(len(measures), height=2.3)
+    for ax, (label, measure) in zip(axes, measures):
+        costs = [result.cost[measure] for result in results]
+        margin = 0.2 * max(costs)
+        low, high = max(0.0, min(costs) - margin), max(costs) + margin
+        for result, place in zip(results, _side_by_side(costs, high - low)):
+            colour, _, marker = looks[result.name]
+            shape: dict[str, Any] = dict(
+                marker=marker, capsize=2, elinewidth=0.8, linestyle='none'
+            )
+            ax.errorbar(place, result.last.mean, yerr=result.last.std, color=colour, **shape)
+        tick: dict[str, Any] = dict(marker='|', markersize=6, color='black', linestyle='none')
+        ax.plot(costs, [0] * len(costs), transform=ax.get_xaxis_transform(), clip_on=False, **tick)
+        ax.set_xlabel(label)
+        ax.set_xlim(low, high)
+        ax.xaxis.set_major_locator(MaxNLocator(5))
+        ax.xaxis.set_major_formatter(FuncFormatter(_short))
+        ax.grid(**GRID)
+        ax.set_axisbelow(True)
+    axes[0].set_ylabel('accuracy of the last epoch (%)')
+    _legend(figure, results, looks, lines=False)
+    return figure
+
+
+def _side_by_side(costs: Sequence[float], extent: float) -> list[float]:
+    """Where to draw costs on an axis of an extent, so that rows of nearly equal cost are seen."""
+    places = list(costs)
+    order = sorted(range(len(costs)), key=costs.__getitem__)
+    while order:
+        near = [index for index in order if costs[index] - costs[order[0]] <= NEAR * extent]
+        middle = sum(costs[index] for index in near) / len(near)
+        for number, index in enumerate(sorted(near) if len(near) > 1 else []):
+            places[index] = middle + (number - (len(near) - 1) / 2) * APART * extent
+        order = order[len(near) :]
+    return places
+
+
 def _accuracy(results: Sequence[RowResult], looks: Mapping[str, Look]) -> Figure | None:
     """One panel for each way to cut the epochs into grades; rows without grades are in all."""
     if not any(len(result.curve()) > 1 for result in results):
         return None
-    panels: dict[tuple, list[RowResult]] = {}
+    cuts: dict[tuple, list[RowResult]] = {}
     for result in results:
         if result.has_grades:
-            panels.setdefault((result.unit, tuple(result.grades)), []).append(result)
+            cuts.setdefault((result.unit, tuple(result.grades)), []).append(result)
     groups = [
         [result for result in results if result in rows or not result.has_grades]
-        for rows in panels.values()
+        for rows in cuts.values()
     ] or [list(results)]
-    figure, axes = _panels(len(groups), width=4.6, height=3.2)
+    longest = max(result.length for result in results)
+    figure, axes = _panels(len(groups), height=2.5)
     for ax, rows in zip(axes, groups):
-        longest = max(result.length for result in rows)
-        shaded = next((result for result in rows if result.has_grades), None)
-        if shaded is not None:
-            _shade(ax, shaded)
+        for result in [result for result in rows if result.has_grades][:1]:
+            _shade(ax, result, len(groups), longest)
         for result in rows:
-            colour, style, _ = looks[result.name]
-            _line(ax, result.curve(), colour, style, result.name)
+            _line(ax, result.curve(), looks[result.name])
         ax.set_xlim(0, longest)
         ax.set_xlabel(rows[0].unit)
-        ax.set_ylabel('accuracy (%)')
-        if len(groups) == 1 and len(rows) <= LINES_INSIDE:
-            ax.legend(loc='best')
-    if len(groups) > 1 or len(results) > LINES_INSIDE:
-        handles = [
-            Line2D([], [], color=looks[result.name][0], linestyle=looks[result.name][1])
-            for result in results
-        ]
-        figure.legend(handles, [result.name for result in results], loc='outside right center')
+    _name_left(axes, 'accuracy (%)')
+    _legend(figure, results, looks)
     return figure
 
 
 def _class_groups(graded: Sequence[RowResult]) -> Figure | None:
     if not graded:
         return None
-    same = all(result.groups == graded[0].groups for result in graded)
-    figure, axes = _panels(len(graded), width=3.9, height=3.0)
+    groups = list(dict.fromkeys(group for result in graded for group in result.groups))
+    looks = {group: _look(index) for index, group in enumerate(groups)}
+    longest = max(result.length for result in graded)
+    figure, axes = _panels(len(graded), height=2.3)
     for ax, result in zip(axes, graded):
-        _shade(ax, result)
-        for index, group in enumerate(result.groups):
-            colour, style, _ = _look(index)
-            _line(ax, result.curve(GROUP + group), colour, style, group)
-        ax.set_xlim(0, result.length)
-        ax.set_ylim(top=101)
+        level = _shade(ax, result, len(graded), longest)
+        for group in result.groups:
+            _line(ax, result.curve(GROUP + group), looks[group])
+        ax.set_xlim(0, longest)
         ax.set_xlabel(result.unit)
-        ax.set_ylabel('accuracy (%)')
-        ax.set_title(result.name, pad=16)
-        if not same:
-            ax.legend(loc='best', title='classes of')
-    if same:
-        handles, labels = axes[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc='outside right center', title='classes of')
+        ax.set_title(result.name, pad=14 if level else 34)  # above the grades' names
+    _name_left(axes, 'accuracy (%)')
+    handles = [_handle(looks[group]) for group in groups]
+    names = [f'classes of {group}' for group in groups]
+    _legend_of(figure, handles, names)
     return figure
 
 
 def _matrices(graded: Sequence[RowResult]) -> Figure | None:
     if not graded:
         return None
-    widest = max(len(result.groups) for result in graded)
     tallest = max(len(result.grades) for result in graded)
-    figure, axes = _panels(len(graded), width=1.6 + 0.75 * widest, height=1.2 + 0.45 * tallest)
-    image = None
+    figure, axes = _panels(len(graded), height=0.9 + 0.3 * tallest, share=False)
     for ax, result in zip(axes, graded):
         columns = [(group, GROUP + group) for group in result.groups] + [('all seen', SEEN)]
         values = [
             [result.at_end_of(grade, key) for _, key in columns]
             for grade in range(len(result.grades))
         ]
-        image = ax.imshow(
-            [[float('nan') if value is None else value.mean for value in row] for row in values],
-            cmap='cividis',
-            vmin=0,
-            vmax=100,
-            aspect='auto',
-        )
-        for y, row in enumerate(values):
-            for x, value in enumerate(row):
-                if value is not None:
-                    colour = 'white' if value.mean < 60 else 'black'
-                    ax.text(x, y, f'{value.mean:.1f}', ha='center', va='center', color=colour)
+        means = [
+            [float('nan') if value is None else value.mean for value in row] for row in values
+        ]
+        ax.imshow(means, cmap='cividis', vmin=0, vmax=100, aspect='auto')
+        for y, row in enumerate(means):
+            for x, mean in enumerate(row):
+                if values[y][x] is not None:
+                    colour = 'white' if mean < 60 else 'black'
+                    ax.text(x, y, f'{mean:.1f}', ha='center', va='center', color=colour)
         for x in range(1, len(columns)):
             ax.axvline(x - 0.5, color='white', linewidth=4 if x == len(columns) - 1 else 1)
         for y in range(1, len(result.grades)):
@@ -170,63 +211,66 @@ def _matrices(graded: Sequence[RowResult]) -> Figure | None:
         ax.set_xticks(range(len(columns)), [name for name, _ in columns], rotation=30, ha='right')
         ax.set_yticks(range(len(result.grades)), [name for name, _ in result.grades])
         ax.set_xlabel('classes of')
-        ax.set_ylabel('after grade')
         ax.set_title(result.name)
-        ax.tick_params(length=0)
+        ax.tick_params(length=0, pad=1)
         for spine in ax.spines.values():
             spine.set_visible(False)
-    figure.colorbar(image, ax=list(axes), label='accuracy (%)', shrink=0.9)
+    _name_left(axes, 'after grade')
     return figure
 
 
-def _accuracy_cost(results: Sequence[RowResult], looks: Mapping[str, Look]) -> Figure | None:
-    if len(results) < 2:
-        return None
-    measures = (
-        ('image passes', 'image_passes'),
-        ('student FLOPs', 'student_flops'),
-        ('total FLOPs', 'total_flops'),
-    )
-    figure, axes = _panels(len(measures), width=3.0, height=2.8, share_y=True)
-    for ax, (label, measure) in zip(axes, measures):
-        costs = [result.cost[measure] for result in results]
-        for result, cost in zip(results, costs):
-            colour, _, marker = looks[result.name]
-            shape: dict[str, Any] = dict(marker=marker, markersize=6, capsize=3, linestyle='none')
-            ax.errorbar(cost, result.last.mean, yerr=result.last.std, color=colour, **shape)
-        ax.set_xlabel(label)
-        ax.set_xlim(0, 1.08 * max(costs))
-        ax.xaxis.set_major_locator(MaxNLocator(5))
-        ax.xaxis.set_major_formatter(FuncFormatter(_short))
-        ax.grid(color='#DDDDDD', linewidth=0.6)
-        ax.set_axisbelow(True)
-    axes[0].set_ylabel('accuracy of the last epoch (%)')
-    handles = [
-        Line2D([], [], color=looks[result.name][0], marker=looks[result.name][2], linestyle='none')
-        for result in results
-    ]
-    figure.legend(handles, [result.name for result in results], loc='outside right center')
-    return figure
-
-
-def _panels(
-    count: int, width: float, height: float, share_y: bool = False
-) -> tuple[Figure, Sequence[Axes]]:
-    """A figure with a row of panels, or several rows if they are many; sizes in inches."""
+def _panels(count: int, height: float, share: bool = True) -> tuple[Figure, list[Axes]]:
+    """Panels in rows of at most three; ``height`` of each in inches. A single one fills a column."""
     columns = min(count, 3)
     rows = -(-count // columns)
-    figure = Figure(figsize=(width * columns, height * rows), layout='constrained')
-    axes = figure.subplots(rows, columns, squeeze=False, sharey=share_y).flatten()
+    size = (COLUMN if count == 1 else PAGE, height * rows)
+    figure = Figure(figsize=size, layout='constrained')
+    axes = figure.subplots(rows, columns, squeeze=False, sharey=share).flatten()
     for ax in axes[count:]:
         ax.remove()
     return figure, list(axes[:count])
 
 
-def _line(ax: Axes, curve: Mapping[int, Statistic], colour: str, style: str, label: str) -> None:
+def _name_left(axes: Sequence[Axes], label: str) -> None:
+    for ax in axes[::3]:
+        ax.set_ylabel(label)
+
+
+def _handle(look: Look, lines: bool = True) -> Line2D:
+    colour, style, marker = look
+    return Line2D([], [], color=colour, linestyle=style if lines else 'none', marker=marker)
+
+
+def _legend(
+    figure: Figure, results: Sequence[RowResult], looks: Mapping[str, Look], lines: bool = True
+) -> None:
+    """Name the rows below a figure; with the number of their seeds, if that is not the same."""
+    unlike = _unlike_seeds(results)
+    handles = [_handle(looks[result.name], lines) for result in results]
+    names = [
+        f'{result.name} (n={result.last.count})' if unlike else result.name for result in results
+    ]
+    _legend_of(figure, handles, names)
+
+
+def _legend_of(figure: Figure, handles: Sequence[Line2D], names: Sequence[str]) -> None:
+    letters = LETTERS_IN_LINE * figure.get_figwidth() / PAGE
+    columns = max(1, min(len(names), int(letters / (max(map(len, names)) + 6))))
+    place: dict[str, Any] = dict(loc='outside lower center', ncols=columns)
+    # The figure grows by what the legend takes, so that panels keep their height.
+    lines = -(-len(names) // columns)
+    figure.set_figheight(figure.get_figheight() + 0.15 * lines)
+    figure.legend(handles, names, **place)
+
+
+def _line(ax: Axes, curve: Mapping[int, Statistic], look: Look) -> None:
+    colour, style, marker = look
     places = list(curve)
     means = [value.mean for value in curve.values()]
-    marker = 'o' if len(places) == 1 else None
-    ax.plot(places, means, color=colour, linestyle=style, label=label, marker=marker)
+    # Some five markers a line, at places that differ from line to line.
+    every = max(1, len(places) // 5)
+    first = MARKERS.index(marker) % every
+    ax.plot(places, means, color=colour, linestyle=style, marker=marker, markevery=(first, every))
     if any(value.std for value in curve.values()):
         ax.fill_between(
             places,
@@ -239,15 +283,11 @@ def _line(ax: Axes, curve: Mapping[int, Statistic], colour: str, style: str, lab
         )
 
 
-def _shade(ax: Axes, result: RowResult) -> None:
-    """Shade the grades and write their names above."""
-    begin = 0
-    for index, ((name, _), end) in enumerate(zip(result.grades, result.borders)):
-        ax.axvspan(begin, end, color=SHADES[index % 2], linewidth=0, zorder=0)
-        ax.text((begin + end) / 2, 1.02, name, transform=ax.get_xaxis_transform(), **GRADE_NAME)
-        begin = end
-    ax.set_axisbelow(True)
+def _shade(ax: Axes, result: RowResult, panels: int, longest: int) -> bool:
+    width = (COLUMN if panels == 1 else PAGE / min(panels, 3)) - 0.6
+    names = [name for name, _ in result.grades]
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    return shade_grades([ax], names, result.borders, width * result.length / longest)
 
 
 def _short(value: float, _: int = 0) -> str:

@@ -1,4 +1,4 @@
-"""The report of a comparison, or of a single run: Markdown, JSON and plots."""
+"""The report of a comparison, or of a single run: Markdown, HTML, JSON and plots."""
 
 import json
 import os
@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from edudistill_mm.checkpoint.atomic_write import atomic_write
 from edudistill_mm.cost.filling import Filling
 
+from .block import Block
+from .html_page import html_page
 from .job_queue import duration
 from .plots import draw_plots
 from .row_result import FORGETTING, SEEN, RowResult
@@ -25,6 +27,17 @@ LEGEND = (
     "row's FLOPs; nor is the training of teachers. Time is "
     'wall-clock of a run with its validations, on whatever else the machine was doing.'
 )
+ABOUT_DIFFERENCES = (
+    'By how many percentage points the accuracy of the last epoch is above that of another row '
+    "with the same seeds: mean and, from two seeds on, its 95 % confidence interval (Student's t "
+    'distribution). Where it holds 0, these seeds show neither a difference nor that there is '
+    'none; among many rows some intervals miss 0 by chance.'
+)
+ABOUT_GRADES = (
+    'Accuracy at the end of each grade over the classes seen so far, and over what each grade '
+    'adds. Forgetting is how far the groups before the newest are below their best validation so '
+    'far, on average.'
+)
 
 
 def write_report(
@@ -34,48 +47,49 @@ def write_report(
     about: Sequence[str] = (),
     baselines: Sequence[str] = (),
 ) -> str:
-    """Write ``report.md``, whose path is returned, ``report.json``, and plots into ``plots``.
+    """Write ``report.md``, whose path is returned, ``report.html``, ``report.json``, and plots.
+
+    The HTML page holds its plots; they are also files in ``plots``.
 
     ``about`` are paragraphs below the title, ``baselines`` names of rows that the others are
     compared with.
     """
     os.makedirs(folder, exist_ok=True)
     plots = draw_plots(results, osp.join(folder, 'plots'))
-    paragraphs = [
-        f'# {title}',
-        *about,
-        _main_table(results),
-        *[f'{result.name}: {"; ".join(result.remarks)}.' for result in results if result.remarks],
-        LEGEND,
+    blocks = [
+        Block('title', title),
+        *[Block('text', paragraph) for paragraph in about],
+        Block('table', _main_table(results)),
         *[
-            f'![{caption}]({osp.relpath(path, folder)}.png)\n\n{caption}.'
-            for path, caption in plots
+            Block('text', f'{result.name}: {"; ".join(result.remarks)}.')
+            for result in results
+            if result.remarks
         ],
+        Block('text', LEGEND),
+        *[Block('plot', plot) for plot in plots],
     ]
     differences = _differences(results, baselines)
     seeds = {result.name: len(result.runs) for result in results}
     if any(differences.values()):
-        paragraphs += [
-            '## Differences',
-            _difference_table(differences, baselines, seeds),
-            'By how many percentage points the accuracy of the last epoch is above that of another row '
-            "with the same seeds: mean and, from two seeds on, its 95 % confidence interval (Student's t "
-            'distribution). Where it holds 0, these seeds show neither a difference nor that there is '
-            'none; among many rows some intervals miss 0 by chance.',
+        blocks += [
+            Block('heading', 'Differences'),
+            Block('table', _difference_table(differences, baselines, seeds)),
+            Block('text', ABOUT_DIFFERENCES),
         ]
     tables = [(result.name, _grade_table(result)) for result in results if result.groups]
     if tables:
-        paragraphs += [
-            '## By grade and class group',
-            'Accuracy at the end of each grade over the classes seen so far, and over what each grade '
-            'adds. Forgetting is how far the groups before the newest are below their best validation so '
-            'far, on average.',
-            *[f'{name}\n\n{table}' for name, table in tables],
-        ]
-    paragraphs += ['## Commands', '\n'.join(_commands(results))]
+        blocks += [Block('heading', 'By grade and class group'), Block('text', ABOUT_GRADES)]
+        for name, table in tables:
+            blocks += [Block('text', name), Block('table', table)]
+    blocks.append(Block('heading', 'Commands'))
+    for result in results:
+        commands = [*result.teacher_commands, *result.commands.values()]
+        blocks += [Block('text', f'{result.name}:'), Block('commands', commands)]
     path = osp.join(folder, 'report.md')
-    text = '\n\n'.join(paragraphs) + '\n'
+    text = '\n\n'.join(_markdown(block, folder) for block in blocks) + '\n'
+    page = html_page(blocks)
     atomic_write(path, lambda file: file.write(text.encode()))
+    atomic_write(osp.join(folder, 'report.html'), lambda file: file.write(page.encode()))
     rows = [
         dict(
             result.to_dict(),
@@ -91,7 +105,22 @@ def write_report(
     return path
 
 
-def _main_table(results: Sequence[RowResult]) -> str:
+def _markdown(block: Block, folder: str) -> str:
+    if block.kind == 'title':
+        return f'# {block.content}'
+    if block.kind == 'heading':
+        return f'## {block.content}'
+    if block.kind == 'table':
+        return markdown(block.content)
+    if block.kind == 'plot':
+        path, caption = block.content
+        return f'![{caption}]({osp.relpath(path, folder)}.png)\n\n{caption}.'
+    if block.kind == 'commands':
+        return '\n'.join(['```bash', *block.content, '```'])
+    return block.content
+
+
+def _main_table(results: Sequence[RowResult]) -> list[list[str]]:
     rows = [
         [
             'row',
@@ -130,7 +159,7 @@ def _main_table(results: Sequence[RowResult]) -> str:
                 duration(result.seconds.mean) if result.seconds else MISSING,
             ]
         )
-    return markdown(rows)
+    return rows
 
 
 def _differences(
@@ -155,7 +184,7 @@ def _difference_table(
     differences: Mapping[str, Mapping[str, Statistic]],
     baselines: Sequence[str],
     seeds: Mapping[str, int],
-) -> str:
+) -> list[list[str]]:
     def text(name: str, baseline: str) -> str:
         difference = differences[name].get(baseline)
         if difference is None:
@@ -170,25 +199,17 @@ def _difference_table(
         )
 
     rows = [[name, *(text(name, baseline) for baseline in baselines)] for name in differences]
-    return markdown([['difference to', *baselines], *rows])
+    return [['difference to', *baselines], *rows]
 
 
-def _grade_table(result: RowResult) -> str:
+def _grade_table(result: RowResult) -> list[list[str]]:
     rows = [['grade', 'seen', *result.groups, 'forgetting']]
     for index, (name, _) in enumerate(result.grades):
         keys = [SEEN, *(GROUP + group for group in result.groups), FORGETTING]
         rows.append(
             [name or 'whole training', *(_text(result.at_end_of(index, key)) for key in keys)]
         )
-    return markdown(rows)
-
-
-def _commands(results: Sequence[RowResult]) -> list[str]:
-    lines: list[str] = []
-    for result in results:
-        commands = [*result.teacher_commands, *result.commands.values()]
-        lines += [f'{result.name}:', '', '```bash', *commands, '```', '']
-    return lines[:-1]
+    return rows
 
 
 def about_filling(filling: Filling) -> str:

@@ -3,16 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
-import torch
-from mmengine.registry import PARAM_SCHEDULERS
-
 from edudistill_mm.config.check_config import check_config
 from edudistill_mm.config.data import check_data
-from edudistill_mm.config.parts import hooks_of, schedulers_of
+from edudistill_mm.config.parts import hooks_of
 from edudistill_mm.config.run_config import RunConfig
-from edudistill_mm.config.schedule import epochs_to_iters
 from edudistill_mm.config.stand_in import remark_on, stand_in
-from edudistill_mm.cost.training_cost import TrainingCost, training_cost
+from edudistill_mm.cost.learning_rates import learning_rates
+from edudistill_mm.cost.training_cost import training_cost
 from edudistill_mm.curriculum import OPTIONS, Grade
 from edudistill_mm.type_name import type_name
 
@@ -58,7 +55,7 @@ def curriculum_table(run: RunConfig) -> str:
     passes = [stage.length * stage.images for stage in cost.stages]
     # The last grade has all classes.
     everything = curriculum.length * cost.stages[-1].images
-    rates = _learning_rates(run, cost)
+    rates = learning_rates(run, cost)
     # Those that are the same throughout are no matter of the curriculum.
     options = [k for k in OPTIONS if any(getattr(g, k) is not None for g in curriculum.grades)]
     rows = [[*HEADER, *(option.replace('_', ' ') for option in options)]]
@@ -76,7 +73,7 @@ def curriculum_table(run: RunConfig) -> str:
                 f'{stage.flops_per_image / 1e6:.2f}',
                 f'{passes[grade.index]:,}',
                 ', '.join(grade.teachers) or '-',
-                '{:.4g} to {:.4g}'.format(*rates[grade.index]),
+                f'{rates[grade.begin]:.4g} to {rates[grade.end - 1]:.4g}',
                 *(_option(algorithm, grade, option) for option in options),
             ]
         )
@@ -126,33 +123,6 @@ def _option(algorithm: Any, grade: Grade, option: str) -> str:
     if option == 'temperature':
         return algorithm.temperatures.describe(grade)
     return f'{grade.value(option, getattr(algorithm, option)):.4g}'
-
-
-def _learning_rates(run: RunConfig, cost: TrainingCost) -> list[tuple[float, float]]:
-    """First and last learning rate of each grade, found by running the schedules."""
-    curriculum, lr = run.curriculum, run.cfg.optim_wrapper.optimizer.lr
-    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=lr)
-    lengths = [stage.batches for stage in cost.stages for _ in range(stage.length)]
-    by_epoch: list[Any] = []
-    by_iter: list[Any] = []
-    for config in schedulers_of(run.cfg):
-        config = epochs_to_iters(config, lengths)
-        in_epochs = config.get('by_epoch', True)
-        config.setdefault(
-            'end', curriculum.length if in_epochs == curriculum.by_epoch else sum(lengths)
-        )
-        scheduler = PARAM_SCHEDULERS.build(dict(config, optimizer=optimizer))
-        (by_epoch if in_epochs else by_iter).append(scheduler)
-    optimizer.step()  # schedulers warn before its first step
-    rates = []
-    for batches in lengths:
-        rates.append(optimizer.param_groups[0]['lr'])
-        for _ in range(batches if by_iter else 0):
-            for scheduler in by_iter:
-                scheduler.step()
-        for scheduler in by_epoch:
-            scheduler.step()
-    return [(rates[grade.begin], rates[grade.end - 1]) for grade in curriculum.grades]
 
 
 def _format(rows: Sequence[Sequence[str]]) -> str:

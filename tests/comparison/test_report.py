@@ -76,14 +76,14 @@ def test_a_resumed_run_is_one_run_with_all_its_sessions(interrupted, tmp_path):
     digests = re.findall(r'Teacher (\w+): 2 classes, `\S+`, sha256 ([0-9a-f]{64})', text)
     assert [name for name, _ in digests] == ['low', 'mid', 'high']
     # A plot of everything but accuracy against cost, which needs two rows.
-    assert sorted(path.name for path in (tmp_path / 'run' / 'report' / 'plots').iterdir()) == [
-        'accuracy.pdf',
-        'accuracy.png',
-        'class_groups.pdf',
-        'class_groups.png',
-        'grades_by_groups.pdf',
-        'grades_by_groups.png',
-    ]
+    plots = {path.name for path in (tmp_path / 'run' / 'report' / 'plots').iterdir()}
+    assert plots == {
+        f'{name}.{suffix}'
+        for name in ('accuracy', 'class_groups', 'grades_by_groups')
+        for suffix in ('pdf', 'svg', 'png')
+    }
+    page = (tmp_path / 'run' / 'report' / 'report.html').read_text()
+    assert page.count('<img src="data:image/svg+xml;base64,') == 3
 
 
 # On another device another epoch may be the best, and its checkpoint the last.

@@ -4,25 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
+from report_rows import row
 
-from edudistill_mm.comparison.row_result import RowResult
-from edudistill_mm.comparison.run_record import RunRecord
 from edudistill_mm.comparison.write import write_report
-
-
-def row(name, **accuracies):
-    """A row of two epochs with the accuracy of the last one for each seed."""
-    record = {
-        int(seed[1:]): RunRecord.from_dict(
-            dict(
-                validations={1: {'accuracy/top1': 10.0}, 2: {'accuracy/top1': accuracy}},
-                progress=2,
-                seconds=1,
-            )
-        )
-        for seed, accuracy in accuracies.items()
-    }
-    return RowResult(name, 'epoch', [('', 2)], {}, {0: 'train'}, runs=record)
 
 
 @pytest.fixture

@@ -165,6 +165,32 @@ def test_print_curriculum_counts_images_and_needs_no_teacher():
     assert rows['university'][-3:] == ['0.05', 'to', '0.05']
 
 
+def test_print_curriculum_draws_grades_of_fragments_classes_teachers_and_image_sizes(tmp_path):
+    keys = ['model.curriculum.grades.2.leave=[primary]', 'model.curriculum.grades.0.image_size=6']
+    arguments = [DIGITS, '--cfg-options', *options('/nonexistent'), *keys]
+    plot = tmp_path / 'plots' / 'curriculum.svg'
+    run_tool('print_curriculum', [*arguments, '--plot', str(plot)])
+    text = plot.read_text()
+    # Text is drawn as paths; matplotlib notes what they say.
+    notes = [
+        'depth of the student',
+        'up to backbone.layer2',
+        '3 new, 10 seen',
+        'primary',
+        '1 epochs',
+        'knows 4 classes',
+        '6x6',
+        'full',
+        'learning rate',
+    ]
+    assert [note for note in notes if note not in text] == []
+
+
+def test_print_curriculum_names_the_formats_of_a_plot(capsys):
+    sentence = refused(capsys, 'print_curriculum', DIGITS, '--plot', 'plot.jpg')
+    assert sentence == 'error: --plot is "plot.jpg", but a plot is a file of .pdf, .svg, .png'
+
+
 def test_print_curriculum_shows_weights_and_temperatures_that_grades_give(capsys):
     grades = 'model.curriculum.grades'
     keys = [
