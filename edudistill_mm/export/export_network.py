@@ -13,7 +13,7 @@ from edudistill_mm.datasets.class_lists import class_names_of
 from edudistill_mm.errors import ConfigurationError, full_disk_error, reason_of
 from edudistill_mm.export.deployed_student import DeployedStudent
 from edudistill_mm.export.example_images import ExampleImages
-from edudistill_mm.export.export_student import check_out
+from edudistill_mm.export.export_student import check_out, grade_of_meta
 from edudistill_mm.export.network_format import INPUT, OUTPUT, NetworkFormat
 from edudistill_mm.export.onnx_format import OnnxFormat
 from edudistill_mm.export.plain_student import PlainStudent
@@ -40,7 +40,7 @@ def export_network(run: RunConfig, checkpoint: str, out: str, format: str) -> st
         format (str): ``'onnx'`` or ``'torch.export'``.
 
     Returns:
-        str: A sentence on the check.
+        str: Sentences on the check, and on the grade if it is not the last.
 
     Raises:
         ConfigurationError: If a package is missing, the checkpoint or the images cannot be used,
@@ -63,9 +63,10 @@ def export_network(run: RunConfig, checkpoint: str, out: str, format: str) -> st
     finally:
         if osp.exists(part):
             os.remove(part)
+    grade = grade_of_meta(found.meta)
     return (
         f'On {len(wanted)} images of {examples.source} its probabilities differ by at most '
-        f'{difference:.1e} from those of the student.'
+        f'{difference:.1e} from those of the student.' + (f' It is {grade}.' if grade else '')
     )
 
 

@@ -14,8 +14,12 @@ from edudistill_mm.export.plain_student import PlainStudent
 
 
 def grade_of_export(path: str) -> str | None:
+    """:func:`grade_of_meta` of a plain student's file."""
+    return grade_of_meta(load_checkpoint_file(path)['meta'])
+
+
+def grade_of_meta(meta: dict) -> str | None:
     """The rest of a sentence on the grade of an exported student; None if it is complete."""
-    meta = load_checkpoint_file(path)['meta']
     if 'grade' not in meta:
         return None
     curriculum = meta['education']['curriculum']

@@ -65,7 +65,8 @@ class PlainStudent:
         reason = preparation_of(cfg)
         if reason is not None:
             raise ConfigurationError(
-                f'checkpoint "{checkpoint}" has no student to export, because {reason}; {next_stage(checkpoint)}'
+                f'checkpoint "{checkpoint}" has no student to export, because {reason}; '
+                f'{next_stage(checkpoint)}'
             )
         if not run.is_education:
             raise ConfigurationError(

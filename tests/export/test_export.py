@@ -14,7 +14,7 @@ from edudistill_mm.export.grade_config import (
     grade_student_state,
 )
 from edudistill_mm.export.plain_config import plain_config
-from edudistill_mm.export.plain_model import gives_same_scores, load_difference
+from edudistill_mm.export.plain_model import build_plain, gives_same_scores, load_difference
 
 VIT = dict(
     type='VisionTransformer',
@@ -52,6 +52,15 @@ def at_grade(cfg, depth, seen, **kwargs):
         format_python_code=False,
     )
     return student, run, {f'architecture.{k}': v for k, v in student.state_dict().items()}
+
+
+def build_plain_of(student, run):
+    """The plain model of a run's student, with its weights."""
+    config = grade_student_config(run, student)
+    model = build_plain(config)
+    state = {f'architecture.{key}': value for key, value in student.state_dict().items()}
+    assert load_difference(model, grade_student_state(state, config, student)) is None
+    return model
 
 
 def written_and_read(config, tmp_path):
