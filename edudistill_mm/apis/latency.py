@@ -3,6 +3,8 @@
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -47,7 +49,7 @@ def latency_table(run: RunConfig, checkpoint: str, out: str, format: str) -> str
             if isinstance(member, Teacher):
                 networks[f'teacher {member.name}'] = (
                     _size(member.network),
-                    lambda x, t=member: t.network(t.inputs(x), mode='tensor'),
+                    partial(_scores, member),
                 )
     medians = {
         count: _medians(
@@ -70,6 +72,10 @@ def latency_table(run: RunConfig, checkpoint: str, out: str, format: str) -> str
         f'threads, torch {torch.__version__}.',
     ]
     return '\n'.join(lines)
+
+
+def _scores(teacher: Teacher, images: Tensor) -> Any:
+    return teacher.network(teacher.inputs(images), mode='tensor')
 
 
 def _size(network: torch.nn.Module) -> int:

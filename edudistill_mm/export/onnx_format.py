@@ -2,6 +2,7 @@ import inspect
 import warnings
 from collections.abc import Callable
 from importlib.util import find_spec
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -37,6 +38,7 @@ class OnnxFormat(NetworkFormat):
         # torch has two exporters since 2.5; the one by traces is in all versions and needs no more
         # packages.
         can_choose = 'dynamo' in inspect.signature(torch.onnx.export).parameters
+        by_trace: dict[str, Any] = dict(dynamo=False) if can_choose else {}
         # What a trace may get wrong shows where its file is compared with the network.
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter('ignore')
@@ -48,7 +50,7 @@ class OnnxFormat(NetworkFormat):
                 output_names=[OUTPUT],
                 dynamic_axes={INPUT: {0: 'batch'}, OUTPUT: {0: 'batch'}},
                 opset_version=OPSET,
-                **(dict(dynamo=False) if can_choose else {}),
+                **by_trace,
             )
         model = onnx.load(path)
         onnx.helper.set_model_props(model, {**metadata, 'opset': str(OPSET)})
