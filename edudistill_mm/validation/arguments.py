@@ -229,7 +229,8 @@ def _fits(value: Any, hint: Any) -> bool:
         return _is_number(value) and math.isfinite(value) and value == int(value)
     if hint is float or hint is Number:
         return _is_number(value)
-    if hint is str or (isinstance(hint, type) and issubclass(hint, os.PathLike)):
+    # In Python 3.10 list[str] is an instance of type, but no class.
+    if hint is str or (not origin and isinstance(hint, type) and issubclass(hint, os.PathLike)):
         return isinstance(value, str)
     if hint is torch.Tensor:
         return isinstance(value, torch.Tensor)
