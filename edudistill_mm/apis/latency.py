@@ -69,7 +69,7 @@ def latency_table(run: RunConfig, checkpoint: str, out: str, format: str) -> str
     lines += [
         '',
         f'Medians of {REPEATS} repeats in turns, images of {height}x{width}, device cpu, {threads} '
-        f'threads, torch {torch.__version__}.',
+        f'{"thread" if threads == 1 else "threads"}, torch {torch.__version__}.',
     ]
     return '\n'.join(lines)
 
