@@ -49,15 +49,21 @@ assert mmrazor.digit_version is fx_tracer.digit_version is mmengine.utils.digit_
     @pytest.mark.parametrize(
         'first',
         [
-            """
+            pytest.param(
+                """
 try:
     import mmrazor.models
 except ImportError:
     pass
 import edudistill_mm""",
-            """
+                marks=pytest.mark.slow,
+            ),
+            pytest.param(
+                """
 from mmengine.config import Config
 Config.fromfile('config.py')""",
+                marks=pytest.mark.slow,
+            ),
             """
 from mmengine.registry import MODELS
 assert MODELS.get('edudistill_mm.EducationDistill') is not None""",
@@ -70,7 +76,9 @@ assert MODELS.get('edudistill_mm.EducationDistill') is not None""",
         assert done.returncode == 0, done.stderr
 
     @pytest.mark.parametrize(
-        'first', ['import mmrazor.datasets', 'import edudistill_mm'], ids=['mmrazor', 'edudistill']
+        'first',
+        ['import mmrazor.datasets', pytest.param('import edudistill_mm', marks=pytest.mark.slow)],
+        ids=['mmrazor', 'edudistill'],
     )
     def test_mmrazor_uses_mmpretrain_where_it_asks_for_mmcls(self, tmp_path, first):
         done = run(

@@ -42,7 +42,7 @@ def resnet50(tmp_path_factory):
 
 
 # Scores alone, features with connectors, features without.
-FAST = ('dkd', 'fitnets', 'at')
+FAST = ('dkd', 'fitnets')
 
 
 @pytest.mark.parametrize(

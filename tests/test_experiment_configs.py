@@ -170,6 +170,7 @@ def test_a_config_is_valid_and_takes_a_finite_training_step(name, data, tmp_path
     assert scores.shape == (classes,)
 
 
+@pytest.mark.slow
 def test_plain_mmrazor_trains_its_teacher_first_on_the_classes_that_are_there(data, tmp_path):
     cfg = load('tiny_imagenet/kd_resnet110_resnet20_tiny-imagenet', data, tmp_path)
     cfg.train_cfg.max_epochs = 1

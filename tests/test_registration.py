@@ -37,7 +37,7 @@ print(json.dumps([lazy, found]))
     ('scope', 'imported'),
     [
         ('mmpretrain', 'edudistill_mm'),
-        ('mmrazor', 'mmrazor,edudistill_mm'),
+        pytest.param('mmrazor', 'mmrazor,edudistill_mm', marks=pytest.mark.slow),
         pytest.param('mmengine', 'edudistill_mm,mmpretrain.registry', marks=pytest.mark.slow),
     ],
 )

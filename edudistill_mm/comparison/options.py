@@ -32,8 +32,13 @@ def as_arguments(options: Mapping[str, Any]) -> list[str]:
     for key, value in options.items():
         argument = f'{key}={_text(value)}'
         try:
-            read = parser.parse_args(['--cfg-options', argument]).cfg_options
-        except (AssertionError, RecursionError):  # brackets that do not match, dicts in lists
+            # DictAction looks for the end of a dict in a list until it runs out of stack.
+            read = (
+                {}
+                if _lists_dicts(value)
+                else parser.parse_args(['--cfg-options', argument]).cfg_options
+            )
+        except AssertionError:  # brackets that do not match
             read = {}
         if read != {key: value}:
             raise ConfigurationError(
@@ -50,3 +55,10 @@ def _text(value: Any) -> str:
     if isinstance(value, tuple):
         return f'({",".join(map(_text, value))})'
     return value if isinstance(value, str) else repr(value)
+
+
+def _lists_dicts(value: Any) -> bool:
+    """Whether a value is a list with a dict in it."""
+    return isinstance(value, (list, tuple)) and any(
+        isinstance(item, Mapping) or _lists_dicts(item) for item in value
+    )

@@ -40,7 +40,12 @@ EXACT = dict(dtype='float32')
     'options, amp, change',
     [
         (dict(lengths=(1, 1, 1)), False, {}),
-        (dict(lengths=(1, 1, 1)), False, {'train_dataloader.sampler.shuffle': False}),
+        pytest.param(
+            dict(lengths=(1, 1, 1)),
+            False,
+            {'train_dataloader.sampler.shuffle': False},
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             dict(lengths=(1, 1, 1), accumulate=2, ema=dict(type='EMAHook', momentum=0.2)),
             True,

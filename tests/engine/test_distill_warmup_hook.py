@@ -51,6 +51,7 @@ def test_the_loss_and_its_gradient_have_the_factor(config, tmp_path):
     assert warm[1]['student.loss'] != first_plain[1]['student.loss']
 
 
+@pytest.mark.slow
 def test_the_factor_multiplies_the_weight_of_the_grade(config, tmp_path):
     config.log_processor = dict(window_size=1)
     plain = copy.deepcopy(config)

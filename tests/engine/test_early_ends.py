@@ -117,7 +117,10 @@ def test_log_scalars_and_checkpoint_tell_of_the_jump(stopped):
     assert education['early_ends']['at'] == dict(low=2, mid=6) and education['grade'] == 'high'
 
 
-@pytest.mark.parametrize('by_epoch, convert', [(True, True), (True, False), (False, False)])
+@pytest.mark.parametrize(
+    'by_epoch, convert',
+    [(True, True), pytest.param(True, False, marks=pytest.mark.slow), (False, False)],
+)
 def test_schedules_are_where_they_would_be_without_the_jump(tmp_path, by_epoch, convert):
     found = []
     for number, stop in enumerate((STOP, None)):

@@ -218,9 +218,9 @@ def test_the_log_of_a_curriculum_without_teachers_does_not_speak_of_their_losses
         pytest.param(EducationRunner, True, False, marks=pytest.mark.slow),
         pytest.param(EducationRunner, False, False, marks=pytest.mark.slow),
         (EducationRunner, True, True),
-        (EducationRunner, False, True),
+        pytest.param(EducationRunner, False, True, marks=pytest.mark.slow),
         pytest.param(Runner, True, False, marks=pytest.mark.slow),
-        (Runner, False, True),
+        pytest.param(Runner, False, True, marks=pytest.mark.slow),
     ],
 )
 def test_a_resumed_run_equals_the_uninterrupted_one(config, kind, by_epoch, ema):
@@ -265,7 +265,11 @@ class Killed(Exception):
 
 @pytest.mark.parametrize(
     'by_epoch, interval, killed_at',
-    [pytest.param(True, 1, 3, marks=pytest.mark.slow), (True, 2, 7), (False, 4, 8)],
+    [
+        pytest.param(True, 1, 3, marks=pytest.mark.slow),
+        pytest.param(True, 2, 7, marks=pytest.mark.slow),
+        (False, 4, 8),
+    ],
 )
 def test_a_run_killed_between_checkpoint_and_validation_validates_when_resumed(
     config, by_epoch, interval, killed_at
@@ -371,7 +375,7 @@ def renamed_teacher(config):
     [
         (changed_grade, ['another curriculum', 'mid', 'fragments', '2', '3']),
         (changed_teacher, ['teacher "mid"', 'sha256', 'mid.pth']),
-        (renamed_teacher, ['teachers', 'mid', 'other']),
+        pytest.param(renamed_teacher, ['teachers', 'mid', 'other'], marks=pytest.mark.slow),
     ],
 )
 def test_resuming_with_another_school_is_refused_with_the_difference(config, change, words):

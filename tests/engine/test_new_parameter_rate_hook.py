@@ -122,6 +122,7 @@ def test_it_is_a_factor_of_the_rate(optimizer):
         assert torch.allclose(one, other, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_factor_of_one_changes_no_bit(config, tmp_path):
     one, other = (
         train(rated(config, tmp_path / name, **kwargs)).model.state_dict()
@@ -130,7 +131,8 @@ def test_a_factor_of_one_changes_no_bit(config, tmp_path):
     assert all(torch.equal(tensor, other[name]) for name, tensor in one.items())
 
 
-@pytest.mark.parametrize('by_epoch', [pytest.param(True, marks=pytest.mark.slow), False])
+@pytest.mark.slow
+@pytest.mark.parametrize('by_epoch', [True, False])
 def test_a_resumed_run_equals_the_uninterrupted_one(config, by_epoch):
     config = rated(config if by_epoch else by_iter(config), factor=2.5, share=0.8)
     config.custom_hooks.append(dict(type='EMAHook', momentum=0.1))

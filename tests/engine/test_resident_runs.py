@@ -19,7 +19,9 @@ def results(config, tmp_path, name, **sampler):
     return [row['seen/top1'] for row in scalars(config.work_dir)[1]]
 
 
-@pytest.mark.parametrize('sampler', [dict(shuffle=True), dict()], ids=str)
+@pytest.mark.parametrize(
+    'sampler', [dict(shuffle=True), pytest.param(dict(), marks=pytest.mark.slow)], ids=str
+)
 def test_a_validation_that_shuffles_finds_what_one_in_order_does(sampler, tmp_path):
     config = school_config(tmp_path)
     for loader in (config.train_dataloader, config.val_dataloader):

@@ -50,6 +50,7 @@ def weights(folder):
     return torch.load(folder / 'epoch_3.pth', weights_only=True)['state_dict']
 
 
+@pytest.mark.slow
 def test_mmpretrains_own_tool_and_a_bare_runner_train_alike(digits, tmp_path):
     environment = dict(os.environ, PYTHONPATH=python_path(ROOT), OMP_NUM_THREADS='1')
     command = [sys.executable, TRAIN, digits, '--work-dir', tmp_path / 'tool']
@@ -134,6 +135,7 @@ def test_a_mistake_is_one_sentence_before_anything_is_built(digits, tmp_path, ch
     assert '\n' not in str(error.value) and not (tmp_path / 'run').exists()
 
 
+@pytest.mark.slow
 def test_a_checkpoint_is_read_once(digits, tmp_path, monkeypatch):
     config = Config.fromfile(digits)
     config.work_dir = str(tmp_path / 'run')

@@ -123,6 +123,7 @@ def test_settings_of_the_runner_are_checked_with_the_config(tmp_path, changes, w
     assert words in str(error.value)
 
 
+@pytest.mark.slow
 def test_hooks_that_prepare_a_training_are_left_out_of_a_test(tmp_path, capsys):
     config = school_config(tmp_path)
     config.test_dataloader, config.test_evaluator = config.val_dataloader, config.val_evaluator

@@ -316,7 +316,13 @@ def test_an_image_that_the_test_of_the_teachers_cannot_read_is_named(tmp_path):
     [
         ('no folder with an image', (0,) * 6, None, 'Found 0 files'),
         ('no image of a class taught', (0, 0, 2, 2, 2, 2), None, 'no sample of the seen classes'),
-        ('a label that is too large', (2,) * 6, 6, 'hold the label 6, but there are 6 classes'),
+        pytest.param(
+            'a label that is too large',
+            (2,) * 6,
+            6,
+            'hold the label 6, but there are 6 classes',
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_wrong_validation_data_are_one_sentence(tmp_path, report, what, counts, label, words):

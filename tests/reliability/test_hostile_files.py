@@ -433,6 +433,7 @@ WRONG_PARTS = {
 }
 
 
+@pytest.mark.slow
 def test_a_part_of_another_type_stops_a_resumed_run(school, tmp_path, report):
     config, folder = school
     path, count = tmp_path / 'faulty.pth', 0

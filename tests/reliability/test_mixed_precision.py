@@ -154,6 +154,7 @@ def test_under_amp_on_a_cpu_networks_compute_in_bfloat16_and_all_losses_in_float
     )
 
 
+@pytest.mark.slow
 def test_a_run_in_bfloat16_that_is_resumed_equals_the_uninterrupted_run(config, report):
     config.val_cfg = config.val_dataloader = config.val_evaluator = None
     config.default_hooks.checkpoint = dict(type='CheckpointHook', interval=1)

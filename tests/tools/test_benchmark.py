@@ -74,6 +74,7 @@ def test_a_mode_says_whether_it_needs_a_config(capsys, arguments, sentence):
     assert sentence in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_mode_runs_from_the_command_line():
     done = run('benchmark', '--loader', '--batch-size', 8, '--repeats', 1)
     assert done.returncode == 0, done.stderr

@@ -13,9 +13,6 @@ SMALL_DEIT = {
     'model.teacher.head.in_channels': 368,
 }
 
-# A distiller of logits and one of features; the others are slow.
-FAST = ('dkd/',)
-
 
 def test_all_of_mmrazors_configs_are_examined():
     assert len(shipped_configs()) == 19
@@ -28,13 +25,8 @@ def test_the_page_begins_with_the_introduction_of_its_tool():
     assert PAGE.read_text().startswith(INTRODUCTION.format(total=19, ran=ran, refused=refused))
 
 
-@pytest.mark.parametrize(
-    'name',
-    [
-        pytest.param(name, marks=[] if name.startswith(FAST) else [pytest.mark.slow])
-        for name in shipped_configs()
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize('name', shipped_configs())
 def test_a_config_of_mmrazor_goes_to_school_as_the_page_says(name, tmp_path):
     if name.startswith('deit'):
         pytest.importorskip('timm')

@@ -21,11 +21,11 @@ SAMPLE = [
     'TNT',
     'HiViT',
     'MViT',
-    'HRNet',
-    'Conformer',
+    pytest.param('HRNet', marks=pytest.mark.slow),
+    pytest.param('Conformer', marks=pytest.mark.slow),
     'LeViT',
     'LeNet5',
-    'XCiT',
+    pytest.param('XCiT', marks=pytest.mark.slow),
 ]
 
 

@@ -15,6 +15,9 @@ from surroundings import python_path
 from edudistill_mm.config.run_config import RunConfig
 from edudistill_mm.errors import ConfigurationError
 
+# One process for all: they share a trained run.
+pytestmark = pytest.mark.xdist_group('tools')
+
 ROOT = Path(__file__).resolve().parents[2]
 DIGITS = str(ROOT / 'configs' / 'edu_kd_digits.py')
 SHORT = [
@@ -135,6 +138,7 @@ def test_plain_student_loads_in_mmpretrain_without_this_package(trained):
     assert done.returncode == 0, done.stderr[-3000:]
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_resumed_at_its_end(trained):
     folder, _ = trained
     (folder / 'run' / 'student.pth').rename(folder / 'student_before.pth')
