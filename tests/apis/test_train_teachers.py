@@ -76,6 +76,7 @@ def test_an_interrupted_training_of_a_teacher_goes_on_where_it_was(digits, tmp_p
     assert all(torch.isfinite(tensor).all() for tensor in state.values())
 
 
+@pytest.mark.slow
 def test_a_training_whose_config_has_changed_begins_anew(digits, tmp_path):
     PowerCut.epochs_left = 1
     with pytest.raises(KeyboardInterrupt):

@@ -58,6 +58,7 @@ def test_a_run_that_is_not_finished_is_reported_as_far_as_it_is(interrupted, tmp
     assert row['cost']['image_passes'] == 2 * 16 + 2 * 32 + 3 * 48
 
 
+@pytest.mark.slow
 def test_a_resumed_run_is_one_run_with_all_its_sessions(interrupted, tmp_path):
     folder, config = interrupted
     shutil.copytree(folder / 'run', tmp_path / 'run')
@@ -104,6 +105,7 @@ def test_a_folder_without_a_run_is_refused(tmp_path):
         report(str(tmp_path))
 
 
+@pytest.mark.slow
 def test_a_grade_that_early_stopping_ended_costs_what_it_has_trained(tmp_path):
     config = school_config(tmp_path)
     # Stopped after 1 of 2 epochs, 1 of 2 and 1 of 3.

@@ -103,6 +103,7 @@ def test_a_random_teacher_is_refused(plain, tmp_path):
     assert report_teachers(RunConfig(plain()))[0].near_chance
 
 
+@pytest.mark.slow
 def test_the_losses_are_those_of_mmrazors_class_whose_run_is_not_resumed(plain, tmp_path):
     random_teacher(tmp_path)
     train(RunConfig(plain()), with_teacher_test=False)

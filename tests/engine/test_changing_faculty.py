@@ -43,6 +43,7 @@ def test_a_teacher_that_has_left_is_asked_no_more_and_a_grade_may_have_none(conf
     assert 'weights: 0.5 of the task, 1 of the distillation; temperature: 4' in log
 
 
+@pytest.mark.slow
 def test_a_resumed_run_has_the_teachers_weights_and_temperature_of_its_grade(config, tmp_path):
     config = generalists(config, tmp_path)
     whole = train(copy.deepcopy(config)).model.state_dict()

@@ -63,6 +63,7 @@ def test_the_factor_multiplies_the_weight_of_the_grade(config, tmp_path):
     assert first['distill.loss_kd'] == pytest.approx(others['distill.loss_kd'] * 3 / 4)
 
 
+@pytest.mark.slow
 def test_a_resumed_run_goes_on_with_its_factor(config, tmp_path):
     config = warmed_up(config, epochs=6)
     config.log_processor = dict(window_size=1)

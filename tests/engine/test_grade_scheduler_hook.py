@@ -322,6 +322,7 @@ def test_a_checkpoint_is_tested_in_its_own_grade_and_under_its_own_curriculum_on
     assert runner is not None
 
 
+@pytest.mark.slow
 def test_a_new_training_takes_over_weights_but_no_grade(config):
     first = train(copy.deepcopy(config))
     config.update(
@@ -472,6 +473,7 @@ def test_new_blocks_begin_at_their_promotion_as_copies_also_in_the_averages(conf
     assert not torch.equal(*copied[4])
 
 
+@pytest.mark.slow
 def test_a_run_resumed_at_a_promotion_begins_new_blocks_in_the_averages_too(config):
     grow_by_copies(config)
 

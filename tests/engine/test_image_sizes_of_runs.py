@@ -8,6 +8,7 @@ from runs import scalars, train
 from edudistill_mm.errors import ConfigurationError
 
 
+@pytest.mark.slow
 def test_a_run_of_growing_images_is_resumed_bit_for_bit_and_with_its_own_sizes_only(config):
     for grade, size in zip(config.model.curriculum.grades, (4, (6, 4))):
         grade['image_size'] = size

@@ -579,6 +579,7 @@ CONFIGS = {
 }
 
 
+@pytest.mark.slow
 def test_a_config_file_that_cannot_be_read_is_one_sentence(tmp_path, capsys, report):
     paths = []
     for name, content in CONFIGS.items():

@@ -86,6 +86,7 @@ def run(cfg, amp=False, watch=None):
 
 
 @pytest.mark.cpu
+@pytest.mark.slow
 def test_under_amp_on_a_cpu_networks_compute_in_bfloat16_and_all_losses_in_float32(config, report):
     seen = {}
 

@@ -68,6 +68,7 @@ def test_a_second_run_in_a_folder_is_refused_and_touches_nothing(tmp_path, proce
     )
 
 
+@pytest.mark.slow
 def test_a_run_on_a_disk_that_gets_full_ends_with_a_sentence_and_goes_on_with_room(
     small_disk, tmp_path, report
 ):

@@ -94,6 +94,7 @@ def test_an_expert_is_trained_on_its_own_classes(trained):
     assert state['meta']['dataset_meta']['classes'] == ('0', '1', '2', '3')
 
 
+@pytest.mark.slow
 def test_train_teachers_leaves_existing_teachers_alone(trained):
     folder, _ = trained
     before = (folder / 'teacher1.pth').stat().st_mtime_ns
@@ -103,6 +104,7 @@ def test_train_teachers_leaves_existing_teachers_alone(trained):
     assert (folder / 'teacher1.pth').stat().st_mtime_ns == before
 
 
+@pytest.mark.slow
 def test_a_checkpoint_and_its_plain_student_test_equal_without_teachers(trained, tmp_path):
     folder, _ = trained
     results = {}
