@@ -49,9 +49,9 @@ if [ "$job" = tests ]; then
     "$python" -m ruff check .
     "$venv/bin/lint-imports" --no-cache
     "$python" -m mypy
-    "$python" -m pytest -n 2 --dist loadgroup
+    "$python" -m pytest -n 2
 elif [ "$job" = slow ]; then
-    "$python" -m pytest -n 2 --dist loadgroup -m slow
+    "$python" -m pytest -n 2 -m slow
     "$python" tools/dev/students_table.py --check
 else
     work=work_dirs/edu_kd_digits

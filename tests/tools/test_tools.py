@@ -15,9 +15,6 @@ from surroundings import python_path
 from edudistill_mm.config.run_config import RunConfig
 from edudistill_mm.errors import ConfigurationError
 
-# One process for all: they share a trained run.
-pytestmark = pytest.mark.xdist_group('tools')
-
 ROOT = Path(__file__).resolve().parents[2]
 DIGITS = str(ROOT / 'configs' / 'edu_kd_digits.py')
 SHORT = [
