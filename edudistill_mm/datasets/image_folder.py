@@ -9,7 +9,7 @@ from ..errors import ConfigurationError, did_you_mean
 from ..registry import DATASETS, register
 
 # What OpenCV reads: MMPretrain's CustomDataset leaves out the last ones.
-EXTENSIONS = ('.jpg', '.jpeg', '.png', '.ppm', '.bmp', '.pgm', '.tif', '.tiff', '.webp')
+EXTENSIONS = ('.jpg', '.jpeg', '.jfif', '.png', '.ppm', '.bmp', '.pgm', '.tif', '.tiff', '.webp')
 
 
 @register(DATASETS)

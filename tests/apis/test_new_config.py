@@ -65,6 +65,22 @@ def test_train_val_and_test_are_found_in_any_case(tmp_path):
     assert survey.images == dict(a=1, b=1)
 
 
+def test_what_lies_among_the_images_and_is_not_used_is_told(tmp_path):
+    make_images(tmp_path / 'data' / 'train', {'a': 6, 'b': 6})
+    make_images(tmp_path / 'data' / 'train', {'b': 2}, suffix='.gif')
+    # As on Kaggle: images without labels.
+    make_images(tmp_path / 'data' / 'test', {'': 3})
+    written = write(tmp_path, tmp_path / 'data')
+    assert '12 in all, of which 20 % of each class (seed 0) are held out' in said(written)
+    assert 'no images of a known kind: 2 .gif.' in said(written)
+    assert 'Not used is "test", as it has no folders of classes' in said(written)
+    train, val = (
+        _files(load_config(written.path).cfg[f'{split}_dataloader'].dataset)
+        for split in ('train', 'val')
+    )
+    assert (len(train), len(val)) == (10, 2) and not train & val
+
+
 def test_damaged_files_are_refused_with_their_names_or_left_out(tmp_path):
     data = make_images(tmp_path / 'data', {'a': 5, 'b': 5}, (300, 200), suffix='.jpg')
     whole = (data / 'a' / '0.jpg').read_bytes()

@@ -8,11 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from statistics import median
 
+from mmengine.fileio import list_dir_or_file
 from PIL import Image
 from torch.hub import tqdm
 
 from edudistill_mm.datasets import ImageFolder
 from edudistill_mm.datasets.hold_out import check_share
+from edudistill_mm.datasets.image_folder import EXTENSIONS
 from edudistill_mm.errors import ConfigurationError, reason_of
 
 TRAINING = ('train', 'training')
@@ -40,6 +42,10 @@ class ImageSurvey:
         gray (float): The share of them that is gray.
         damaged (dict[str, str]): Of files that cannot be read, by their paths from ``root``, the
             reason.
+        other_files (dict[str, int]): How many files of other kinds lie among the images, by their
+            suffixes; hidden ones are not counted.
+        without_classes (tuple[str, ...]): Folders of validation or test images that have no folders
+            of classes, and so no labels.
     """
 
     root: str
@@ -50,6 +56,8 @@ class ImageSurvey:
     sizes: tuple[tuple[int, int], ...]
     gray: float
     damaged: dict[str, str]
+    other_files: dict[str, int]
+    without_classes: tuple[str, ...]
 
     @property
     def short_side(self) -> int:
@@ -78,7 +86,7 @@ def survey_images(root: str, look_at_all: bool = True) -> ImageSurvey:
     """
     if not osp.isdir(root):
         raise ConfigurationError(f'--data "{root}" is no folder')
-    train, val, test = _splits(root)
+    train, val, test, without_classes = _splits(root)
     sets = {part: _images(root, part, train) for part in (train, val, test) if part is not None}
     files = [path for images in sets.values() for path in images]
     chosen = files if look_at_all else files[:: len(files) // SAMPLE + 1]
@@ -101,6 +109,8 @@ def survey_images(root: str, look_at_all: bool = True) -> ImageSurvey:
         tuple(size for size, _ in good),
         sum(gray for _, gray in good) / len(good),
         damaged,
+        _other_files(root, sets),
+        without_classes,
     )
 
 
@@ -117,8 +127,11 @@ def check_hold_out(survey: ImageSurvey, share: float) -> None:
         )
 
 
-def _splits(root: str) -> tuple[str, str | None, str | None]:
-    """The folders of training, validation and test; of one folder of classes '', None, None."""
+def _splits(root: str) -> tuple[str, str | None, str | None, tuple[str, ...]]:
+    """The folders of training, validation and test, and those of the latter that have no classes.
+
+    Of one folder of classes they are '', None, None and ().
+    """
     folders = {entry.name.lower(): entry.name for entry in os.scandir(root) if entry.is_dir()}
     train = next((folders[name] for name in TRAINING if name in folders), None)
     others = [folders[name] for name in VALIDATION if name in folders]
@@ -128,8 +141,24 @@ def _splits(root: str) -> tuple[str, str | None, str | None]:
                 f'"{root}" has a folder "{others[0]}" but none of training images, which must be called '
                 f'"{TRAINING[0]}"'
             )
-        return '', None, None
-    return train, *([*others, None, None][:2])  # type: ignore[return-value]
+        return '', None, None, ()
+    with_classes = [name for name in others if any(map(os.DirEntry.is_dir, _entries(root, name)))]
+    val, test = [*with_classes, None, None][:2]
+    return train, val, test, tuple(name for name in others if name not in with_classes)
+
+
+def _entries(root: str, folder: str) -> list[os.DirEntry[str]]:
+    with os.scandir(osp.join(root, folder)) as entries:
+        return list(entries)
+
+
+def _other_files(root: str, parts: Iterable[str]) -> dict[str, int]:
+    """How many files of the splits are not read, by their suffixes."""
+    suffixes: Counter[str] = Counter()
+    for part in parts:
+        for name in list_dir_or_file(osp.join(root, part), list_dir=False, recursive=True):
+            suffixes[osp.splitext(name)[1].lower()] += not name.lower().endswith(EXTENSIONS)
+    return {suffix or 'without suffix': count for suffix, count in suffixes.items() if count}
 
 
 def _images(root: str, part: str, train: str) -> dict[str, str]:

@@ -146,6 +146,11 @@ class OwnConfig:
             yield f'{100 * survey.gray:.3g} % of the images are gray: they become three equal channels.'
         if survey.damaged:
             yield f'{len(survey.damaged)} files cannot be read and are left out: {listed(survey.damaged)}.'
+        if survey.other_files:
+            kinds = ', '.join(f'{count} {suffix}' for suffix, count in survey.other_files.items())
+            yield f'Not used are files that are no images of a known kind: {kinds}.'
+        for folder in survey.without_classes:
+            yield f'Not used is "{folder}", as it has no folders of classes that could be labels.'
         if self._is_unbalanced:
             few = min(survey.images, key=survey.images.__getitem__)
             many = max(survey.images, key=survey.images.__getitem__)
