@@ -33,8 +33,10 @@ def test_one_folder_is_split_by_a_seed_and_no_test_image_is_trained_on(tmp_path)
     assert 'seed 3' in said(written) and '100 % of the images are gray' in said(written)
     assert 'Class "a b" has 15 images, "ü" 5' in said(written)
     assert 'Image size 32' in said(written) and 'batch size 8' in said(written)
-    evaluator = load_config(written.path).cfg.val_evaluator
-    assert evaluator[-1].type == 'SingleLabelMetric'
+    cfg = load_config(written.path).cfg
+    assert cfg.val_evaluator[-1].type == 'SingleLabelMetric'
+    # MMEngine would hand any other key to the function.
+    assert set(cfg.train_dataloader.collate_fn) == {'type', 'one_sample'}
 
     def parts(options=None):
         cfg = load_config(written.path, options).cfg
