@@ -104,8 +104,7 @@ def describe_plan(plan: Plan) -> str:
     for prepared in rows:
         cost = costs_of(prepared.cost, prepared.lengths)
         states = [
-            f'seed {seed} {"finished" if (_folder(plan, prepared, seed) / RESULT).exists() else "to do"}'
-            for seed in plan.seeds
+            f'seed {seed} {_state(_folder(plan, prepared, seed), prepared)}' for seed in plan.seeds
         ]
         lines += [
             f'{prepared.row.name}: {" + ".join(map(str, prepared.lengths))} '
@@ -195,26 +194,15 @@ def _run_job(
     """The job that trains a row with a seed; None if it is finished."""
     folder = _folder(plan, prepared, seed)
     name, by_epoch = f'{prepared.row.name}, seed {seed}', prepared.cost.by_epoch
-    # A new run spoils nothing where there is neither result nor checkpoint.
-    begun = (folder / RESULT).exists() or (folder / 'last_checkpoint').exists()
-    if begun and (folder / STARTED).exists():
-        started = json.loads((folder / STARTED).read_text())
-        before = without_guards(started['settings'])
-        cfg, kind = prepared.run.cfg, before['model'].get('type')
-        if (folder / RESULT).exists() and kind == cfg.get(MARK):
-            # An earlier version has trained it by MMRazor's own class, with the same result.
-            cfg = as_written(cfg)
-        change = difference(settings(cfg), before) or _changed_teacher(
-            started['teachers'], prepared.run
-        )
-        if change is not None:
-            if not rerun_changed:
-                raise ConfigurationError(
-                    f'row "{name}" was trained in "{folder}" by another config: {change}; name the '
-                    'row otherwise, or train it anew by --rerun-changed, which moves the former '
-                    'run aside'
-                )
-            _move_aside(folder)
+    change = _change_since(folder, prepared)
+    if change is not None:
+        if not rerun_changed:
+            raise ConfigurationError(
+                f'row "{name}" was trained in "{folder}" by another config: {change}; name the '
+                'row otherwise, or train it anew by --rerun-changed, which moves the former '
+                'run aside'
+            )
+        _move_aside(folder)
     if (folder / RESULT).exists():
         return None
 
@@ -264,6 +252,28 @@ def _run_job(
         finish=finish,
         fail=fail,
     )
+
+
+def _change_since(folder: Path, prepared: PreparedRow) -> str | None:
+    """How the config of a row differs from the one that its run in a folder has been trained by."""
+    # A new run spoils nothing where there is neither result nor checkpoint.
+    begun = (folder / RESULT).exists() or (folder / 'last_checkpoint').exists()
+    if not begun or not (folder / STARTED).exists():
+        return None
+    started = json.loads((folder / STARTED).read_text())
+    before = without_guards(started['settings'])
+    cfg, kind = prepared.run.cfg, before['model'].get('type')
+    if (folder / RESULT).exists() and kind == cfg.get(MARK):
+        # An earlier version has trained it by MMRazor's own class, with the same result.
+        cfg = as_written(cfg)
+    return difference(settings(cfg), before) or _changed_teacher(started['teachers'], prepared.run)
+
+
+def _state(folder: Path, prepared: PreparedRow) -> str:
+    change = _change_since(folder, prepared)
+    if change is not None:
+        return f'trained by another config ({change})'
+    return 'finished' if (folder / RESULT).exists() else 'to do'
 
 
 def _can_resume(folder: Path, prepared: PreparedRow) -> bool:
@@ -316,9 +326,13 @@ def _result(plan: Plan, prepared: PreparedRow) -> RowResult:
             f'budget of {MEASURES[measure]} is {ask}'
         )
     for seed in plan.seeds:
-        file = _folder(plan, prepared, seed) / RESULT
-        if file.exists():
-            result.runs[seed] = RunRecord.from_dict(json.loads(file.read_text()))
+        folder = _folder(plan, prepared, seed)
+        if (folder / RESULT).exists():
+            result.runs[seed] = RunRecord.from_dict(json.loads((folder / RESULT).read_text()))
+            # Where nothing is trained, nothing has been refused.
+            change = _change_since(folder, prepared)
+            if change is not None:
+                result.remarks.append(f'seed {seed} was trained by another config: {change}')
     spent_costs(result, prepared.cost)
     unfinished: dict[str | None, list[str]] = {}
     for seed in plan.seeds:

@@ -206,6 +206,11 @@ def test_a_row_whose_config_has_changed_is_refused_or_moved_aside(study):
     with pytest.raises(ConfigurationError, match=message):
         compare(plan)
     assert (Path('study/student/seed_3') / 'result.json').exists()
+    # Neither a dry run nor a report passes it off as a result of this plan.
+    change = 'trained by another config'
+    assert f'seed 3 {change} (train_cfg.max_epochs is 1, was 2)' in describe_plan(plan)
+    report = Path(compare(plan, train=False)[0]).read_text()
+    assert f'student: seed 3 was {change}: train_cfg.max_epochs is 1, was 2.' in report
 
 
 def test_a_changed_teacher_is_a_change_of_the_rows_that_learn_from_it(study):
