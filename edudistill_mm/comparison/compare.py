@@ -94,7 +94,9 @@ def describe_plan(plan: Plan) -> str:
     rows = prepare_rows(plan)
     with shared_datasets():
         for prepared in rows:
-            if all((_folder(plan, prepared, seed) / RESULT).exists() for seed in plan.seeds):
+            if all(
+                (_folder(plan, prepared, seed) / RESULT).exists() for seed in prepared.row.seeds
+            ):
                 continue
             try:
                 check_beginning(prepared.run)
@@ -104,7 +106,8 @@ def describe_plan(plan: Plan) -> str:
     for prepared in rows:
         cost = costs_of(prepared.cost, prepared.lengths)
         states = [
-            f'seed {seed} {_state(_folder(plan, prepared, seed), prepared)}' for seed in plan.seeds
+            f'seed {seed} {_state(_folder(plan, prepared, seed), prepared)}'
+            for seed in prepared.row.seeds
         ]
         lines += [
             f'{prepared.row.name}: {" + ".join(map(str, prepared.lengths))} '
@@ -112,14 +115,14 @@ def describe_plan(plan: Plan) -> str:
             f'{cost["image_passes"]:,} image passes, student {cost["student_flops"]:.4g} FLOPs, '
             f'teachers {cost["teacher_flops"]:.4g} FLOPs, in all {cost["total_flops"]:.4g} FLOPs; '
             f'{", ".join(states)}',
-            f'    {shlex.join(_command(plan, prepared, plan.seeds[0]))}',
+            f'    {shlex.join(_command(plan, prepared, prepared.row.seeds[0]))}',
         ]
     return '\n'.join([*lines, *_about_answers(plan, rows)])
 
 
 def _about_answers(plan: Plan, rows: Sequence[PreparedRow]) -> list[str]:
     """A sentence for each table of kept answers that the rows fill."""
-    trainings = [(row.cost, row.lengths, len(plan.seeds)) for row in rows]
+    trainings = [(row.cost, row.lengths, len(row.row.seeds)) for row in rows]
     return [about_filling(filling) for filling in fillings(trainings)]
 
 
@@ -129,6 +132,8 @@ def _jobs(plan: Plan, rows: Sequence[PreparedRow], rerun_changed: bool) -> list[
     # Seed after seed, so that all rows have a first result early.
     for seed in plan.seeds:
         for prepared in rows:
+            if seed not in prepared.row.seeds:
+                continue
             missing = prepared.original.missing_teachers
             needed = [teachers[osp.abspath(teacher['ckpt'])] for teacher in missing]
             job = _run_job(plan, prepared, seed, needed, rerun_changed)
@@ -311,7 +316,7 @@ def _result(plan: Plan, prepared: PreparedRow) -> RowResult:
         unit='epoch' if prepared.cost.by_epoch else 'iteration',
         grades=grades_of(prepared.run, prepared.lengths),
         cost=costs_of(prepared.cost, prepared.lengths),
-        commands={seed: shlex.join(_command(plan, prepared, seed)) for seed in plan.seeds},
+        commands={seed: shlex.join(_command(plan, prepared, seed)) for seed in prepared.row.seeds},
     )
     if any(
         osp.exists(osp.join(osp.splitext(teacher.get('ckpt') or '')[0], 'config.py'))
@@ -325,7 +330,7 @@ def _result(plan: Plan, prepared: PreparedRow) -> RowResult:
             f'{result.length} instead of {sum(prepared.cost.lengths)} {result.unit}s, because its '
             f'budget of {MEASURES[measure]} is {ask}'
         )
-    for seed in plan.seeds:
+    for seed in prepared.row.seeds:
         folder = _folder(plan, prepared, seed)
         if (folder / RESULT).exists():
             result.runs[seed] = RunRecord.from_dict(json.loads((folder / RESULT).read_text()))
@@ -335,7 +340,7 @@ def _result(plan: Plan, prepared: PreparedRow) -> RowResult:
                 result.remarks.append(f'seed {seed} was trained by another config: {change}')
     spent_costs(result, prepared.cost)
     unfinished: dict[str | None, list[str]] = {}
-    for seed in plan.seeds:
+    for seed in prepared.row.seeds:
         if seed not in result.runs:
             failure = _folder(plan, prepared, seed) / FAILURE
             reason = json.loads(failure.read_text())['reason'] if failure.exists() else None

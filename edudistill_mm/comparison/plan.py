@@ -19,12 +19,12 @@ MEASURES = dict(
     epochs='epochs',
 )
 PLAN_KEYS = ('title', 'rows', 'seeds', 'work_dir', 'cfg_options', 'budget', 'baselines')
-ROW_KEYS = ('name', 'config', 'cfg_options', 'budget')
+ROW_KEYS = ('name', 'config', 'cfg_options', 'budget', 'seeds')
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What to compare: rows, each of which is trained once with each seed.
+    """What to compare: rows, each of which is trained once with each of its seeds.
 
     ``baselines`` are names of the rows that the others are compared with.
     """
@@ -44,7 +44,8 @@ class Plan:
             path (str): A Python, YAML or JSON file that MMEngine's ``Config`` reads, with
 
                 - ``rows``: a list of dicts with ``name``, ``config`` (a file, relative to the
-                  plan's folder), and optionally ``cfg_options`` and ``budget``;
+                  plan's folder), and optionally ``cfg_options``, ``budget`` and ``seeds`` (some
+                  of the plan's, default all of them);
                 - ``seeds``: a list of integers, default ``[0]``;
                 - ``work_dir``: default ``work_dirs/compare_<name of the file>``;
                 - ``cfg_options``: a dict that overrides values of all rows' configs;
@@ -78,13 +79,16 @@ class Plan:
                 f'rows of the plan must be a list of at least one dict, not {rows!r}'
             )
         common = _options('cfg_options', content.get('cfg_options'))
-        made = _rows(rows, osp.dirname(path), common, dict(options or {}), content.get('budget'))
+        seeds = _seeds('seeds of the plan', content.get('seeds', [0]))
+        made = _rows(
+            rows, osp.dirname(path), common, dict(options or {}), content.get('budget'), seeds
+        )
         return cls(
             file=path,
             title=str(content.get('title', name)),
             rows=made,
             baselines=_baselines(content.get('baselines'), [row.name for row in made]),
-            seeds=_seeds(content.get('seeds', [0])),
+            seeds=seeds,
             work_dir=content.get('work_dir', osp.join('work_dirs', f'compare_{name}')),
         )
 
@@ -94,7 +98,12 @@ class Plan:
 
 
 def _rows(
-    rows: list, folder: str, common: dict, options: dict, budget: dict | None
+    rows: list,
+    folder: str,
+    common: dict,
+    options: dict,
+    budget: dict | None,
+    seeds: tuple[int, ...],
 ) -> tuple[Row, ...]:
     made: list[Row] = []
     for index, given in enumerate(rows):
@@ -113,6 +122,7 @@ def _rows(
             else given['config'],
             options={**common, **own, **options},
             budget=given.get('budget', budget),
+            seeds=_seeds(f'{key}.seeds', given.get('seeds', seeds), among=seeds),
         )
         if not row.slug:
             raise ConfigurationError(f'{key}.name must hold a letter or a digit, not {row.name!r}')
@@ -174,7 +184,7 @@ def _options(key: str, given: Any) -> dict:
     return flatten(given or {})
 
 
-def _seeds(seeds: Any) -> tuple[int, ...]:
+def _seeds(key: str, seeds: Any, among: tuple[int, ...] | None = None) -> tuple[int, ...]:
     if (
         not isinstance(seeds, (list, tuple))
         or not seeds
@@ -182,6 +192,10 @@ def _seeds(seeds: Any) -> tuple[int, ...]:
         or not all(type(seed) is int and 0 <= seed < 2**32 for seed in seeds)
     ):
         raise ConfigurationError(
-            f'seeds of the plan must be a list of different integers from 0 to 2**32 - 1, not {seeds!r}'
+            f'{key} must be a list of different integers from 0 to 2**32 - 1, not {seeds!r}'
+        )
+    if among is not None and not set(seeds) <= set(among):
+        raise ConfigurationError(
+            f'{key} must be some of the seeds of the plan, {list(among)}, not {seeds!r}'
         )
     return tuple(seeds)

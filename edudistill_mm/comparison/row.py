@@ -16,13 +16,15 @@ class Row:
 
     ``budget`` gives for one of ``student_flops``, ``total_flops`` (three times the student's, and
     those of teachers that run, so not of kept answers), ``image_passes`` and ``epochs`` the amount
-    of it for the training, or the name of the row whose amount it is.
+    of it for the training, or the name of the row whose amount it is. ``seeds`` are those that the
+    row is trained with.
     """
 
     name: str
     config: str
     options: Mapping[str, Any] = field(default_factory=dict)
     budget: Mapping[str, Any] | None = None
+    seeds: tuple[int, ...] = (0,)
 
     @property
     def slug(self) -> str:

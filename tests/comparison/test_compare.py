@@ -107,6 +107,18 @@ def test_a_later_report_knows_why_a_row_has_failed(study):
     assert rows('study')['broken']['remarks'] == ['not finished: seed 3']
 
 
+def test_a_row_asks_for_its_own_seeds_alone(study):
+    study("name='student', ", "name='student', seeds=[3], ")
+    plan = study('seeds = [3]', 'seeds = [3, 4]', rows=slice(2))
+    student, _, kd, _ = describe_plan(plan).splitlines()
+    assert student.endswith('; seed 3 finished')
+    assert kd.endswith('; seed 3 finished, seed 4 to do')
+    compare(plan, train=False)
+    found = rows('study')
+    assert found['student']['finished'] and found['student']['remarks'] == []
+    assert not found['KD']['finished'] and found['KD']['remarks'] == ['not finished: seed 4']
+
+
 def test_two_rows_share_a_teacher_that_is_trained_once(compared):
     folder, lines, _ = compared
     assert sum(line.startswith('started: teacher') for line in lines) == 1

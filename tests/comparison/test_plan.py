@@ -66,6 +66,11 @@ budget = dict(student_flops='A')
     ]
 
 
+def test_a_row_may_be_trained_with_some_of_the_seeds(plan):
+    rows = "rows = [dict(name='A', config='a.py'), dict(name='B', config='b.py', seeds=[2])]"
+    assert [row.seeds for row in plan(f'{rows}\nseeds = [1, 2]').rows] == [(1, 2), (2,)]
+
+
 def test_the_first_row_is_the_baseline_unless_the_plan_names_others(plan):
     rows = "rows = [dict(name='A', config='a.py'), dict(name='B', config='b.py')]"
     assert plan(rows).baselines == ('A',)
@@ -80,7 +85,14 @@ ROW = "dict(name='A', config='a.py')"
     [
         ('rows = []', 'at least one dict'),
         (f'rows = [{ROW}]\nseed = [1]', 'unknown key "seed" (did you mean "seeds"?)'),
-        (f'rows = [{ROW}]\nseeds = [1, 1]', 'different integers'),
+        (
+            f'rows = [{ROW}]\nseeds = [1, 1]',
+            'seeds of the plan must be a list of different integers',
+        ),
+        (
+            "rows = [dict(name='A', config='a.py', seeds=[2])]",
+            'rows[0].seeds must be some of the seeds of the plan, [0], not [2]',
+        ),
         ("rows = [dict(name='A')]", 'rows[0].config must be a string, not None'),
         (f'rows = [{ROW}, {ROW}]', 'is that of the row "A"'),
         ("rows = [dict(name='?', config='a.py')]", 'must hold a letter or a digit'),
