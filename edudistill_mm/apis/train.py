@@ -26,9 +26,10 @@ from edudistill_mm.distributed import unwrap_model
 from edudistill_mm.engine.join_ranks import join_ranks
 from edudistill_mm.engine.runner import EducationRunner
 from edudistill_mm.errors import ConfigurationError
-from edudistill_mm.export.export_student import export_student, grade_of_export
+from edudistill_mm.export.export_student import export_student
 from edudistill_mm.export.preparation import next_stage, preparation_of
 
+from .closing_lines import closing_lines
 from .run_folder import in_its_folder
 from .teacher_recipe import check_teacher_training
 from .teachers import train_teachers
@@ -142,19 +143,18 @@ def train(
         return runner
     last = find_latest_checkpoint(cfg.work_dir)
     if run.is_education and is_main_process() and last is not None:
-        print_log(_export(run, last), logger='current')
+        for line in _end(runner, run, last):
+            print_log(line, logger='current')
     return runner
 
 
-def _export(run: RunConfig, last: str) -> str:
-    """Export the student of a checkpoint, if it has one; returns a sentence on it."""
+def _end(runner: Runner, run: RunConfig, last: str) -> list[str]:
+    """Export the student of the last checkpoint, if it has one; returns what to say at the end."""
     reason = preparation_of(run.cfg)
     if reason is not None:
-        return f'No student is exported, because {reason}: {next_stage(last)}'
-    checkpoint, config = export_student(run, last, osp.join(run.cfg.work_dir, 'student.pth'))
-    line = f'The plain MMPretrain student: {checkpoint}, its config: {config}'
-    grade = grade_of_export(checkpoint)
-    return line if grade is None else f'{line}; the run has ended early: it is {grade}'
+        return [f'No student is exported, because {reason}: {next_stage(last)}']
+    student = export_student(run, last, osp.join(run.cfg.work_dir, 'student.pth'))
+    return closing_lines(runner, run, last, student)
 
 
 def _check_complete(cfg: Config) -> None:

@@ -17,6 +17,7 @@ from mmengine.runner import find_latest_checkpoint
 
 from edudistill_mm.apis.folder_lock import hold_folder
 from edudistill_mm.apis.teachers import teacher_config
+from edudistill_mm.apis.tool_path import tool_path
 from edudistill_mm.checkpoint.atomic_write import atomic_write
 from edudistill_mm.checkpoint.files import file_sha256
 from edudistill_mm.config.plain_distillation import MARK, as_written
@@ -185,7 +186,7 @@ def _teacher_job(plan: Plan, prepared: PreparedRow, teacher: dict, cfg: Config) 
     command = _teachers_command(prepared, '--only', teacher['name'])
     return Job(
         name=f'teacher {name}',
-        command=[sys.executable, str(_tool('train_teachers')), *command[2:]],
+        command=[sys.executable, tool_path('train_teachers'), *command[2:]],
         log=Path(plan.work_dir) / 'teachers' / f'{name}.log',
         work=cost.total_flops(),
         progress=lambda: RunRecord.read(cfg.work_dir, cost.by_epoch).progress / sum(cost.lengths),
@@ -247,7 +248,7 @@ def _run_job(
         command = [*command, '--resume']
     return Job(
         name=name,
-        command=[sys.executable, str(_tool('train')), *command[2:]],
+        command=[sys.executable, tool_path('train'), *command[2:]],
         log=folder / 'train.log',
         work=prepared.cost.total_flops(prepared.lengths)
         + prepared.cost.filling_flops(prepared.lengths),
@@ -372,15 +373,6 @@ def _teachers_command(prepared: PreparedRow, *arguments: str) -> list[str]:
 
 def _cfg_options(options: Mapping[str, Any]) -> list[str]:
     return ['--cfg-options', *as_arguments(options)] if options else []
-
-
-def _tool(name: str) -> Path:
-    """A tool's file: in the checkout, or where an installation keeps it."""
-    package = Path(__file__).parents[1]
-    for folder in (package.parent / 'tools', package / '.mim' / 'tools'):
-        if (folder / f'{name}.py').exists():
-            return folder / f'{name}.py'
-    raise ConfigurationError(f'tools/{name}.py is neither beside the package nor in it')
 
 
 def _write_json(file: Path, content: Any) -> None:

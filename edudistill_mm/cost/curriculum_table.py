@@ -8,6 +8,7 @@ from edudistill_mm.config.data import check_data
 from edudistill_mm.config.parts import hooks_of
 from edudistill_mm.config.run_config import RunConfig
 from edudistill_mm.config.stand_in import remark_on, stand_in
+from edudistill_mm.cost.against_plain import against_plain
 from edudistill_mm.cost.learning_rates import learning_rates
 from edudistill_mm.cost.training_cost import training_cost
 from edudistill_mm.curriculum import OPTIONS, Grade
@@ -53,8 +54,6 @@ def curriculum_table(run: RunConfig) -> str:
         check_data(run)
     cost = training_cost(run, algorithm=algorithm)
     passes = [stage.length * stage.images for stage in cost.stages]
-    # The last grade has all classes.
-    everything = curriculum.length * cost.stages[-1].images
     rates = learning_rates(run, cost)
     # Those that are the same throughout are no matter of the curriculum.
     options = [k for k in OPTIONS if any(getattr(g, k) is not None for g in curriculum.grades)]
@@ -85,14 +84,7 @@ def curriculum_table(run: RunConfig) -> str:
         if set(column[1:]) != {usual}:
             for row, cell in zip(rows, column):
                 row.insert(HEADER.index('MFLOPs/image'), cell)
-    whole = everything * cost.stages[-1].flops_per_image
-    lines = [
-        _format(rows),
-        '',
-        f'Image passes: {sum(passes):,}, {sum(passes) / everything:.1%} of {everything:,} with all '
-        'classes throughout',
-        f'FLOPs of the student: {cost.student_flops() / whole:.1%} of the whole student on all of those',
-    ]
+    lines = [_format(rows), '', *against_plain(cost)]
     lines += [
         f'What is new at a promotion starts at {hook["factor"]:.4g} times the learning rate'
         for hook in hooks_of(run.cfg)
@@ -100,21 +92,6 @@ def curriculum_table(run: RunConfig) -> str:
     ]
     if algorithm.teacher_ensemble:
         lines.append('The teachers of a grade teach as one ensemble')
-    if any(stage.teachers for stage in cost.stages):
-        of_teachers = cost.teacher_flops() + cost.filling_flops()
-        lines.append(
-            f"FLOPs of the teachers: {of_teachers / cost.student_flops():.1%} of the student's"
-        )
-        if any(stage.kept for stage in cost.stages):
-            anew = sum(
-                stage.length * images * flops
-                for stage in cost.stages
-                for images, flops in stage.teachers.values()
-            )
-            lines[-1] += (
-                f', {anew / cost.student_flops():.1%} if no answers were kept, '
-                f'{cost.teacher_flops() / cost.student_flops():.1%} if all are kept already'
-            )
     return '\n'.join([*lines, *filter(None, [remark_on(dataset)])])
 
 
