@@ -37,20 +37,22 @@ _standardized = {
 _steps = dict(_delete_=True, type='MultiStepLR', milestones=[150, 180, 210], gamma=0.1)
 rows = [
     dict(name='DKD, cosine', config=_plain, budget=dict(epochs=12)),
-    dict(name='DKD, steps', config=_plain, cfg_options={'param_scheduler': _steps}),
+    dict(name='DKD, steps', seeds=[0], config=_plain, cfg_options={'param_scheduler': _steps}),
     dict(name='DKD, stable', config='../small/dkd-stable_resnet14x2_resnet20_small.py'),
     dict(
-        name='KD, cosine', config='../small/kd_resnet14x2_resnet8_small.py',
+        name='KD, cosine', seeds=[0], config='../small/kd_resnet14x2_resnet8_small.py',
         cfg_options={'model.architecture.backbone.depth': 20}),
-    dict(name='KD, stable', config='../small/kd-stable_resnet14x2_resnet20_small.py'),
+    dict(name='KD, stable', seeds=[0], config='../small/kd-stable_resnet14x2_resnet20_small.py'),
     dict(
-        name='KD, standardized, stable',
+        name='KD, standardized, stable', seeds=[0],
         config='../small/kd-stable_resnet14x2_resnet20_small.py', cfg_options=_standardized),
     dict(
-        name='DKD, ensemble, stable',
+        name='DKD, ensemble, stable', seeds=[0],
         config='../small/dkd-ensemble_resnet8x2-20-14x2_resnet20_small.py'),
     dict(name='blocks and sizes, later', config=_blocks),
-    dict(name='blocks and sizes, early', config=_blocks, cfg_options=_grades(60, 56, 124)),
+    dict(
+        name='blocks and sizes, early', seeds=[0], config=_blocks,
+        cfg_options=_grades(60, 56, 124)),
     dict(name='blocks alone', config=_blocks, cfg_options=_grades(90, 66, 84, sizes=_no_size)),
     dict(name='sizes alone', config=_blocks, cfg_options=_grades(56, 72, 112, fragments=(3, 3, 3))),
     dict(
