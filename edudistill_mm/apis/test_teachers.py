@@ -7,8 +7,10 @@ from typing import Any
 import torch
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
+from mmengine.dist import is_main_process
 from mmpretrain.evaluation import Accuracy
 from torch import nn
+from torch.hub import tqdm
 from torch.utils.data import DataLoader, Subset
 
 from edudistill_mm.config.data import build_dataset, class_names
@@ -190,7 +192,10 @@ def _answers(
     There is a pair for each way to prepare the images.
     """
     answers: list[tuple[list, list]] = [([], []) for _ in inputs]
-    for batch in batches:
+    # On a terminal alone, and not by each of several processes.
+    hidden = None if is_main_process() else True
+    bar = dict(desc=f'testing teacher "{teacher.name}"', unit=' batches', leave=False)
+    for batch in tqdm(batches, disable=hidden, **bar):
         images = algorithm.data_preprocessor(batch, False)['inputs']
         for prepare, (classes, outputs) in zip(inputs, answers):
             scores = teacher.network(prepare(images), mode='tensor')

@@ -14,6 +14,7 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.runner import find_latest_checkpoint
+from torch.hub import tqdm
 
 from edudistill_mm.apis.folder_lock import hold_folder
 from edudistill_mm.apis.teachers import teacher_config
@@ -94,7 +95,7 @@ def describe_plan(plan: Plan) -> str:
     """
     rows = prepare_rows(plan)
     with shared_datasets():
-        for prepared in rows:
+        for prepared in tqdm(rows, 'trying first steps', unit=' rows', leave=False, disable=None):
             if all(
                 (_folder(plan, prepared, seed) / RESULT).exists() for seed in prepared.row.seeds
             ):

@@ -4,6 +4,8 @@ from functools import partial
 from operator import mul
 from typing import Any
 
+from torch.hub import tqdm
+
 from edudistill_mm.config.check_classes import check_classes
 from edudistill_mm.config.check_config import check_config
 from edudistill_mm.config.data import build_dataset, check_data
@@ -47,7 +49,7 @@ def prepare_rows(plan: Plan) -> list[PreparedRow]:
     originals, costs = {}, {}
     # Most rows have the data of the row before; all data sets may not fit into memory.
     read = dataset = None
-    for row in plan.rows:
+    for row in tqdm(plan.rows, 'reading configs', unit=' rows', leave=False, disable=None):
         originals[row.name] = run = row.load()
         try:
             algorithm = check_config(run)
