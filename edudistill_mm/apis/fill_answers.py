@@ -2,7 +2,7 @@
 
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DefaultScope
-from torch.hub import tqdm
+from tqdm import tqdm
 
 from edudistill_mm.config.run_config import RunConfig
 from edudistill_mm.datasets.channel_order import channel_order

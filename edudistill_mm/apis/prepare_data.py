@@ -15,8 +15,8 @@ import zlib
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
-from torch.hub import tqdm
 from torchvision.datasets.utils import calculate_md5
+from tqdm import tqdm
 
 from edudistill_mm.datasets import SOURCES, Source
 from edudistill_mm.errors import ConfigurationError, did_you_mean, reason_of

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
-from torch.hub import tqdm
+from tqdm import tqdm
 
 from edudistill_mm.errors import ConfigurationError, reason_of
 

@@ -10,8 +10,8 @@ from mmengine.dataset import pseudo_collate
 from mmengine.dist import is_main_process
 from mmpretrain.evaluation import Accuracy
 from torch import nn
-from torch.hub import tqdm
 from torch.utils.data import DataLoader, Subset
+from tqdm import tqdm
 
 from edudistill_mm.config.data import build_dataset, class_names
 from edudistill_mm.config.run_config import RunConfig

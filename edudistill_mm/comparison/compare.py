@@ -14,7 +14,7 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.runner import find_latest_checkpoint
-from torch.hub import tqdm
+from tqdm import tqdm
 
 from edudistill_mm.apis.folder_lock import hold_folder
 from edudistill_mm.apis.teachers import teacher_config

@@ -4,7 +4,7 @@ from functools import partial
 from operator import mul
 from typing import Any
 
-from torch.hub import tqdm
+from tqdm import tqdm
 
 from edudistill_mm.config.check_classes import check_classes
 from edudistill_mm.config.check_config import check_config

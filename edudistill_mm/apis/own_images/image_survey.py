@@ -10,7 +10,7 @@ from statistics import median
 
 from mmengine.fileio import list_dir_or_file
 from PIL import Image
-from torch.hub import tqdm
+from tqdm import tqdm
 
 from edudistill_mm.datasets import ImageFolder
 from edudistill_mm.datasets.hold_out import check_share
