@@ -49,15 +49,20 @@ rows = [
     dict(
         name='DKD, ensemble, stable', seeds=[0],
         config='../small/dkd-ensemble_resnet8x2-20-14x2_resnet20_small.py'),
-    dict(name='blocks and sizes, later', config=_blocks),
+    dict(name='blocks and sizes, later', seeds=[0, 1], config=_blocks),
     dict(
         name='blocks and sizes, early', seeds=[0], config=_blocks,
         cfg_options=_grades(60, 56, 124)),
     dict(name='blocks alone', config=_blocks, cfg_options=_grades(90, 66, 84, sizes=_no_size)),
-    dict(name='sizes alone', config=_blocks, cfg_options=_grades(56, 72, 112, fragments=(3, 3, 3))),
+    dict(
+        name='sizes alone', seeds=[0, 1], config=_blocks,
+        cfg_options=_grades(56, 72, 112, fragments=(3, 3, 3))),
     dict(
         name='blocks and sizes, copies', config=_blocks,
         cfg_options=_grades(90, 66, 84, new_blocks='copy')),
+    dict(
+        name='blocks alone, copies', config=_blocks,
+        cfg_options=_grades(90, 66, 84, sizes=_no_size, new_blocks='copy')),
     dict(
         name='stages as prefixes', config=_blocks,
         cfg_options=_grades(90, 66, 84, sizes=_no_size)
