@@ -100,7 +100,7 @@ setup(
     cmdclass=dict(build_py=BuildPy),
     python_requires='>=3.10,<3.13',
     install_requires=runtime_requirements(),
-    extras_require=dict(tests=requirements('tests'), onnx=requirements('onnx')),
+    extras_require={name: requirements(name) for name in ('tests', 'onnx', 'docs')},
     classifiers=[
         'Programming Language :: Python :: 3.10',
         'Programming Language :: Python :: 3.11',

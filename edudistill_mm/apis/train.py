@@ -109,7 +109,7 @@ def train(
             work in ``work_dir``.
         TrainingError: The training cannot go on, as on a full disk.
         Preempted: SIGTERM or SIGUSR1 has ended the run; ``resume='auto'`` goes on from what is
-        saved.
+            saved.
     """
     cfg = run.cfg
     _check_complete(cfg)

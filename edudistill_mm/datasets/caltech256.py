@@ -1,6 +1,7 @@
 import os
 import os.path as osp
 import re
+from typing import Any
 
 from mmpretrain.datasets import BaseDataset
 
@@ -43,7 +44,7 @@ class Caltech256(BaseDataset):
         split: str = 'train',
         clutter: bool = False,
         metainfo: dict | None = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         if split not in ('train', 'test'):
             raise ConfigurationError(

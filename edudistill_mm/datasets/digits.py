@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 from mmpretrain.datasets import BaseDataset
 
@@ -9,10 +11,9 @@ from ..registry import DATASETS, register
 class Digits(BaseDataset):
     """The handwritten digits that come with scikit-learn: 1797 images of 8x8 pixels, 10 classes.
 
-    They are the test set of `Optical Recognition of Handwritten Digits
-    <https://archive.ics.uci.edu/dataset/80>`__ (UCI) and need no download. An image is a ``uint8``
-    array of shape (8, 8, 3): the 17 grey levels are spread over 0..255, and the three channels are
-    equal.
+    They are the test set of "Optical Recognition of Handwritten Digits"
+    (https://archive.ics.uci.edu/dataset/80) and need no download. An image is a ``uint8`` array of
+    shape (8, 8, 3): the 17 grey levels are spread over 0..255, and the three channels are equal.
 
     The split is fixed: of each class, in scikit-learn's order, every fifth image is for testing.
     That makes 1442 images for training (140 to 147 of a class) and 355 for testing (34 to 36 of a
@@ -29,7 +30,7 @@ class Digits(BaseDataset):
 
     METAINFO = {'classes': tuple(str(digit) for digit in range(10))}
 
-    def __init__(self, split: str = 'train', **kwargs) -> None:
+    def __init__(self, split: str = 'train', **kwargs: Any) -> None:
         if split not in ('train', 'test'):
             raise ConfigurationError(
                 f"split of Digits must be 'train' or 'test', but got {split!r}"

@@ -1,3 +1,5 @@
+from typing import Any
+
 from mmengine.fileio import list_from_file
 from mmpretrain.datasets import Food101
 
@@ -29,7 +31,7 @@ class Food101Subset(Food101):
     source = SOURCES['food101']
 
     def __init__(
-        self, data_root: str, split: str = 'train', metainfo: dict | None = None, **kwargs
+        self, data_root: str, split: str = 'train', metainfo: dict | None = None, **kwargs: Any
     ) -> None:
         if split not in ('train', 'test'):
             raise ConfigurationError(

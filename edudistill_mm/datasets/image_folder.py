@@ -1,5 +1,6 @@
 import os.path as osp
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from mmengine.fileio import list_dir_or_file
 from mmpretrain.datasets import CustomDataset
@@ -43,7 +44,7 @@ class ImageFolder(CustomDataset):
         numbered_by: str | None = None,
         leave_out: Sequence[str] = (),
         extensions: Sequence[str] = EXTENSIONS,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         data_root = osp.expanduser(data_root)
         self.extensions = tuple(extensions)

@@ -1,5 +1,6 @@
 import os
 import os.path as osp
+from typing import Any
 
 from mmengine.fileio import list_from_file
 from mmpretrain.datasets import BaseDataset
@@ -34,7 +35,7 @@ class TinyImageNet(BaseDataset):
     source = SOURCES['tiny_imagenet']
 
     def __init__(
-        self, data_root: str, split: str = 'train', metainfo: dict | None = None, **kwargs
+        self, data_root: str, split: str = 'train', metainfo: dict | None = None, **kwargs: Any
     ) -> None:
         if split not in ('train', 'val'):
             raise ConfigurationError(

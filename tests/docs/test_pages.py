@@ -1,6 +1,7 @@
 """What the pages name is there."""
 
 import re
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -36,3 +37,25 @@ def test_the_contracts_that_tests_cite_are_on_the_page():
     for file in (ROOT / 'tests').rglob('test_*.py'):
         for heading in re.findall(r'^# ---- (C\d.*)$', file.read_text(), re.MULTILINE):
             assert set(re.findall(r'C(\d+)', heading)) <= set(listed)
+
+
+def test_the_api_pages_describe_what_the_package_offers():
+    described = {
+        name
+        for page in (ROOT / 'docs' / 'api').glob('*.md')
+        for name in re.findall(r'^::: (\S+)$', page.read_text(), re.MULTILINE)
+    }
+    for name in described:
+        room, _, last = name.rpartition('.')
+        assert getattr(import_module(room), last).__doc__
+    rooms = (
+        *('', '.apis', '.datasets', '.engine', '.evaluation', '.models', '.models.backbones'),
+        *('.models.teachers', '.models.teachers.weighting'),
+    )
+    offered = {
+        name
+        for room in rooms
+        for name in import_module(f'edudistill_mm{room}').__all__
+        if name not in ('SOURCES', '__version__')
+    }
+    assert offered <= {name.rpartition('.')[2] for name in described}

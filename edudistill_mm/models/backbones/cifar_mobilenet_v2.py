@@ -37,7 +37,7 @@ class _InvertedResidual(nn.Module):
 class CIFARMobileNetV2(ChainBackbone):
     """MobileNetV2 of half width in the form of the distillation literature for CIFAR.
 
-    It differs from the network of `Sandler et al. <https://arxiv.org/abs/1801.04381>`__ and of
+    It differs from the network of Sandler et al. (arXiv 1801.04381) and of
     MMPretrain: ReLU instead of ReLU6, widths that are not rounded to multiples of eight, an
     expansion layer in the first block too, and less striding, so that an image of 32x32 pixels
     ends at 2x2. With a linear classifier of 100 classes it has 0.813 M parameters.
@@ -49,7 +49,7 @@ class CIFARMobileNetV2(ChainBackbone):
             7 for the 1x1 convolution behind them. Defaults to ``(7, )``.
         init_cfg (dict | list[dict], optional): Initialisation. Defaults to None: Kaiming's.
 
-    Example:
+    Examples:
         >>> network = CIFARMobileNetV2(out_indices=(1, 2, 4, 7))
         >>> [tuple(feature.shape[1:]) for feature in network(torch.rand(1, 3, 32, 32))]
         [(12, 16, 16), (16, 8, 8), (48, 4, 4), (1280, 2, 2)]

@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from typing import Any
 
 from mmpretrain.models.backbones import ResNet_CIFAR
 from mmpretrain.models.backbones.resnet import BasicBlock
@@ -9,7 +10,7 @@ from ...registry import MODELS, register
 
 @register(MODELS)
 class CIFARResNet(ResNet_CIFAR):
-    """The thin ResNets for CIFAR of `He et al. <https://arxiv.org/abs/1512.03385>`__, section 4.2.
+    """The thin ResNets for CIFAR of He et al. (arXiv 1512.03385), section 4.2.
 
     A 3x3 stem and three stages of ``n`` basic blocks each, of 16, 32 and 64 channels on maps of
     32x32, 16x16 and 8x8 pixels; the depth is ``6n + 2``. As in the distillation literature (and
@@ -36,7 +37,7 @@ class CIFARResNet(ResNet_CIFAR):
     Raises:
         ConfigurationError: There is no network of this depth.
 
-    Example:
+    Examples:
         >>> network = CIFARResNet(depth=20, out_indices=(0, 1, 2))
         >>> [tuple(feature.shape) for feature in network(torch.rand(1, 3, 32, 32))]
         [(1, 16, 32, 32), (1, 32, 16, 16), (1, 64, 8, 8)]
@@ -53,7 +54,7 @@ class CIFARResNet(ResNet_CIFAR):
         stem_channels: int | None = None,
         out_indices: Sequence[int] = (2,),
         zero_init_residual: bool = False,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         if depth not in self.arch_settings:
             raise ConfigurationError(

@@ -46,7 +46,7 @@ class _ShuffleUnit(nn.Module):
 class CIFARShuffleNetV1(ChainBackbone):
     """ShuffleNet of three groups in the form of the distillation literature for CIFAR.
 
-    The stages of `Zhang et al. <https://arxiv.org/abs/1707.01083>`__ (240, 480 and 960 channels;
+    The stages of Zhang et al., arXiv 1707.01083 (240, 480 and 960 channels;
     4, 8 and 4 units) behind a 1x1 stem without pooling, so that an image of 32x32 pixels ends at
     4x4. With a linear classifier of 100 classes it has 0.949 M parameters. Convolutions start as
     PyTorch starts them, as in the literature.
@@ -57,7 +57,7 @@ class CIFARShuffleNetV1(ChainBackbone):
             to ``(2, )``.
         init_cfg (dict | list[dict], optional): Initialisation. Defaults to None: PyTorch's.
 
-    Example:
+    Examples:
         >>> network = CIFARShuffleNetV1(out_indices=(0, 1, 2))
         >>> [tuple(feature.shape[1:]) for feature in network(torch.rand(1, 3, 32, 32))]
         [(240, 16, 16), (480, 8, 8), (960, 4, 4)]

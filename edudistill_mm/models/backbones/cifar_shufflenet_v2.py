@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from typing import Any
 
 from mmcv.cnn import ConvModule
 from mmpretrain.models.backbones import ShuffleNetV2
@@ -24,7 +25,7 @@ class CIFARShuffleNetV2(ShuffleNetV2):
         init_cfg (dict | list[dict], optional): Initialisation. Defaults to None: PyTorch's.
         **kwargs: Further arguments of MMPretrain's ``ShuffleNetV2``, such as ``norm_cfg``.
 
-    Example:
+    Examples:
         >>> network = CIFARShuffleNetV2(out_indices=(0, 1, 2, 3))
         >>> [tuple(feature.shape[1:]) for feature in network(torch.rand(1, 3, 32, 32))]
         [(116, 16, 16), (232, 8, 8), (464, 4, 4), (1024, 4, 4)]
@@ -35,7 +36,7 @@ class CIFARShuffleNetV2(ShuffleNetV2):
         in_channels: int = 3,
         out_indices: Sequence[int] = (3,),
         init_cfg: dict | list[dict] | None = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         if init_cfg is None:
             init_cfg = list(CIFARShuffleNetV1.init_cfg_default)

@@ -14,8 +14,8 @@ class CIFARVGG(ChainBackbone):
     Five stages of 3x3 convolutions (with bias), of 64, 128, 256, 512 and 512 channels. Max pooling
     halves the maps before the second, third and fourth stage, so that an image of 32x32 pixels
     ends at 4x4; for images of 64x64 mdistiller (mdistiller/models/cifar/vgg.py) halves them before
-    the fifth stage as well. One linear layer behind global pooling replaces the three of `Simonyan
-    et al. <https://arxiv.org/abs/1409.1556>`__. With 100 classes the networks of depth 8, 11, 13,
+    the fifth stage as well. One linear layer behind global pooling replaces the three of Simonyan
+    et al. (arXiv 1409.1556). With 100 classes the networks of depth 8, 11, 13,
     16 and 19 have 3.965 M, 9.277 M, 9.462 M, 14.774 M and 20.087 M parameters.
 
     Args:
@@ -30,7 +30,7 @@ class CIFARVGG(ChainBackbone):
     Raises:
         ConfigurationError: There is no network of this depth, or with so many pools.
 
-    Example:
+    Examples:
         >>> network = CIFARVGG(depth=8, out_indices=(0, 1, 2, 3, 4))
         >>> [tuple(feature.shape[1:]) for feature in network(torch.rand(1, 3, 32, 32))]
         [(64, 32, 32), (128, 16, 16), (256, 8, 8), (512, 4, 4), (512, 4, 4)]

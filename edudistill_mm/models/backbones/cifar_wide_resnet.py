@@ -36,7 +36,7 @@ class _PreActivationBlock(nn.Module):
 
 @register(MODELS)
 class CIFARWideResNet(ChainBackbone):
-    """Wide residual networks for CIFAR (`Zagoruyko et al. <https://arxiv.org/abs/1605.07146>`__).
+    """Wide residual networks for CIFAR (Zagoruyko et al., arXiv 1605.07146).
 
     WRN-d-k: a 3x3 stem of 16 channels and three stages of ``n`` pre-activation blocks each, of
     16k, 32k and 64k channels on maps of 32x32, 16x16 and 8x8 pixels, then BatchNorm and ReLU; the
@@ -54,7 +54,7 @@ class CIFARWideResNet(ChainBackbone):
     Raises:
         ConfigurationError: There is no network of this depth or width.
 
-    Example:
+    Examples:
         >>> network = CIFARWideResNet(depth=16, widen_factor=2, out_indices=(0, 1, 2))
         >>> [tuple(feature.shape) for feature in network(torch.rand(1, 3, 32, 32))]
         [(1, 32, 32, 32), (1, 64, 16, 16), (1, 128, 8, 8)]

@@ -28,7 +28,7 @@ class TeachingReference(BaseModule):
             ``in_channels``. Defaults to True.
         loss (dict | nn.Module): Loss of the head. Filled in with the student's own loss module.
         init_cfg (dict, optional): Defaults to None: Kaiming for the convolution, and the head's
-        own.
+            own.
     """
 
     def __init__(

@@ -282,7 +282,7 @@ class Teacher(BaseTeacher):
 
         Raises:
             ConfigurationError: If the checkpoint lacks a class, or :attr:`open_question` remains
-            one.
+                one.
         """
         names = as_names(class_names)
         if names is not None and len(names) == self.classes.num_classes and self.class_names:
