@@ -30,6 +30,7 @@ text {{ font: 14px system-ui, -apple-system, 'Segoe UI', Helvetica, Arial, sans-
 .light {{ fill: #FFFFFF; font-weight: 600 }}
 .head {{ font-weight: 600; font-size: 16px }}
 .note {{ fill: {FAINT}; font-size: 13px }}
+.code {{ font: 13px ui-monospace, SFMono-Regular, Menlo, Consolas, monospace }}
 .runs {{ fill: #CFE3F1; stroke: #0072B2; stroke-width: 1.5 }}
 .new {{ fill: #7FB8D8; stroke: #0072B2; stroke-width: 2.5 }}
 .waits {{ fill: none; stroke: #8C959F; stroke-dasharray: 4 3 }}
@@ -69,12 +70,13 @@ def label(y: float, first: str, *notes: str) -> list[str]:
     return lines + [text(20, y + 18 * n, note, 'note') for n, note in enumerate(notes, 1)]
 
 
-def grades() -> list[str]:
+def grades(height: float) -> list[str]:
+    """The columns of the grades, and their names."""
     parts = []
     for grade, name in enumerate(GRADES):
         x = begin(grade)
         parts.append(
-            f'<rect x="{x}" y="16" width="{COLUMN}" height="{HEIGHT - 76}" rx="8" fill="#F3F5F7"/>'
+            f'<rect x="{x}" y="16" width="{COLUMN}" height="{height}" rx="8" fill="#F3F5F7"/>'
         )
         parts.append(text(x + COLUMN / 2, 40, f'grade {grade + 1}: {name}', 'head middle'))
         if grade:
@@ -121,8 +123,8 @@ def fragments(y: float) -> list[str]:
     return parts
 
 
-def blocks(y: float) -> list[str]:
-    parts = label(y + 10, 'or blocks', 'of its stages;', 'no references')
+def blocks(y: float, title: str = 'Blocks') -> list[str]:
+    parts = label(y + 10, title, 'of its stages;', 'no references')
     # In which grade each block of each stage begins to run.
     stages = ((0, 1, 2), (0, 1, 2), (0, 2))
     for grade in range(len(GRADES)):
@@ -157,7 +159,7 @@ def classes(y: float) -> list[str]:
     return parts
 
 
-def legend(y: float) -> list[str]:
+def legend(y: float, count: int = 4) -> list[str]:
     parts = []
     entries = (
         ('new', 'new in this grade'),
@@ -165,57 +167,65 @@ def legend(y: float) -> list[str]:
         ('waits', 'built, waits'),
         ('reference', 'dropped at the end'),
     )
-    for number, (style, words) in enumerate(entries):
+    for number, (style, words) in enumerate(entries[:count]):
         x = LEFT + 172 * number
         parts += [box(x, y, 22, 16, style), text(x + 30, y + 13, words)]
-    parts.append(
-        text(
-            LEFT,
-            y + 38,
-            'After the last grade: the plain student, as MMPretrain knows it.',
-            'note',
-        )
-    )
     return parts
 
 
-def picture() -> str:
-    """The whole picture, on a light card of its own: so it can be read on a dark page, too."""
-    parts: Sequence[str] = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" '
-        f'width="{WIDTH}" height="{HEIGHT}" role="img" aria-labelledby="title description">',
-        '<title id="title">Education distillation</title>',
-        f'<desc id="description">{DESCRIPTION}</desc>',
+def svg(height: float, title: str, description: str, parts: Sequence[str]) -> str:
+    """A whole picture, on a light card of its own: so it can be read on a dark page, too."""
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" '
+        f'width="{WIDTH}" height="{height}" role="img" aria-labelledby="title description">',
+        f'<title id="title">{title}</title>',
+        f'<desc id="description">{description}</desc>',
         f'<style>{STYLE}</style>',
         '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" '
         f'orient="auto" markerUnits="userSpaceOnUse"><path d="M0 0l8 4l-8 4z" fill="{FAINT}"/></marker>',
         '</defs>',
-        f'<rect width="{WIDTH}" height="{HEIGHT}" rx="10" fill="#FFFFFF"/>',
-        *grades(),
-        *teachers(58),
-        *fragments(186),
-        *blocks(308),
-        *classes(420),
-        *legend(HEIGHT - 46),
+        f'<rect width="{WIDTH}" height="{height}" rx="10" fill="#FFFFFF"/>',
+        *parts,
         '</svg>',
     ]
     return '\n'.join(parts) + '\n'
 
 
-def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description='Draw docs/figures/method.svg')
+def picture() -> str:
+    """The picture of the method."""
+    end = 'After the last grade: the plain student, as MMPretrain knows it.'
+    parts = [
+        *grades(HEIGHT - 76),
+        *teachers(58),
+        *fragments(186),
+        *blocks(308, 'or blocks'),
+        *classes(420),
+        *legend(HEIGHT - 46),
+        text(LEFT, HEIGHT - 8, end, 'note'),
+    ]
+    return svg(HEIGHT, 'Education distillation', DESCRIPTION, parts)
+
+
+def run_picture_tool(description: str, pictures: dict[Path, str], command: str) -> None:
+    """Parse the command line of a tool that draws pictures, and do what it says.
+
+    Raises:
+        SystemExit: With ``--check``, if a picture is not what the tool would draw.
+    """
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument(
-        '--check', action='store_true', help='fail if the picture is not what it should be'
+        '--check', action='store_true', help='fail if a picture is not what it should be'
     )
-    args = parser.parse_args(argv)
-    if not args.check:
-        write_page(PICTURE, picture())
-        return
-    try:
-        check_page(PICTURE, picture(), COMMAND)
-    except ConfigurationError as error:
-        sys.exit(str(error))
+    check = parser.parse_args().check
+    for file, drawn in pictures.items():
+        if not check:
+            write_page(file, drawn)
+            continue
+        try:
+            check_page(file, drawn, command)
+        except ConfigurationError as error:
+            sys.exit(str(error))
 
 
 if __name__ == '__main__':
-    main()
+    run_picture_tool('Draw docs/figures/method.svg', {PICTURE: picture()}, COMMAND)
