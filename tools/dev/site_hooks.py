@@ -8,7 +8,7 @@ from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).resolve().parents[2]
 LINK = re.compile(r'(?<!!)\[([^\]]*)\]\((?!https?:|#)([^)#]+)(#[^)]*)?\)')
-ROLE = re.compile(r':(?:class|func|meth|attr):<code>~?([\w.]+)</code>')
+ROLE = re.compile(r':(?:class|func|meth|attr):<code>(?:~[\w.]+\.)?([\w.]+)</code>')
 # What the pages of the API describe, by its name: edudistill_mm.grade.Grade by Grade.
 IDENTIFIERS = {
     name.rpartition('.')[2]: name
