@@ -25,24 +25,21 @@ def pages() -> list[Path]:
 
 def on_files(files: Files, config: Any) -> Files:
     """Give each file its path in the repository; the files that pages link to come along."""
-    paths = {ROOT / 'docs' / file.src_uri for file in files.documentation_pages()}
-    paths |= {path for path in (ROOT / 'docs').rglob('*') if path.suffix in ('.svg', '.png')}
+    sources = [file for file in files if file.src_dir == config.docs_dir]
+    paths = {Path(file.abs_src_path) for file in sources}
     for page in pages():
         targets = ((page.parent / link).resolve() for _, link, _ in LINK.findall(page.read_text()))
-        paths |= {page} | {path for path in targets if path.is_file()}
-    own = [file for file in files if not file.src_uri.endswith(('.md', '.svg', '.png'))]
-    return Files(
-        own
-        + [
-            File(
-                path.relative_to(ROOT).as_posix(),
-                str(ROOT),
-                config.site_dir,
-                config.use_directory_urls,
-            )
-            for path in sorted(paths)
-        ]
-    )
+        paths |= {page, *(target for target in targets if target.is_file())}
+    placed = [
+        File(
+            path.relative_to(ROOT).as_posix(),
+            str(ROOT),
+            config.site_dir,
+            config.use_directory_urls,
+        )
+        for path in sorted(paths)
+    ]
+    return Files([file for file in files if file not in sources] + placed)
 
 
 def on_page_markdown(markdown: str, page: Any, **others: Any) -> str:
