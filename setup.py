@@ -92,6 +92,7 @@ setup(
     name='edudistill_mm',
     version=version(),
     description='Education distillation for MMRazor: a student network that grows grade by grade',
+    author='the edudistill_mm developers',
     long_description=read('README.md'),
     long_description_content_type='text/markdown',
     license='Apache-2.0',

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import setuptools
+import yaml
 
 import edudistill_mm
 from edudistill_mm.compat import SUPPORTED
@@ -137,9 +138,11 @@ def setup_script():
 
 
 class TestMetadata:
-    def test_the_version_is_the_packages(self, setup_script):
+    def test_the_version_and_that_to_cite_are_the_packages(self, setup_script):
         passed, _ = setup_script
         assert passed['version'] == edudistill_mm.__version__
+        citation = yaml.safe_load((ROOT / 'CITATION.cff').read_text())
+        assert citation['version'] == edudistill_mm.__version__
 
     def test_every_folder_with_code_is_a_package(self, setup_script):
         passed, _ = setup_script
