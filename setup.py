@@ -35,26 +35,29 @@ def requirements(name):
     return [line.strip() for line in read(f'requirements/{name}.txt').splitlines() if line.strip()]
 
 
-def has_suitable_mmcv():
-    """Whether the full mmcv, which serves as well as mmcv-lite, is there in a version that MMRazor
-    accepts.
+def installed_versions(name):
+    """Versions of a distribution in the environment that is installed into.
 
-    pip hides the environment that it installs into from an isolated build, but runs the build by
-    that environment's interpreter, whose folders sysconfig knows.
+    pip hides that environment from an isolated build, but runs the build by its interpreter,
+    whose folders sysconfig knows.
     """
     folders = [*sys.path, sysconfig.get_path('purelib'), sysconfig.get_path('platlib')]
-    return any(
-        re.match(r'2\.(0\.\d+|1\.0)(\+.*)?$', found.version)
-        for found in metadata.distributions(name='mmcv', path=folders)
-    )
+    return [found.version for found in metadata.distributions(name=name, path=folders)]
 
 
 def runtime_requirements():
-    # Both distributions install a folder `mmcv`, so mmcv-lite must not be laid over mmcv.
-    skip = has_suitable_mmcv()
-    return [
-        line for line in requirements('runtime') if not (skip and line.startswith('mmcv-lite'))
-    ]
+    """What is needed beside what is there and takes the place of OpenMMLab's packages."""
+    needed, onedl = requirements('runtime'), requirements('onedl')
+    # Packages of OneDL have the import names of OpenMMLab's: one family must not be laid over the
+    # other.
+    if any(installed_versions(re.split('[<>=]', line)[0]) for line in onedl):
+        openmmlab = ('mmcv-lite', 'mmengine', 'mmpretrain')
+        return onedl + [line for line in needed if not line.startswith(openmmlab)]
+    # The full mmcv, in a version that MMRazor accepts, serves as well as mmcv-lite, which installs
+    # a folder of the same name.
+    if any(re.match(r'2\.(0\.\d+|1\.0)(\+.*)?$', found) for found in installed_versions('mmcv')):
+        return [line for line in needed if not line.startswith('mmcv-lite')]
+    return needed
 
 
 class BuildPy(build_py):

@@ -1,4 +1,4 @@
-"""What MMRazor 1.0.0, MMPretrain 1.2.0 and MMEngine 0.10.7 need on today's Python packages.
+"""What MMRazor 1.0.0 and the packages below it, OpenMMLab's or OneDL's, need on today's Python.
 
 This is the only file that knows about versions of other packages. Each patch first tries what
 upstream does and acts only where that fails. Other software in the process sees no change, except
@@ -32,21 +32,39 @@ Cfg = TypeVar('Cfg')
 SUPPORTED = {
     'torch': (('torch',), '>=2.1', 'pip install "torch>=2.1"'),
     'torchvision': (('torchvision',), '', 'pip install torchvision'),
-    'mmengine': (
-        ('mmengine', 'mmengine-lite'),
-        '>=0.10.7,<0.11',
-        'pip install "mmengine>=0.10.7,<0.11"',
-    ),
-    # Both distributions write into one folder, so the wrong one has to go first.
-    'mmcv': (
-        ('mmcv', 'mmcv-lite'),
-        '>=2.0.0,<=2.1.0',
-        'pip uninstall -y mmcv mmcv-lite; pip install "mmcv-lite>=2.0.0,<=2.1.0"',
-    ),
-    'mmpretrain': (('mmpretrain',), '>=1.2.0,<1.3', 'pip install "mmpretrain>=1.2.0,<1.3"'),
     'mmrazor': (('mmrazor',), '==1.0.0', 'pip install "mmrazor==1.0.0"'),
     'joblib': (('joblib',), '', 'pip install joblib'),
     'sklearn': (('scikit-learn',), '', 'pip install scikit-learn'),
+}
+# The same for each family of packages that share their import names and thus their folders.
+FAMILIES = {
+    'OpenMMLab': {
+        'mmengine': (
+            ('mmengine', 'mmengine-lite'),
+            '>=0.10.7,<0.11',
+            'pip install "mmengine>=0.10.7,<0.11"',
+        ),
+        # Both distributions write into one folder, so the wrong one has to go first.
+        'mmcv': (
+            ('mmcv', 'mmcv-lite'),
+            '>=2.0.0,<=2.1.0',
+            'pip uninstall -y mmcv mmcv-lite; pip install "mmcv-lite>=2.0.0,<=2.1.0"',
+        ),
+        'mmpretrain': (('mmpretrain',), '>=1.2.0,<1.3', 'pip install "mmpretrain>=1.2.0,<1.3"'),
+    },
+    'OneDL': {
+        'mmengine': (
+            ('onedl-mmengine',),
+            '>=0.10.12,<0.11',
+            'pip install "onedl-mmengine>=0.10.12,<0.11"',
+        ),
+        'mmcv': (('onedl-mmcv',), '>=2.3.6,<2.4', 'pip install "onedl-mmcv>=2.3.6,<2.4"'),
+        'mmpretrain': (
+            ('onedl-mmpretrain',),
+            '>=1.3.6,<1.4',
+            'pip install "onedl-mmpretrain>=1.3.6,<1.4"',
+        ),
+    },
 }
 
 # MMRazor imports names here that torch 1.13 has and newer releases lack.
@@ -96,6 +114,7 @@ def apply_patches() -> None:
     check_versions()
     check_numpy()
     _guard_imports()
+    _import_mmrazor()
     _import_quantization()
     _replace_placeholders()
     _find_packages_without_pkg_resources()
@@ -111,17 +130,45 @@ def check_versions() -> None:
     from packaging.specifiers import SpecifierSet
     from packaging.version import Version
 
-    for module, (distributions, versions, command) in SUPPORTED.items():
+    family = package_family()
+    for module, (distributions, versions, command) in {**SUPPORTED, **FAMILIES[family]}.items():
+        needed = f'{module}{versions}' + (f' of {family}' if module in FAMILIES[family] else '')
         version = _version_of(module, distributions)
         if version is None:
             raise ImportError(
-                f'edudistill_mm needs {module}{versions}, which is not there: run `{command}`.'
+                f'edudistill_mm needs {needed}, which is not there: run `{command}`.'
             )
         # A local build (2.1.0a0+cu118) counts as the release that it was made from.
         if versions and Version(Version(version).base_version) not in SpecifierSet(versions):
             raise ImportError(
-                f'edudistill_mm needs {module}{versions}, but {module} {version} is there: run `{command}`.'
+                f'edudistill_mm needs {needed}, but {module} {version} is there: run `{command}`.'
             )
+
+
+def package_family() -> str:
+    """Whose MMEngine, mmcv and MMPretrain are installed: ``'OpenMMLab'`` or ``'OneDL'``.
+
+    Raises:
+        ImportError: If packages of both are there, since each overwrites files of the other.
+    """
+    found = {
+        family: [
+            name
+            for distributions, *_ in packages.values()
+            for name in distributions
+            if _is_distribution(name)
+        ]
+        for family, packages in FAMILIES.items()
+    }
+    if all(found.values()):
+        there = ' and '.join(f'{", ".join(names)} of {family}' for family, names in found.items())
+        raise ImportError(
+            f'edudistill_mm needs the packages of OpenMMLab or those of OneDL, but {there} are '
+            f'there, which share their folders: run `pip uninstall -y '
+            f'{" ".join(sum(found.values(), []))}` and install edudistill_mm again, for OneDL '
+            f'after requirements/onedl.txt.'
+        )
+    return 'OneDL' if found['OneDL'] else 'OpenMMLab'
 
 
 def check_numpy() -> None:
@@ -207,6 +254,14 @@ def _version_of(module: str, distributions: Sequence[str]) -> str | None:
             continue
     # A source tree on PYTHONPATH has no metadata.
     return import_module(module).__version__
+
+
+def _is_distribution(name: str) -> bool:
+    try:
+        metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 class _PatchingFinder(MetaPathFinder):
@@ -335,6 +390,25 @@ def _replace_placeholders() -> None:
                     del node.module_dict[key]
             del sys.modules[name]
             import_module(name)
+
+
+def _import_mmrazor() -> None:
+    """Import MMRazor, whose assertion that mmcv is 2.1.0 at most OneDL's mmcv passes by.
+
+    ``check_versions`` has looked at that version.
+    """
+    try:
+        import_module('mmrazor')
+    except AssertionError:
+        if package_family() != 'OneDL':
+            raise
+        import mmcv
+
+        version, mmcv.__version__ = mmcv.__version__, '2.1.0'
+        try:
+            import_module('mmrazor')
+        finally:
+            mmcv.__version__ = version
 
 
 def _import_quantization() -> None:

@@ -1,10 +1,13 @@
 import os
+import re
 import subprocess
 import sys
 import types
 from pathlib import Path
 
 import cv2
+import mmcv
+import mmrazor
 import pytest
 import torch
 from mmengine import utils
@@ -33,9 +36,36 @@ def run(script, cwd, *paths):
 
 
 def write_distribution(folder, name, version):
-    info = folder / f'{name}-{version}.dist-info'
+    info = folder / f'{name.replace("-", "_")}-{version}.dist-info'
     info.mkdir(parents=True)
     (info / 'METADATA').write_text(f'Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n')
+
+
+# Distributions of an environment: what each has, and the packages of either family.
+COMMON = {
+    'torch': '2.14.1',
+    'torchvision': '0.29.1',
+    'mmrazor': '1.0.0',
+    'joblib': '1.5.2',
+    'scikit-learn': '1.7.2',
+}
+OPENMMLAB = {'mmengine': '0.10.7', 'mmcv-lite': '2.1.0', 'mmpretrain': '1.2.0'}
+ONEDL = {'onedl-mmengine': '0.10.12', 'onedl-mmcv': '2.3.6', 'onedl-mmpretrain': '1.3.6'}
+
+
+@pytest.fixture
+def environment(tmp_path, monkeypatch):
+    """Lets this process see other distributions than are there; what is imported stays so."""
+
+    def install(distributions):
+        for name, version in {**COMMON, **distributions}.items():
+            write_distribution(tmp_path, name, version)
+        for module in ('torchvision', 'mmpretrain', 'joblib', 'sklearn'):
+            (tmp_path / f'{module}.py').touch()
+        (tmp_path / 'mmrazor').symlink_to(Path(mmrazor.__file__).parent)
+        monkeypatch.setattr(sys, 'path', [str(tmp_path)])
+
+    return install
 
 
 class TestImport:
@@ -140,6 +170,21 @@ print([str(w.message) for w in seen if 'MultiScaleDeformableAttention' in str(w.
         )
         assert done.stdout.endswith('[]\n'), done.stdout + done.stderr
 
+    def test_mmrazors_assertion_on_mmcv_is_passed_by_for_onedl(self, environment, monkeypatch):
+        environment(ONEDL)
+        monkeypatch.setattr(mmcv, '__version__', '2.3.6')
+        monkeypatch.delitem(sys.modules, 'mmrazor')
+        compat.apply_patches()
+        assert sys.modules['mmrazor'].__version__ == '1.0.0'
+        assert mmcv.__version__ == '2.3.6'
+
+    def test_mmrazors_assertion_on_mmcv_holds_for_openmmlab(self, environment, monkeypatch):
+        environment(OPENMMLAB)
+        monkeypatch.setattr(mmcv, '__version__', '2.3.6')
+        monkeypatch.delitem(sys.modules, 'mmrazor')
+        with pytest.raises(AssertionError, match='MMCV==2.3.6 is used but incompatible'):
+            compat.apply_patches()
+
     def test_patching_twice_changes_nothing(self):
         before = (
             Config._get_cfg_path,
@@ -171,7 +216,10 @@ class TestVersions:
         ],
     )
     def test_an_unsupported_version_is_refused_at_import(self, tmp_path, name, version):
-        write_distribution(tmp_path, name, version)
+        # The family that is there provides it.
+        has_families = name in compat.FAMILIES['OneDL']
+        prefix = 'onedl-' if has_families and compat.package_family() == 'OneDL' else ''
+        write_distribution(tmp_path, prefix + name, version)
         done = run('import edudistill_mm', tmp_path, tmp_path)
         message = done.stderr.strip().splitlines()[-1]
         assert done.returncode != 0
@@ -184,8 +232,6 @@ class TestVersions:
             ('torch', '2.1.0+cu118'),
             ('torch', '2.1.0a0+git32f93b1'),
             ('torch', '3.0.0'),
-            ('mmcv', '2.0.0'),
-            ('mmcv', '2.1.0'),
         ],
     )
     def test_a_supported_version_is_accepted(self, tmp_path, monkeypatch, name, version):
@@ -199,6 +245,71 @@ class TestVersions:
     def test_a_missing_package_is_named(self, monkeypatch, module):
         monkeypatch.setitem(sys.modules, module, None)
         with pytest.raises(ImportError, match=f'needs {module}.*pip install'):
+            compat.check_versions()
+
+    @pytest.mark.parametrize(
+        'family, distributions',
+        [
+            ('OpenMMLab', OPENMMLAB),
+            ('OpenMMLab', {'mmengine-lite': '0.10.7', 'mmcv': '2.0.0', 'mmpretrain': '1.2.0'}),
+            ('OneDL', ONEDL),
+            ('OneDL', {**ONEDL, 'onedl-mmcv': '2.3.7.post1'}),
+        ],
+    )
+    def test_either_family_is_accepted(self, environment, family, distributions):
+        environment(distributions)
+        compat.check_versions()
+        assert compat.package_family() == family
+
+    @pytest.mark.parametrize(
+        'distributions, message',
+        [
+            (
+                {**ONEDL, 'onedl-mmcv': '2.3.5'},
+                'needs mmcv>=2.3.6,<2.4 of OneDL, but mmcv 2.3.5 is there: '
+                'run `pip install "onedl-mmcv>=2.3.6,<2.4"`.',
+            ),
+            # OneDL's version under OpenMMLab's name.
+            (
+                {**OPENMMLAB, 'mmcv-lite': '2.3.6'},
+                'needs mmcv>=2.0.0,<=2.1.0 of OpenMMLab, but mmcv 2.3.6 is there: '
+                'run `pip uninstall -y mmcv mmcv-lite; pip install "mmcv-lite>=2.0.0,<=2.1.0"`.',
+            ),
+        ],
+    )
+    def test_each_family_has_its_own_versions(self, environment, distributions, message):
+        environment(distributions)
+        with pytest.raises(ImportError, match=re.escape(message)):
+            compat.check_versions()
+
+    def test_what_is_missing_beside_onedl_is_onedls(self, environment, monkeypatch):
+        environment({'onedl-mmengine': '0.10.12'})
+        monkeypatch.setitem(sys.modules, 'mmpretrain', None)
+        monkeypatch.setitem(sys.modules, 'mmcv', None)
+        with pytest.raises(ImportError, match='mmcv.* of OneDL, which is not there.*onedl-mmcv'):
+            compat.check_versions()
+
+    @pytest.mark.parametrize(
+        'distributions, there, remove',
+        [
+            (
+                {**OPENMMLAB, 'onedl-mmengine': '0.10.12'},
+                'mmengine, mmcv-lite, mmpretrain of OpenMMLab and onedl-mmengine of OneDL are',
+                'mmengine mmcv-lite mmpretrain onedl-mmengine',
+            ),
+            # No import name twice, but OneDL's mmpretrain is not one for OpenMMLab's mmengine.
+            (
+                {'mmengine-lite': '0.10.7', 'onedl-mmpretrain': '1.3.6'},
+                'mmengine-lite of OpenMMLab and onedl-mmpretrain of OneDL are',
+                'mmengine-lite onedl-mmpretrain',
+            ),
+        ],
+    )
+    def test_both_families_in_one_environment_are_refused(
+        self, environment, distributions, there, remove
+    ):
+        environment(distributions)
+        with pytest.raises(ImportError, match=f'{there}.*`pip uninstall -y {remove}`'):
             compat.check_versions()
 
     def test_a_torch_that_cannot_use_the_numpy_beside_it_is_refused(self, monkeypatch):

@@ -11,7 +11,7 @@ import setuptools
 import yaml
 
 import edudistill_mm
-from edudistill_mm.compat import SUPPORTED
+from edudistill_mm.compat import FAMILIES, SUPPORTED
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = (
@@ -153,12 +153,36 @@ class TestMetadata:
         }
         assert with_code == set(passed['packages'])
 
-    def test_what_the_installation_asks_for_is_what_the_import_accepts(self):
-        lines = (ROOT / 'requirements' / 'runtime.txt').read_text().split()
+    @pytest.mark.parametrize(
+        'name, supported',
+        [
+            ('runtime', {**SUPPORTED, **FAMILIES['OpenMMLab']}),
+            ('onedl', FAMILIES['OneDL']),
+        ],
+    )
+    def test_what_the_installation_asks_for_is_what_the_import_accepts(self, name, supported):
+        lines = (ROOT / 'requirements' / f'{name}.txt').read_text().split()
         wanted = {re.split('[<>=]', line)[0]: line for line in lines}
-        for distributions, versions, _ in SUPPORTED.values():
-            (name,) = set(distributions) & set(wanted)
-            assert wanted[name] == f'{name}{versions}'
+        for distributions, versions, _ in supported.values():
+            (distribution,) = set(distributions) & set(wanted)
+            assert wanted[distribution] == f'{distribution}{versions}'
+
+    @pytest.fixture
+    def requirements_beside(self, setup_script, tmp_path, monkeypatch):
+        """Asks setup.py for the requirements of an environment that holds one distribution."""
+        _, defined = setup_script
+
+        def ask(name, version):
+            info = tmp_path / f'{name.replace("-", "_")}-{version}.dist-info'
+            info.mkdir()
+            (info / 'METADATA').write_text(
+                f'Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n'
+            )
+            monkeypatch.setattr(sys, 'path', [str(tmp_path)])
+            monkeypatch.setattr(defined['sysconfig'], 'get_path', lambda name: str(tmp_path))
+            return {re.split('[<>=]', line)[0] for line in defined['runtime_requirements']()}
+
+        return ask
 
     @pytest.mark.parametrize(
         'mmcv, lite',
@@ -170,15 +194,16 @@ class TestMetadata:
             ('1.7.2', True),
         ],
     )
-    def test_a_suitable_mmcv_replaces_mmcv_lite(
-        self, setup_script, tmp_path, monkeypatch, mmcv, lite
-    ):
-        _, defined = setup_script
-        info = tmp_path / f'mmcv-{mmcv}.dist-info'
-        info.mkdir()
-        (info / 'METADATA').write_text(f'Metadata-Version: 2.1\nName: mmcv\nVersion: {mmcv}\n')
-        monkeypatch.setattr(sys, 'path', [str(tmp_path)])
-        monkeypatch.setattr(defined['sysconfig'], 'get_path', lambda name: str(tmp_path))
-        assert (
-            any(line.startswith('mmcv-lite') for line in defined['runtime_requirements']()) == lite
-        )
+    def test_a_suitable_mmcv_replaces_mmcv_lite(self, requirements_beside, mmcv, lite):
+        assert ('mmcv-lite' in requirements_beside('mmcv', mmcv)) == lite
+
+    @pytest.mark.parametrize('name', ['onedl-mmengine', 'onedl-mmcv', 'onedl-mmpretrain'])
+    def test_a_package_of_onedl_replaces_those_of_openmmlab(self, requirements_beside, name):
+        needed = requirements_beside(name, '9.9')
+        assert {line for line in needed if 'mm' in line} == {
+            'onedl-mmengine',
+            'onedl-mmcv',
+            'onedl-mmpretrain',
+            'mmrazor',
+        }
+        assert {'torch', 'scikit-learn'} <= needed

@@ -3,15 +3,16 @@
 #     bash tools/quickstart.sh          three digit experts and their student: train, export, test
 #     bash tools/quickstart.sh tests    the linters, mypy and the test suite
 #     bash tools/quickstart.sh slow     the tests that the suite leaves out because they take long
+#     bash tools/quickstart.sh onedl    the digits on OneDL's packages; needs an environment without OpenMMLab's
 # The environment is $EDUDISTILL_VENV, else an active one, else ./.venv.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 job="${1:-digits}"
 case "$job" in
-    digits) extras="" ;;
+    digits | onedl) extras="" ;;
     tests | slow) extras="[tests]" ;;
-    *) echo "error: unknown job \"$job\"; possible are: digits (the default), tests, slow" >&2; exit 2 ;;
+    *) echo "error: unknown job \"$job\"; possible are: digits (the default), tests, slow, onedl" >&2; exit 2 ;;
 esac
 
 supported='import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 13))'
@@ -43,6 +44,7 @@ python="$venv/bin/python"
 }
 
 echo "Installing edudistill_mm into $venv"
+if [ "$job" = onedl ]; then "$python" -m pip install --quiet -r requirements/onedl.txt; fi
 "$python" -m pip install --quiet -e ".$extras"
 
 if [ "$job" = tests ]; then
