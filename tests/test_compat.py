@@ -52,6 +52,9 @@ COMMON = {
 OPENMMLAB = {'mmengine': '0.10.7', 'mmcv-lite': '2.1.0', 'mmpretrain': '1.2.0'}
 ONEDL = {'onedl-mmengine': '0.10.12', 'onedl-mmcv': '2.3.6', 'onedl-mmpretrain': '1.3.6'}
 
+ON_ONEDL = compat.package_family() == 'OneDL'
+NO_PKG_RESOURCES = pytest.mark.skipif(ON_ONEDL, reason="OneDL's MMEngine uses no pkg_resources")
+
 
 @pytest.fixture
 def environment(tmp_path, monkeypatch):
@@ -83,7 +86,7 @@ assert mmrazor.digit_version is fx_tracer.digit_version is mmengine.utils.digit_
                 """
 try:
     import mmrazor.models
-except ImportError:
+except (ImportError, AssertionError):
     pass
 import edudistill_mm""",
                 marks=pytest.mark.slow,
@@ -107,7 +110,13 @@ assert MODELS.get('edudistill_mm.EducationDistill') is not None""",
 
     @pytest.mark.parametrize(
         'first',
-        ['import mmrazor.datasets', pytest.param('import edudistill_mm', marks=pytest.mark.slow)],
+        [
+            pytest.param(
+                'import mmrazor.datasets',
+                marks=pytest.mark.skipif(ON_ONEDL, reason="MMRazor refuses OneDL's mmcv"),
+            ),
+            pytest.param('import edudistill_mm', marks=pytest.mark.slow),
+        ],
         ids=['mmrazor', 'edudistill'],
     )
     def test_mmrazor_uses_mmpretrain_where_it_asks_for_mmcls(self, tmp_path, first):
@@ -217,8 +226,7 @@ class TestVersions:
     )
     def test_an_unsupported_version_is_refused_at_import(self, tmp_path, name, version):
         # The family that is there provides it.
-        has_families = name in compat.FAMILIES['OneDL']
-        prefix = 'onedl-' if has_families and compat.package_family() == 'OneDL' else ''
+        prefix = 'onedl-' if ON_ONEDL and name in compat.FAMILIES['OneDL'] else ''
         write_distribution(tmp_path, prefix + name, version)
         done = run('import edudistill_mm', tmp_path, tmp_path)
         message = done.stderr.strip().splitlines()[-1]
@@ -360,15 +368,18 @@ class TestPackageLookUp:
         assert not utils.is_installed('just_a_folder')
         with pytest.raises(ModuleNotFoundError, match='no_such_package'):
             utils.get_installed_path('no_such_package')
-        with pytest.raises(RuntimeError, match='namespace'):
+        # The latter is OneDL's error.
+        with pytest.raises((RuntimeError, ModuleNotFoundError), match='namespace|just_a_folder'):
             utils.get_installed_path('just_a_folder')
 
+    @NO_PKG_RESOURCES
     def test_an_editable_install_is_found_where_it_is(self, pkg_resources_that_says, tmp_path):
         pkg_resources_that_says(tmp_path)
         assert (
             Path(utils.get_installed_path('edudistill_mm')) == Path(edudistill_mm.__file__).parent
         )
 
+    @NO_PKG_RESOURCES
     def test_pkg_resources_is_believed_where_it_is_right(self, pkg_resources_that_says, tmp_path):
         (tmp_path / 'edudistill_mm').mkdir()
         pkg_resources_that_says(tmp_path)
