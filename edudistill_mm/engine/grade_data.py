@@ -1,11 +1,9 @@
-import itertools
 import os.path as osp
 from collections.abc import Sequence
 from typing import Any
 
 from mmengine.dist import barrier, is_main_process
 from mmengine.runner import BaseLoop, IterBasedTrainLoop
-from mmengine.runner.loops import _InfiniteDataloaderIterator
 
 from ..config.resident import check_augmentation
 from ..datasets import GradeSampler, ResidentDataset
@@ -15,6 +13,7 @@ from ..datasets.unsliced import unsliced
 from ..distributed import check_same_on_all_ranks
 from ..errors import ConfigurationError
 from ..random_state import random_state_preserved
+from .drawn_batches import DrawnBatches
 
 
 def any_sampler(loader: Any) -> Any:
@@ -149,12 +148,10 @@ def draw_from_here(loop: IterBasedTrainLoop, begun: bool, left_out: int = 0) -> 
     loader, sampler = loop.dataloader, grade_sampler(loop.dataloader)
     if sampler is None:
         if not begun:
-            nothing = itertools.repeat(None, left_out)
-            loop.dataloader_iterator = itertools.chain(nothing, loop.dataloader_iterator)
+            loop.dataloader_iterator = DrawnBatches(left_out, loop.dataloader_iterator)
         return
     sampler.skip(loop.iter * loader.batch_sampler.batch_size)
     # A new iterator draws a random number, which must not change a new run.
     with random_state_preserved():
-        iterator = _InfiniteDataloaderIterator(loader)
-    passed_over = 0 if begun else loop.iter
-    loop.dataloader_iterator = itertools.chain(itertools.repeat(None, passed_over), iterator)
+        iterator = iter(loader)  # without end, as the sampler
+    loop.dataloader_iterator = DrawnBatches(0 if begun else loop.iter, iterator)
