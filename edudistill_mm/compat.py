@@ -29,7 +29,8 @@ if TYPE_CHECKING:  # check_versions must be able to say that torch is missing
 Cfg = TypeVar('Cfg')
 
 # Import name -> (distributions that provide it, supported versions, command that installs one).
-SUPPORTED = {
+Packages = dict[str, tuple[tuple[str, ...], str, str]]
+SUPPORTED: Packages = {
     'torch': (('torch',), '>=2.1', 'pip install "torch>=2.1"'),
     'torchvision': (('torchvision',), '', 'pip install torchvision'),
     'mmrazor': (('mmrazor',), '==1.0.0', 'pip install "mmrazor==1.0.0"'),
@@ -37,7 +38,7 @@ SUPPORTED = {
     'sklearn': (('scikit-learn',), '', 'pip install scikit-learn'),
 }
 # The same for each family of packages that share their import names and thus their folders.
-FAMILIES = {
+FAMILIES: dict[str, Packages] = {
     'OpenMMLab': {
         'mmengine': (
             ('mmengine', 'mmengine-lite'),
