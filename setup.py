@@ -83,9 +83,11 @@ class BuildPy(build_py):
             except OSError:  # Windows allows links to privileged users only
                 pass
         if source.is_dir():
-            # tools/dev and tools/gpu are for developers, who have the checkout.
+            # tools/dev and tools/gpu are for developers, who have the checkout, as quickstart.sh needs it.
             shutil.copytree(
-                source, target, ignore=shutil.ignore_patterns('__pycache__', 'dev', 'gpu')
+                source,
+                target,
+                ignore=shutil.ignore_patterns('__pycache__', 'dev', 'gpu', 'quickstart.sh'),
             )
         else:
             shutil.copy(source, target)
