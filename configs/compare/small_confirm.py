@@ -1,9 +1,9 @@
 # The curriculum and the baseline that small_growth.py has chosen, with fresh seeds on the test images:
 #     python tools/compare.py configs/compare/small_confirm.py --jobs 2
 # Protocol, written before the runs: the same training images (450 of each class) and teacher as for choosing,
-# seeds 10 to 14, paired. The figure is the last epoch's. A budget is one of whole epochs; it is rounded to the
-# advantage of the baseline, whose student FLOPs are 2.39e12 against 2.28e12. small_confirm_long.py has four times the budget,
-# small_confirm_few_images.py 50 images of each class, small_confirm_resnet8.py the shallower student.
+# seeds 10 to 14, paired. The figure is the last epoch's. Budgets are whole epochs, rounded to the advantage
+# of the baseline, whose student FLOPs are 2.39e12 against 2.28e12. small_confirm_long.py has four times the
+# budget, small_confirm_few_images.py 50 images of each class, small_confirm_resnet8.py the shallower student.
 title = '20 classes of CIFAR-100 (16x16 pixels, 450 images each), ResNet-20, cost of 13 epochs of DKD'
 rows = [
     dict(
