@@ -16,7 +16,7 @@ rows = [
         config='../cifar100/dkd-stable_resnet56_resnet20_cifar100.py', cfg_options=_plain,
         budget=dict(epochs=12)),
     dict(
-        name='blocks and sizes, later',
+        name='blocks and sizes',
         config='../cifar100/edu-dkd-blocks_resnet56_resnet20_cifar100.py', cfg_options=_blocks,
         budget=dict(epochs=21)),
 ]

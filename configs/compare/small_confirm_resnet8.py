@@ -4,12 +4,17 @@
 _base_ = './small_confirm.py'
 
 title = '20 classes of CIFAR-100 (16x16 pixels, 450 images each), ResNet-8, cost of 15 epochs of DKD'
-_shallow = {'model.architecture.backbone.depth': 8}
 rows = [
-    dict(_base_.rows[0], cfg_options=_shallow, budget=dict(epochs=15)),
     dict(
-        _base_.rows[1], name='stages as prefixes',
-        cfg_options=_base_.rows[1].cfg_options
-        | {'model.architecture.fragments': 'auto', 'model.architecture.student.backbone.depth': 8}),
+        _base_.rows[0], cfg_options={'model.architecture.backbone.depth': 8},
+        budget=dict(epochs=15)),
+    dict(
+        _base_.rows[1], name='stages as prefixes', budget=dict(epochs=19),
+        cfg_options={
+            'model.architecture.fragments': 'auto',
+            'model.architecture.new_blocks': None,
+            'model.architecture.student.backbone.depth': 8,
+            **{f'model.curriculum.grades.{index}.image_size': None for index in range(2)},
+        }),
 ]
 work_dir = 'work_dirs/compare_small_confirm_resnet8'

@@ -8,8 +8,8 @@
 title = '20 classes of CIFAR-100 (16x16 pixels, 450 images each), ResNet-20, cost of 12 epochs of DKD'
 
 
-def _grades(*epochs, sizes=(0.75, 0.875), fragments=(1, 2, 3), **student):
-    """Other grades of edu-dkd-blocks: epochs of 240, image sizes and fragments."""
+def _grades(*epochs, sizes=(0.75, 0.875), fragments=(1, 2, 3), new_blocks='identity'):
+    """Other grades of edu-dkd-blocks: epochs of 240, image sizes, fragments, how blocks begin."""
     options = {
         'train_cfg.max_epochs': sum(epochs),
         'param_scheduler.1.begin': sum(epochs[:-1]),
@@ -21,7 +21,7 @@ def _grades(*epochs, sizes=(0.75, 0.875), fragments=(1, 2, 3), **student):
         options[f'{key}.fragments'] = fragments[index]
         if index < len(epochs) - 1:
             options[f'{key}.image_size'] = sizes[index]
-    return {**options, **{f'model.architecture.{key}': value for key, value in student.items()}}
+    return {**options, 'model.architecture.new_blocks': new_blocks}
 
 
 _plain = '../small/dkd_resnet14x2_resnet20_small.py'
@@ -49,7 +49,9 @@ rows = [
     dict(
         name='DKD, ensemble, stable', seeds=[0],
         config='../small/dkd-ensemble_resnet8x2-20-14x2_resnet20_small.py'),
-    dict(name='blocks and sizes, later', seeds=[0, 1], config=_blocks),
+    dict(
+        name='blocks and sizes, later', seeds=[0, 1], config=_blocks,
+        cfg_options=_grades(90, 66, 84)),
     dict(
         name='blocks and sizes, early', seeds=[0], config=_blocks,
         cfg_options=_grades(60, 56, 124)),
@@ -65,7 +67,7 @@ rows = [
         cfg_options=_grades(90, 66, 84, sizes=_no_size, new_blocks='copy')),
     dict(
         name='stages as prefixes', config=_blocks,
-        cfg_options=_grades(90, 66, 84, sizes=_no_size)
+        cfg_options=_grades(90, 66, 84, sizes=_no_size, new_blocks=None)
         | {'model.architecture.fragments': 'auto'}),
 ]
 # Eight views of each image, whose answers all rows and seeds share.

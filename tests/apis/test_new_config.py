@@ -175,6 +175,14 @@ def test_a_student_grows_by_blocks_or_else_by_stages():
     assert growth.fragments == 'auto' and 'no residual blocks' in growth.reason
 
 
+def test_the_config_of_a_student_without_blocks_is_checked_like_a_run(tmp_path):
+    data = make_images(tmp_path / 'data', {'a': 5, 'b': 5})
+    cfg = load_config(write(tmp_path, data, student='vgg8').path).cfg
+    assert cfg.model.architecture.fragments == 'auto'
+    # Those of the curriculum that it inherits begin as copies.
+    assert cfg.model.architecture.new_blocks is None
+
+
 @pytest.mark.slow
 def test_weights_from_a_file_are_what_student_and_teacher_start_from(tmp_path):
     data = make_images(tmp_path / 'data', {'a': 5, 'b': 5})

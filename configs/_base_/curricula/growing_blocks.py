@@ -1,6 +1,6 @@
 # Blocks inside the stages and small images first, all classes from the start: the student is never cut,
-# and no promotion changes a score. Of the student's FLOPs the grades take about 12, 25 and 63 %. The
-# learning rate stays until the last grade, and decays once.
+# its own neck and head teach from the first day. Of the student's FLOPs the grades take about 12, 25 and
+# 63 %. The learning rate stays until the last grade, and decays once.
 _base_ = '../schedules/stable_then_decay.py'
 
 epochs = [90, 66, 84]

@@ -110,9 +110,9 @@ class OwnConfig:
         yield f'# {growth.reason}.'
         architecture: dict = {}
         if growth.fragments != 'blocks':
-            architecture['fragments'] = growth.fragments
+            architecture.update(fragments=growth.fragments, new_blocks=None)
         elif self.student_weights is not None:
-            # Zeros, with which blocks begin otherwise, would spoil weights that are there.
+            # Copies, as which blocks begin otherwise, would replace weights that are there.
             architecture['new_blocks'] = 'keep'
         shape = (3, images.image_size, images.image_size)
         architecture.update(input_shape=shape, student=self._student())
