@@ -21,6 +21,10 @@ if [ -z "${EDUDISTILL_VENV:-}" ] && [ -n "${VIRTUAL_ENV:-}" ]; then
 else
     venv="${EDUDISTILL_VENV:-.venv}"
 fi
+if [ "$job" = onedl ] && [ -x "$venv/bin/python" ] && "$venv/bin/python" -m pip show --quiet mmengine 2>/dev/null; then
+    echo "error: $venv has OpenMMLab's packages; name another environment for OneDL's by EDUDISTILL_VENV" >&2
+    exit 2
+fi
 if [ ! -x "$venv/bin/python" ]; then
     base=""
     for candidate in python3.12 python3.11 python3.10 python3 python; do

@@ -34,7 +34,7 @@ def closing_lines(
         lines.append(f'Top-1 accuracy of the last validation: {accuracy:.2f} %')
     try:
         cost = training_cost(run)
-    except ConfigurationError as error:
+    except (ConfigurationError, OSError) as error:
         # Such as data that are gone since: no reason to end a finished training by an error.
         lines.append(f'The costs are not counted, because {error}')
     else:
@@ -43,7 +43,7 @@ def closing_lines(
     grade = grade_of_export(student[0])
     lines.append(line if grade is None else f'{line}; the run has ended early: it is {grade}')
     # MMEngine has put the whole config there, options of the command line included.
-    config = osp.join(cfg.work_dir, osp.basename(cfg.filename))
+    config = osp.join(cfg.work_dir, osp.basename(cfg.filename or f'{runner.timestamp}.py'))
     onnx = osp.join(cfg.work_dir, 'student.onnx')
     commands = {
         'Tables and plots': ['report', cfg.work_dir],
@@ -61,7 +61,8 @@ def _trained(run: RunConfig, last: str) -> list[int]:
     """Epochs (or iterations) of each grade up to a checkpoint, less what early stopping left out."""
     meta, curriculum = load_checkpoint_file(last)['meta'], run.curriculum
     progress = meta['epoch' if curriculum.by_epoch else 'iter']
-    ended = meta['education']['early_ends']['at']
+    # Earlier versions have written none.
+    ended = meta['education'].get('early_ends', {}).get('at', {})
     return [
         max(0, min(ended.get(grade.name, grade.end), progress) - grade.begin)
         for grade in curriculum.grades

@@ -1,9 +1,12 @@
 import copy
+import logging
 
 import pytest
 import torch
+from mmengine.logging import MMLogger
 from networks import build, classifier, images, resnet, samples
 
+from edudistill_mm.checkpoint.log_once import log_once
 from edudistill_mm.cost.training_cost import network_flops
 from edudistill_mm.errors import ConfigurationError
 
@@ -281,6 +284,20 @@ def test_a_student_with_loaded_weights_does_not_lose_a_part_of_them(tmp_path):
     student = grown(dict(resnet(), init_cfg=loaded), new_blocks='keep')
     saved = torch.load(file)['state_dict']
     assert all(torch.equal(tensor, saved[name]) for name, tensor in student.state_dict().items())
+
+
+def test_copies_over_loaded_weights_are_told():
+    said = []
+    handler = logging.Handler()
+    handler.emit = lambda record: said.append(record.getMessage())
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(handler)
+    log_once.cache_clear()
+    try:
+        grown(resnet(), new_blocks='copy').check_loading('copy')
+    finally:
+        logger.removeHandler(handler)
+    assert 'new_blocks="copy" replaces what is loaded for later blocks; "keep" keeps it' in said
 
 
 def test_an_init_cfg_of_the_student_does_not_undo_the_identities():

@@ -8,6 +8,7 @@ from mmpretrain.structures import DataSample
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
+from edudistill_mm.checkpoint.log_once import log_once
 from edudistill_mm.checkpoint.pretrained import pretrained_of
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.models.batch_augments import adopt_augments
@@ -221,7 +222,7 @@ class FragmentedStudent(BaseModel):
             if new_blocks is not None:
                 raise ConfigurationError(
                     f'architecture.new_blocks is {new_blocks!r}, but the fragments are no blocks inside '
-                    f'the stages; set fragments="blocks", or leave it out'
+                    f'the stages; set fragments="blocks", or new_blocks=None'
                 )
             return None
         for key, value in dict(reference=reference, hand_on_head=hand_on_head).items():
@@ -248,13 +249,14 @@ class FragmentedStudent(BaseModel):
 
     @staticmethod
     def check_loading(new_blocks: str | None) -> None:
-        """Refuse weights from elsewhere if parts of them would become zero."""
+        """Refuse weights from elsewhere if parts of them would become zero; warn if copies."""
         if new_blocks == 'identity':
             raise ConfigurationError(
-                'architecture.new_blocks is "identity", its default, with which later blocks begin with '
-                'zeros, but the student starts from weights that are loaded; "keep" keeps them, "copy" '
-                'copies the block before at a promotion'
+                'architecture.new_blocks is "identity", its default, which zeroes later blocks, but the '
+                'student starts from weights that are loaded; "keep" keeps them, "copy" copies others'
             )
+        if new_blocks == 'copy':
+            log_once('new_blocks="copy" replaces what is loaded for later blocks; "keep" keeps it')
 
     def _build_reference(self, index: int, cfg: dict) -> nn.Module:
         cut = self.cuts[index]
