@@ -157,7 +157,7 @@ def package_family() -> str:
             name
             for distributions, *_ in packages.values()
             for name in distributions
-            if _is_distribution(name)
+            if _distribution_version(name)
         ]
         for family, packages in FAMILIES.items()
     }
@@ -248,21 +248,16 @@ def _version_of(module: str, distributions: Sequence[str]) -> str | None:
     """Version that would be imported, or None if the module is missing."""
     if find_spec(module) is None:
         return None
-    for distribution in distributions:
-        try:
-            return metadata.version(distribution)
-        except metadata.PackageNotFoundError:
-            continue
+    installed = filter(None, map(_distribution_version, distributions))
     # A source tree on PYTHONPATH has no metadata.
-    return import_module(module).__version__
+    return next(installed, None) or import_module(module).__version__
 
 
-def _is_distribution(name: str) -> bool:
+def _distribution_version(name: str) -> str | None:
     try:
-        metadata.version(name)
+        return metadata.version(name)
     except metadata.PackageNotFoundError:
-        return False
-    return True
+        return None
 
 
 class _PatchingFinder(MetaPathFinder):

@@ -8,6 +8,7 @@ import sys
 
 from edudistill_mm.apis.command_line import run_command
 from edudistill_mm.apis.new_config import DAMAGED, new_config
+from edudistill_mm.apis.tool_path import tool_path
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -63,7 +64,7 @@ def main(argv: list[str] | None = None) -> None:
         given = sys.argv[1:] if argv is None else argv
         written = new_config(**args, command=shlex.join(['python', 'tools/new_config.py', *given]))
         print('\n'.join(written.remarks))
-        tool = osp.relpath(osp.join(osp.dirname(osp.abspath(__file__)), 'train.py'))
+        tool = osp.relpath(tool_path('train'))
         train = ['python', tool, written.path, *['--train-teachers'] * written.trains_teacher]
         print(f'Wrote {written.path}. Next:{os.linesep}    {shlex.join(train)}')
 

@@ -7,13 +7,11 @@ from edudistill_mm.checkpoint.load import load_checkpoint_file
 from edudistill_mm.config.run_config import RunConfig
 from edudistill_mm.cost.against_plain import against_plain
 from edudistill_mm.cost.training_cost import training_cost
+from edudistill_mm.engine.validation_record import ACCURACIES
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.export.export_student import grade_of_export
 
 from .tool_path import tool_path
-
-# MMRazor's SingleTeacherDistillValLoop puts the network's name first.
-ACCURACIES = ('val/accuracy/top1', 'val/student.accuracy/top1')
 
 
 def closing_lines(
@@ -29,9 +27,11 @@ def closing_lines(
     """
     cfg, lines = run.cfg, []
     scalars = runner.message_hub.log_scalars
-    accuracy = next((scalars[key].current() for key in ACCURACIES if key in scalars), None)
+    accuracy = next(
+        (scalars[key] for key in map('val/{}'.format, ACCURACIES) if key in scalars), None
+    )
     if accuracy is not None:
-        lines.append(f'Top-1 accuracy of the last validation: {accuracy:.2f} %')
+        lines.append(f'Top-1 accuracy of the last validation: {accuracy.current():.2f} %')
     try:
         cost = training_cost(run)
     except (ConfigurationError, OSError) as error:

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from edudistill_mm.engine.early_ends import JUMP
+from edudistill_mm.engine.validation_record import ACCURACIES
 
-# MMRazor's SingleTeacherDistillValLoop puts the network's name first.
-ACCURACIES = ('accuracy/top1', 'student.accuracy/top1')
 GROUP = 'seen/top1_'
 _TIME = re.compile(r'^(\d{4}/\d\d/\d\d \d\d:\d\d:\d\d)', re.MULTILINE)
 

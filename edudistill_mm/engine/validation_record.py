@@ -7,6 +7,10 @@ from mmengine.runner import Runner
 from edudistill_mm.curriculum import Curriculum, Grade
 from edudistill_mm.evaluation import GradeAccuracy
 
+# Names of the accuracy over all classes. MMRazor's SingleTeacherDistillValLoop puts the network's
+# name first.
+ACCURACIES = ('accuracy/top1', 'student.accuracy/top1')
+
 
 class ValidationRecord:
     """What the validations of a run have found, saved in each checkpoint.

@@ -1,7 +1,9 @@
 import pytest
 import torch
 from image_folders import make_images
+from mmcv.transforms import LoadImageFromFile
 from mmengine.config import Config
+from PIL import ExifTags, Image
 from run_tool import run_tool
 
 from edudistill_mm.apis.new_config import new_config
@@ -65,6 +67,18 @@ def test_train_val_and_test_are_found_in_any_case(tmp_path):
     survey = survey_images(str(tmp_path))
     assert (survey.train, survey.val, survey.test) == ('Training', 'validation', 'Test')
     assert survey.images == dict(a=1, b=1)
+
+
+def test_photos_have_the_size_that_they_have_when_they_are_turned(tmp_path):
+    data = make_images(tmp_path, {'a': 2, 'b': 2}, (40, 30), suffix='.jpg')
+    assert survey_images(str(data)).one_size == (40, 30)
+    photo = data / 'a' / '0.jpg'
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    Image.open(photo).save(photo, exif=exif)
+    survey = survey_images(str(data))
+    assert survey.one_size is None and sorted(set(survey.sizes)) == [(30, 40), (40, 30)]
+    assert LoadImageFromFile()(dict(img_path=str(photo)))['img'].shape == (40, 30, 3)
 
 
 def test_what_lies_among_the_images_and_is_not_used_is_told(tmp_path):

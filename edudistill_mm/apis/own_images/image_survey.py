@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from mmengine.fileio import list_dir_or_file
-from PIL import Image
+from PIL import ExifTags, Image
 from tqdm import tqdm
 
 from edudistill_mm.datasets import ImageFolder
@@ -22,6 +22,8 @@ VALIDATION = ('val', 'valid', 'validation', 'test', 'testing')
 # As OpenCV reads them; PIL, which also notices where a file ends too early, knows more.
 FORMATS = ('JPEG', 'PNG', 'BMP', 'PPM', 'TIFF', 'WEBP')
 GRAY = ('1', 'L', 'LA', 'I', 'I;16', 'F')
+# EXIF orientations of photos that the loader turns by a quarter.
+ON_THEIR_SIDE = range(5, 9)
 # Images are decoded outside Python's lock.
 THREADS = 8
 SAMPLE = 500
@@ -183,6 +185,8 @@ def _look(path: str) -> tuple[tuple[int, int], bool] | str:
     try:
         with Image.open(path, formats=FORMATS) as image:
             size, gray = image.size, image.mode in GRAY
+            if image.getexif().get(ExifTags.Base.Orientation, 1) in ON_THEIR_SIDE:
+                size = size[::-1]
             # JPEG files need not be decoded at full size.
             image.draft('RGB', (1, 1))
             image.load()

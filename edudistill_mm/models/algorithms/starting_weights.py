@@ -10,6 +10,7 @@ from edudistill_mm.checkpoint.state_dict_names import match_names, strip_prefix
 from edudistill_mm.checkpoint.weights import read_weights
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.models.students import FragmentedStudent
+from edudistill_mm.models.students.block_growth import check_loading
 
 # Prefixes of the student's tensors, and of those of MMRazor's single distiller.
 STUDENT, DISTILLER = 'architecture.', 'distiller.'
@@ -24,7 +25,7 @@ def name_weights(
     What it lacks starts anew: the references of lower grades, and the classifier of a plain
     student for another number of classes. The second result lists what was done, for messages.
     """
-    student.check_loading(student.new_blocks)
+    check_loading(student.new_blocks)
     done: list[str] = []
     if any(name.startswith(STUDENT) for name in state):
         state = dict(state)

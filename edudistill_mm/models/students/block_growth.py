@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from edudistill_mm.checkpoint.log_once import log_once
 from edudistill_mm.errors import ConfigurationError, did_you_mean
 
 from .fragment_cuts import NetworkTrace
@@ -16,6 +17,21 @@ NEW_BLOCKS = ('identity', 'copy', 'keep')
 def _pass_by(inputs: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     """The forward pass of a block that is not active yet."""
     return inputs
+
+
+def check_loading(new_blocks: str | None) -> None:
+    """Refuse weights from elsewhere if later blocks become zero; say so if they become copies."""
+    if new_blocks == 'identity':
+        raise ConfigurationError(
+            'architecture.new_blocks is "identity", its default, with which later blocks begin with '
+            'zeros, but the student starts from weights that are loaded; "keep" keeps them, "copy" '
+            'copies the block before at a promotion'
+        )
+    if new_blocks == 'copy':
+        log_once(
+            'architecture.new_blocks is "copy", with which later blocks become copies of those before '
+            'at their promotion, whatever is loaded for them; "keep" keeps it'
+        )
 
 
 class BlockGrowth:

@@ -8,7 +8,6 @@ from mmpretrain.structures import DataSample
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
-from edudistill_mm.checkpoint.log_once import log_once
 from edudistill_mm.checkpoint.pretrained import pretrained_of
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.models.batch_augments import adopt_augments
@@ -19,7 +18,7 @@ from edudistill_mm.registry import MODELS, register
 from edudistill_mm.type_name import type_name
 from edudistill_mm.validation.values import check_bool, check_choice
 
-from .block_growth import NEW_BLOCKS, BlockGrowth
+from .block_growth import NEW_BLOCKS, BlockGrowth, check_loading
 from .class_counts import ClassCounts, check_partial_loss
 from .exit_fade import ExitFade
 from .feature_layout import feature_of
@@ -237,7 +236,7 @@ class FragmentedStudent(BaseModel):
         if getattr(self.student, '_is_init', False) or any(
             pretrained_of(getattr(part, 'init_cfg', None)) for part in parts
         ):
-            self.check_loading(new_blocks)
+            check_loading(new_blocks)
         return new_blocks
 
     def prepare_promotion(self, old: int, new: int) -> None:
@@ -246,17 +245,6 @@ class FragmentedStudent(BaseModel):
             self.growth.copy_from_before(old, new)
         if self.hand_on_head and new > old:
             hand_on_head(self, old, new)
-
-    @staticmethod
-    def check_loading(new_blocks: str | None) -> None:
-        """Refuse weights from elsewhere if parts of them would become zero; warn if copies."""
-        if new_blocks == 'identity':
-            raise ConfigurationError(
-                'architecture.new_blocks is "identity", its default, which zeroes later blocks, but the '
-                'student starts from weights that are loaded; "keep" keeps them, "copy" copies others'
-            )
-        if new_blocks == 'copy':
-            log_once('new_blocks="copy" replaces what is loaded for later blocks; "keep" keeps it')
 
     def _build_reference(self, index: int, cfg: dict) -> nn.Module:
         cut = self.cuts[index]
