@@ -15,8 +15,8 @@ FOLDERS = ['caltech256', 'cifar100', 'digits', 'food101', 'small', 'tiny_imagene
 FILES = [file for folder in ['.', *FOLDERS] for file in sorted((CONFIGS / folder).glob('*.py'))]
 NETWORK = r'resnet\d+(x\d)?(-\d+(x\d)?)*'
 KNOWN = {
-    'edu_dkd_cifar100': 'cifar100/edu-dkd_resnet50_resnet18_cifar100.py',
-    'edu_kd_cifar100': 'cifar100/edu-kd_resnet50_resnet18_cifar100.py',
+    'edu_dkd_cifar100': 'cifar100/edu-dkd-blocks_resnet50_resnet18_cifar100.py',
+    'edu_kd_cifar100': 'cifar100/edu-kd-blocks_resnet50_resnet18_cifar100.py',
     'edu_kd_experts_cifar100': 'cifar100/edu-kd-experts_resnet110_resnet20_cifar100.py',
     'dkd_cifar100': 'cifar100/dkd_resnet50_resnet18_cifar100.py',
     'kd_cifar100': 'cifar100/kd_resnet50_resnet18_cifar100.py',

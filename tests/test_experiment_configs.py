@@ -22,19 +22,23 @@ from edudistill_mm.models.network import build_module, build_network
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
 DATASETS = {'cifar100': 100, 'tiny_imagenet': 6, 'caltech256': 6, 'food101': 6}
 ALONE = ['edu-student', 'student']
-GENERALIST = ['edu-kd', 'edu-dkd', 'kd', 'dkd', *ALONE]
-METHODS = ['edu-kd-experts', 'kd-experts', *GENERALIST]
+GENERALIST = ['edu-kd-blocks', 'edu-dkd-blocks', 'kd', 'dkd', *ALONE]
+EXPERTS = ['edu-kd-experts', 'kd-experts']
+THREE_GRADES = ['edu-kd', 'edu-dkd', 'kd', 'dkd', *EXPERTS, *ALONE]
 # Teacher, student and methods of each data set.
 NETWORKS = {
     'cifar100': [
         ('resnet50', 'resnet18', GENERALIST),
-        ('resnet110', 'resnet20', METHODS),
+        ('resnet110', 'resnet20', THREE_GRADES),
         ('resnet32-56-110', 'resnet20', ['dkd-generalists', 'edu-dkd-depth-and-teachers']),
         ('resnet56', 'resnet20', ['dkd-stable', 'edu-dkd-blocks']),
     ],
-    'tiny_imagenet': [('resnet50', 'resnet18', GENERALIST), ('resnet110', 'resnet20', METHODS)],
-    'caltech256': [('resnet50', 'resnet18', METHODS)],
-    'food101': [('resnet50', 'resnet18', METHODS)],
+    'tiny_imagenet': [
+        ('resnet50', 'resnet18', GENERALIST),
+        ('resnet110', 'resnet20', [*GENERALIST, *EXPERTS]),
+    ],
+    'caltech256': [('resnet50', 'resnet18', [*GENERALIST, *EXPERTS])],
+    'food101': [('resnet50', 'resnet18', [*GENERALIST, *EXPERTS])],
 }
 
 
@@ -59,7 +63,9 @@ def test_each_data_set_has_a_config_for_each_method():
         f'{folder}/{file.stem}' for folder in NETWORKS for file in (CONFIGS / folder).glob('*.py')
     }
     assert there == {name for name in NAMES if not name.startswith('small/')}
-    small = {f'small/{name_of(method, "resnet14x2", "resnet8", "small")}' for method in METHODS}
+    small = {
+        f'small/{name_of(method, "resnet14x2", "resnet8", "small")}' for method in THREE_GRADES
+    }
     assert small <= set(NAMES)
 
 
@@ -189,7 +195,7 @@ def test_plain_mmrazor_trains_its_teacher_first_on_the_classes_that_are_there(da
 
 
 def test_the_zoos_teacher_starts_from_the_weights_that_are_named(data, tmp_path):
-    cfg = load('food101/edu-kd_resnet50_resnet18_food101', data, tmp_path)
+    cfg = load('food101/edu-kd-blocks_resnet50_resnet18_food101', data, tmp_path)
     teacher = cfg.model.teachers[0]
     zoo = build_network(teacher.architecture.to_dict(), 'teacher')
     torch.save(dict(state_dict=zoo.state_dict()), tmp_path / 'zoo.pth')

@@ -1,0 +1,14 @@
+# ResNet-18 from the zoo's ResNet-50, fine-tuned, grows by blocks inside its stages, with DKD, at
+# 224x224 pixels; the config adds data and input shape.
+_base_ = [
+    '../models/resnet18.py',
+    '../models/resnet50_zoo.py',
+    '../experiments/edu_dkd_blocks.py',
+]
+
+model = dict(
+    architecture=dict(student=_base_.student),
+    teachers=_base_.teachers,
+    # Two blocks a stage: the student is whole from the second grade on.
+    curriculum=dict(grades=[
+        dict(grade, fragments=min(grade.fragments, 2)) for grade in _base_.curriculum.grades]))
