@@ -18,7 +18,9 @@ IMAGES, VIEWS = (11, 9, 7), 18
 @pytest.fixture
 def asked(monkeypatch):
     """How many images each question has had, and a function that lets a later one be Ctrl-C."""
-    monkeypatch.setattr(mmengine.config.config, 'FormatCode', lambda text, **_: (text, True))
+    monkeypatch.setattr(
+        mmengine.config.config, 'FormatCode', lambda text, **_: (text, True), False
+    )
     module = import_module('edudistill_mm.models.teachers.answers.open_answers')
     plain, sizes, limit = module._ask, [], []
 

@@ -1,3 +1,5 @@
+import warnings
+
 import pytest
 import torch
 from image_folders import make_images
@@ -209,6 +211,17 @@ def test_weights_from_a_file_are_what_student_and_teacher_start_from(tmp_path):
     assert cfg.teacher_training.train_cfg.max_epochs == 2
     written = write(tmp_path, data, teacher_ckpt=str(file), force=True)
     assert not written.trains_teacher and not load_config(written.path).missing_teachers
+
+
+def test_a_teacher_of_the_zoo_is_trained_on_the_images_of_the_student(tmp_path):
+    # The zoo's CIFAR networks have other means than the data set ImageFolder.
+    data = make_images(tmp_path / 'data', {'a': 5, 'b': 5}, (32, 32))
+    with warnings.catch_warnings():
+        warnings.filterwarnings('error', message='.*normalises them differently')
+        written = write(tmp_path, data, teacher='resnet18')
+    (teacher,) = load_config(written.path).cfg.model.teachers
+    assert teacher.architecture.cfg_path == 'resnet18_8xb16_cifar10'
+    assert teacher.architecture.data_preprocessor is None
 
 
 # ---- The text

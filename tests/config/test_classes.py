@@ -54,7 +54,7 @@ def test_experts_without_a_curriculum_are_those_of_the_curriculum(tmp_path):
         assert one.train_dataloader.dataset.classes == other.train_dataloader.dataset.classes
 
 
-@pytest.mark.parametrize('name', ['kd', 'dkd', 'edu-kd', 'edu-dkd'])
+@pytest.mark.parametrize('name', ['kd', 'dkd', 'edu-kd-blocks', 'edu-dkd-blocks'])
 def test_all_experiments_train_a_generalist_by_one_recipe(tmp_path, name):
     cfg = food(tmp_path, official_layouts.FOODS, f'{name}_resnet50_resnet18_food101')
     teacher = cfg.model.get('teachers', [None])[0] or dict(

@@ -17,7 +17,9 @@ def trained(tmp_path, monkeypatch):
     """Function that trains by a config in a folder, and returns the losses of all steps."""
 
     # Prettily formatted configs take more time than the training.
-    monkeypatch.setattr(mmengine.config.config, 'FormatCode', lambda text, **_: (text, True))
+    monkeypatch.setattr(
+        mmengine.config.config, 'FormatCode', lambda text, **_: (text, True), False
+    )
 
     def run(name, amp=False, resume=None, change=lambda cfg: None, **options):
         folder = tmp_path / name

@@ -509,7 +509,9 @@ def outcome(config, folder):
             contextlib.redirect_stdout(out),
             contextlib.redirect_stderr(err),
             # Half of the time, otherwise: laying out the config for the log, asking for compilers.
-            mock.patch('mmengine.config.config.FormatCode', lambda text, **kwargs: (text, True)),
+            mock.patch(
+                'mmengine.config.config.FormatCode', lambda text, **_: (text, True), create=True
+            ),
             mock.patch('mmengine.runner.runner.collect_env', environment),
         ):
             arguments = [str(file), '--no-teacher-test', '--work-dir', str(folder / 'run')]

@@ -24,4 +24,5 @@ teacher_training = dict(
                 'resnet50_8xb32_in1k_20210831-ea4938fc.pth',
                 prefix='backbone'))),
     train_cfg=dict(max_epochs=60),
+    param_scheduler=dict(type='CosineAnnealingLR', by_epoch=True, T_max=60, eta_min=0),
     optim_wrapper=dict(optimizer=dict(lr=0.01), clip_grad=None))

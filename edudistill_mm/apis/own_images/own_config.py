@@ -9,7 +9,7 @@ from functools import cached_property
 from .config_text import assignment
 from .data_choice import LARGEST_BATCH, DataChoice
 from .growth import RECOMMENDED, Growth, choose_growth, classifier_of
-from .network_choice import SMALL_IMAGES, TIMM, NetworkChoice
+from .network_choice import SMALL_IMAGES, TIMM, ZOO, NetworkChoice
 
 DATA = 'edudistill_mm::_base_/datasets/image_folder.py'
 PUBLISHED = 'published'
@@ -117,7 +117,11 @@ class OwnConfig:
         shape = (3, images.image_size, images.image_size)
         architecture.update(input_shape=shape, student=self._student())
         ckpt = self.teacher_ckpt or f'work_dirs/teachers/{{dataset}}_{self.teacher.short_name}.pth'
-        teacher = dict(name='teacher', architecture=self.teacher.config, ckpt=ckpt, classes='all')
+        network = self.teacher.config
+        if self.teacher.source == ZOO and self.teacher_ckpt is None:
+            yield '# The teacher is trained on images as the student sees them: not with a data_preprocessor of its own.'
+            network = {**network, 'data_preprocessor': None}
+        teacher = dict(name='teacher', architecture=network, ckpt=ckpt, classes='all')
         model: dict = dict(architecture=architecture, teachers=[teacher])
         distiller = self._recorders()
         if distiller:
