@@ -119,7 +119,7 @@ class OwnConfig:
         ckpt = self.teacher_ckpt or f'work_dirs/teachers/{{dataset}}_{self.teacher.short_name}.pth'
         network = self.teacher.config
         if self.teacher.source == ZOO and self.teacher_ckpt is None:
-            yield '# The teacher is trained on images as the student sees them: not with a data_preprocessor of its own.'
+            yield '# The teacher is trained on images as the student sees them, without a data_preprocessor.'
             network = {**network, 'data_preprocessor': None}
         teacher = dict(name='teacher', architecture=network, ckpt=ckpt, classes='all')
         model: dict = dict(architecture=architecture, teachers=[teacher])
