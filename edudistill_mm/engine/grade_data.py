@@ -137,8 +137,8 @@ def draw_from_here(loop: IterBasedTrainLoop, begun: bool, left_out: int = 0) -> 
     """Draw the data by the curriculum, from where an iteration-based run goes on.
 
     The loop has started to draw from the whole data set when it was built. A resumed one skips as
-    many batches as it had, which need not be loaded. Any other sampler than :class:`GradeSampler`
-    goes on where it is.
+    many batches as it had, which need not be loaded; OneDL's with ``fast_forward_on_resume=True``
+    skips none. Any other sampler than :class:`GradeSampler` goes on where it is.
 
     Args:
         loop (IterBasedTrainLoop): The training loop.
@@ -146,12 +146,13 @@ def draw_from_here(loop: IterBasedTrainLoop, begun: bool, left_out: int = 0) -> 
         left_out (int): Number of batches that early ends have left out.
     """
     loader, sampler = loop.dataloader, grade_sampler(loop.dataloader)
+    skips = not begun and not getattr(loop, 'fast_forward_on_resume', False)
     if sampler is None:
-        if not begun:
+        if skips:
             loop.dataloader_iterator = DrawnBatches(left_out, loop.dataloader_iterator)
         return
     sampler.skip(loop.iter * loader.batch_sampler.batch_size)
     # A new iterator draws a random number, which must not change a new run.
     with random_state_preserved():
         iterator = iter(loader)  # without end, as the sampler
-    loop.dataloader_iterator = DrawnBatches(0 if begun else loop.iter, iterator)
+    loop.dataloader_iterator = DrawnBatches(loop.iter if skips else 0, iterator)
