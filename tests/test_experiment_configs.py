@@ -25,6 +25,7 @@ ALONE = ['edu-student', 'student']
 GENERALIST = ['edu-kd-blocks', 'edu-dkd-blocks', 'kd', 'dkd', *ALONE]
 EXPERTS = ['edu-kd-experts', 'kd-experts']
 THREE_GRADES = ['edu-kd', 'edu-dkd', 'kd', 'dkd', *EXPERTS, *ALONE]
+AT_32_PIXELS = ('resnet14x2', 'resnet20', ['dkd-stable', 'edu-dkd-blocks'])
 # Teacher, student and methods of each data set.
 NETWORKS = {
     'cifar100': [
@@ -36,9 +37,10 @@ NETWORKS = {
     'tiny_imagenet': [
         ('resnet50', 'resnet18', GENERALIST),
         ('resnet110', 'resnet20', [*GENERALIST, *EXPERTS]),
+        AT_32_PIXELS,
     ],
-    'caltech256': [('resnet50', 'resnet18', [*GENERALIST, *EXPERTS])],
-    'food101': [('resnet50', 'resnet18', [*GENERALIST, *EXPERTS])],
+    'caltech256': [('resnet50', 'resnet18', [*GENERALIST, *EXPERTS]), AT_32_PIXELS],
+    'food101': [('resnet50', 'resnet18', [*GENERALIST, *EXPERTS]), AT_32_PIXELS],
 }
 
 

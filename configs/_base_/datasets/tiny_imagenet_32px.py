@@ -1,0 +1,32 @@
+# Tiny-ImageNet at 32x32 pixels, augmented as CIFAR-100 is, for networks and budgets that a CPU can pay.
+_base_ = './tiny_imagenet.py'
+
+dataset_name = 'tiny_imagenet_32px'
+input_shape = (3, 32, 32)
+
+train_dataloader = dict(
+    num_workers=0,
+    persistent_workers=False,
+    resident=dict(views_per_image=None),
+    dataset=dict(
+        pipeline=[
+            dict(type='LoadImageFromFile'),
+            dict(type='Resize', scale=(32, 32), interpolation='area'),
+            dict(type='RandomCrop', crop_size=32, padding=4),
+            dict(type='RandomFlip', prob=0.5, direction='horizontal'),
+            dict(type='PackInputs'),
+        ]))
+
+val_dataloader = dict(
+    batch_size=256,
+    num_workers=0,
+    persistent_workers=False,
+    resident=True,
+    dataset=dict(
+        pipeline=[
+            dict(type='LoadImageFromFile'),
+            dict(type='Resize', scale=(32, 32), interpolation='area'),
+            dict(type='PackInputs'),
+        ]))
+
+test_dataloader = val_dataloader

@@ -1,0 +1,8 @@
+# ResNet-20, three blocks a stage, and its generalist, a ResNet-14 of twice the width, for small
+# images of any data set.
+_base_ = './resnet20_small.py'
+
+teacher_training = dict(
+    train_cfg=dict(max_epochs=60),
+    param_scheduler=dict(T_max=60),
+    train_dataloader=dict(_delete_=True))

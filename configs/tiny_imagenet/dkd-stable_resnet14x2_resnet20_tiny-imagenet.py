@@ -1,0 +1,6 @@
+# Tiny-ImageNet at 32x32 pixels: ResNet-20 from ResNet-14x2, with plain DKD under a rate that stays,
+# then decays.
+_base_ = [
+    '../_base_/datasets/tiny_imagenet_32px.py',
+    '../_base_/recipes/dkd-stable_resnet14x2_resnet20.py',
+]
