@@ -60,7 +60,7 @@ rows = [
         name='KD, standardized, stable', seeds=[0],
         config='../small/kd-stable_resnet14x2_resnet20_small.py', cfg_options=_standardized),
     dict(
-        name='DKD, standardized, stable', seeds=[0],
+        name='DKD, standardized, stable',
         config='../small/dkd-stable_resnet14x2_resnet20_small.py', cfg_options=_dkd_standardized),
     dict(
         name='DKD, ensemble, stable', seeds=[0],

@@ -138,7 +138,7 @@ def draw_from_here(loop: IterBasedTrainLoop, begun: bool, left_out: int = 0) -> 
 
     The loop has started to draw from the whole data set when it was built. A resumed one skips as
     many batches as it had, which need not be loaded; OneDL's with ``fast_forward_on_resume=True``
-    skips none. Any other sampler than :class:`GradeSampler` goes on where it is.
+    skips none. Of any other sampler than :class:`GradeSampler` the loop's own iterator goes on.
 
     Args:
         loop (IterBasedTrainLoop): The training loop.

@@ -67,6 +67,7 @@ def zoo_weights():
 
 
 def test_the_quick_start_is_what_continuous_integration_runs():
+    assert all(command.startswith('bash tools/quickstart.sh') for command in QUICK_START)
     jobs = [' '.join(command.split()[2:]) or 'digits' for command in QUICK_START]
     assert f'for job in ${{@:-{" ".join(jobs)}}}' in (ROOT / '.ci' / 'run').read_text()
 
@@ -81,7 +82,14 @@ def test_own_images_take_two_commands(clone):
 def test_the_curriculum_of_the_literatures_setting_is_shown_and_trains(clone, capsys):
     show, train, _ = LITERATURE
     run(show, '--cfg-options', *CIFAR)
-    assert 'university' in capsys.readouterr().out
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    grades = [row for row in rows if row and row[0] in ('primary', 'middle', 'university')]
+    # Name, epochs, new classes, seen classes, fragments.
+    assert [row[:5] for row in grades] == [
+        ['primary', '1-90', '100', '100', '1'],
+        ['middle', '91-156', '0', '100', '2'],
+        ['university', '157-240', '0', '100', '3'],
+    ]
     run(train, *SHORT, *CIFAR)
 
 
