@@ -17,4 +17,5 @@ rows = [
             **{f'model.curriculum.grades.{index}.image_size': None for index in range(2)},
         }),
 ]
+baselines = ['DKD, stable']
 work_dir = 'work_dirs/compare_small_confirm_resnet8'

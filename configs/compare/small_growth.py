@@ -31,21 +31,12 @@ def _grades(*epochs, sizes=(0.75, 0.875), fragments=(1, 2, 3), new_blocks='ident
 _plain = '../small/dkd_resnet14x2_resnet20_small.py'
 _blocks = '../small/edu-dkd-blocks_resnet14x2_resnet20_small.py'
 _no_size = (None, None)
-_connectors = {
-    'model.distiller.connectors': {
-        who: dict(type='LogitStandardization') for who in ('student', 'teacher')}
-}
 _standardized = {
-    **_connectors,
+    'model.distiller.connectors': {
+        who: dict(type='LogitStandardization') for who in ('student', 'teacher')},
     'model.distiller.distill_losses.loss_kl': dict(tau=2, loss_weight=9),
     'model.distiller.loss_forward_mappings.loss_kl.preds_S.connector': 'student',
     'model.distiller.loss_forward_mappings.loss_kl.preds_T.connector': 'teacher',
-}
-_dkd_standardized = {
-    **_connectors,
-    'model.distiller.distill_losses.loss_dkd': dict(tau=2, loss_weight=9),
-    'model.distiller.loss_forward_mappings.loss_dkd.preds_S.connector': 'student',
-    'model.distiller.loss_forward_mappings.loss_dkd.preds_T.connector': 'teacher',
 }
 _steps = dict(_delete_=True, type='MultiStepLR', milestones=[150, 180, 210], gamma=0.1)
 rows = [
@@ -61,7 +52,7 @@ rows = [
         config='../small/kd-stable_resnet14x2_resnet20_small.py', cfg_options=_standardized),
     dict(
         name='DKD, standardized, stable',
-        config='../small/dkd-stable_resnet14x2_resnet20_small.py', cfg_options=_dkd_standardized),
+        config='../small/dkd-standardized-stable_resnet14x2_resnet20_small.py'),
     dict(
         name='DKD, ensemble, stable', seeds=[0],
         config='../small/dkd-ensemble_resnet8x2-20-14x2_resnet20_small.py'),
