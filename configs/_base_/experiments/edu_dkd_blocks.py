@@ -1,5 +1,5 @@
 # DKD for a student that grows by blocks inside its stages; the config adds data, student and teachers. Blocks
-# begin as copies of those before them: of 14 recipes the best one in docs/results.md.
+# begin as copies of those before them: of 15 recipes the best one in docs/results.md.
 _base_ = [
     '../schedules/sgd.py', '../curricula/growing_blocks.py', '../distillers/dkd.py',
     '../default_runtime.py'
