@@ -4,12 +4,9 @@ _base_ = [
     '../_base_/datasets/cifar100.py',
     '../_base_/models/resnet18_small_images.py',
     '../_base_/models/resnet50_zoo_cifar100.py',
-    '../_base_/experiments/edu_dkd_blocks.py',
+    '../_base_/experiments/edu_dkd_two_blocks.py',
 ]
 
 model = dict(
     architecture=dict(student=_base_.student, input_shape=_base_.input_shape),
-    teachers=_base_.teachers,
-    # Two blocks a stage: the student is whole from the second grade on.
-    curriculum=dict(grades=[
-        dict(grade, fragments=min(grade.fragments, 2)) for grade in _base_.curriculum.grades]))
+    teachers=_base_.teachers)

@@ -3,12 +3,9 @@
 _base_ = [
     '../models/resnet18.py',
     '../models/resnet50_zoo.py',
-    '../experiments/edu_kd_blocks.py',
+    '../experiments/edu_kd_two_blocks.py',
 ]
 
 model = dict(
     architecture=dict(student=_base_.student),
-    teachers=_base_.teachers,
-    # Two blocks a stage: the student is whole from the second grade on.
-    curriculum=dict(grades=[
-        dict(grade, fragments=min(grade.fragments, 2)) for grade in _base_.curriculum.grades]))
+    teachers=_base_.teachers)
