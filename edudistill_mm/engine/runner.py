@@ -106,6 +106,16 @@ class EducationRunner(Runner):
         ]
         return logger
 
+    def dump_config(self) -> None:
+        """Write the config into the work dir; that of a test beside its log.
+
+        A test in the work dir of a run would replace the run's config, which other tools read.
+        """
+        if self.cfg.get('train_cfg') is not None or self.cfg.filename is None:
+            super().dump_config()
+        elif is_main_process():
+            self.cfg.dump(osp.join(self.log_dir, osp.basename(self.cfg.filename)))
+
     def build_message_hub(self, message_hub: dict | None = None) -> MessageHub:
         """Build the message hub, which does not wait for the device at each iteration."""
         return LazyMessageHub.get_instance(

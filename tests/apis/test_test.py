@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.evaluator import BaseMetric
 from mmengine.registry import MODELS
 from mmpretrain import get_model
@@ -57,6 +58,22 @@ def test_the_student_of_a_run_of_mmrazor_is_exported_and_tested_alone(tmp_path):
         for file in ('epoch_1.pth', 'student.pth')
     )
     assert whole['accuracy/top1'] == alone['accuracy/top1']
+
+
+def test_the_config_that_a_run_has_left_is_not_replaced_by_that_of_a_test(tmp_path):
+    name = 'kd_resnet14x2_resnet14_digits.py'
+    options = {'model.teacher_ckpt': None, 'test_dataloader.dataset.indices': 20}
+    run = load_config(str(DIGITS / name), options, str(tmp_path / 'run'))
+    model = as_written(run.cfg).model.to_dict()
+    torch.save(dict(meta={}, state_dict=MODELS.build(model).state_dict()), tmp_path / '1.pth')
+    (tmp_path / 'run').mkdir()
+    run.cfg.dump(tmp_path / 'run' / name)
+    left = (tmp_path / 'run' / name).read_text()
+    evaluate(run, str(tmp_path / '1.pth'))
+    assert (tmp_path / 'run' / name).read_text() == left
+    # That of the test lies beside its log.
+    (own,) = (tmp_path / 'run').glob(f'*/{name}')
+    assert list(own.parent.glob('*.log')) and Config.fromfile(own).train_cfg is None
 
 
 def test_a_plain_training_has_no_student_to_export(tmp_path):
