@@ -38,6 +38,8 @@ def check_beginning(run: RunConfig) -> None:
             else:
                 cfg.model.teachers[index].ckpt = file
         cfg.work_dir = osp.join(folder, 'run')
+        # Else runs of one second share a name, and with it what writes into the first one's folder.
+        cfg.experiment_name = osp.basename(folder)
         # The log of a run begins with its environment and its config.
         with contextlib.redirect_stdout(io.StringIO()):
             prepare_runtime(cfg)
