@@ -104,6 +104,16 @@ def test_a_promotion_another_weight_and_another_batch_capture_anew(model):
     assert [len(arguments[0]) for arguments in graphs.captured] == [8, 8, 8, 8, 6]
 
 
+def test_the_smaller_last_batches_of_epochs_never_replace_what_is_captured(model):
+    graphs = Graphs()
+    model.captured_loss = CapturedLoss(model, make_graph=graphs)
+    train(model, PATIENCE + 1)
+    for _ in range(PATIENCE + 2):
+        train(model, 1, count=6)
+        train(model, 2)
+    assert [len(arguments[0]) for arguments in graphs.captured] == [8]
+
+
 @pytest.mark.parametrize('weighting', ['average', 'entropy', 'confidence'])
 def test_an_ensemble_and_a_grade_that_all_have_left_are_captured(generalists, weighting):
     grades = [

@@ -12,7 +12,7 @@ from edudistill_mm.errors import TrainingError, reason_of
 from edudistill_mm.models.teachers import Lesson
 from edudistill_mm.random_state import random_state, set_random_state
 
-# Steps of one kind before they are captured: what changes in each step never is.
+# Steps of one kind in a row before they are captured: what changes in each step never is.
 PATIENCE = 20
 
 
@@ -61,11 +61,10 @@ class CapturedLoss:
             self._tell(f'are not captured as CUDA graphs: {obstacle}')
             return None
         kind = self._kind_of(inputs)
-        if kind != self._captured:
-            self._steps = self._steps + 1 if kind == self._last else 1
-            self._last = kind
-            if self._steps <= PATIENCE:
-                return None
+        self._steps = self._steps + 1 if kind == self._last else 1
+        self._last = kind
+        if kind != self._captured and self._steps <= PATIENCE:
+            return None
         answers = self._answers(inputs, data_samples)
         arguments = (inputs, data_samples[0].gt_label, *answers.values())
         if kind != self._captured:
