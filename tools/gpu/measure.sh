@@ -45,20 +45,35 @@ torch.save(dict(state_dict=ResNet(8).state_dict()), sys.argv[1])
 P
 fi
 
+fill() { # fill PLAN DEPTH VIEWS: what the plan keeps of its teacher, asked in large batches ahead
+    local options=(model.keep_answers=True model.channels_last=True)
+    [ -z "${DRY:-}" ] || options+=(train_dataloader.dataset.indices=128)
+    job "fill_$1" 30 python3 tools/fill_answers.py configs/cifar100/dkd-stable_resnet56_resnet20_cifar100.py \
+        --work-dir "work_dirs/compare_$1/row" --batch-size 2048 --cfg-options "${options[@]}" \
+        model.teacher.backbone.depth="$2" model.teacher_ckpt="weights/resnet$2_cifar100.pth" \
+        train_dataloader.resident.views_per_image="$3"
+}
 compare() { # compare PLAN SECONDS RUNS_AT_ONCE: the whole plan; its reports and records go to OUT
-    local options=(data_root="$data") places=(--gpus $(yes 0 | head -n "$3"))
+    local options=() places=(--gpus $(yes 0 | head -n "$3"))
     if [ -n "${DRY:-}" ]; then
-        options+=(train_dataloader.dataset.indices=128 val_dataloader.dataset.indices=128)
+        options=(--cfg-options train_dataloader.dataset.indices=128 val_dataloader.dataset.indices=128)
         places=(--jobs 2)
     fi
-    job "$1" "$2" python3 tools/compare.py "configs/compare/$1.py" "${places[@]}" --cfg-options "${options[@]}"
+    job "$1" "$2" python3 tools/compare.py "configs/compare/$1.py" "${places[@]}" "${options[@]}"
     [ -d "work_dirs/compare_$1" ] || return
-    (cd work_dirs && find "compare_$1" \( -name result.json -o -name 'report.*' \) -exec cp --parents {} "$out" \;)
+    (cd work_dirs && find "compare_$1" \( -name r\*.json -o -name 'report.*' \) -exec cp --parents {} "$out" \;)
 }
 
+# All of CIFAR-100 at a longer budget than the one that has been measured. Runs whose records are in the
+# repository are not repeated. Under MPS, where there is one, kernels of several trainings run at once.
+mkdir -p data work_dirs
+[ -e data/cifar100 ] || ln -s "$(realpath "$data")" data/cifar100
+[ -n "${DRY:-}" ] || cp -rn docs/records/. work_dirs/
+mps=$(command -v nvidia-cuda-mps-control) && "$mps" -d > /dev/null 2>&1
+fill cifar100_long 56 16
+compare cifar100_long 400 6
+[ -z "$mps" ] || echo quit | "$mps"
 CUDA_VISIBLE_DEVICES="$visible" job tests 60 python3 -m pytest -q "${test_options[@]}" -m cuda tests/engine/test_cuda.py
-# Which curriculum: all of CIFAR-100 at a short budget.
-compare cifar100_short 150 6
 job iteration 60 python3 tools/benchmark.py --iteration "${iteration[@]}"
 job loader 30 python3 tools/benchmark.py --loader "${iteration[@]}"
 job kept_answers 30 python3 tools/benchmark.py --kept-answers "${iteration[@]}"
