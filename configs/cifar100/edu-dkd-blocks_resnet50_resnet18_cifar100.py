@@ -1,5 +1,5 @@
 # CIFAR-100: ResNet-18 from the zoo's ResNet-50 grows by blocks inside its stages, with DKD. The
-# curriculum was measured on ResNet-20 (docs/results.md), not at this size.
+# curriculum was measured on ResNet-20 (docs/results.md), not on ResNet-18.
 _base_ = [
     '../_base_/datasets/cifar100.py',
     '../_base_/models/resnet18_small_images.py',

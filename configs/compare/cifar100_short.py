@@ -28,8 +28,7 @@ rows = [
         budget=dict(epochs=13)),
 ]
 cfg_options = {
-    # Faster on a CPU, and on an H200.
-    'model.channels_last': True,
+    'model.channels_last': True,  # faster on a CPU, and on an H200
     'model.keep_answers': True,
     'train_dataloader.resident.views_per_image': 8,
     'train_cfg.val_interval': 4,

@@ -114,6 +114,15 @@ def test_the_smaller_last_batches_of_epochs_never_replace_what_is_captured(model
     assert [len(arguments[0]) for arguments in graphs.captured] == [8]
 
 
+def test_epochs_of_few_batches_are_captured(model):
+    graphs = Graphs()
+    model.captured_loss = CapturedLoss(model, make_graph=graphs)
+    for _ in range(3):
+        train(model, PATIENCE // 2)
+        train(model, 1, count=6)
+    assert [len(arguments[0]) for arguments in graphs.captured] == [8]
+
+
 @pytest.mark.parametrize('weighting', ['average', 'entropy', 'confidence'])
 def test_an_ensemble_and_a_grade_that_all_have_left_are_captured(generalists, weighting):
     grades = [

@@ -2,7 +2,7 @@
 # What a session with a GPU measures, the most valuable first; rehearsed on a CPU by DRY=1.
 #     bash tools/gpu/measure.sh DATA_ROOT OUT [SECONDS]
 # DATA_ROOT holds cifar-100-python/; results and logs go to OUT as they come. What would not fit into the
-# seconds that are left (540) is left out.
+# seconds that are left (540) is left out. A rehearsal leaves no work_dirs behind, and wants none to be there.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 data="$1" out="$2" limit="${3:-540}"
@@ -13,6 +13,16 @@ kd=configs/cifar100/kd_resnet110_resnet20_cifar100.py
 epochs=240 iteration=() test_options=(-n 14) visible=0
 if [ -n "${DRY:-}" ]; then
     epochs=1 iteration=(--repeats 1) test_options=(--co) visible=''
+    if [ -e work_dirs ]; then echo "DRY=1 needs a checkout without work_dirs" >&2; exit 1; fi
+    trap 'rm -rf work_dirs' EXIT
+fi
+# Where configs look for it: what a record says of the data must agree.
+mkdir -p data
+if [ -L data/cifar100 ] || [ ! -e data/cifar100 ]; then
+    ln -sfn "$(realpath "$data")" data/cifar100
+elif [ "$(realpath data/cifar100)" != "$(realpath "$data")" ]; then
+    echo "data/cifar100 is there, and is not $data" >&2
+    exit 1
 fi
 
 left() { echo $((limit - SECONDS)); }
@@ -62,16 +72,27 @@ compare() { # compare PLAN SECONDS RUNS_AT_ONCE: the whole plan; its reports and
     job "$1" "$2" python3 tools/compare.py "configs/compare/$1.py" "${places[@]}" "${options[@]}"
     [ -d "work_dirs/compare_$1" ] || return
     (cd work_dirs && find "compare_$1" \( -name r\*.json -o -name 'report.*' \) -exec cp --parents {} "$out" \;)
+    # What a later session goes on from.
+    local file unfinished=()
+    for file in "work_dirs/compare_$1"/*/*/last_checkpoint; do
+        [ -e "$file" ] && [ ! -e "${file%/*}/result.json" ] || continue
+        unfinished+=("$file" "$(realpath --relative-to=. "$(cat "$file")")")
+    done
+    [ ${#unfinished[@]} = 0 ] || tar czf "$out/$1_unfinished.tgz" "${unfinished[@]}"
 }
 
 # All of CIFAR-100 at a longer budget than the one that has been measured. Runs whose records are in the
 # repository are not repeated. Under MPS, where there is one, kernels of several trainings run at once.
-mkdir -p data work_dirs
-[ -e data/cifar100 ] || ln -s "$(realpath "$data")" data/cifar100
-[ -n "${DRY:-}" ] || cp -rn docs/records/. work_dirs/
-mps=$(command -v nvidia-cuda-mps-control) && "$mps" -d > /dev/null 2>&1
+mps=
+if [ -z "${DRY:-}" ]; then
+    for run in docs/records/*/*/*; do
+        place="work_dirs/${run#docs/records/}"
+        [ -e "$place" ] || { mkdir -p "$place" && cp "$run"/* "$place"; }
+    done
+    mps=$(command -v nvidia-cuda-mps-control) && "$mps" -d > /dev/null 2>&1 || mps=
+fi
 fill cifar100_long 56 16
-compare cifar100_long 400 6
+compare cifar100_long 460 4
 [ -z "$mps" ] || echo quit | "$mps"
 CUDA_VISIBLE_DEVICES="$visible" job tests 60 python3 -m pytest -q "${test_options[@]}" -m cuda tests/engine/test_cuda.py
 job iteration 60 python3 tools/benchmark.py --iteration "${iteration[@]}"

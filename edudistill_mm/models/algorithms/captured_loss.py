@@ -1,5 +1,6 @@
 import contextlib
 import copy
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterator
 from typing import Any
 
@@ -12,7 +13,7 @@ from edudistill_mm.errors import TrainingError, reason_of
 from edudistill_mm.models.teachers import Lesson
 from edudistill_mm.random_state import random_state, set_random_state
 
-# Steps of one kind in a row before they are captured: what changes in each step never is.
+# Steps of one kind before they are captured: what changes in each step never is.
 PATIENCE = 20
 
 
@@ -45,8 +46,8 @@ class CapturedLoss:
         self.algorithm, self.changing, self._make_graph = algorithm, changing, make_graph
         self._graph: Callable[..., dict] | None = None
         self._captured: Hashable = None
-        self._last: Hashable = None
-        self._steps = 0
+        # Of what is not captured, since the last step that was.
+        self._steps: Counter[Hashable] = Counter()
         self._told: set[str] = set()
 
     def __call__(self, inputs: Tensor, data_samples: list[DataSample]) -> dict[str, Any] | None:
@@ -61,10 +62,12 @@ class CapturedLoss:
             self._tell(f'are not captured as CUDA graphs: {obstacle}')
             return None
         kind = self._kind_of(inputs)
-        self._steps = self._steps + 1 if kind == self._last else 1
-        self._last = kind
-        if kind != self._captured and self._steps <= PATIENCE:
-            return None
+        if kind == self._captured or len(self._steps) > PATIENCE:
+            self._steps.clear()
+        if kind != self._captured:
+            self._steps[kind] += 1
+            if self._steps[kind] <= PATIENCE:
+                return None
         answers = self._answers(inputs, data_samples)
         arguments = (inputs, data_samples[0].gt_label, *answers.values())
         if kind != self._captured:
