@@ -55,14 +55,6 @@ torch.save(dict(state_dict=ResNet(8).state_dict()), sys.argv[1])
 P
 fi
 
-fill() { # fill PLAN DEPTH VIEWS: what the plan keeps of its teacher, asked in large batches ahead
-    local options=(model.keep_answers=True model.channels_last=True)
-    [ -z "${DRY:-}" ] || options+=(train_dataloader.dataset.indices=128)
-    job "fill_$1" 30 python3 tools/fill_answers.py configs/cifar100/dkd-stable_resnet56_resnet20_cifar100.py \
-        --work-dir "work_dirs/compare_$1/row" --batch-size 2048 --cfg-options "${options[@]}" \
-        model.teacher.backbone.depth="$2" model.teacher_ckpt="weights/resnet$2_cifar100.pth" \
-        train_dataloader.resident.views_per_image="$3"
-}
 compare() { # compare PLAN SECONDS RUNS_AT_ONCE: the whole plan; its reports and records go to OUT
     local options=() places=(--gpus $(yes 0 | head -n "$3"))
     if [ -n "${DRY:-}" ]; then
@@ -91,7 +83,11 @@ if [ -z "${DRY:-}" ]; then
     done
     mps=$(command -v nvidia-cuda-mps-control) && "$mps" -d > /dev/null 2>&1 || mps=
 fi
-fill cifar100_long 56 16
+# Asked on the way, the teacher would be launched kernel by kernel in each step.
+options=(model.keep_answers=True model.channels_last=True train_dataloader.resident.views_per_image=16)
+[ -z "${DRY:-}" ] || options+=(train_dataloader.dataset.indices=128)
+job fill 30 python3 tools/fill_answers.py configs/cifar100/dkd-stable_resnet56_resnet20_cifar100.py \
+    --work-dir work_dirs/compare_cifar100_long/row --batch-size 2048 --cfg-options "${options[@]}"
 compare cifar100_long 460 4
 [ -z "$mps" ] || echo quit | "$mps"
 CUDA_VISIBLE_DEVICES="$visible" job tests 60 python3 -m pytest -q "${test_options[@]}" -m cuda tests/engine/test_cuda.py

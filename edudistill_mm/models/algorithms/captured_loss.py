@@ -46,7 +46,7 @@ class CapturedLoss:
         self.algorithm, self.changing, self._make_graph = algorithm, changing, make_graph
         self._graph: Callable[..., dict] | None = None
         self._captured: Hashable = None
-        # Of what is not captured, since the last step that was.
+        # By kind, of what is not captured, since the last step that was; dropped where kinds keep changing.
         self._steps: Counter[Hashable] = Counter()
         self._told: set[str] = set()
 
