@@ -22,17 +22,18 @@ from edudistill_mm.models.network import build_module, build_network
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
 DATASETS = {'cifar100': 100, 'tiny_imagenet': 6, 'caltech256': 6, 'food101': 6}
 ALONE = ['edu-student', 'student']
-GENERALIST = ['edu-kd-blocks', 'edu-dkd-blocks', 'kd', 'dkd', *ALONE]
+RECOMMENDED = ['dkd-stable', 'edu-dkd-blocks']  # the baseline first
+GENERALIST = [*RECOMMENDED, 'edu-kd-blocks', 'kd', 'dkd', *ALONE]
 EXPERTS = ['edu-kd-experts', 'kd-experts']
 THREE_GRADES = ['edu-kd', 'edu-dkd', 'kd', 'dkd', *EXPERTS, *ALONE]
-AT_32_PIXELS = ('resnet14x2', 'resnet20', ['dkd-stable', 'edu-dkd-blocks'])
+AT_32_PIXELS = ('resnet14x2', 'resnet20', RECOMMENDED)
 # Teacher, student and methods of each data set.
 NETWORKS = {
     'cifar100': [
         ('resnet50', 'resnet18', GENERALIST),
-        ('resnet110', 'resnet20', THREE_GRADES),
+        ('resnet110', 'resnet20', [*RECOMMENDED, *THREE_GRADES]),
         ('resnet32-56-110', 'resnet20', ['dkd-generalists', 'edu-dkd-depth-and-teachers']),
-        ('resnet56', 'resnet20', ['dkd-stable', 'edu-dkd-blocks']),
+        ('resnet56', 'resnet20', RECOMMENDED),
     ],
     'tiny_imagenet': [
         ('resnet50', 'resnet18', GENERALIST),

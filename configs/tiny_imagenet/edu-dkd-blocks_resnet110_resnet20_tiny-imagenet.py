@@ -2,11 +2,7 @@
 # curriculum was measured on smaller images (docs/results.md), not at this size.
 _base_ = [
     '../_base_/datasets/tiny_imagenet.py',
-    '../_base_/models/resnet20.py',
-    '../_base_/models/resnet110.py',
-    '../_base_/experiments/edu_dkd_blocks.py',
+    '../_base_/recipes/edu-dkd-blocks_resnet110_resnet20.py',
 ]
 
-model = dict(
-    architecture=dict(student=_base_.student, input_shape=_base_.input_shape),
-    teachers=_base_.teachers)
+model = dict(architecture=dict(input_shape=_base_.input_shape))
