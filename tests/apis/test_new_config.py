@@ -116,6 +116,37 @@ def test_damaged_files_are_refused_with_their_names_or_left_out(tmp_path):
     assert len(_files(train)) == 5
 
 
+def test_images_that_are_tested_and_trained_on_are_told(tmp_path):
+    data = tmp_path / 'data'
+    # Noise of the same seed, and so the same first images of the first class.
+    make_images(data / 'train', {'a': 3, 'b': 4})
+    make_images(data / 'val', {'a': 2})
+    (data / 'val' / 'b').mkdir()
+    (data / 'val' / 'b' / 'one.png').write_bytes((data / 'train' / 'a' / '2.png').read_bytes())
+    (data / 'train' / 'b' / 'copy.png').write_bytes((data / 'train' / 'b' / '1.png').read_bytes())
+    words = said(write(tmp_path, data))
+    assert (
+        'Validation or test images that are training images, too, byte for byte: 3, "val/a/0.png" '
+        '(train/a/0.png), "val/a/1.png" (train/a/1.png), "val/b/one.png" (train/a/2.png). They make '
+        'the accuracy too good; take them away.'
+    ) in words
+    assert 'Copies of images of another class: 1, "val/b/one.png" (train/a/2.png).' in words
+    # Where looking takes too long, nothing is said.
+    words = said(write(tmp_path, data, damaged='ignore', force=True))
+    assert 'byte for byte' not in words and 'another class' not in words
+    # A copy may fall on the other side of a split.
+    words = said(write(tmp_path, data / 'train', force=True))
+    assert 'one held out, byte for byte: 1, "b/copy.png" (b/1.png). They make' in words
+
+
+def test_a_photo_that_is_scaled_is_no_copy_and_nothing_is_told_of_distinct_images(tmp_path):
+    data = make_images(tmp_path / 'data', {'a': 6, 'b': 6}, (40, 30))
+    Image.open(data / 'a' / '0.png').resize((20, 15)).save(data / 'b' / 'small.png')
+    survey = survey_images(str(data))
+    assert survey.leaks == survey.two_classes == {}
+    assert 'byte for byte' not in said(write(tmp_path, data))
+
+
 @pytest.mark.parametrize(
     'counts, match',
     [

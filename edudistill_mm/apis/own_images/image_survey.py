@@ -17,6 +17,8 @@ from edudistill_mm.datasets.hold_out import check_share
 from edudistill_mm.datasets.image_folder import EXTENSIONS
 from edudistill_mm.errors import ConfigurationError, reason_of
 
+from .copies import find_copies
+
 TRAINING = ('train', 'training')
 VALIDATION = ('val', 'valid', 'validation', 'test', 'testing')
 # As OpenCV reads them; PIL, which also notices where a file ends too early, knows more.
@@ -44,6 +46,10 @@ class ImageSurvey:
         gray (float): The share of them that is gray.
         damaged (dict[str, str]): Of files that cannot be read, by their paths from ``root``, the
             reason.
+        leaks (dict[str, str]): Of validation or test images that are training images, too, byte for
+            byte, the other path; of training images, if some are held out for validation, and so
+            may be.
+        two_classes (dict[str, str]): Of images that are in another class as well, the other path.
         other_files (dict[str, int]): How many files of other kinds lie among the images, by their
             suffixes; hidden ones are not counted.
         without_classes (tuple[str, ...]): Folders of validation or test images that have no folders
@@ -58,6 +64,8 @@ class ImageSurvey:
     sizes: tuple[tuple[int, int], ...]
     gray: float
     damaged: dict[str, str]
+    leaks: dict[str, str]
+    two_classes: dict[str, str]
     other_files: dict[str, int]
     without_classes: tuple[str, ...]
 
@@ -78,7 +86,8 @@ def survey_images(root: str, look_at_all: bool = True) -> ImageSurvey:
     Args:
         root (str): A folder with a folder of images for each class, or with two or three folders of
             such, called as in :data:`TRAINING` and :data:`VALIDATION`, in any case.
-        look_at_all (bool): Whether to decode each image, and not 500 of them. Defaults to True.
+        look_at_all (bool): Whether to decode each image, and look for copies, and not to decode
+            500 of them. Defaults to True.
 
     Returns:
         ImageSurvey: What there is.
@@ -102,6 +111,9 @@ def survey_images(root: str, look_at_all: bool = True) -> ImageSurvey:
     empty = next((name for name, count in counts.items() if not count), None)
     if empty is not None:
         raise ConfigurationError(f'none of the training images of class "{empty}" can be read')
+    of = {path: (part, name) for part, images in sets.items() for path, name in images.items()}
+    readable = [path for path in files if path not in damaged]
+    copies = find_copies(root, readable) if look_at_all else {}
     return ImageSurvey(
         root,
         train,
@@ -111,6 +123,12 @@ def survey_images(root: str, look_at_all: bool = True) -> ImageSurvey:
         tuple(size for size, _ in good),
         sum(gray for _, gray in good) / len(good),
         damaged,
+        {
+            path: other
+            for path, other in copies.items()
+            if of[other][0] == train != of[path][0] or val is None
+        },
+        {path: other for path, other in copies.items() if of[other][1] != of[path][1]},
         _other_files(root, sets),
         without_classes,
     )

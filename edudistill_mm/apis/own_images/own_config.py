@@ -150,6 +150,19 @@ class OwnConfig:
             yield f'{100 * survey.gray:.3g} % of the images are gray: they become three equal channels.'
         if survey.damaged:
             yield f'{len(survey.damaged)} files cannot be read and are left out: {listed(survey.damaged)}.'
+        if survey.leaks:
+            kind = 'Validation or test images that are training images, too'
+            if survey.val is None:
+                kind = 'Copies of other images, of which one may be trained on and one held out'
+            yield (
+                f'{kind}, byte for byte: {len(survey.leaks)}, {listed(survey.leaks)}. They make the '
+                f'accuracy too good; take them away.'
+            )
+        if survey.two_classes:
+            yield (
+                f'Copies of images of another class: {len(survey.two_classes)}, '
+                f'{listed(survey.two_classes)}.'
+            )
         if survey.other_files:
             kinds = ', '.join(f'{count} {suffix}' for suffix, count in survey.other_files.items())
             yield f'Not used are files that are no images of a known kind: {kinds}.'
@@ -248,8 +261,8 @@ class OwnConfig:
         }
 
 
-def listed(damaged: dict[str, str]) -> str:
-    """The first of the files that cannot be read, with the reasons."""
-    some = [f'"{path}" ({reason})' for path, reason in list(damaged.items())[:5]]
-    more = len(damaged) - len(some)
+def listed(files: dict[str, str]) -> str:
+    """The first of some files, each with what is told of it."""
+    some = [f'"{path}" ({words})' for path, words in list(files.items())[:5]]
+    more = len(files) - len(some)
     return ', '.join(some) + (f' and {more} more' if more else '')
