@@ -12,12 +12,11 @@ from mmengine.fileio import list_dir_or_file
 from PIL import ExifTags, Image
 from tqdm import tqdm
 
+from edudistill_mm.checkpoint.files import file_sha256
 from edudistill_mm.datasets import ImageFolder
 from edudistill_mm.datasets.hold_out import check_share
 from edudistill_mm.datasets.image_folder import EXTENSIONS
 from edudistill_mm.errors import ConfigurationError, reason_of
-
-from .copies import find_copies
 
 TRAINING = ('train', 'training')
 VALIDATION = ('val', 'valid', 'validation', 'test', 'testing')
@@ -29,6 +28,8 @@ ON_THEIR_SIDE = range(5, 9)
 # Images are decoded outside Python's lock.
 THREADS = 8
 SAMPLE = 500
+# Width and height of an image, whether it is gray, and its file's SHA-256.
+Look = tuple[tuple[int, int], bool, str]
 
 
 @dataclass(frozen=True)
@@ -112,16 +113,15 @@ def survey_images(root: str, look_at_all: bool = True) -> ImageSurvey:
     if empty is not None:
         raise ConfigurationError(f'none of the training images of class "{empty}" can be read')
     of = {path: (part, name) for part, images in sets.items() for path, name in images.items()}
-    readable = [path for path in files if path not in damaged]
-    copies = find_copies(root, readable) if look_at_all else {}
+    copies = _copies(seen) if look_at_all else {}
     return ImageSurvey(
         root,
         train,
         val,
         test,
         dict(counts),
-        tuple(size for size, _ in good),
-        sum(gray for _, gray in good) / len(good),
+        tuple(size for size, _, _ in good),
+        sum(gray for _, gray, _ in good) / len(good),
         damaged,
         {
             path: other
@@ -198,8 +198,8 @@ def _images(root: str, part: str, train: str) -> dict[str, str]:
     }
 
 
-def _look(path: str) -> tuple[tuple[int, int], bool] | str:
-    """Width and height of an image, and whether it is gray; or the reason why it is damaged."""
+def _look(path: str) -> Look | str:
+    """Look at an image; if it is damaged, return the reason."""
     try:
         with Image.open(path, formats=FORMATS) as image:
             size, gray = image.size, image.mode in GRAY
@@ -208,7 +208,18 @@ def _look(path: str) -> tuple[tuple[int, int], bool] | str:
             # JPEG files need not be decoded at full size.
             image.draft('RGB', (1, 1))
             image.load()
+        return size, gray, file_sha256(path)
     except Exception as error:  # PIL's readers fail in all ways
         kind = 'it is empty' if osp.getsize(path) == 0 else reason_of(error).replace(path, 'file')
         return f'{kind} ({type(error).__name__})'
-    return size, gray
+
+
+def _copies(seen: dict[str, Look | str]) -> dict[str, str]:
+    """For each file that is equal to one before it, the first of its kind."""
+    first: dict[str, str] = {}
+    digests = {path: look[-1] for path, look in seen.items() if not isinstance(look, str)}
+    return {
+        path: first[digest]
+        for path, digest in digests.items()
+        if first.setdefault(digest, path) != path
+    }
