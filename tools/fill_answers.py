@@ -13,7 +13,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = config_parser('Ask the teachers of a config ahead for the answers that it keeps')
     parser.add_argument(
         '--work-dir',
-        help='that of a run, beside which the answers are kept; for a plan, its work_dir with /row',
+        help='that of a run, beside which the answers are kept; for a plan WORK_DIR/row',
     )
     parser.add_argument(
         '--batch-size', type=int, default=512, help='images at once (default: %(default)s)'

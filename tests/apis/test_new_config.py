@@ -116,35 +116,52 @@ def test_damaged_files_are_refused_with_their_names_or_left_out(tmp_path):
     assert len(_files(train)) == 5
 
 
-def test_images_that_are_tested_and_trained_on_are_told(tmp_path):
+def test_files_of_two_splits_or_classes_are_told(tmp_path):
     data = tmp_path / 'data'
-    # Noise of the same seed, and so the same first images of the first class.
     make_images(data / 'train', {'a': 3, 'b': 4})
-    make_images(data / 'val', {'a': 2})
-    (data / 'val' / 'b').mkdir()
-    (data / 'val' / 'b' / 'one.png').write_bytes((data / 'train' / 'a' / '2.png').read_bytes())
-    (data / 'train' / 'b' / 'copy.png').write_bytes((data / 'train' / 'b' / '1.png').read_bytes())
+    # Of other sizes, as all noise is of one seed.
+    make_images(data / 'val', {'a': 1, 'b': 1}, (9, 9))
+    make_images(data / 'test', {'a': 2}, (10, 10))
+
+    def copy(path, to):
+        (data / to).write_bytes((data / path).read_bytes())
+
+    copy('train/b/1.png', 'val/b/one.png')
+    copy('train/b/1.png', 'train/b/again.png')  # within a split nothing is wrong
+    copy('val/b/0.png', 'test/a/other.png')
+    copy('train/a/0.png', 'test/a/0.png')
     words = said(write(tmp_path, data))
     assert (
-        'Validation or test images that are training images, too, byte for byte: 3, "val/a/0.png" '
-        '(train/a/0.png), "val/a/1.png" (train/a/1.png), "val/b/one.png" (train/a/2.png). They make '
-        'the accuracy too good; take them away.'
+        'Files that equal one of another split, byte for byte: 2, "val/b/one.png" '
+        '(train/b/1.png), "test/a/0.png" (train/a/0.png). They make the accuracy too good'
     ) in words
-    assert 'Copies of images of another class: 1, "val/b/one.png" (train/a/2.png).' in words
+    assert 'another class: 1, "test/a/other.png" (val/b/0.png). At least one' in words
     # Where looking takes too long, nothing is said.
     words = said(write(tmp_path, data, damaged='ignore', force=True))
-    assert 'byte for byte' not in words and 'another class' not in words
-    # A copy may fall on the other side of a split.
-    words = said(write(tmp_path, data / 'train', force=True))
-    assert 'one held out, byte for byte: 1, "b/copy.png" (b/1.png). They make' in words
+    assert 'Files that equal' not in words
 
 
-def test_a_photo_that_is_scaled_is_no_copy_and_nothing_is_told_of_distinct_images(tmp_path):
+def test_files_that_a_split_may_part_are_told_but_not_damaged_ones(tmp_path):
     data = make_images(tmp_path / 'data', {'a': 6, 'b': 6}, (40, 30))
-    Image.open(data / 'a' / '0.png').resize((20, 15)).save(data / 'b' / 'small.png')
+    for name in ('b/copy', 'b/third', 'a/other'):
+        (data / f'{name}.png').write_bytes((data / 'b' / '1.png').read_bytes())
+    for name in ('a/broken', 'b/broken'):
+        (data / f'{name}.png').write_text('no image')
+    # The same picture, but another file.
+    Image.open(data / 'a' / '0.png').resize((20, 15)).save(data / 'a' / 'small.png')
     survey = survey_images(str(data))
-    assert survey.leaks == survey.two_classes == {}
-    assert 'byte for byte' not in said(write(tmp_path, data))
+    # The first one is in class a.
+    assert survey.two_classes == dict.fromkeys(
+        ['b/1.png', 'b/copy.png', 'b/third.png'], 'a/other.png'
+    )
+    assert survey.leaks == {}
+    (data / 'a' / 'other.png').unlink()
+    survey = survey_images(str(data))
+    assert survey.leaks == {'b/copy.png': 'b/1.png', 'b/third.png': 'b/1.png'}
+    assert survey.two_classes == {}
+    words = said(write(tmp_path, data, damaged='skip'))
+    assert 'Files that equal another one, byte for byte: 2, "b/copy.png" (b/1.png)' in words
+    assert 'If one is trained on and the other held out, the accuracy is too good' in words
 
 
 @pytest.mark.parametrize(

@@ -47,10 +47,10 @@ class ImageSurvey:
         gray (float): The share of them that is gray.
         damaged (dict[str, str]): Of files that cannot be read, by their paths from ``root``, the
             reason.
-        leaks (dict[str, str]): Of validation or test images that are training images, too, byte for
-            byte, the other path; of training images, if some are held out for validation, and so
-            may be.
-        two_classes (dict[str, str]): Of images that are in another class as well, the other path.
+        leaks (dict[str, str]): Of files that equal one of the same class in another split, its path;
+            where a share is held out, of all that equal another of their class, as the split may
+            part them.
+        two_classes (dict[str, str]): Of files that equal one of another class, its path.
         other_files (dict[str, int]): How many files of other kinds lie among the images, by their
             suffixes; hidden ones are not counted.
         without_classes (tuple[str, ...]): Folders of validation or test images that have no folders
@@ -87,8 +87,8 @@ def survey_images(root: str, look_at_all: bool = True) -> ImageSurvey:
     Args:
         root (str): A folder with a folder of images for each class, or with two or three folders of
             such, called as in :data:`TRAINING` and :data:`VALIDATION`, in any case.
-        look_at_all (bool): Whether to decode each image, and look for copies, and not to decode
-            500 of them. Defaults to True.
+        look_at_all (bool): Whether to decode every image and look for files that are equal,
+            instead of decoding about 500. Defaults to True.
 
     Returns:
         ImageSurvey: What there is.
@@ -114,6 +114,7 @@ def survey_images(root: str, look_at_all: bool = True) -> ImageSurvey:
         raise ConfigurationError(f'none of the training images of class "{empty}" can be read')
     of = {path: (part, name) for part, images in sets.items() for path, name in images.items()}
     copies = _copies(seen) if look_at_all else {}
+    two_classes = {path: other for path, other in copies.items() if of[other][1] != of[path][1]}
     return ImageSurvey(
         root,
         train,
@@ -126,9 +127,9 @@ def survey_images(root: str, look_at_all: bool = True) -> ImageSurvey:
         {
             path: other
             for path, other in copies.items()
-            if of[other][0] == train != of[path][0] or val is None
+            if path not in two_classes and (val is None or of[other][0] != of[path][0])
         },
-        {path: other for path, other in copies.items() if of[other][1] != of[path][1]},
+        two_classes,
         _other_files(root, sets),
         without_classes,
     )

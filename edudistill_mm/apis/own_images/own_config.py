@@ -151,17 +151,18 @@ class OwnConfig:
         if survey.damaged:
             yield f'{len(survey.damaged)} files cannot be read and are left out: {listed(survey.damaged)}.'
         if survey.leaks:
-            kind = 'Validation or test images that are training images, too'
+            kind, harm = 'one of another split', 'They make the accuracy too good'
             if survey.val is None:
-                kind = 'Copies of other images, of which one may be trained on and one held out'
+                kind = 'another one'
+                harm = 'If one is trained on and the other held out, the accuracy is too good'
             yield (
-                f'{kind}, byte for byte: {len(survey.leaks)}, {listed(survey.leaks)}. They make the '
-                f'accuracy too good; take them away.'
+                f'Files that equal {kind}, byte for byte: {len(survey.leaks)}, '
+                f'{listed(survey.leaks)}. {harm}; take them away.'
             )
         if survey.two_classes:
             yield (
-                f'Copies of images of another class: {len(survey.two_classes)}, '
-                f'{listed(survey.two_classes)}.'
+                f'Files that equal one of another class: {len(survey.two_classes)}, '
+                f'{listed(survey.two_classes)}. At least one of the two is in the wrong class.'
             )
         if survey.other_files:
             kinds = ', '.join(f'{count} {suffix}' for suffix, count in survey.other_files.items())
