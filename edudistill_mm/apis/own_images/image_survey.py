@@ -112,9 +112,17 @@ def survey_images(root: str, look_at_all: bool = True) -> ImageSurvey:
     empty = next((name for name, count in counts.items() if not count), None)
     if empty is not None:
         raise ConfigurationError(f'none of the training images of class "{empty}" can be read')
-    of = {path: (part, name) for part, images in sets.items() for path, name in images.items()}
+    part_of = {path: part for part, images in sets.items() for path in images}
+    class_of = {path: name for images in sets.values() for path, name in images.items()}
     copies = _copies(seen) if look_at_all else {}
-    two_classes = {path: other for path, other in copies.items() if of[other][1] != of[path][1]}
+    two_classes = {
+        path: other for path, other in copies.items() if class_of[path] != class_of[other]
+    }
+    leaks = {
+        path: other
+        for path, other in copies.items()
+        if path not in two_classes and (val is None or part_of[path] != part_of[other])
+    }
     return ImageSurvey(
         root,
         train,
@@ -124,11 +132,7 @@ def survey_images(root: str, look_at_all: bool = True) -> ImageSurvey:
         tuple(size for size, _, _ in good),
         sum(gray for _, gray, _ in good) / len(good),
         damaged,
-        {
-            path: other
-            for path, other in copies.items()
-            if path not in two_classes and (val is None or of[other][0] != of[path][0])
-        },
+        leaks,
         two_classes,
         _other_files(root, sets),
         without_classes,
