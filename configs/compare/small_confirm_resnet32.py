@@ -1,0 +1,17 @@
+# small_confirm.py for ResNet-32, which has five blocks a stage: does a deeper student gain more?
+#     python tools/compare.py configs/compare/small_confirm_resnet32.py --jobs 2
+# Written before the runs; nothing was chosen with this student.
+_base_ = './small_confirm.py'
+
+title = '20 classes of CIFAR-100 (16x16 pixels, 450 images each), ResNet-32, cost of 12 epochs of DKD'
+rows = [
+    dict(_base_.rows[0], cfg_options={'model.architecture.backbone.depth': 32}),
+    dict(
+        _base_.rows[1], cfg_options={'model.architecture.student.backbone.depth': 32},
+        budget=dict(epochs=21)),
+    dict(
+        _base_.rows[2], cfg_options={'model.architecture.student.backbone.depth': 32},
+        budget=dict(epochs=13)),
+]
+baselines = ['DKD, stable']
+work_dir = 'work_dirs/compare_small_confirm_resnet32'
