@@ -44,7 +44,8 @@ def prepare_data(name: str, root: str = 'data', url: str | None = None) -> str:
 
     Raises:
         ConfigurationError: If there is no such data set, the archive cannot be had, is not the
-            published one or wants to write outside its folder.
+            published one or wants to write outside its folder, or if this Python cannot unpack
+            archives safely.
     """
     if name not in SOURCES:
         raise ConfigurationError(
@@ -56,6 +57,11 @@ def prepare_data(name: str, root: str = 'data', url: str | None = None) -> str:
     folder = osp.join(home, source.folder)
     if osp.isdir(folder):
         return folder
+    if not hasattr(tarfile, 'data_filter'):
+        raise ConfigurationError(
+            f'Python {sys.version.split()[0]} cannot unpack archives safely; update to 3.10.12, 3.11.4 '
+            f'or later, or unpack "{url or source.url}" yourself, so that the folder "{folder}" is there'
+        )
     os.makedirs(home, exist_ok=True)
     archive = osp.join(home, osp.basename(source.url))
     if not osp.exists(archive):
@@ -153,11 +159,6 @@ def unpack(archive: str, folder: str) -> None:
         ConfigurationError: If the archive is broken or has an entry that would be written outside
             the folder, a link out of it, or a device. What was unpacked before stays.
     """
-    if not hasattr(tarfile, 'data_filter'):
-        raise ConfigurationError(
-            f'Python {sys.version.split()[0]} cannot unpack archives safely; update to 3.10.12, 3.11.4 '
-            'or later'
-        )
     os.makedirs(folder, exist_ok=True)
     try:
         opened = zipfile.ZipFile if zipfile.is_zipfile(archive) else tarfile.open

@@ -62,6 +62,9 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
+CANNOT_UNPACK = not hasattr(tarfile, 'data_filter'), 'this Python cannot unpack archives safely'
+
+
 @pytest.fixture
 def server():
     served = ThreadingHTTPServer(('127.0.0.1', 0), Handler)
@@ -78,6 +81,8 @@ def server():
 @pytest.fixture
 def offer(server, monkeypatch):
     """Make an archive the official one of a data set 'toy', and serve it."""
+    if CANNOT_UNPACK[0]:
+        pytest.skip(CANNOT_UNPACK[1])
     monkeypatch.setattr('time.sleep', lambda seconds: None)
 
     def make(content, md5=None):
@@ -174,6 +179,15 @@ def test_a_mirror_that_does_not_have_it_is_one_sentence_at_once(server, offer, t
     assert len(server.asked) == 1
 
 
+def test_a_python_that_cannot_unpack_downloads_nothing(tmp_path, monkeypatch):
+    monkeypatch.delattr(tarfile, 'data_filter', raising=False)
+    with pytest.raises(
+        ConfigurationError, match='cannot unpack archives safely.*or unpack .* yourself'
+    ):
+        prepare_data('cifar100', str(tmp_path), url='http://127.0.0.1:9/cifar-100-python.tar.gz')
+    assert not list(tmp_path.iterdir())
+
+
 def test_an_unknown_data_set_is_refused_with_the_nearest_name():
     with pytest.raises(ConfigurationError, match=r'"fod101" \(did you mean "food101"\?\)'):
         prepare_data('fod101')
@@ -227,6 +241,7 @@ def test_an_archive_that_leaves_its_folder_is_refused(server, offer, tmp_path, h
     assert [path.name for path in (tmp_path / 'root' / 'toy').iterdir()] == ['set.tar.gz']
 
 
+@pytest.mark.skipif(CANNOT_UNPACK[0], reason=CANNOT_UNPACK[1])
 @pytest.mark.parametrize('kind', ['tar', 'zip'])
 def test_a_truncated_archive_is_one_sentence(tmp_path, kind):
     content = archive(kind, **{'toy-1/1.jpg': IMAGE})
