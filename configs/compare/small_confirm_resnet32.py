@@ -5,14 +5,11 @@
 _base_ = './small_confirm.py'
 
 title = '20 classes of CIFAR-100 (16x16 pixels, 450 images each), ResNet-32, cost of 12 epochs of DKD'
+_depth = {'model.architecture.student.backbone.depth': 32}
 rows = [
     dict(_base_.rows[0], cfg_options={'model.architecture.backbone.depth': 32}),
-    dict(
-        _base_.rows[1], cfg_options={'model.architecture.student.backbone.depth': 32},
-        budget=dict(epochs=21)),
-    dict(
-        _base_.rows[2], cfg_options={'model.architecture.student.backbone.depth': 32},
-        budget=dict(epochs=13)),
+    dict(_base_.rows[1], cfg_options=_depth),
+    dict(_base_.rows[2], cfg_options=_depth),
 ]
 baselines = ['DKD, stable']
 work_dir = 'work_dirs/compare_small_confirm_resnet32'

@@ -62,7 +62,10 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
-CANNOT_UNPACK = not hasattr(tarfile, 'data_filter'), 'this Python cannot unpack archives safely'
+@pytest.fixture
+def unpacks():
+    if not hasattr(tarfile, 'data_filter'):
+        pytest.skip('this Python cannot unpack archives safely')
 
 
 @pytest.fixture
@@ -79,10 +82,8 @@ def server():
 
 
 @pytest.fixture
-def offer(server, monkeypatch):
+def offer(server, monkeypatch, unpacks):
     """Make an archive the official one of a data set 'toy', and serve it."""
-    if CANNOT_UNPACK[0]:
-        pytest.skip(CANNOT_UNPACK[1])
     monkeypatch.setattr('time.sleep', lambda seconds: None)
 
     def make(content, md5=None):
@@ -241,7 +242,7 @@ def test_an_archive_that_leaves_its_folder_is_refused(server, offer, tmp_path, h
     assert [path.name for path in (tmp_path / 'root' / 'toy').iterdir()] == ['set.tar.gz']
 
 
-@pytest.mark.skipif(CANNOT_UNPACK[0], reason=CANNOT_UNPACK[1])
+@pytest.mark.usefixtures('unpacks')
 @pytest.mark.parametrize('kind', ['tar', 'zip'])
 def test_a_truncated_archive_is_one_sentence(tmp_path, kind):
     content = archive(kind, **{'toy-1/1.jpg': IMAGE})
