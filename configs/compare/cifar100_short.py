@@ -5,8 +5,8 @@
 # held-out images; here both are trained on all training images with seeds of their own, and the figure is the
 # last epoch's on the test images. The teacher is the ResNet-32 of weights/, with eight views of each image.
 # Budgets are whole epochs, rounded to the advantage of the baseline; one row has 60 % of its student
-# FLOPs at most: is it within 0.3 points of the baseline, or better? "DKD, standardized, stable" came in later,
-# before its own runs, as small_growth.py had it after the others had been confirmed.
+# FLOPs at most: is it within 0.3 points of the baseline, or better? "DKD, standardized, stable" came in
+# later, before its own runs, as small_growth.py had it after the others had been confirmed.
 title = 'CIFAR-100, ResNet-20 from ResNet-32, cost of 12 epochs of DKD'
 _plain = {'model.teacher.backbone.depth': 32, 'model.teacher_ckpt': 'weights/resnet32_cifar100.pth'}
 _blocks = {
