@@ -14,4 +14,5 @@ rows = [
         budget=dict(epochs=105)),
 ]
 cfg_options = {'train_dataloader.resident.views_per_image': 16, 'train_cfg.val_interval': 15}
+baselines = ['DKD, stable']
 work_dir = 'work_dirs/compare_cifar100_long'
