@@ -5,7 +5,11 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from edudistill_mm.models.algorithms.captured_loss import CapturedLoss
+from edudistill_mm.models.algorithms.captured_step import CapturedStep
 from edudistill_mm.registry import HOOKS
+
+from .bfloat16_optim_wrapper import BFloat16OptimWrapper
+from .lazy_clip_optim_wrapper import LazyClipOptimWrapper
 
 # Hooks of these packages change nothing that a captured step takes for granted, or are asked.
 KNOWN = ('mmengine', 'edudistill_mm')
@@ -26,7 +30,28 @@ def capture_steps(runner: Runner, model: Any) -> None:
         return
     kind: Any = HOOKS.get('DistillWarmupHook')
     warmups: list[Any] = [hook for hook in runner.hooks if isinstance(hook, kind)]
-    model.captured_loss = CapturedLoss(model, lambda: tuple(hook.factor for hook in warmups))
+
+    def changing() -> tuple:
+        return tuple(hook.factor for hook in warmups)
+
+    if captures_updates(runner):
+        model.captured_loss = CapturedStep(model, runner.optim_wrapper, changing)
+    else:
+        model.captured_loss = CapturedLoss(model, changing)
+
+
+def captures_updates(runner: Runner) -> bool:
+    """Whether the optimizer's update can be captured with the rest of a step."""
+    wrapper: Any = runner.optim_wrapper
+    schedulers: Any = runner.param_schedulers
+    new_rate: Any = HOOKS.get('NewParameterRateHook')
+    return (
+        type(wrapper) in (LazyClipOptimWrapper, BFloat16OptimWrapper)
+        and CapturedStep.suits(wrapper.optimizer)
+        # Rates alone may change without capturing anew.
+        and all(scheduler.param_name == 'lr' for scheduler in schedulers or ())
+        and not any(isinstance(hook, new_rate) for hook in runner.hooks)
+    )
 
 
 def obstacle_to_capturing(runner: Runner) -> str | None:

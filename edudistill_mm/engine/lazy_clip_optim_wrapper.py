@@ -1,3 +1,4 @@
+import torch
 from mmengine.optim import OptimWrapper
 
 from edudistill_mm.registry import OPTIM_WRAPPERS, register
@@ -10,15 +11,23 @@ class LazyClipOptimWrapper(OptimWrapper):
     :class:`EducationRunner` takes it for an ``OptimWrapper``. All else is the same, bit for bit.
     """
 
-    def _clip_grad(self) -> None:
+    def clip(self) -> torch.Tensor | None:
+        """Clip the gradients as ``clip_grad`` says; their norm before that, if it is known."""
         parameters = [
             parameter
             for group in self.optimizer.param_groups
             for parameter in group['params']
             if parameter.requires_grad and parameter.grad is not None
         ]
-        if parameters:
-            norm = self.clip_func(parameters, **self.clip_grad_kwargs)
-            # Clipping by value returns none.
-            if norm is not None:
-                self.message_hub.update_scalar(f'train/{self.grad_name}', norm)
+        if not self.clip_grad_kwargs or not parameters:
+            return None
+        # Clipping by value returns none.
+        return self.clip_func(parameters, **self.clip_grad_kwargs)
+
+    def log_norm(self, norm: torch.Tensor | None) -> None:
+        """Log what :meth:`clip` has returned."""
+        if norm is not None:
+            self.message_hub.update_scalar(f'train/{self.grad_name}', norm)
+
+    def _clip_grad(self) -> None:
+        self.log_norm(self.clip())

@@ -19,6 +19,7 @@ from surroundings import python_path
 from edudistill_mm.apis.train import prepare_runtime
 from edudistill_mm.engine import EducationRunner
 from edudistill_mm.models.algorithms.captured_loss import CapturedLoss
+from edudistill_mm.models.algorithms.captured_step import CapturedStep, make_cuda_graph
 
 pytestmark = pytest.mark.cuda
 ROOT = Path(__file__).parents[2]
@@ -167,29 +168,35 @@ def generalist_run(tmp_path, **model):
 
 @pytest.fixture
 def captures(monkeypatch):
-    """The batch sizes of what was captured, in order."""
-    sizes = []
-    real = torch.cuda.make_graphed_callables
+    """The functions that captured something, in order."""
+    done = []
 
-    def make(module, arguments, **options):
-        sizes.append(len(arguments[0]))
-        return real(module, arguments, **options)
+    def watched(real):
+        def make(*args, **options):
+            done.append(real.__name__)
+            return real(*args, **options)
 
-    monkeypatch.setattr(CapturedLoss.__init__, '__defaults__', (tuple, make))
-    return sizes
+        return make
+
+    losses, steps = (watched(f) for f in (torch.cuda.make_graphed_callables, make_cuda_graph))
+    monkeypatch.setattr(CapturedLoss.__init__, '__defaults__', (tuple, losses))
+    monkeypatch.setattr(CapturedStep.__init__, '__defaults__', (tuple, steps))
+    return done
 
 
+# Under a loss scale the update stays outside of the graph.
 @pytest.mark.parametrize('amp', [False, True], ids=['float32', 'amp'])
 @pytest.mark.parametrize('kept', [False, True], ids=['asked', 'kept'])
 @pytest.mark.parametrize('channels_last', [False, True], ids=['contiguous', 'channels_last'])
 def test_captured_steps_train_what_plain_ones_do(tmp_path, captures, amp, kept, channels_last):
     config = generalist_run(tmp_path, keep_answers=kept, channels_last=channels_last)
     captured = run(config, 'captured', amp=amp)
-    assert captures == [8, 8]  # one a grade
+    one_a_grade = ['make_graphed_callables' if amp else 'make_cuda_graph'] * 2
+    assert captures == one_a_grade
     assert captured.train_dataloader.dataset.images.device.type == 'cuda'
     config.model.cuda_graphs = False
     plain = run(config, 'plain', amp=amp)
-    assert captures == [8, 8]
+    assert captures == one_a_grade
     ours, theirs = losses(captured), losses(plain)
     assert len(ours) == len(theirs) == 80
     torch.testing.assert_close(ours[:25], theirs[:25], rtol=0.02 if amp else 1e-4, atol=1e-4)
@@ -197,6 +204,37 @@ def test_captured_steps_train_what_plain_ones_do(tmp_path, captures, amp, kept, 
     for name, value in plain.model.named_buffers():
         if name.endswith('num_batches_tracked'):
             assert torch.equal(value, dict(captured.model.named_buffers())[name]), name
+
+
+def test_learning_rates_of_captured_steps_follow_their_schedule(tmp_path, captures):
+    config = generalist_run(tmp_path)
+    config.param_scheduler = [
+        dict(type='LinearLR', by_epoch=False, start_factor=1, end_factor=0, end=80)
+    ]
+    captured = run(config, 'captured')
+    config.model.cuda_graphs = False
+    plain = run(config, 'plain')
+    assert captures == ['make_cuda_graph'] * 2
+    torch.testing.assert_close(losses(captured), losses(plain), rtol=0.05, atol=0.02)
+    # The last step has a rate of almost nothing.
+    before = torch.load(f'{captured.work_dir}/iter_50.pth', weights_only=False)['state_dict']
+    name = 'architecture.student.backbone.conv1.weight'
+    assert not torch.equal(captured.model.state_dict()[name].cpu(), before[name].cpu())
+
+
+def test_the_norm_of_gradients_is_logged_from_captured_steps(tmp_path, captures):
+    config = generalist_run(tmp_path)
+    config.optim_wrapper.clip_grad = dict(max_norm=0.5)
+    captured = run(config, 'captured')
+    config.model.cuda_graphs = False
+    plain = run(config, 'plain')
+    assert captures == ['make_cuda_graph'] * 2
+    ours, theirs = (
+        [row['grad_norm'] for row in scalars(r.work_dir)[0] if 'grad_norm' in row]
+        for r in (captured, plain)
+    )
+    assert len(ours) == len(theirs) == 80
+    torch.testing.assert_close(ours[:30], theirs[:30], rtol=0.01, atol=0.01)
 
 
 def test_a_run_of_captured_steps_is_resumed(tmp_path, captures):

@@ -76,6 +76,26 @@ class CapturedLoss:
         assert self._graph is not None
         return self._graph(*arguments)
 
+    def train_step(self, data: Any, wrapper: Any) -> dict[str, Tensor]:
+        """What the algorithm's ``train_step`` does, with captured graphs where that is possible.
+
+        Args:
+            data (Any): A batch of the data loader.
+            wrapper (OptimWrapper): The optimizer's wrapper.
+
+        Returns:
+            dict[str, Tensor]: Losses for the log. A captured step overwrites them in the next one.
+        """
+        algorithm = self.algorithm
+        with wrapper.optim_context(algorithm):
+            data = algorithm.data_preprocessor(data, True)
+            losses = self(data['inputs'], data['data_samples'])
+            if losses is None:
+                losses = algorithm._run_forward(data, mode='loss')
+        total, log_vars = algorithm.parse_losses(losses)
+        wrapper.update_params(total)
+        return log_vars
+
     def obstacle(self, data_samples: list[DataSample], batch_size: int) -> str | None:
         """Why a step cannot be captured, a clause; None if it can."""
         algorithm = self.algorithm
@@ -125,13 +145,10 @@ class CapturedLoss:
         self._graph = self._captured = None
         step = _Step(self.algorithm, names)
         try:
-            with (
-                _state_preserved(self.algorithm),
-                _autocast_without_cache(arguments[0].device.type),
-            ):
+            with _state_preserved(self.algorithm):
                 # The graph reads its arguments where those of the capture lie.
                 given = tuple(argument.clone() for argument in arguments)
-                self._graph = self._make_graph(step, given, allow_unused_input=True)
+                self._graph = self._graph_of(step, given)
         except RuntimeError as error:
             # The device may be left in the middle of a capture: nothing can go on there.
             raise TrainingError(
@@ -140,6 +157,10 @@ class CapturedLoss:
                 f'set model.cuda_graphs=False, with which the run can also be resumed'
             ) from error
         self._tell(f'are captured as CUDA graphs, from batches of {len(arguments[0])} images')
+
+    def _graph_of(self, step: nn.Module, given: tuple[Tensor, ...]) -> Callable[..., dict]:
+        with autocast_without_cache(given[0].device.type):
+            return self._make_graph(step, given, allow_unused_input=True)
 
     def _tell(self, what: str) -> None:
         text = f'Steps of grade "{self.algorithm.grade.name}" {what}'
@@ -184,7 +205,7 @@ def _state_preserved(algorithm: nn.Module) -> Iterator[None]:
         set_random_state(state)
 
 
-def _autocast_without_cache(device: str) -> Any:
+def autocast_without_cache(device: str) -> Any:
     """The autocast that is on, if one is, without its cache, which graphs cannot have."""
     if not torch.is_autocast_enabled():
         return contextlib.nullcontext()

@@ -89,7 +89,7 @@ class EducationDistill(BaseAlgorithm):
         keep_answers (bool | dict): That of the teachers without their own; see :class:`Teacher`.
             For resident data and distillers that read class scores alone. Defaults to False.
         cuda_graphs (bool): Whether steps are captured as CUDA graphs on a GPU, where that is
-            possible; see :class:`CapturedLoss`. Defaults to True.
+            possible; see :class:`CapturedLoss` and :class:`CapturedStep`. Defaults to True.
         teacher_trainable (bool): Teachers are frozen here: only False. Defaults to False.
         teacher_norm_eval (bool): Teachers run in eval mode here: only True. Defaults to True.
         student_trainable (bool): Whether the student gets gradients (some pretraining stages of
@@ -286,13 +286,11 @@ class EducationDistill(BaseAlgorithm):
         self._records.follow_conversion()
 
     # ---- training
-    def _run_forward(self, data: Any, mode: str) -> Any:
-        """Run a batch in a mode; on a GPU the losses may come from captured graphs."""
-        if mode == 'loss' and self.captured_loss is not None:
-            losses = self.captured_loss(data['inputs'], data['data_samples'])
-            if losses is not None:
-                return losses
-        return super()._run_forward(data, mode)
+    def train_step(self, data: Any, optim_wrapper: Any) -> dict[str, torch.Tensor]:
+        """Train on a batch; on a GPU that may be a captured graph."""
+        if self.captured_loss is not None:
+            return self.captured_loss.train_step(data, optim_wrapper)
+        return super().train_step(data, optim_wrapper)
 
     # What runs between the networks differs with each batch's rows, and torch.compile would
     # translate that again and again.
