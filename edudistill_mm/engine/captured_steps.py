@@ -29,15 +29,13 @@ def capture_steps(runner: Runner, model: Any) -> None:
         runner.logger.info(f'Steps are not captured as CUDA graphs: {obstacle}')
         return
     kind: Any = HOOKS.get('DistillWarmupHook')
-    warmups: list[Any] = [hook for hook in runner.hooks if isinstance(hook, kind)]
-
-    def changing() -> tuple:
-        return tuple(hook.factor for hook in warmups)
-
+    for hook in runner.hooks:
+        if isinstance(hook, kind):
+            hook.keep_on(next(model.parameters()).device)
     if captures_updates(runner):
-        model.captured_loss = CapturedStep(model, runner.optim_wrapper, changing)
+        model.captured_loss = CapturedStep(model, runner.optim_wrapper)
     else:
-        model.captured_loss = CapturedLoss(model, changing)
+        model.captured_loss = CapturedLoss(model)
 
 
 def captures_updates(runner: Runner) -> bool:

@@ -131,6 +131,23 @@ def test_other_weights_give_other_scores():
     assert not gives_same_scores(model, student, changed)
 
 
+@pytest.mark.parametrize('name', STUDENTS)
+def test_a_student_of_another_memory_format_gives_the_same_scores(name):
+    """A sum in another order is rounded otherwise, which must not count as other scores."""
+    student, run, _ = at_grade(STUDENTS[name], 2, range(6))
+    generator = torch.Generator().manual_seed(0)
+    for tensor in student.state_dict().values():
+        if tensor.is_floating_point():
+            tensor.add_(0.1 * torch.randn(tensor.shape, generator=generator).abs())
+    student.to(memory_format=torch.channels_last)
+    model = build_plain_of(student, run)
+    layouts = [parameter.stride() for parameter in model.parameters()]
+    assert gives_same_scores(model, student, {})
+    contiguous = {name: tensor.contiguous() for name, tensor in student.state_dict().items()}
+    assert gives_same_scores(model, student, contiguous)
+    assert [parameter.stride() for parameter in model.parameters()] == layouts
+
+
 @pytest.mark.parametrize('place', ['model', 'run', 'architecture', 'student'])
 def test_the_plain_student_normalises_as_the_run_does(place):
     own, others = dict(type='ClsDataPreprocessor', mean=[1.0] * 3), dict(mean=[9.0] * 3)

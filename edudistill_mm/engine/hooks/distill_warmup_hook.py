@@ -59,6 +59,8 @@ class DistillWarmupHook(Hook):
             )
         self.each_grade = each_grade
         self.factor = 1.0
+        # Where captured steps read the factor.
+        self._on_device: torch.Tensor | None = None
 
     def before_run(self, runner: Runner) -> None:
         """Find the losses of a training; refuse names and units that do not fit the run."""
@@ -79,6 +81,8 @@ class DistillWarmupHook(Hook):
 
         # A deep copy of the model (EMA's) copies this object with a method, but shares a function.
         def scale(module: nn.Module, inputs: Any, value: Any) -> Any:
+            if self._on_device is not None:
+                return _scaled(value, self._on_device)
             return _scaled(value, self.factor) if self.factor < 1 else None
 
         for distiller in _distillers(model):
@@ -92,6 +96,10 @@ class DistillWarmupHook(Hook):
                     )
                 known[name].register_forward_hook(scale)
 
+    def keep_on(self, device: torch.device) -> None:
+        """Let losses read the factor from a device, so that a captured step follows it."""
+        self._on_device = torch.full((), self.factor, device=device)
+
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None
     ) -> None:
@@ -99,7 +107,10 @@ class DistillWarmupHook(Hook):
         progress = runner.epoch if self.by_epoch else runner.iter
         if self.each_grade:
             progress -= unwrap_model(runner.model).curriculum.grade_at(progress).begin
-        self.factor = min((progress + 1) / self.length, 1.0)
+        factor = min((progress + 1) / self.length, 1.0)
+        if self._on_device is not None and factor != self.factor:
+            self._on_device.fill_(factor)
+        self.factor = factor
         runner.message_hub.update_scalar('train/distill_warmup', self.factor)
 
 
@@ -115,7 +126,7 @@ def _distillers(model: nn.Module) -> Iterable[nn.Module]:
     )
 
 
-def _scaled(value: Any, factor: float) -> Any:
+def _scaled(value: Any, factor: float | torch.Tensor) -> Any:
     if isinstance(value, torch.Tensor):
         return value * factor
     return type(value)(_scaled(item, factor) for item in value)

@@ -80,10 +80,8 @@ class CapturedStep(CapturedLoss):
         return super()._kind_of(inputs), *constants, *map(id, self._momenta())
 
     def _momenta(self) -> list[Tensor | None]:
-        """The optimizer's state by parameter; None before its first step."""
-        optimizer = self.wrapper.optimizer
-        parameters = (p for group in optimizer.param_groups for p in group['params'])
-        return [optimizer.state.get(p, {}).get('momentum_buffer') for p in parameters]
+        """What the optimizer keeps of the parameters that it has updated."""
+        return [state.get('momentum_buffer') for state in self.wrapper.optimizer.state.values()]
 
     def _graph_of(self, step: nn.Module, given: tuple[Tensor, ...]) -> Callable[..., Losses]:
         wrapper, algorithm, device = self.wrapper, self.algorithm, given[0].device
