@@ -1,6 +1,7 @@
 # ResNet-20 on all of CIFAR-100, each row with the student FLOPs of 240 epochs of KD; for machines with GPUs:
 #     python tools/compare.py configs/compare/cifar100_resnet20.py --gpus 0 1 2 3
-# Written before any run. The curriculum and the baseline that small_growth.py has chosen come first, with
+# Written before any run (channels_last, and how often is validated and saved, came in with the first). The
+# curriculum and the baseline that small_growth.py has chosen come first, with
 # seeds that the choice has not seen; each teacher is asked once for each view of an image. "from ResNet-56"
 # is from the file in weights/, which was trained for 50 epochs; all other teachers are trained on the way,
 # by the recipe of the literature. "blocks and sizes" and "stable" decay the learning rate once, the other
@@ -34,6 +35,11 @@ rows = [
     dict(name='student alone', config='../cifar100/student_resnet20_cifar100.py'),
 ]
 seeds = [10, 11, 12]
+cfg_options = {
+    'model.channels_last': True,
+    'train_cfg.val_interval': 30,
+    'default_hooks.checkpoint.interval': 30,
+}
 budget = dict(student_flops='KD')
 baselines = ['DKD, stable', 'DKD, stable, from ResNet-56', 'KD']
 work_dir = 'work_dirs/compare_cifar100_resnet20'

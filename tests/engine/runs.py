@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 import toy_images  # noqa: F401
+from killed_runs import PipedImages  # noqa: F401
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
@@ -97,6 +98,34 @@ def school_config(tmp_path):
         ),
         format_python_code=False,
     )
+
+
+def generalist_run(tmp_path, **model):
+    """A run of three grades of all classes with one generalist, long enough to be captured."""
+    config = school_config(tmp_path)
+    config.val_cfg = config.val_dataloader = config.val_evaluator = None
+    file = tmp_path / 'all.pth'
+    torch.save(dict(state_dict=build(resnet(6), 5).state_dict()), file)
+    config.model.teachers = [
+        dict(name='all', architecture=resnet(6), ckpt=str(file), classes='all')
+    ]
+    config.model.curriculum.grades = [
+        dict(name='low', iters=40, fragments=1, classes='all', teachers=['all']),
+        dict(name='high', iters=40, fragments=3, classes=[]),
+    ]
+    config.train_cfg = dict(by_epoch=False, max_iters=80)
+    config.default_hooks.checkpoint = dict(type='CheckpointHook', interval=50, by_epoch=False)
+    config.param_scheduler = None
+    config.train_dataloader.update(resident=True, batch_size=8)
+    config.train_dataloader.dataset.type = 'PipedImages'
+    config.train_dataloader.dataset.pipeline = [
+        dict(type='RandomCrop', crop_size=8, padding=1),
+        dict(type='RandomFlip', prob=0.5),
+        dict(type='PackInputs'),
+    ]
+    config.model.update(model)
+    config.randomness = dict(seed=0)
+    return config
 
 
 def scalars(work_dir, newest=True):

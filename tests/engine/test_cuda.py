@@ -12,8 +12,7 @@ import torch
 from killed_runs import PipedImages  # noqa: F401
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
-from networks import build, resnet
-from runs import scalars, school_config
+from runs import generalist_run, scalars, school_config
 from surroundings import python_path
 
 from edudistill_mm.apis.train import prepare_runtime
@@ -138,34 +137,6 @@ def test_a_run_leaves_no_memory_behind(config):
 
 
 # ---- captured steps and resident data
-def generalist_run(tmp_path, **model):
-    """A run of three grades of all classes with one generalist, long enough to be captured."""
-    config = school_config(tmp_path)
-    config.val_cfg = config.val_dataloader = config.val_evaluator = None
-    file = tmp_path / 'all.pth'
-    torch.save(dict(state_dict=build(resnet(6), 5).state_dict()), file)
-    config.model.teachers = [
-        dict(name='all', architecture=resnet(6), ckpt=str(file), classes='all')
-    ]
-    config.model.curriculum.grades = [
-        dict(name='low', iters=40, fragments=1, classes='all', teachers=['all']),
-        dict(name='high', iters=40, fragments=3, classes=[]),
-    ]
-    config.train_cfg = dict(by_epoch=False, max_iters=80)
-    config.default_hooks.checkpoint = dict(type='CheckpointHook', interval=50, by_epoch=False)
-    config.param_scheduler = None
-    config.train_dataloader.update(resident=True, batch_size=8)
-    config.train_dataloader.dataset.type = 'PipedImages'
-    config.train_dataloader.dataset.pipeline = [
-        dict(type='RandomCrop', crop_size=8, padding=1),
-        dict(type='RandomFlip', prob=0.5),
-        dict(type='PackInputs'),
-    ]
-    config.model.update(model)
-    config.randomness = dict(seed=0)
-    return config
-
-
 @pytest.fixture
 def captures(monkeypatch):
     """The functions that captured something, in order."""
@@ -179,8 +150,8 @@ def captures(monkeypatch):
         return make
 
     losses, steps = (watched(f) for f in (torch.cuda.make_graphed_callables, make_cuda_graph))
-    monkeypatch.setattr(CapturedLoss.__init__, '__defaults__', (tuple, losses))
-    monkeypatch.setattr(CapturedStep.__init__, '__defaults__', (tuple, steps))
+    monkeypatch.setattr(CapturedLoss.__init__, '__defaults__', (losses,))
+    monkeypatch.setattr(CapturedStep.__init__, '__defaults__', (steps,))
     return done
 
 
@@ -216,10 +187,6 @@ def test_learning_rates_of_captured_steps_follow_their_schedule(tmp_path, captur
     plain = run(config, 'plain')
     assert captures == ['make_cuda_graph'] * 2
     torch.testing.assert_close(losses(captured), losses(plain), rtol=0.05, atol=0.02)
-    # The last step has a rate of almost nothing.
-    before = torch.load(f'{captured.work_dir}/iter_50.pth', weights_only=False)['state_dict']
-    name = 'architecture.student.backbone.conv1.weight'
-    assert not torch.equal(captured.model.state_dict()[name].cpu(), before[name].cpu())
 
 
 def test_the_norm_of_gradients_is_logged_from_captured_steps(tmp_path, captures):

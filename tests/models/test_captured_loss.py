@@ -85,8 +85,8 @@ def test_captured_steps_give_the_losses_and_weights_of_the_plain_ones(model):
 
 
 def test_a_promotion_another_weight_and_another_batch_capture_anew(model):
-    graphs, factor = Graphs(), [1.0]
-    model.captured_loss = CapturedLoss(model, lambda: tuple(factor), graphs)
+    graphs = Graphs()
+    model.captured_loss = CapturedLoss(model, make_graph=graphs)
 
     def captures(count=8):
         before = len(graphs.captured)
@@ -98,10 +98,8 @@ def test_a_promotion_another_weight_and_another_batch_capture_anew(model):
     assert captures() == 1
     model.distill_loss_weight = 0.5
     assert captures() == 1
-    factor[0] = 0.5
-    assert captures() == 1
     assert captures(count=6) == 1
-    assert [len(arguments[0]) for arguments in graphs.captured] == [8, 8, 8, 8, 6]
+    assert [len(arguments[0]) for arguments in graphs.captured] == [8, 8, 8, 6]
 
 
 def test_the_smaller_last_batches_of_epochs_never_replace_what_is_captured(model):
@@ -158,10 +156,10 @@ def test_weights_and_temperature_of_a_grade_are_captured_with_it(generalists):
 
 
 def test_what_changes_in_each_step_and_a_last_smaller_batch_are_not_captured(model):
-    graphs, factor = Graphs(), [0.0]
-    model.captured_loss = CapturedLoss(model, lambda: tuple(factor), graphs)
+    graphs = Graphs()
+    model.captured_loss = CapturedLoss(model, make_graph=graphs)
     for step in range(2 * PATIENCE):
-        factor[0] = step / 100
+        model.distill_loss_weight = step / 100
         train(model, 1)
     assert graphs.captured == []
     train(model, PATIENCE + 1)

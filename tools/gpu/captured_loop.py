@@ -165,7 +165,8 @@ class Step:
                     torch._foreach_add_(momenta, grads)
                     torch._foreach_sub_(params, torch._foreach_mul(momenta, self.rate))
 
-        self.replay = run
+        # A graph reads what this one reads, and does not keep it alive.
+        self.run = self.replay = run
         if captured:
             with TURN:
                 self._capture(net, run)

@@ -28,8 +28,6 @@ class CapturedLoss:
 
     Args:
         algorithm (EducationDistill): The algorithm.
-        changing (Callable): Numbers outside the algorithm that a step depends on, as a tuple.
-            Defaults to none.
         make_graph (Callable): Captures a module for sample arguments. Defaults to
             ``torch.cuda.make_graphed_callables``.
 
@@ -40,10 +38,9 @@ class CapturedLoss:
     def __init__(
         self,
         algorithm: Any,
-        changing: Callable[[], tuple] = tuple,
         make_graph: Callable[..., Any] = torch.cuda.make_graphed_callables,
     ) -> None:
-        self.algorithm, self.changing, self._make_graph = algorithm, changing, make_graph
+        self.algorithm, self._make_graph = algorithm, make_graph
         self._graph: Callable[..., dict] | None = None
         self._captured: Hashable = None
         # By kind, of what is not captured, since the last step that was; dropped where kinds keep changing.
@@ -126,7 +123,6 @@ class CapturedLoss:
             inputs.dtype,
             torch.is_autocast_enabled(),
             torch.is_grad_enabled(),
-            *self.changing(),
         )
 
     def _answers(self, inputs: Tensor, data_samples: list[DataSample]) -> dict[str, Tensor]:

@@ -25,7 +25,6 @@ class CapturedStep(CapturedLoss):
     Args:
         algorithm (EducationDistill): The algorithm.
         wrapper (LazyClipOptimWrapper): Its optimizer's wrapper, for which :meth:`suits` is true.
-        changing (Callable): See :class:`CapturedLoss`. Defaults to none.
         make_graph (Callable): Takes a function that runs a step without its update, to warm up, and
             one that runs a whole step; returns a function that replays the second and returns what
             it did. Defaults to :func:`make_cuda_graph`.
@@ -38,10 +37,9 @@ class CapturedStep(CapturedLoss):
         self,
         algorithm: Any,
         wrapper: Any,
-        changing: Callable[[], tuple] = tuple,
         make_graph: Callable[..., Callable[[], Losses]] | None = None,
     ) -> None:
-        super().__init__(algorithm, changing, make_graph or make_cuda_graph)
+        super().__init__(algorithm, make_graph or make_cuda_graph)
         self.wrapper = wrapper
         self._rates: list[float] | None = None
         self._rates_on_device: Tensor | None = None

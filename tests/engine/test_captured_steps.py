@@ -1,0 +1,103 @@
+"""Which steps of a run are captured, with a stand-in for the capturing, which needs a GPU (test_cuda.py)."""
+
+import copy
+
+import pytest
+import torch
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+from runs import generalist_run, scalars, train
+
+from edudistill_mm.engine import DistillWarmupHook
+from edudistill_mm.engine.captured_steps import captures_updates
+from edudistill_mm.engine.hooks import grade_scheduler_hook
+from edudistill_mm.models.algorithms.captured_step import CapturedStep
+
+needs_kernel = pytest.mark.skipif(
+    not hasattr(torch, '_fused_sgd_'), reason='this PyTorch has no fused SGD'
+)
+
+
+@HOOKS.register_module(force=True)
+class AskHook(Hook):
+    """Keeps the answer of a run that begins, and ends it."""
+
+    answer = None
+
+    def before_train(self, runner):
+        type(self).answer = captures_updates(runner)
+        runner.train_loop._max_iters = 0
+
+
+@needs_kernel
+@pytest.mark.parametrize(
+    'change, captured',
+    [
+        ({}, True),
+        (dict(optim_wrapper=dict(clip_grad=dict(max_norm=5))), True),
+        (dict(optim_wrapper=dict(type='BFloat16OptimWrapper')), True),
+        (dict(param_scheduler=[dict(type='LinearLR', by_epoch=False, end=9)]), True),
+        (dict(param_scheduler=[dict(type='LinearMomentum', by_epoch=False, end=9)]), False),
+        (dict(optim_wrapper=dict(optimizer=dict(type='AdamW', momentum=None))), False),
+        (dict(custom_hooks=[dict(type='NewParameterRateHook', factor=3, iters=5)]), False),
+    ],
+)
+def test_updates_are_captured_where_nothing_but_rates_changes_in_them(tmp_path, change, captured):
+    config = generalist_run(tmp_path)
+    config.custom_hooks += [*change.pop('custom_hooks', []), dict(type='AskHook')]
+    config.merge_from_dict(change)
+    if config.optim_wrapper.optimizer.type == 'AdamW':
+        del config.optim_wrapper.optimizer.momentum
+    train(config)
+    assert AskHook.answer is captured
+
+
+@pytest.fixture
+def replays(monkeypatch):
+    """Lets runs on a CPU capture their steps; a replay runs the step again, and is counted."""
+    counts = []
+
+    def graph(warm_up, step):
+        warm_up()
+        counts.append(0)
+
+        def replay():
+            counts[-1] += 1
+            return step()
+
+        return replay
+
+    def capture(runner, model):
+        assert captures_updates(runner)
+        for hook in runner.hooks:
+            if isinstance(hook, DistillWarmupHook):
+                hook.keep_on(torch.device('cpu'))
+        model.captured_loss = CapturedStep(model, runner.optim_wrapper, graph)
+
+    monkeypatch.setattr(grade_scheduler_hook, 'capture_steps', capture)
+    return counts
+
+
+@needs_kernel
+def test_a_run_of_captured_steps_is_the_run_of_plain_ones(tmp_path, replays, monkeypatch):
+    """With rates and a warm-up that change in each step, and an optimizer that begins anew."""
+    config = generalist_run(tmp_path)
+    config.custom_hooks.append(dict(type='DistillWarmupHook', iters=60))
+    config.param_scheduler = [
+        dict(type='LinearLR', by_epoch=False, start_factor=1, end_factor=0.1, end=80)
+    ]
+    config.model.curriculum.grades[1].optimizer = 'reset'
+    config.optim_wrapper.optimizer.lr = 0.01
+    plain = copy.deepcopy(config)
+    plain.work_dir, plain.experiment_name = str(tmp_path / 'plain'), f'{tmp_path.name}_plain'
+    ours = train(config)
+    # Of each grade's 40 steps, 20 show that they stay as they are, and one begins its momentum.
+    assert replays == [19, 19]
+    monkeypatch.undo()
+    theirs = train(plain)
+    assert replays == [19, 19]
+    for name in ('loss', 'distill.loss_kd', 'distill_warmup', 'lr'):
+        found, wanted = ([row[name] for row in scalars(c.work_dir)[0]] for c in (config, plain))
+        assert found == pytest.approx(wanted, rel=1e-3), name
+    for name, value in theirs.model.state_dict().items():
+        torch.testing.assert_close(ours.model.state_dict()[name], value, rtol=1e-2, atol=1e-3)
