@@ -31,6 +31,7 @@ from edudistill_mm.engine.shared_datasets import shared_datasets
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.settings import difference, settings, without_guards
 
+from .about_devices import about_devices
 from .beginning import check_beginning
 from .job import Job
 from .job_queue import JobQueue
@@ -81,6 +82,7 @@ def compare(
         about = [
             f'Seeds: {", ".join(map(str, plan.seeds))}. '
             f'Command: `python tools/compare.py {shlex.quote(plan.file)}`.',
+            *about_devices(results),
             *_about_answers(plan, rows),
         ]
         report = write_report(results, plan.work_dir, plan.title, about, plan.baselines)

@@ -16,6 +16,7 @@ from edudistill_mm.cost.filling import fillings
 from edudistill_mm.cost.training_cost import TrainingCost, training_cost
 from edudistill_mm.errors import ConfigurationError
 
+from .about_devices import about_devices
 from .row_result import RowResult, costs_of, spent_costs
 from .run_record import RunRecord
 from .write import about_filling, write_report
@@ -53,6 +54,7 @@ def report(work_dir: str, out: str | None = None) -> str:
     seed: Any = (run.cfg.get('randomness') or {}).get('seed')
     command = f'python tools/train.py {shlex.quote(configs[-1])} --work-dir NEW_FOLDER'
     result.commands, result.runs = {seed: command}, {seed: record}
+    about += about_devices([result])
     result.finished = record.end(result.length) in record.accuracy
     if cost is not None:
         spent_costs(result, cost)

@@ -10,6 +10,9 @@ from edudistill_mm.engine.early_ends import JUMP
 from edudistill_mm.engine.validation_record import ACCURACIES
 
 GROUP = 'seen/top1_'
+# Lines of the environment that MMEngine logs.
+_GPU = re.compile(r'^ +GPU [\d,]+: (.+)$', re.MULTILINE)
+_PYTORCH = re.compile(r'^ +PyTorch: (\S+)$', re.MULTILINE)
 _TIME = re.compile(r'^(\d{4}/\d\d/\d\d \d\d:\d\d:\d\d)', re.MULTILINE)
 
 
@@ -20,13 +23,15 @@ class RunRecord:
     ``validations`` are results in percent by the number of epochs (or iterations) trained before.
     ``progress`` is how many the log has come to. ``seconds`` is the wall-clock time, lost work
     included; None without a log. ``jumps`` are by the point at which early stopping has ended a
-    grade, and have the end that the grade would have had.
+    grade, and have the end that the grade would have had. ``devices`` are those of its sessions, with
+    their PyTorch, as far as their logs tell.
     """
 
     validations: dict[int, dict[str, float]]
     progress: int
     seconds: float | None
     jumps: dict[int, int] = field(default_factory=dict)
+    devices: list[str] = field(default_factory=list)
 
     @classmethod
     def read(cls, work_dir: str | Path, by_epoch: bool = True) -> 'RunRecord':
@@ -38,6 +43,8 @@ class RunRecord:
         validations: dict[int, dict[str, float]] = {}
         progress, seconds = 0, None
         jumps: dict[int, int] = {}
+        devices: dict[str, None] = {}
+        begin: int | None = None
         for file in sorted(Path(work_dir).glob('*/vis_data/scalars.json')):
             first, found, last, jumped = _read_scalars(file, by_epoch)
             if first is not None:
@@ -45,12 +52,17 @@ class RunRecord:
                 # The later session trains again what the earlier one jumped over.
                 jumps = {at: to for at, to in jumps.items() if at < first and to < first}
                 progress = last
+                if begin is None or first <= begin:
+                    begin, devices = first, {}
             validations.update(found)
             jumps.update(jumped)
-            duration = _duration(file.parents[1])
+            log = _log_of(file.parents[1])
+            duration, device = _duration(log), _device(log)
             if duration is not None:
                 seconds = (seconds or 0.0) + duration
-        return cls(dict(sorted(validations.items())), progress, seconds, jumps)
+            if device is not None and first is not None:
+                devices[device] = None
+        return cls(dict(sorted(validations.items())), progress, seconds, jumps, list(devices))
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> 'RunRecord':
@@ -61,6 +73,7 @@ class RunRecord:
             content['seconds'],
             # Earlier versions have written none.
             {int(at): to for at, to in content.get('jumps', {}).items()},
+            content.get('devices', []),
         )
 
     def end(self, length: int) -> int:
@@ -119,12 +132,24 @@ def _read_scalars(
     return first, validations, last, jumps
 
 
-def _duration(session: Path) -> float | None:
-    logs = list(session.glob('*.log'))
-    stamps = _TIME.findall(logs[0].read_text(errors='replace')) if logs else []
+def _log_of(session: Path) -> str:
+    return next((file.read_text(errors='replace') for file in session.glob('*.log')), '')
+
+
+def _duration(log: str) -> float | None:
+    stamps = _TIME.findall(log)
     if not stamps:
         return None
     begin, end = (
         datetime.strptime(stamp, '%Y/%m/%d %H:%M:%S') for stamp in (stamps[0], stamps[-1])
     )
     return (end - begin).total_seconds()
+
+
+def _device(log: str) -> str | None:
+    """The device and the PyTorch that MMEngine names at the beginning of a log."""
+    version = _PYTORCH.search(log)
+    if version is None:
+        return None
+    card = _GPU.search(log, 0, version.start())
+    return f'{card[1].strip() if card else "CPU"} with PyTorch {version[1]}'

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from runs import school_config, train
@@ -51,6 +52,7 @@ def test_a_run_that_is_not_finished_is_reported_as_far_as_it_is(interrupted, tmp
     assert list(row['runs']['0']['validations']) == ['1', '2', '3']
     assert not row['finished']
     assert 'the figures are those of epoch 3 of 7' in text
+    assert f'with PyTorch {torch.__version__}.' in text
     low, mid, high = row['by_grade']
     assert low['group low'] is not None and low['group mid'] is None
     assert mid['group mid'] is not None and high['group low'] is None

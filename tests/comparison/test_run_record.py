@@ -54,6 +54,30 @@ def test_iterations_are_counted_where_there_are_no_epochs(tmp_path):
     assert record.accuracy == {100: 5.0} and record.progress == 100
 
 
+LOG = """2026/01/02 10:00:00 - mmengine - INFO -
+System environment:
+    CUDA available: {cuda}
+{gpu}    PyTorch: 2.{minor}.0
+    PyTorch compiling details: PyTorch built with:
+"""
+
+
+def test_the_devices_of_the_sessions_are_known_from_their_logs(tmp_path):
+    card = LOG.format(cuda=True, gpu='    GPU 0,1: NVIDIA H200\n', minor=11)
+    session(tmp_path, '20260102_100000', [train(1), val(1, 10), train(2)], card)
+    session(tmp_path, '20260102_110000', [train(2)], LOG.format(cuda=False, gpu='', minor=15))
+    session(tmp_path, '20260102_120000', [train(3), val(3, 30)], card)
+    record = RunRecord.read(tmp_path)
+    assert record.devices == ['NVIDIA H200 with PyTorch 2.11.0', 'CPU with PyTorch 2.15.0']
+    assert RunRecord.from_dict(json.loads(json.dumps(asdict(record)))) == record
+    # What began anew is of the last session alone.
+    session(tmp_path, '20260102_130000', [train(1)], LOG.format(cuda=False, gpu='', minor=15))
+    assert RunRecord.read(tmp_path).devices == ['CPU with PyTorch 2.15.0']
+    # Earlier versions have written none.
+    former = {key: value for key, value in asdict(record).items() if key != 'devices'}
+    assert RunRecord.from_dict(former).devices == []
+
+
 def jump(at, to):
     return {'grade/jumps_to': to, 'step': at}
 
