@@ -4,15 +4,18 @@ from mmengine.dist import get_world_size
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from edudistill_mm.distributed import unwrap_model
 from edudistill_mm.models.algorithms.captured_loss import CapturedLoss
 from edudistill_mm.models.algorithms.captured_step import CapturedStep
-from edudistill_mm.registry import HOOKS
+from edudistill_mm.registry import HOOKS, MODELS
 
 from .bfloat16_optim_wrapper import BFloat16OptimWrapper
 from .lazy_clip_optim_wrapper import LazyClipOptimWrapper
 
 # Hooks of these packages change nothing that a captured step takes for granted, or are asked.
 KNOWN = ('mmengine', 'edudistill_mm')
+# Where captured steps pay.
+DEVICE = 'cuda'
 STAGES = ('before_train_epoch', 'after_train_epoch', 'before_train_iter', 'after_train_iter')
 
 
@@ -22,7 +25,7 @@ def capture_steps(runner: Runner, model: Any) -> None:
     Otherwise the log says what is in the way. Nothing happens without CUDA.
     """
     model.captured_loss = None
-    if not model.cuda_graphs or next(model.parameters()).device.type != 'cuda':
+    if not model.cuda_graphs or next(model.parameters()).device.type != DEVICE:
         return
     obstacle = obstacle_to_capturing(runner)
     if obstacle:
@@ -42,10 +45,15 @@ def captures_updates(runner: Runner) -> bool:
     """Whether the optimizer's update can be captured with the rest of a step."""
     wrapper: Any = runner.optim_wrapper
     schedulers: Any = runner.param_schedulers
+    model: Any = unwrap_model(runner.model)
+    algorithm: Any = MODELS.get('EducationDistill')
     new_rate: Any = HOOKS.get('NewParameterRateHook')
     return (
         type(wrapper) in (LazyClipOptimWrapper, BFloat16OptimWrapper)
         and CapturedStep.suits(wrapper.optimizer)
+        # It is called in Python, and what it reads lies on the device.
+        and type(model).parse_losses is algorithm.parse_losses
+        and not (wrapper.clip_grad_kwargs or {}).get('error_if_nonfinite')
         # Rates alone may change without capturing anew.
         and all(scheduler.param_name == 'lr' for scheduler in schedulers or ())
         and not any(isinstance(hook, new_rate) for hook in runner.hooks)

@@ -101,7 +101,7 @@ def school_config(tmp_path):
 
 
 def generalist_run(tmp_path, **model):
-    """A run of three grades of all classes with one generalist, long enough to be captured."""
+    """A run of two grades of all classes with one generalist, long enough to be captured."""
     config = school_config(tmp_path)
     config.val_cfg = config.val_dataloader = config.val_evaluator = None
     file = tmp_path / 'all.pth'

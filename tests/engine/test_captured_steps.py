@@ -5,17 +5,46 @@ import copy
 import pytest
 import torch
 from mmengine.hooks import Hook
-from mmengine.registry import HOOKS
+from mmengine.registry import HOOKS, MODELS
 from runs import generalist_run, scalars, train
+from tape_graph import TapeGraphs
 
-from edudistill_mm.engine import DistillWarmupHook
+from edudistill_mm.engine import captured_steps
 from edudistill_mm.engine.captured_steps import captures_updates
-from edudistill_mm.engine.hooks import grade_scheduler_hook
+from edudistill_mm.models.algorithms import EducationDistill
 from edudistill_mm.models.algorithms.captured_step import CapturedStep
 
 needs_kernel = pytest.mark.skipif(
-    not hasattr(torch, '_fused_sgd_'), reason='this PyTorch has no fused SGD'
+    not CapturedStep.suits(torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], 0.1)),
+    reason='this PyTorch has no fused SGD that suits',
 )
+
+
+@MODELS.register_module(force=True)
+class CountingDistill(EducationDistill):
+    """A user's own algorithm, whose sum of losses changes with the steps."""
+
+    steps = 0
+
+    def parse_losses(self, losses):
+        self.steps += 1
+        total, log_vars = super().parse_losses(losses)
+        return total / self.steps, log_vars
+
+
+@HOOKS.register_module(force=True)
+class CountHook(Hook):
+    """Takes hold of the optimizer when a training begins, after all other hooks."""
+
+    priority = 'LOWEST'
+    calls = 0
+
+    def before_train(self, runner):
+        type(self).calls = 0
+        runner.optim_wrapper.optimizer.register_step_pre_hook(self.count)
+
+    def count(self, *_):
+        type(self).calls += 1
 
 
 @HOOKS.register_module(force=True)
@@ -40,6 +69,8 @@ class AskHook(Hook):
         (dict(param_scheduler=[dict(type='LinearMomentum', by_epoch=False, end=9)]), False),
         (dict(optim_wrapper=dict(optimizer=dict(type='AdamW', momentum=None))), False),
         (dict(custom_hooks=[dict(type='NewParameterRateHook', factor=3, iters=5)]), False),
+        (dict(optim_wrapper=dict(clip_grad=dict(max_norm=5, error_if_nonfinite=True))), False),
+        (dict(model=dict(type='CountingDistill')), False),
     ],
 )
 def test_updates_are_captured_where_nothing_but_rates_changes_in_them(tmp_path, change, captured):
@@ -54,32 +85,15 @@ def test_updates_are_captured_where_nothing_but_rates_changes_in_them(tmp_path, 
 
 @pytest.fixture
 def replays(monkeypatch):
-    """Lets runs on a CPU capture their steps; a replay runs the step again, and is counted."""
-    counts = []
-
-    def graph(warm_up, step):
-        warm_up()
-        counts.append(0)
-
-        def replay():
-            counts[-1] += 1
-            return step()
-
-        return replay
-
-    def capture(runner, model):
-        assert captures_updates(runner)
-        for hook in runner.hooks:
-            if isinstance(hook, DistillWarmupHook):
-                hook.keep_on(torch.device('cpu'))
-        model.captured_loss = CapturedStep(model, runner.optim_wrapper, graph)
-
-    monkeypatch.setattr(grade_scheduler_hook, 'capture_steps', capture)
-    return counts
+    """Lets runs on a CPU capture their steps; the counts of replays by graph."""
+    graphs = TapeGraphs()
+    monkeypatch.setattr(captured_steps, 'DEVICE', 'cpu')
+    monkeypatch.setattr(CapturedStep.__init__, '__defaults__', (graphs,))
+    return graphs.replays
 
 
 @needs_kernel
-def test_a_run_of_captured_steps_is_the_run_of_plain_ones(tmp_path, replays, monkeypatch):
+def test_a_run_of_captured_steps_is_the_run_of_plain_ones(tmp_path, replays):
     """With rates and a warm-up that change in each step, and an optimizer that begins anew."""
     config = generalist_run(tmp_path)
     config.custom_hooks.append(dict(type='DistillWarmupHook', iters=60))
@@ -90,10 +104,10 @@ def test_a_run_of_captured_steps_is_the_run_of_plain_ones(tmp_path, replays, mon
     config.optim_wrapper.optimizer.lr = 0.01
     plain = copy.deepcopy(config)
     plain.work_dir, plain.experiment_name = str(tmp_path / 'plain'), f'{tmp_path.name}_plain'
+    config.model.cuda_graphs, plain.model.cuda_graphs = True, False
     ours = train(config)
     # Of each grade's 40 steps, 20 show that they stay as they are, and one begins its momentum.
     assert replays == [19, 19]
-    monkeypatch.undo()
     theirs = train(plain)
     assert replays == [19, 19]
     for name in ('loss', 'distill.loss_kd', 'distill_warmup', 'lr'):
@@ -101,3 +115,12 @@ def test_a_run_of_captured_steps_is_the_run_of_plain_ones(tmp_path, replays, mon
         assert found == pytest.approx(wanted, rel=1e-3), name
     for name, value in theirs.model.state_dict().items():
         torch.testing.assert_close(ours.model.state_dict()[name], value, rtol=1e-2, atol=1e-3)
+
+
+@needs_kernel
+def test_a_hook_of_the_optimizer_is_called_in_each_step(tmp_path, replays):
+    """Also one that came after the run was asked whether its steps can be captured."""
+    config = generalist_run(tmp_path)
+    config.custom_hooks.append(dict(type='CountHook'))
+    train(config)
+    assert CountHook.calls == 80 and replays == []

@@ -16,6 +16,7 @@ from runs import generalist_run, scalars, school_config
 from surroundings import python_path
 
 from edudistill_mm.apis.train import prepare_runtime
+from edudistill_mm.checkpoint.load import load_checkpoint_file
 from edudistill_mm.engine import EducationRunner
 from edudistill_mm.models.algorithms.captured_loss import CapturedLoss
 from edudistill_mm.models.algorithms.captured_step import CapturedStep, make_cuda_graph
@@ -125,8 +126,10 @@ def test_one_process_with_nccl_and_synchronised_batchnorm_trains_what_a_plain_ru
     assert (tmp_path / 'nccl' / 'student.pth').is_file()
 
 
-def test_a_run_leaves_no_memory_behind(config):
+@pytest.mark.parametrize('captured', [False, True])
+def test_a_run_leaves_no_memory_behind(config, tmp_path, captured):
     """Three runs in one process, each through all promotions."""
+    config = generalist_run(tmp_path) if captured else config
     left = []
     for number in range(3):
         run(config, f'run{number}')
@@ -177,16 +180,45 @@ def test_captured_steps_train_what_plain_ones_do(tmp_path, captures, amp, kept, 
             assert torch.equal(value, dict(captured.model.named_buffers())[name]), name
 
 
-def test_learning_rates_of_captured_steps_follow_their_schedule(tmp_path, captures):
+def test_captured_steps_follow_their_rates_and_the_warm_up(tmp_path, captures):
     config = generalist_run(tmp_path)
     config.param_scheduler = [
-        dict(type='LinearLR', by_epoch=False, start_factor=1, end_factor=0, end=80)
+        dict(type='LinearLR', by_epoch=False, start_factor=1, end_factor=0, end=70)
     ]
+    config.custom_hooks.append(dict(type='DistillWarmupHook', iters=60))
     captured = run(config, 'captured')
     config.model.cuda_graphs = False
     plain = run(config, 'plain')
     assert captures == ['make_cuda_graph'] * 2
-    torch.testing.assert_close(losses(captured), losses(plain), rtol=0.05, atol=0.02)
+    for name in ('loss', 'distill.loss_kd'):
+        ours, theirs = ([row[name] for row in scalars(r.work_dir)[0]] for r in (captured, plain))
+        torch.testing.assert_close(ours, theirs, rtol=0.05, atol=0.02)
+
+
+def test_captured_steps_at_a_rate_of_0_change_nothing(tmp_path, captures):
+    config = generalist_run(tmp_path)
+    config.param_scheduler = [
+        dict(type='LinearLR', by_epoch=False, start_factor=1, end_factor=0, end=35)
+    ]
+    config.model.curriculum.grades[1].optimizer = 'reset'
+    done = run(config, 'done')
+    assert captures == ['make_cuda_graph'] * 2
+    before = load_checkpoint_file(f'{done.work_dir}/iter_50.pth')['state_dict']
+    parameters = dict(done.model.named_parameters())
+    assert parameters
+    for name, parameter in parameters.items():
+        assert torch.equal(parameter.cpu(), before[name].cpu()), name
+
+
+@pytest.mark.parametrize('weighting', ['entropy', 'confidence'])
+def test_generalists_that_are_weighed_by_sample_are_captured(tmp_path, captures, weighting):
+    config = generalist_run(tmp_path, teacher_weighting=weighting)
+    first = config.model.teachers[0]
+    config.model.teachers = [first, dict(first, name='other')]
+    for grade in config.model.curriculum.grades:
+        grade.pop('teachers', None)
+    run(config, 'captured')
+    assert captures == ['make_cuda_graph'] * 2
 
 
 def test_the_norm_of_gradients_is_logged_from_captured_steps(tmp_path, captures):

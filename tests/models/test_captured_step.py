@@ -6,6 +6,7 @@ import pytest
 import torch
 from mmpretrain.structures import DataSample
 from networks import build, images, kd_distiller, resnet
+from tape_graph import TapeGraphs
 
 from edudistill_mm.engine.bfloat16_optim_wrapper import BFloat16OptimWrapper
 from edudistill_mm.engine.lazy_clip_optim_wrapper import LazyClipOptimWrapper
@@ -18,45 +19,28 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-class Graphs:
-    """What make_cuda_graph does as far as a CPU can do it: a replay runs the step again."""
-
-    def __init__(self):
-        self.replays = []
-
-    def __call__(self, warm_up, step):
-        for _ in range(3):
-            warm_up()
-        self.replays.append(0)
-        number, results = len(self.replays) - 1, {}
-
-        def replay():
-            assert number == len(self.replays) - 1
-            self.replays[number] += 1
-            # A graph writes to the same place each time.
-            for name, value in step().items():
-                results.setdefault(name, torch.empty_like(value)).copy_(value)
-            return results
-
-        return replay
-
-
 @pytest.fixture
 def make(teacher_file):
-    def make():
+    def make(names=('one',), **options):
         grades = [
             dict(epochs=1, fragments=2, classes='all'),
             dict(epochs=1, fragments=3, classes=[]),
         ]
-        teachers = [dict(name='one', architecture=resnet(6), ckpt=teacher_file('one', 6, 0))]
+        teachers = [
+            dict(
+                name=name, architecture=resnet(6), ckpt=teacher_file(name, 6, seed), classes='all'
+            )
+            for seed, name in enumerate(names)
+        ]
         torch.manual_seed(1)
         model = build(
             dict(
                 type='EducationDistill',
                 architecture=resnet(),
-                teachers=[dict(teachers[0], classes='all')],
+                teachers=teachers,
                 curriculum=dict(num_classes=6, grades=grades),
                 distiller=kd_distiller(),
+                **options,
             )
         )
         model.init_weights()
@@ -100,7 +84,7 @@ RATES = [1 / 16] * (PATIENCE + 3) + [1 / 16 - step / 256 for step in range(8)]
 @pytest.mark.parametrize('grade', [0, 1])
 def test_captured_steps_train_what_plain_ones_do(make, options, clip, grade):
     plain, model = make(), make()
-    graphs, wrapper = Graphs(), wrapper_of(model, clip=clip, **options)
+    graphs, wrapper = TapeGraphs(), wrapper_of(model, clip=clip, **options)
     model.captured_loss = CapturedStep(model, wrapper, make_graph=graphs)
     reference = wrapper_of(plain, clip=clip, **options)
     for one in (model, plain):
@@ -122,8 +106,20 @@ def test_captured_steps_train_what_plain_ones_do(make, options, clip, grade):
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
+@pytest.mark.parametrize('ensemble', [False, True])
+@pytest.mark.parametrize('weighting', ['average', 'entropy', 'confidence'])
+def test_generalists_under_each_weighting_are_captured(make, weighting, ensemble):
+    options = dict(teacher_weighting=weighting, teacher_ensemble=ensemble)
+    plain, model = (make(('one', 'two'), **options) for _ in range(2))
+    graphs, wrapper = TapeGraphs(), wrapper_of(model)
+    model.captured_loss = CapturedStep(model, wrapper, make_graph=graphs)
+    theirs = train(plain, wrapper_of(plain), RATES, fused_from=PATIENCE)
+    assert train(model, wrapper, RATES) == pytest.approx(theirs, rel=1e-5)
+    assert len(graphs.replays) == 1
+
+
 def test_a_promotion_captures_anew(make):
-    model, graphs = make(), Graphs()
+    model, graphs = make(), TapeGraphs()
     wrapper = wrapper_of(model)
     model.captured_loss = CapturedStep(model, wrapper, make_graph=graphs)
     for grade in model.curriculum.grades:
@@ -133,7 +129,7 @@ def test_a_promotion_captures_anew(make):
 
 
 def test_learning_rates_are_followed_without_capturing_anew(make):
-    model, graphs = make(), Graphs()
+    model, graphs = make(), TapeGraphs()
     wrapper = wrapper_of(model)
     model.captured_loss = CapturedStep(model, wrapper, make_graph=graphs)
     train(model, wrapper, RATES)
@@ -151,7 +147,7 @@ def test_learning_rates_are_followed_without_capturing_anew(make):
 
 
 def test_other_settings_and_a_new_state_of_the_optimizer_capture_anew(make):
-    model, graphs = make(), Graphs()
+    model, graphs = make(), TapeGraphs()
     wrapper = wrapper_of(model)
     model.captured_loss = CapturedStep(model, wrapper, make_graph=graphs)
 
@@ -169,13 +165,56 @@ def test_other_settings_and_a_new_state_of_the_optimizer_capture_anew(make):
     assert captures() == 1
 
 
+def test_frozen_and_replaced_parameters_capture_anew(make):
+    model, graphs = make(), TapeGraphs()
+    wrapper = wrapper_of(model)
+    model.captured_loss = CapturedStep(model, wrapper, make_graph=graphs)
+    train(model, wrapper, RATES)
+    parameter = model.student.student.backbone.conv1.weight
+    parameter.requires_grad_(False)
+    before = parameter.clone()
+    train(model, wrapper, RATES)
+    assert torch.equal(parameter, before)
+    parameter.requires_grad_(True)
+    parameter.data = before.clone()
+    train(model, wrapper, RATES)
+    assert not torch.equal(parameter, before)
+    assert len(graphs.replays) == 3
+
+
+def test_momenta_of_another_memory_format_are_laid_out_as_the_weights(make):
+    """A fused kernel needs that; a run may be resumed with ``channels_last`` switched."""
+    model = make()
+    wrapper = wrapper_of(model)
+    train(model, wrapper, RATES[:2])
+    weight = model.student.student.backbone.conv1.weight
+    state = wrapper.optimizer.state[weight]
+    values = state['momentum_buffer'].clone()
+    state['momentum_buffer'] = values.to(memory_format=torch.channels_last)
+    assert state['momentum_buffer'].stride() != weight.stride()
+    CapturedStep(model, wrapper)
+    assert state['momentum_buffer'].stride() == weight.stride()
+    assert torch.equal(state['momentum_buffer'], values)
+
+
+def test_rates_are_those_of_the_groups_that_a_state_has_made(make):
+    model = make()
+    wrapper = wrapper_of(model, momentum=0)
+    model.captured_loss = CapturedStep(model, wrapper, make_graph=TapeGraphs())
+    train(model, wrapper, RATES)
+    wrapper.optimizer.load_state_dict(copy.deepcopy(wrapper.optimizer.state_dict()))
+    before = copy.deepcopy(dict(model.named_parameters()))
+    train(model, wrapper, [0.0])
+    assert all(torch.equal(p, before[name]) for name, p in model.named_parameters())
+
+
 def test_the_norm_of_gradients_is_logged_as_ever(make):
     norms = []
     for captured in (False, True):
         model = make()
         wrapper = wrapper_of(model, clip=dict(max_norm=0.5))
         if captured:
-            model.captured_loss = CapturedStep(model, wrapper, make_graph=Graphs())
+            model.captured_loss = CapturedStep(model, wrapper, make_graph=TapeGraphs())
         wrapper.message_hub.log_scalars.pop('train/grad_norm', None)
         train(model, wrapper, RATES)
         norms.append(wrapper.message_hub.get_scalar('train/grad_norm').data[0].tolist())
@@ -186,7 +225,7 @@ def test_the_norm_of_gradients_is_logged_as_ever(make):
 def test_under_bfloat16_forward_passes_alone_are_autocast(make):
     plain, model = make(), make()
     wrapper = wrapper_of(model, BFloat16OptimWrapper)
-    model.captured_loss = CapturedStep(model, wrapper, make_graph=Graphs())
+    model.captured_loss = CapturedStep(model, wrapper, make_graph=TapeGraphs())
     ours = train(model, wrapper, RATES)
     theirs = train(plain, wrapper_of(plain, BFloat16OptimWrapper), RATES)
     assert ours == pytest.approx(theirs, rel=0.02)

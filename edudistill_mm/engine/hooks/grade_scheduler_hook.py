@@ -52,8 +52,9 @@ class GradeSchedulerHook(Hook):
     It writes curriculum, student, teachers, results and the run's :class:`ResumeState` into the
     checkpoint's ``meta['education']``, and refuses to resume with another curriculum, student or
     faculty. A run that is resumed with the same configuration, number of processes and number of
-    workers goes on bit for bit as if it had never stopped. Gradients that are being accumulated at
-    a promotion are kept, whatever becomes of the optimizer's state.
+    workers goes on bit for bit as if it had never stopped (on a GPU within rounding, if steps are
+    captured). Gradients that are being accumulated at a promotion are kept, whatever becomes of the
+    optimizer's state.
     """
 
     priority = 'VERY_HIGH'

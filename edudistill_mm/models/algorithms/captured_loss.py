@@ -35,6 +35,9 @@ class CapturedLoss:
         TrainingError: When it is called, if a part of the model cannot be captured after all.
     """
 
+    #: bool: Whether a captured step updates the weights.
+    updates = False
+
     def __init__(
         self,
         algorithm: Any,
@@ -48,11 +51,15 @@ class CapturedLoss:
         self._told: set[str] = set()
 
     def __call__(self, inputs: Tensor, data_samples: list[DataSample]) -> dict[str, Any] | None:
-        """The losses of a batch, or None if the step has to run as ever.
+        """Run a captured step.
 
         Args:
             inputs (Tensor): Preprocessed images, [B, C, H, W].
             data_samples (list[DataSample]): One sample for the batch, with ``gt_label`` [B].
+
+        Returns:
+            dict[str, Tensor], optional: The losses of the batch, those for the log if the step
+            :attr:`updates`; None if the step has to run as ever.
         """
         obstacle = self.obstacle(data_samples, len(inputs))
         if obstacle:
@@ -86,10 +93,12 @@ class CapturedLoss:
         algorithm = self.algorithm
         with wrapper.optim_context(algorithm):
             data = algorithm.data_preprocessor(data, True)
-            losses = self(data['inputs'], data['data_samples'])
-            if losses is None:
-                losses = algorithm._run_forward(data, mode='loss')
-        total, log_vars = algorithm.parse_losses(losses)
+            results = self(data['inputs'], data['data_samples'])
+            if results is None:
+                results = algorithm._run_forward(data, mode='loss')
+            elif self.updates:
+                return results
+        total, log_vars = algorithm.parse_losses(results)
         wrapper.update_params(total)
         return log_vars
 
@@ -203,6 +212,11 @@ def _state_preserved(algorithm: nn.Module) -> Iterator[None]:
 
 def autocast_without_cache(device: str) -> Any:
     """The autocast that is on, if one is, without its cache, which graphs cannot have."""
-    if not torch.is_autocast_enabled():
+    if hasattr(torch, 'get_autocast_dtype'):
+        enabled, dtype = torch.is_autocast_enabled(device), torch.get_autocast_dtype(device)
+    else:
+        # PyTorch before 2.4.
+        enabled, dtype = torch.is_autocast_enabled(), torch.get_autocast_gpu_dtype()
+    if not enabled:
         return contextlib.nullcontext()
-    return torch.autocast(device, torch.get_autocast_gpu_dtype(), cache_enabled=False)
+    return torch.autocast(device, dtype, cache_enabled=False)

@@ -3,8 +3,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from mmpretrain.structures import DataSample
+from packaging.version import Version
 from torch import Tensor, nn
 from torch.optim import SGD
+from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
 from .captured_loss import CapturedLoss, autocast_without_cache
 
@@ -24,7 +27,8 @@ class CapturedStep(CapturedLoss):
 
     Args:
         algorithm (EducationDistill): The algorithm.
-        wrapper (LazyClipOptimWrapper): Its optimizer's wrapper, for which :meth:`suits` is true.
+        wrapper (LazyClipOptimWrapper): The wrapper of an optimizer that :meth:`suits`, with which
+            :meth:`train_step` is called.
         make_graph (Callable): Takes a function that runs a step without its update, to warm up, and
             one that runs a whole step; returns a function that replays the second and returns what
             it did. Defaults to :func:`make_cuda_graph`.
@@ -32,6 +36,8 @@ class CapturedStep(CapturedLoss):
     Raises:
         TrainingError: When it is called, if a part of the model cannot be captured after all.
     """
+
+    updates = True
 
     def __init__(
         self,
@@ -41,6 +47,7 @@ class CapturedStep(CapturedLoss):
     ) -> None:
         super().__init__(algorithm, make_graph or make_cuda_graph)
         self.wrapper = wrapper
+        _lay_out(wrapper.optimizer)
         self._rates: list[float] | None = None
         self._rates_on_device: Tensor | None = None
         self._kept: list[Tensor | None] = []
@@ -50,32 +57,28 @@ class CapturedStep(CapturedLoss):
         """Whether an optimizer's step can be captured, with rates that change: SGD's own can."""
         return (
             type(optimizer) is SGD
-            # PyTorch before 2.3 has no such kernel.
-            and hasattr(torch, '_fused_sgd_')
+            # Older kernels compare strides of dimensions that have none, or are not there.
+            and Version(torch.__version__) >= Version('2.5')
             and not any(group['differentiable'] for group in optimizer.param_groups)
             # They run in Python.
             and not optimizer._optimizer_step_pre_hooks
             and not optimizer._optimizer_step_post_hooks
+            and not _global_optimizer_pre_hooks
+            and not _global_optimizer_post_hooks
         )
 
-    def train_step(self, data: Any, wrapper: Any) -> Losses:
-        """See :meth:`CapturedLoss.train_step`; the wrapper is that of the instance."""
-        algorithm = self.algorithm
-        with wrapper.optim_context(algorithm):
-            data = algorithm.data_preprocessor(data, True)
-            done = self(data['inputs'], data['data_samples'])
-            if done is not None:
-                return done
-            losses = algorithm._run_forward(data, mode='loss')
-        total, log_vars = algorithm.parse_losses(losses)
-        wrapper.update_params(total)
-        return log_vars
+    def obstacle(self, data_samples: list[DataSample], batch_size: int) -> str | None:
+        """See :meth:`CapturedLoss.obstacle`; hooks of an optimizer may have come later than this."""
+        if not self.suits(self.wrapper.optimizer):
+            return 'a hook of the optimizer runs in Python'
+        return super().obstacle(data_samples, batch_size)
 
     def _kind_of(self, inputs: Tensor) -> Hashable:
         groups = self.wrapper.optimizer.param_groups
         constants = (tuple(group[name] for name in CONSTANTS) for group in groups)
-        # What a promotion makes anew lies elsewhere.
-        return super()._kind_of(inputs), *constants, *map(id, self._momenta())
+        # What is replaced lies elsewhere.
+        places = ((p.requires_grad, p.data_ptr()) for group in groups for p in group['params'])
+        return super()._kind_of(inputs), *constants, *places, *map(id, self._momenta())
 
     def _momenta(self) -> list[Tensor | None]:
         """What the optimizer keeps of the parameters that it has updated."""
@@ -112,9 +115,9 @@ class CapturedStep(CapturedLoss):
         replay = self._make_graph(losses_and_gradients, whole_step)
 
         def run(*arguments: Tensor) -> Losses:
-            for own, argument in zip(given, arguments):
+            for own, argument in zip(given, arguments, strict=True):
                 own.copy_(argument)
-            self._set_rates([group['lr'] for group in groups])
+            self._set_rates([group['lr'] for group in wrapper.optimizer.param_groups])
             log_vars = replay()
             wrapper._inner_count += 1
             wrapper.log_norm(norms[0])
@@ -166,6 +169,17 @@ def make_cuda_graph(
         return results
 
     return replay
+
+
+def _lay_out(optimizer: torch.optim.Optimizer) -> None:
+    """Lay out what the optimizer keeps as the parameters are, which its fused kernel asks for.
+
+    A run may have been resumed with another memory format.
+    """
+    for parameter, state in optimizer.state.items():
+        momentum = state.get('momentum_buffer')
+        if momentum is not None and momentum.stride() != parameter.stride():
+            state['momentum_buffer'] = torch.empty_like(parameter).copy_(momentum).detach()
 
 
 def _load_kernels(groups: list[dict], device: torch.device) -> None:

@@ -75,7 +75,8 @@ class TeacherWeighting(ABC):
         for index, (row, values) in enumerate(zip(rows, uncertainties)):
             covered[index, row] = True
             uncertainty[index, row] = values
-        fixed = uncertainty.new_tensor([lesson.teacher.weight for lesson in lessons])
+        # A tensor made of a list would be copied from the host, in which nothing can be captured.
+        fixed = torch.stack([uncertainty.new_full((), own.teacher.weight) for own in lessons])
         weights = self.weights(uncertainty, covered, fixed)
         return [
             replace(lesson, share=weight.sum() / batch_size, weights=weight[row])
