@@ -14,7 +14,35 @@ from .captured_loss import CapturedLoss, autocast_without_cache
 # What stays the same in a captured step of SGD; the rate alone may change.
 CONSTANTS = ('momentum', 'dampening', 'weight_decay', 'nesterov', 'maximize')
 
+# Older fused kernels compare strides of dimensions of size 1, or are not there.
+SUITABLE_TORCH = Version(torch.__version__) >= Version('2.5')
+
 Losses = dict[str, Tensor]
+
+
+def make_cuda_graph(
+    warm_up: Callable[[], object], step: Callable[[], Losses]
+) -> Callable[[], Losses]:
+    """Capture a step on a stream of its own, on which another function runs three times before.
+
+    Returns:
+        Callable: Replays the step, and returns the tensors that it returned when it was captured.
+    """
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(3):
+            warm_up()
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph, stream=stream):
+        results = step()
+
+    def replay() -> Losses:
+        graph.replay()
+        return results
+
+    return replay
 
 
 class CapturedStep(CapturedLoss):
@@ -43,9 +71,9 @@ class CapturedStep(CapturedLoss):
         self,
         algorithm: Any,
         wrapper: Any,
-        make_graph: Callable[..., Callable[[], Losses]] | None = None,
+        make_graph: Callable[..., Callable[[], Losses]] = make_cuda_graph,
     ) -> None:
-        super().__init__(algorithm, make_graph or make_cuda_graph)
+        super().__init__(algorithm, make_graph)
         self.wrapper = wrapper
         _lay_out(wrapper.optimizer)
         self._rates: list[float] | None = None
@@ -57,8 +85,7 @@ class CapturedStep(CapturedLoss):
         """Whether an optimizer's step can be captured, with rates that change: SGD's own can."""
         return (
             type(optimizer) is SGD
-            # Older kernels compare strides of dimensions that have none, or are not there.
-            and Version(torch.__version__) >= Version('2.5')
+            and SUITABLE_TORCH
             and not any(group['differentiable'] for group in optimizer.param_groups)
             # They run in Python.
             and not optimizer._optimizer_step_pre_hooks
@@ -146,31 +173,6 @@ class CapturedStep(CapturedLoss):
                 group.update(values)
 
 
-def make_cuda_graph(
-    warm_up: Callable[[], object], step: Callable[[], Losses]
-) -> Callable[[], Losses]:
-    """Capture a step on a stream of its own, on which another function runs three times before.
-
-    Returns:
-        Callable: Replays the step, and returns the tensors that it returned when it was captured.
-    """
-    stream = torch.cuda.Stream()
-    stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):
-        for _ in range(3):
-            warm_up()
-    torch.cuda.current_stream().wait_stream(stream)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph, stream=stream):
-        results = step()
-
-    def replay() -> Losses:
-        graph.replay()
-        return results
-
-    return replay
-
-
 def _lay_out(optimizer: torch.optim.Optimizer) -> None:
     """Lay out what the optimizer keeps as the parameters are, which its fused kernel asks for.
 
@@ -179,7 +181,7 @@ def _lay_out(optimizer: torch.optim.Optimizer) -> None:
     for parameter, state in optimizer.state.items():
         momentum = state.get('momentum_buffer')
         if momentum is not None and momentum.stride() != parameter.stride():
-            state['momentum_buffer'] = torch.empty_like(parameter).copy_(momentum).detach()
+            state['momentum_buffer'] = torch.empty_like(parameter).copy_(momentum)
 
 
 def _load_kernels(groups: list[dict], device: torch.device) -> None:
