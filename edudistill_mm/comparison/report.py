@@ -6,6 +6,7 @@ from dataclasses import replace
 from glob import escape, glob
 from typing import Any
 
+from mmengine.config import Config
 from mmengine.runner import find_latest_checkpoint
 
 from edudistill_mm.checkpoint.load import load_checkpoint_file
@@ -32,12 +33,8 @@ def report(work_dir: str, out: str | None = None) -> str:
     Raises:
         ConfigurationError: If there is no run in the work dir.
     """
-    configs = sorted(glob(osp.join(escape(work_dir), '*', 'vis_data', 'config.py')))
-    if not configs:
-        raise ConfigurationError(
-            f'"{work_dir}" is no work dir of a run: it has no */vis_data/config.py'
-        )
-    run = load_config(configs[-1], work_dir=work_dir)
+    config = _last_config(work_dir)
+    run = load_config(config, work_dir=work_dir)
     result, cost = _describe(run)
     record = RunRecord.read(work_dir, result.unit == 'epoch')
     about: list[str] = [f'Work dir: `{work_dir}`.']
@@ -52,7 +49,7 @@ def report(work_dir: str, out: str | None = None) -> str:
                     f'`{teacher["source"]}`{digest}.'
                 )
     seed: Any = (run.cfg.get('randomness') or {}).get('seed')
-    command = f'python tools/train.py {shlex.quote(configs[-1])} --work-dir NEW_FOLDER'
+    command = f'python tools/train.py {shlex.quote(config)} --work-dir NEW_FOLDER'
     result.commands, result.runs = {seed: command}, {seed: record}
     about += about_devices([result])
     result.finished = record.end(result.length) in record.accuracy
@@ -66,6 +63,16 @@ def report(work_dir: str, out: str | None = None) -> str:
         )
     title = f'Report of {osp.basename(osp.normpath(work_dir))}'
     return write_report([result], out or osp.join(work_dir, 'report'), title, about)
+
+
+def _last_config(work_dir: str) -> str:
+    """The config of the last session that was a training; tests have sessions of their own."""
+    for file in sorted(glob(osp.join(escape(work_dir), '*', 'vis_data', 'config.py')))[::-1]:
+        if Config.fromfile(file).get('train_cfg') is not None:
+            return file
+    raise ConfigurationError(
+        f'"{work_dir}" is no work dir of a training: it has no */vis_data/config.py with a train_cfg'
+    )
 
 
 def _describe(run: RunConfig) -> tuple[RowResult, TrainingCost | None]:

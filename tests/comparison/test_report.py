@@ -102,8 +102,25 @@ def test_the_checkpoint_tells_the_results_of_grades_that_the_logs_lack(interrupt
     assert after['by_grade'] == before['by_grade']
 
 
+def test_a_test_in_the_work_dir_is_no_part_of_the_run(interrupted, tmp_path):
+    """The README's first command tests the exported student where it was trained."""
+    folder, _ = interrupted
+    shutil.copytree(folder / 'run', tmp_path / 'run')
+    later = tmp_path / 'run' / '99991231_235959' / 'vis_data'
+    later.mkdir(parents=True)
+    (later / 'config.py').write_text("model = dict(type='ImageClassifier')\ntrain_cfg = None\n")
+    text, row = read(report(str(tmp_path / 'run'), str(tmp_path / 'report')))
+    assert list(row['runs']['0']['validations']) == ['1', '2', '3']
+    shutil.rmtree(tmp_path / 'run')
+    later.mkdir(parents=True)
+    (later / 'config.py').write_text('train_cfg = None\n')
+    with pytest.raises(ConfigurationError, match='is no work dir of a training') as error:
+        report(str(tmp_path / 'run'))
+    assert '\n' not in str(error.value)
+
+
 def test_a_folder_without_a_run_is_refused(tmp_path):
-    with pytest.raises(ConfigurationError, match='is no work dir of a run'):
+    with pytest.raises(ConfigurationError, match='is no work dir of a training'):
         report(str(tmp_path))
 
 
