@@ -15,7 +15,7 @@ from edudistill_mm.models.algorithms.captured_step import CapturedStep
 
 pytestmark = pytest.mark.skipif(
     not CapturedStep.suits(torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], 0.1)),
-    reason='this PyTorch has no fused SGD',
+    reason='this PyTorch has no fused SGD that suits',
 )
 
 

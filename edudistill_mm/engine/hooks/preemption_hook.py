@@ -24,7 +24,8 @@ class PreemptionHook(Hook):
     of this very state exists, and raises :class:`~edudistill_mm.errors.Preempted`. A run with a
     curriculum ends within a validation as well, which its resumption makes up for. A resumed run
     goes on in the middle of the epoch, one with a curriculum bit for bit as if it had never
-    stopped. The next checkpoint replaces the file, which does not count for ``CheckpointHook``.
+    stopped (on a GPU within rounding, if steps are captured). The next checkpoint replaces the
+    file, which does not count for ``CheckpointHook``.
 
     It is enough if one of several ranks gets the signal: all of them reduce one number after each
     step. Only :func:`edudistill_mm.apis.train.train` heeds signals, not ``Runner.train``.
