@@ -14,6 +14,8 @@ from .lazy_clip_optim_wrapper import LazyClipOptimWrapper
 
 # Hooks of these packages change nothing that a captured step takes for granted, or are asked.
 KNOWN = ('mmengine', 'edudistill_mm')
+# Neither does what hooks of this one inherit from those: its EMAHook averages as MMEngine's does.
+HEIR = 'mmpretrain'
 # Where captured steps pay.
 DEVICE = 'cuda'
 STAGES = ('before_train_epoch', 'after_train_epoch', 'before_train_iter', 'after_train_iter')
@@ -70,11 +72,18 @@ def obstacle_to_capturing(runner: Runner) -> str | None:
     if runner.cfg.get('compile'):
         return 'torch.compile translates them'
     for hook in runner.hooks:
-        foreign = type(hook).__module__.split('.')[0] not in KNOWN
-        if foreign and any(_overrides(hook, stage) for stage in STAGES):
+        if any(_is_foreign(hook, stage) for stage in STAGES):
             return f'the hook {type(hook).__name__} may change what they compute'
     return None
 
 
-def _overrides(hook: Hook, stage: str) -> bool:
-    return getattr(type(hook), stage) is not getattr(Hook, stage)
+def _is_foreign(hook: Hook, stage: str) -> bool:
+    """Whether a hook does something at a stage that is none of the known packages' doing."""
+    package, method = _package(type(hook)), getattr(type(hook), stage)
+    if package in KNOWN or method is getattr(Hook, stage):
+        return False
+    return package != HEIR or _package(method) not in KNOWN
+
+
+def _package(member: Any) -> str:
+    return member.__module__.split('.')[0]

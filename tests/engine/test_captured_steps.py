@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from mmengine.hooks import Hook
+from mmengine.hooks import EMAHook, Hook
 from mmengine.registry import HOOKS, MODELS
 from runs import generalist_run, scalars, train
 from tape_graph import TapeGraphs
@@ -124,3 +124,40 @@ def test_a_hook_of_the_optimizer_is_called_in_each_step(tmp_path, replays):
     config.custom_hooks.append(dict(type='CountHook'))
     train(config)
     assert CountHook.calls == 80 and replays == []
+
+
+@HOOKS.register_module(force=True)
+class OwnEMAHook(EMAHook):
+    """A user's own average, of which nobody knows what it does in a step."""
+
+
+@needs_kernel
+@pytest.mark.parametrize(
+    'hook, captured',
+    [
+        ('EMAHook', True),
+        ('mmengine.EMAHook', True),
+        ('OwnEMAHook', False),
+        # It is MMPretrain's, and computes statistics by steps of its own.
+        ('PreciseBNHook', False),
+    ],
+)
+def test_averages_of_mm_packages_follow_captured_steps(tmp_path, replays, hook, captured):
+    config = generalist_run(tmp_path)
+    config.custom_hooks.append(dict(type=hook))
+    if hook.endswith('EMAHook'):
+        config.custom_hooks[-1].update(ema_type='ExponentialMovingAverage', momentum=0.2)
+    plain = copy.deepcopy(config)
+    plain.work_dir, plain.experiment_name = str(tmp_path / 'plain'), f'{tmp_path.name}_plain'
+    config.model.cuda_graphs, plain.model.cuda_graphs = True, False
+    ours = train(config)
+    assert bool(replays) is captured
+    if captured:
+        ours, theirs = (_average(runner) for runner in (ours, train(plain)))
+        for name, value in theirs.items():
+            torch.testing.assert_close(ours[name], value, rtol=1e-2, atol=1e-3)
+
+
+def _average(runner):
+    (hook,) = [hook for hook in runner.hooks if isinstance(hook, EMAHook)]
+    return hook.ema_model.module.state_dict()
