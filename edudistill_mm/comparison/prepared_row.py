@@ -94,6 +94,11 @@ def _fitted(
             raise ConfigurationError(
                 f'row "{row.name}": its budget is that of "{budget}", whose own depends on it'
             )
+        if measure == 'epochs' and not costs[budget].by_epoch:
+            raise ConfigurationError(
+                f'row "{row.name}": its budget is the epochs of "{budget}", whose config counts '
+                f'iterations; possible are {" or ".join(name for name in MEASURES if name != "epochs")}'
+            )
         # What the other row costs by its own budget.
         lengths = _fitted(plan.row(budget), plan, costs, asking)
         budget = sum(map(mul, lengths, _stage_costs(costs[budget], measure)))

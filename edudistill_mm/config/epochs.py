@@ -5,6 +5,13 @@ import torch
 from edudistill_mm.config.run_config import RunConfig
 from edudistill_mm.config.stand_in import build_for_counting
 from edudistill_mm.datasets.samplers.grade_sampler import labels_of
+from edudistill_mm.errors import ConfigurationError
+
+
+def images_of(loader: dict, images: int) -> int:
+    """How many of so many images of a data set a loader takes: ``num_batch_per_epoch`` cuts them."""
+    batches = loader.get('num_batch_per_epoch')
+    return images if batches is None else min(images, batches * loader['batch_size'])
 
 
 def epoch_size(loader: dict, images: int, by_epoch: bool) -> tuple[int, int]:
@@ -23,6 +30,21 @@ def epoch_size(loader: dict, images: int, by_epoch: bool) -> tuple[int, int]:
     return images, -(-images // batch_size)
 
 
+def check_batches(batches: int, images: int, batch_size: int, place: str) -> None:
+    """Refuse an epoch without a batch, such as that of a grade.
+
+    Raises:
+        ConfigurationError: It names the place.
+    """
+    if batches == 0:
+        raise ConfigurationError(
+            f'train_dataloader.drop_last=True leaves {place} without a batch: it has {images} images, '
+            f'batch_size is {batch_size}'
+            if images
+            else f'the training data leave {place} without an image'
+        )
+
+
 def batches_of_grades(run: RunConfig) -> list[int]:
     """Batches of an epoch in each grade of a config, or of its only stage.
 
@@ -30,10 +52,11 @@ def batches_of_grades(run: RunConfig) -> list[int]:
         run (RunConfig): As for :func:`training_cost`, which counts epochs.
     """
     loader = run.cfg.train_dataloader
-    dataset = build_for_counting(loader.dataset)
+    dataset = build_for_counting(loader)
     if not run.is_education:
-        return [epoch_size(loader, len(dataset), True)[1]]
+        return [epoch_size(loader, images_of(loader, len(dataset)), True)[1]]
     labels = labels_of(dataset)
+    labels = labels[: images_of(loader, len(labels))]
     return [
         epoch_size(loader, int(torch.isin(labels, torch.tensor(grade.seen)).sum()), True)[1]
         for grade in run.curriculum.grades

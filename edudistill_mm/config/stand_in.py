@@ -76,9 +76,12 @@ def remark_on(dataset: dict) -> str | None:
     return 'Caltech256 is not there: images are counted as if its categories were equally large'
 
 
-def build_for_counting(dataset: dict) -> Any:
-    """Build a data set, or its stand-in where only labels and the size of images matter."""
-    return build_dataset(stand_in(dataset) or dataset)
+def build_for_counting(loader: dict) -> Any:
+    """Build a loader's data set, or its stand-in where only labels and the size of images matter."""
+    dataset = loader['dataset']
+    # The stand-in has another order, of which such a loader takes the beginning.
+    cut = loader.get('num_batch_per_epoch') is not None
+    return build_dataset(dataset if cut else stand_in(dataset) or dataset)
 
 
 def _is_there(cls: type, dataset: dict) -> bool:

@@ -25,6 +25,8 @@ DURATIONS_OF_HOOKS = dict(
     ExitFadeHook=('epochs', 'iters'),
     EarlyStoppingHook=('patience',),
 )
+# StepLR's, and ReduceOnPlateau's.
+DURATIONS_OF_SCHEDULES = ('step_size', 'patience', 'cooldown')
 # MMEngine's mark for a schedule that never ends.
 ENDLESS = int(1e9)
 
@@ -139,8 +141,14 @@ def stretched_options(
     for key, schedule in _schedules(cfg.get('param_scheduler')):
         in_units = schedule.get('by_epoch', True) or schedule.get('convert_to_iter_based', False)
         moved = move_schedule(dict(schedule), clock if in_units else iterations)
-        if 'step_size' in schedule:
-            moved['step_size'] = max(1, round(schedule['step_size'] * ratio))
+        for name in DURATIONS_OF_SCHEDULES:
+            if schedule.get(name):
+                moved[name] = max(1, round(schedule[name] * ratio))
+        if 'end' in schedule and moved['end'] <= moved.get('begin', 0):
+            raise ConfigurationError(
+                f'{key} ({type_name(schedule)}), from {schedule.get("begin", 0)} to {schedule["end"]}, '
+                f'has no time left in {sum(wanted)} of {sum(lengths)} {unit}; give more'
+            )
         if 'Exponential' in type_name(schedule) and 'gamma' in schedule:
             # The rate falls as far over the whole run.
             moved['gamma'] = schedule['gamma'] ** (1 / ratio)

@@ -34,11 +34,14 @@ def fillings(trainings: Sequence[tuple[TrainingCost, Sequence[int], int]]) -> li
             such as the number of seeds.
     """
     tables: dict[str, tuple[str, int, int, int]] = {}
-    shown: dict[str, dict[float, int]] = {}  # by table and strength of the augmentation
+    shown: dict[str, dict[float, float]] = {}  # by table and strength of the augmentation
     for cost, lengths, times in trainings:
         for name, (teacher, table) in cost.tables.items():
             stages = [(s, length) for s, length in zip(cost.stages, lengths) if name in s.kept]
             images, views = max(stage.kept[name] for stage, _ in stages)
+            if table in tables:
+                # A training may show some of the images alone.
+                images = max(images, tables[table][1])
             tables[table] = (teacher, images, views, stages[0][0].teachers[name][1])
             counts = shown.setdefault(table, {})
             for stage, length in stages:

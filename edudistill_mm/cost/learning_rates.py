@@ -1,9 +1,10 @@
 """The learning rate over a run, without training."""
 
+import inspect
 from typing import Any
 
 import torch
-from mmengine.registry import PARAM_SCHEDULERS
+from mmengine.registry import OPTIMIZERS, PARAM_SCHEDULERS
 
 from edudistill_mm.config.parts import schedulers_of
 from edudistill_mm.config.run_config import RunConfig
@@ -13,7 +14,7 @@ from edudistill_mm.cost.training_cost import TrainingCost
 
 def learning_rates(run: RunConfig, cost: TrainingCost) -> list[float]:
     """Learning rate at the begin of each epoch (or iteration), found by running the schedules."""
-    curriculum, lr = run.curriculum, run.cfg.optim_wrapper.optimizer.lr
+    curriculum, lr = run.curriculum, _first_rate(run.cfg.optim_wrapper.optimizer)
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=lr)
     lengths = [stage.batches for stage in cost.stages for _ in range(stage.length)]
     by_epoch: list[Any] = []
@@ -36,3 +37,11 @@ def learning_rates(run: RunConfig, cost: TrainingCost) -> list[float]:
         for scheduler in by_epoch:
             scheduler.step()
     return rates
+
+
+def _first_rate(optimizer: dict) -> float:
+    """The rate that a config gives an optimizer, or else the default of its class."""
+    if 'lr' in optimizer:
+        return optimizer['lr']
+    kind: Any = OPTIMIZERS.get(optimizer['type'])
+    return inspect.signature(kind).parameters['lr'].default

@@ -14,8 +14,9 @@ class StageCost:
         batches (int): Iterations of an epoch; 1 if iterations are counted.
         parameters (int): Parameters of the student that are in training.
         flops_per_image (int): Of the student's forward pass at this depth, two for a multiply-add.
-        teachers (Mapping[str, tuple[int, int]]): For each teacher the images of an epoch (or
-            iteration) that are routed to it, and the FLOPs of its forward pass of one image.
+        teachers (Mapping[str, tuple[float, int]]): For each teacher that is asked the images of an
+            epoch (or iteration) that are routed to it, in the mean, and the FLOPs of its forward
+            pass of one image.
         kept (Mapping[str, Tuple[int, int]]): For each teacher whose answers are kept how many
             different images are routed to it, and the number of views of each.
         augmentation (float): The probability with which an image is augmented; otherwise its
@@ -27,7 +28,7 @@ class StageCost:
     batches: int
     parameters: int
     flops_per_image: int
-    teachers: Mapping[str, tuple[int, int]]
+    teachers: Mapping[str, tuple[float, int]]
     kept: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     augmentation: float = 1.0
 
@@ -39,11 +40,8 @@ class StageCost:
     @property
     def teacher_flops(self) -> int:
         """int: FLOPs of an epoch's (or iteration's) teachers, but those whose answers are kept."""
-        return sum(
-            images * flops
-            for name, (images, flops) in self.teachers.items()
-            if name not in self.kept
-        )
+        passes = [each for name, each in self.teachers.items() if name not in self.kept]
+        return round(sum(images * flops for images, flops in passes))
 
     @property
     def total_flops(self) -> int:

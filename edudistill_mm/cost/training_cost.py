@@ -2,7 +2,8 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,8 +12,9 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from edudistill_mm.config.check_config import build_untrained
-from edudistill_mm.config.epochs import epoch_size
+from edudistill_mm.config.epochs import check_batches, epoch_size, images_of
 from edudistill_mm.config.networks import untrained_network
+from edudistill_mm.config.parts import hooks_of
 from edudistill_mm.config.resident import count_views
 from edudistill_mm.config.run_config import RunConfig
 from edudistill_mm.config.stand_in import build_for_counting
@@ -20,7 +22,9 @@ from edudistill_mm.cost.stage_cost import StageCost
 from edudistill_mm.datasets import GradeSampler
 from edudistill_mm.datasets.samplers.grade_sampler import labels_of
 from edudistill_mm.errors import ConfigurationError, reason_of
-from edudistill_mm.models.network import dry_run
+from edudistill_mm.grade import Grade
+from edudistill_mm.models.network import dry_run, first_input_channels
+from edudistill_mm.type_name import type_name
 from edudistill_mm.validation.values import check_size
 
 
@@ -140,11 +144,12 @@ def training_cost(
         gives.
 
     Raises:
-        ConfigurationError: If the length of the training is not given, or a network cannot be run.
+        ConfigurationError: If the length of the training is not given, an epoch has no batch, or a
+            network cannot be run.
     """
     cfg = run.cfg
     if dataset is None:
-        dataset = build_for_counting(cfg.train_dataloader.dataset)
+        dataset = build_for_counting(cfg.train_dataloader)
     shape = image_shape(dataset)
     if run.is_education:
         return _education_cost(run, dataset, shape, algorithm or build_untrained(run))
@@ -153,7 +158,9 @@ def training_cost(
     length = loop.get('max_epochs', loop.get('max_iters'))
     if length is None:
         raise ConfigurationError('train_cfg has neither "max_epochs" nor "max_iters"')
-    images, batches = epoch_size(cfg.train_dataloader, len(dataset), by_epoch)
+    loader = cfg.train_dataloader
+    images, batches = epoch_size(loader, images_of(loader, len(dataset)), by_epoch)
+    check_batches(batches, len(dataset), loader.batch_size, 'an epoch')
     network = untrained_network(cfg.model.get('architecture') or cfg.model, 'model')
     stage = StageCost(
         length=length,
@@ -175,6 +182,7 @@ def _education_cost(
     keeping = [cfg['name'] for cfg, teacher in teachers if teacher.keeping is not None]
     views = count_views(loader, dataset) if keeping else None
     labels = labels_of(dataset)
+    labels = labels[: images_of(loader, len(labels))]
     known = {
         teacher['name']: curriculum.classes_of(teacher.get('classes', 'all'))
         for teacher in run.teachers
@@ -185,13 +193,18 @@ def _education_cost(
     for grade in curriculum.grades:
         taught = labels[torch.isin(labels, torch.tensor(grade.seen))]
         images, batches = epoch_size(loader, len(taught), curriculum.by_epoch)
+        check_batches(batches, len(taught), loader.batch_size, f'grade "{grade.name}"')
         algorithm.set_grade(algorithm.curriculum.grades[grade.index])
+        # Not all that have joined: one with a single taught class, or for whose losses the student
+        # is too shallow, is not asked.
+        asked = {member.name for t in algorithm.active_teachers for member in t.members}
         routed, kept = {}, {}
-        for name in grade.teachers:
-            covered = torch.isin(taught, torch.tensor(known[name]))
-            routed[name] = (round(images * covered.double().mean().item()), flops[name])
-            if name in keeping and views is not None and covered.any():
-                kept[name] = (int(covered.sum()), views)
+        for name in (name for name in grade.teachers if name in asked):
+            covered = int(torch.isin(taught, torch.tensor(known[name])).sum())
+            passes = images * covered / len(taught) * _taught_share(run, grade)
+            routed[name] = (passes, flops[name])
+            if name in keeping and views is not None and covered:
+                kept[name] = (covered, views)
         stages.append(
             StageCost(
                 length=grade.length,
@@ -212,6 +225,14 @@ def _education_cost(
         if any(cfg['name'] in stage.kept for stage in stages)
     }
     return TrainingCost(tuple(stages), curriculum.by_epoch, tables)
+
+
+def _taught_share(run: RunConfig, grade: Grade) -> float:
+    """The part of a grade in which teachers are asked; MMRazor's StopDistillHook ends that."""
+    stops = [h['stop_epoch'] for h in hooks_of(run.cfg) if type_name(h) == 'StopDistillHook']
+    if not stops or not run.curriculum.by_epoch:
+        return 1.0
+    return min(max((min(stops) - grade.begin) / grade.length, 0.0), 1.0)
 
 
 def _table(run: RunConfig, cfg: dict, teacher: Any) -> tuple[str, str]:
@@ -255,7 +276,7 @@ def network_flops(network: nn.Module, shape: tuple[int, int, int] | None = None)
     counter = FlopCounterMode(display=False)
 
     def forward(image: torch.Tensor) -> int:
-        with counter:
+        with _plain_attention(), counter:
             network(image, mode='tensor')
         return counter.get_total_flops() // len(image)
 
@@ -268,9 +289,24 @@ def network_flops(network: nn.Module, shape: tuple[int, int, int] | None = None)
         ) from error
 
 
+@contextmanager
+def _plain_attention() -> Iterator[None]:
+    """Compute attention by matrix products: PyTorch counts no fused kernel of a CPU."""
+    kernels = torch.backends.cuda
+    before = kernels.flash_sdp_enabled(), kernels.mem_efficient_sdp_enabled()
+    kernels.enable_flash_sdp(False)
+    kernels.enable_mem_efficient_sdp(False)
+    try:
+        yield
+    finally:
+        kernels.enable_flash_sdp(before[0])
+        kernels.enable_mem_efficient_sdp(before[1])
+
+
 def _teacher_flops(teacher: dict, network: nn.Module, shape: tuple[int, int, int] | None) -> int:
-    size = check_size(teacher.get('input_size'), 'input_size')
-    return network_flops(network, _at_size(shape, size))
+    shape = _at_size(shape, check_size(teacher.get('input_size'), 'input_size'))
+    # A teacher of gray images gets them from colour.
+    return network_flops(network, shape and (first_input_channels(network), *shape[1:]))
 
 
 def _at_size(

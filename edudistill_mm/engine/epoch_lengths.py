@@ -7,10 +7,10 @@ from typing import Any
 
 from mmengine.runner import Runner
 
+from ..config.epochs import check_batches
 from ..config.schedule import epochs_to_iters
 from ..curriculum import Curriculum
 from ..datasets import GradeSampler
-from ..errors import ConfigurationError
 
 
 def epoch_lengths(curriculum: Curriculum, loader: Any, sampler: GradeSampler | None) -> list[int]:
@@ -23,11 +23,7 @@ def epoch_lengths(curriculum: Curriculum, loader: Any, sampler: GradeSampler | N
         else:
             batches = images / loader.batch_sampler.batch_size
             batches = math.floor(batches) if loader.batch_sampler.drop_last else math.ceil(batches)
-        if batches == 0:
-            raise ConfigurationError(
-                f'train_dataloader.drop_last=True leaves grade "{grade.name}" without a batch: it has '
-                f'{images} images, batch_size is {loader.batch_sampler.batch_size}'
-            )
+        check_batches(batches, images, loader.batch_sampler.batch_size, f'grade "{grade.name}"')
         lengths += [batches] * grade.length
     return lengths
 

@@ -106,6 +106,8 @@ def test_iterations_are_not_measured_in_epochs(prepared):
     ):
         prepared(kd=('iterations.py', dict(epochs=5)))
     assert prepared(kd=('iterations.py', dict(image_passes=640)))['kd'].lengths == [20]
+    with pytest.raises(ConfigurationError, match='row "edu": its budget is the epochs of "kd"'):
+        prepared(kd=('iterations.py', None), edu=(EDU, dict(epochs='kd')))
 
 
 def test_rows_with_the_same_training_data_read_them_once(prepared):

@@ -68,7 +68,7 @@ def test_a_training_still_needs_them(tmp_path, name):
 @pytest.mark.parametrize('split', ['train', 'test'])
 def test_the_digits_are_counted_as_they_are(split):
     dataset = dict(type='Digits', split=split, pipeline=[dict(type='PackInputs')])
-    counted, real = build_for_counting(dataset), build_dataset(dataset)
+    counted, real = build_for_counting(dict(dataset=dataset)), build_dataset(dataset)
     assert type(counted) is not type(real)
     assert sorted(counted.get_gt_labels()) == sorted(real.get_gt_labels())
     assert counted[0]['inputs'].shape == real[0]['inputs'].shape
@@ -84,14 +84,14 @@ def test_a_part_that_is_there_counts_as_it_is(tmp_path):
     official_layouts.food101(tmp_path, train=3)
     dataset = dict(type='Food101Subset', data_root=str(tmp_path), pipeline=PACK)
     assert stand_in(dataset) is None
-    counted = build_for_counting(dataset)
+    counted = build_for_counting(dict(dataset=dataset))
     assert len(counted) == 18 and counted[0]['inputs'].shape == (3, 8, 8)
 
 
 def test_a_wrapper_chooses_from_a_known_data_set():
     known = dict(type='CIFAR100', data_root='/nonexistent', pipeline=PACK)
     dataset = dict(type='ClassSubset', classes=[7, 3], samples_per_class=20, dataset=known)
-    assert build_for_counting(dataset).get_gt_labels().tolist() == [1] * 20 + [0] * 20
+    assert build_for_counting(dict(dataset=dataset)).get_gt_labels().tolist() == [1] * 20 + [0] * 20
 
 
 @pytest.mark.parametrize(

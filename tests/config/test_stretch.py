@@ -136,6 +136,21 @@ def test_all_schedules_of_a_plain_training_are_halved():
     assert [hook.get('epochs', hook.get('begin_epoch')) for hook in cfg.custom_hooks] == [10, 60]
 
 
+def test_a_schedule_that_waits_for_the_metric_waits_as_long_in_proportion():
+    plateau = dict(type='ReduceOnPlateauLR', monitor='accuracy/top1', patience=10, cooldown=0)
+    cfg = stretched(dict(PLAIN, param_scheduler=[plateau]), [240], [72])
+    assert (cfg.param_scheduler[0].patience, cfg.param_scheduler[0].cooldown) == (3, 0)
+
+
+def test_a_schedule_without_time_in_the_shorter_run_is_refused():
+    part = dict(type='ConstantLR', factor=0.5, begin=24, end=60)
+    with pytest.raises(ConfigurationError) as error:
+        stretched(dict(PLAIN, param_scheduler=[part]), [240], [3])
+    assert str(error.value) == (
+        'param_scheduler.0 (ConstantLR), from 24 to 60, has no time left in 3 of 240 epochs; give more'
+    )
+
+
 def test_the_schedule_of_a_curriculum_follows_its_grades():
     base = dict(
         model=dict(

@@ -1,14 +1,19 @@
 from pathlib import Path
 
 import pytest
+from mmengine.registry import MODELS
 from torch import nn
 
+from edudistill_mm.config.data import build_dataset
+from edudistill_mm.config.epochs import batches_of_grades
 from edudistill_mm.config.load import load_config
 from edudistill_mm.config.run_config import RunConfig
 from edudistill_mm.cost.curriculum_table import curriculum_table
 from edudistill_mm.cost.filling import Filling, fillings
 from edudistill_mm.cost.stage_cost import StageCost
 from edudistill_mm.cost.training_cost import TrainingCost, network_flops, training_cost
+from edudistill_mm.datasets.samplers.grade_sampler import labels_of
+from edudistill_mm.errors import ConfigurationError
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 # Training images of the digits 0 to 9, of which there are 1442.
@@ -28,6 +33,22 @@ def test_flops_are_two_for_each_multiply_add_of_one_image():
     convolution, classifier = 2 * (8 * 8) * (3 * 3 * 3) * 8, 2 * 8 * 5
     assert network_flops(TinyNetwork(), (3, 8, 8)) == convolution + classifier
     assert network_flops(TinyNetwork(), (3, 16, 16)) == 4 * convolution + classifier
+
+
+def test_attention_is_counted_as_the_products_that_it_is():
+    arch = dict(embed_dims=8, num_layers=2, num_heads=2, feedforward_channels=16)
+    network = MODELS.build(
+        dict(
+            type='ImageClassifier',
+            backbone=dict(type='VisionTransformer', arch=arch, img_size=32, patch_size=8),
+            head=dict(type='LinearClsHead', num_classes=5, in_channels=8),
+        )
+    )
+    patches, tokens, width = 16, 17, 8
+    linear = tokens * width * (4 * width + 2 * 16)
+    attention = 2 * tokens * tokens * width
+    products = patches * (3 * 8 * 8) * width + 2 * (linear + attention) + width * 5
+    assert network_flops(network, (3, 32, 32)) == 2 * products
 
 
 @pytest.fixture
@@ -63,6 +84,44 @@ def test_a_teacher_that_has_left_costs_nothing(digits):
     assert list(university.teachers) == ['middle', 'university']
 
 
+def test_a_teacher_whose_losses_are_asleep_costs_nothing_yet(digits):
+    cfg = digits('edu-kd-experts')
+    for side in ('student', 'teacher'):
+        cfg.model.distiller[f'{side}_recorders'] = dict(
+            map=dict(type='ModuleOutputs', source='backbone.layer3')
+        )
+    cfg.model.distiller.distill_losses = dict(loss_map=dict(type='L2Loss'))
+    cfg.model.distiller.loss_forward_mappings = dict(
+        loss_map=dict(
+            s_feature=dict(from_student=True, recorder='map'),
+            t_feature=dict(from_student=False, recorder='map'),
+        )
+    )
+    asked = [list(stage.teachers) for stage in training_cost(RunConfig(cfg)).stages]
+    assert asked == [[], [], ['primary', 'middle', 'university']]
+
+
+def test_a_distillation_that_is_stopped_pays_no_teacher_from_then_on(digits):
+    stop = dict(type='StopDistillHook', stop_epoch=9)
+    whole, stopped = digits('edu-kd-experts'), digits('edu-kd-experts')
+    stopped.custom_hooks = [*stopped.custom_hooks, stop]
+    primary, middle, _ = training_cost(RunConfig(whole)).stages
+    # Grades of 6, 6 and 18 epochs.
+    found = training_cost(RunConfig(stopped))
+    assert found.teacher_flops() == 6 * primary.teacher_flops + 3 * middle.teacher_flops
+    assert found.student_flops() == training_cost(RunConfig(whole)).student_flops()
+
+
+def test_a_teacher_of_gray_images_costs_its_own_pass(digits):
+    gray = {'model.teachers.0.architecture.backbone.in_channels': 1}
+    usual, of_gray = (
+        training_cost(RunConfig(digits('edu-kd-experts', **options))).stages[0].teachers['primary']
+        for options in ({}, gray)
+    )
+    # The first convolution, 3x3 to 16 channels, reads one channel of 8x8 pixels for three.
+    assert usual[1] - of_gray[1] == 2 * 9 * 16 * 64 * 2
+
+
 def test_kd_pays_for_student_and_teacher_on_all_images(digits):
     kd, alone = training_cost(RunConfig(digits('kd'))), training_cost(RunConfig(digits('student')))
     assert kd.image_passes() == alone.image_passes() == 30 * sum(DIGITS)
@@ -80,6 +139,34 @@ def test_incomplete_batches_that_are_dropped_cost_nothing(digits):
     (stage,) = cost.stages
     assert (stage.images, stage.batches) == (45 * 32, 45)
     assert stage.teachers['teacher'][0] == 45 * 32
+
+
+def test_an_epoch_that_is_cut_to_some_batches_costs_those(digits):
+    cut = {'train_dataloader.num_batch_per_epoch': 5}
+    (stage,) = training_cost(RunConfig(digits('kd', **cut))).stages
+    assert (stage.images, stage.batches, stage.teachers['teacher'][0]) == (160, 5, 160)
+    assert batches_of_grades(RunConfig(digits('kd', **cut))) == [5]
+    # They are the first 160 images, which a curriculum parts by class.
+    run = RunConfig(digits('edu-kd-experts', **cut))
+    first = labels_of(build_dataset(run.cfg.train_dataloader.dataset))[:160]
+    seen = [int((first < count).sum()) for count in (4, 7, 10)]
+    assert [stage.images for stage in training_cost(run).stages] == seen
+    assert batches_of_grades(run) == [-(-count // 32) for count in seen]
+
+
+def test_an_epoch_without_a_batch_is_refused(digits):
+    large = {'train_dataloader.drop_last': True, 'train_dataloader.batch_size': 600}
+    with pytest.raises(ConfigurationError) as error:
+        training_cost(RunConfig(digits('edu-kd-experts', **large)))
+    assert str(error.value) == (
+        'train_dataloader.drop_last=True leaves grade "primary" without a batch: it has 578 images, '
+        'batch_size is 600'
+    )
+    large['train_dataloader.batch_size'] = 2000
+    with pytest.raises(
+        ConfigurationError, match='leaves an epoch without a batch: it has 1442 im'
+    ):
+        training_cost(RunConfig(digits('student', **large)))
 
 
 def test_a_teacher_of_larger_images_costs_more(digits):
@@ -133,6 +220,24 @@ def test_a_run_that_counts_iterations_pays_for_full_batches(digits):
     cfg.train_cfg = dict(by_epoch=False, max_iters=100)
     cost = training_cost(RunConfig(cfg))
     assert not cost.by_epoch and cost.image_passes() == 3200
+
+
+def test_experts_of_iterations_share_the_images_of_a_batch_without_rounding(digits):
+    cfg = digits('edu-kd-experts', **{'train_dataloader.batch_size': 1})
+    for grade in cfg.model.curriculum.grades:
+        grade['iters'] = grade.pop('epochs')
+    cfg.train_cfg = dict(by_epoch=False, max_iters=30)
+    cfg.param_scheduler = []
+    university = training_cost(RunConfig(cfg)).stages[-1]
+    assert sum(images for images, _ in university.teachers.values()) == pytest.approx(1)
+    assert university.teacher_flops == pytest.approx(university.student_flops, rel=0.001)
+
+
+def test_the_rate_that_a_config_leaves_out_is_the_default_of_its_optimizer(digits):
+    cfg = digits('edu-kd-experts')
+    cfg.optim_wrapper = dict(optimizer=dict(type='Adam'))
+    cfg.param_scheduler = []
+    assert '0.001 to 0.001' in curriculum_table(RunConfig(cfg))
 
 
 # ---- kept answers
@@ -206,6 +311,13 @@ def test_trainings_fill_a_table_together():
     assert fillings([(training(stage(1, 4, 4, 2)), [1], 3)]) == [Filling('a.pth', 7, 8, 70)]
     # The whole table is the most that can be asked.
     assert fillings([(training(stage(1, 4, 4, 2)), [1], 1000)]) == [Filling('a.pth', 8, 8, 80)]
+
+
+def test_a_training_of_some_of_the_images_fills_its_part_of_a_table():
+    all_images, some = training(stage(1, 8, 8, 2)), training(stage(1, 2, 2, 2))
+    rows = [(all_images, [1], 1), (some, [1], 1)]
+    assert fillings(rows) == fillings(rows[::-1])
+    assert fillings(rows)[0].possible == 16
 
 
 def test_each_table_is_filled_by_itself_and_rows_without_one_fill_none():
