@@ -32,6 +32,11 @@ _OF_MACHINE = ('num_workers', 'persistent_workers', 'pin_memory', 'prefetch_fact
 # result.
 SAFETY_HOOKS = ('SafeCheckpointHook', 'FiniteLossHook', 'PreemptionHook')
 _GUARDS = (*SAFETY_HOOKS, 'StudentCheckpointHook')
+# Default hooks that write, or that each run has.
+_USUAL_HOOKS = (
+    *('IterTimerHook', 'LoggerHook', 'CheckpointHook', 'VisualizationHook', 'RuntimeInfoHook'),
+    *('ParamSchedulerHook', 'DistSamplerSeedHook', 'SyncBuffersHook'),
+)
 _INNER = set(inspect.signature(Runner.__init__).parameters) - _OUTER
 
 
@@ -49,6 +54,14 @@ def settings(cfg: Config, training_only: bool = False) -> dict[str, Any]:
         chosen['train_cfg'] = {
             key: value for key, value in chosen['train_cfg'].items() if not key.startswith('val_')
         }
+    unusual = {
+        name: hook
+        for name, hook in (cfg.get('default_hooks') or {}).items()
+        if hook is not None and type_name(hook) not in (*_USUAL_HOOKS, *_GUARDS)
+    }
+    if unusual:
+        # Such as MMEngine's EarlyStoppingHook.
+        chosen['default_hooks'] = Config(unusual).to_dict()
     for loader in [value for key, value in chosen.items() if key.endswith('_dataloader')]:
         for key in _OF_MACHINE:
             loader.pop(key, None)

@@ -32,6 +32,17 @@ def test_a_limit_to_the_views_of_an_image_is_a_setting():
     )
 
 
+def test_a_default_hook_that_none_of_mmengines_runs_has_is_a_setting():
+    writing = {'default_hooks.logger': dict(type='LoggerHook', interval=5)}
+    writing['default_hooks.checkpoint'] = dict(type='mmengine.CheckpointHook', interval=5)
+    writing['default_hooks.preemption'] = dict(type='PreemptionHook')
+    assert difference(settings(config(**writing)), settings(config())) is None
+    stopped = config(**{'default_hooks.early': dict(type='EarlyStoppingHook', patience=3)})
+    assert difference(settings(stopped), settings(config())).startswith(
+        "default_hooks is {'early': "
+    )
+
+
 def test_the_first_value_that_differs_is_named_with_both_values():
     new = config(**{'model.stages': (1, 3), 'randomness.deterministic': True})
     assert difference(settings(new), settings(config())) == 'model.stages.1 is 3, was 2'

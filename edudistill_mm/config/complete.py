@@ -7,6 +7,7 @@ from mmengine.registry import DATASETS, METRICS, Registry
 
 from edudistill_mm.config.check_values import check_forms, check_values
 from edudistill_mm.config.classes import fill_in_classes
+from edudistill_mm.config.count_iterations import count_iterations
 from edudistill_mm.config.hold_out import hold_out
 from edudistill_mm.config.parts import hooks_of
 from edudistill_mm.config.plain_distillation import (
@@ -28,7 +29,8 @@ def complete_config(cfg: Config) -> RunConfig:
     """Complete a config with what its run takes, and check its values.
 
     It gets the hooks that keep checkpoints free of code and of numbers that are not finite and
-    leave plain students beside them, the two parts of the training data that ``hold_out`` asks for,
+    leave plain students beside them, logs and checkpoints in iterations where the loop counts those, the
+    two parts of the training data that ``hold_out`` asks for,
     a curriculum of one grade in the place of MMRazor's plain distillation, the number of classes of
     the data in the place of each ``num_classes='auto'``, and ``dataset_name`` in the place of each
     ``{dataset}`` in the path of a teacher's checkpoint. A config that is complete stays as it is.
@@ -54,6 +56,7 @@ def complete_config(cfg: Config) -> RunConfig:
     if type_name(cfg.model) in PLAIN_DISTILLATIONS:
         run_as_one_grade(cfg, type_name(cfg.model))
     follow_loop(cfg)
+    count_iterations(cfg)
     run = RunConfig(cfg)
     if run.is_education:
         EducationDistill.check_keys(cfg.model)

@@ -28,13 +28,14 @@ from ..distributed import unwrap_model
 from ..errors import ConfigurationError, reason_of
 from ..models.labels import accept_one_hot
 from ..registration import register_all_modules
-from ..registry import MODELS, RUNNERS, register
+from ..registry import HOOKS, MODELS, RUNNERS, register
 from .best_metric import check_best_metric
 from .join_ranks import join_ranks
 from .lazy_clip_optim_wrapper import LazyClipOptimWrapper
 from .lazy_message_hub import LazyMessageHub
 from .loading import read_checkpoint
 from .log_file import LogFile
+from .plain_run import RECORDS
 from .preemption import shield_workers
 from .shared_datasets import with_shared_dataset
 
@@ -185,10 +186,17 @@ class EducationRunner(Runner):
         with errors_name_keys(self.cfg._cfg_dict, self._key):
             return super().test()
 
+    @property
+    def _is_education(self) -> bool:
+        scheduler: Any = HOOKS.get('GradeSchedulerHook')
+        return any(isinstance(hook, scheduler) for hook in self.hooks)
+
     def call_hook(self, fn_name: str, **kwargs: Any) -> None:
         """Call all hooks; the result by which the best checkpoint is chosen must be there."""
         if fn_name == 'after_val_epoch':
             check_best_metric(self.hooks, kwargs.get('metrics') or {})
+        if fn_name in RECORDS and not self._is_education:
+            RECORDS[fn_name](self, **kwargs)
         super().call_hook(fn_name, **kwargs)
 
     # ---- checkpoints

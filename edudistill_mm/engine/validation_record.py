@@ -27,7 +27,7 @@ class ValidationRecord:
 
     def set_grade(self, loop: Any, curriculum: Curriculum, grade: Grade) -> None:
         """Tell each :class:`GradeAccuracy` of a validation or test loop what is taught."""
-        for metric in _accuracies(loop):
+        for metric in grade_accuracies(loop):
             metric.set_grade(curriculum, grade)
 
     def add(self, grade: Grade, progress: int, metrics: Mapping[str, Any] | None) -> None:
@@ -54,17 +54,18 @@ class ValidationRecord:
         return dict(
             history=copy.deepcopy(self.history),
             validated=self.progress,
-            accuracy=[metric.state_dict() for metric in _accuracies(runner._val_loop)],
+            accuracy=[metric.state_dict() for metric in grade_accuracies(runner._val_loop)],
         )
 
     def load_state_dict(self, runner: Runner, state: Mapping[str, Any]) -> None:
         """Go on from what :meth:`state_dict` returned."""
         self.history, self.progress = copy.deepcopy(state['history']), state['validated']
-        for metric, accuracy in zip(_accuracies(runner._val_loop), state['accuracy']):
+        for metric, accuracy in zip(grade_accuracies(runner._val_loop), state['accuracy']):
             metric.load_state_dict(accuracy)
 
 
-def _accuracies(loop: Any) -> list[GradeAccuracy]:
+def grade_accuracies(loop: Any) -> list[GradeAccuracy]:
+    """The metrics of a validation or test loop that measure by class groups."""
     # A loop that is not built yet is a dict or None.
     metrics = getattr(getattr(loop, 'evaluator', None), 'metrics', ())
     return [metric for metric in metrics if isinstance(metric, GradeAccuracy)]

@@ -225,6 +225,20 @@ def test_a_row_whose_config_has_changed_is_refused_or_moved_aside(study):
     assert f'student: seed 3 was {change}: train_cfg.max_epochs is 1, was 2.' in report
 
 
+def test_another_network_in_the_students_file_is_a_change_of_the_row(study):
+    plan, run = study(rows=slice(0, 1)), Path('study/student/seed_3/run.json')
+    started = json.loads(run.read_text())
+    assert started['networks'] == {}
+    started['networks'] = {'model.architecture': dict(type='ImageClassifier')}
+    run.write_text(json.dumps(started))
+    with pytest.raises(ConfigurationError, match='by another config: model.architecture is None'):
+        compare(plan)
+    # Runs of an earlier version, which has noted none, are as good as before.
+    started.pop('networks')
+    run.write_text(json.dumps(started))
+    assert 'seed 3 finished' in describe_plan(plan)
+
+
 def test_a_changed_teacher_is_a_change_of_the_rows_that_learn_from_it(study):
     plan = study(rows=slice(1, 2))
     state = torch.load('teachers/wide.pth', weights_only=True)

@@ -91,7 +91,9 @@ def test_a_part_that_is_there_counts_as_it_is(tmp_path):
 def test_a_wrapper_chooses_from_a_known_data_set():
     known = dict(type='CIFAR100', data_root='/nonexistent', pipeline=PACK)
     dataset = dict(type='ClassSubset', classes=[7, 3], samples_per_class=20, dataset=known)
-    assert build_for_counting(dict(dataset=dataset)).get_gt_labels().tolist() == [1] * 20 + [0] * 20
+    assert (
+        build_for_counting(dict(dataset=dataset)).get_gt_labels().tolist() == [1] * 20 + [0] * 20
+    )
 
 
 @pytest.mark.parametrize(
