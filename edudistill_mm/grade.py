@@ -1,7 +1,10 @@
 """One stage of a curriculum."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from edudistill_mm.errors import ConfigurationError
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,24 @@ class Grade:
         if isinstance(self.image_size, float):
             return f'{self.image_size:.4g} of the sides'
         return '{}x{}'.format(*self.image_size)
+
+    def check_depth(self, recorded: Iterable[Mapping[str, Any]], where: str) -> None:
+        """Refuse what a run with another depth of this grade has written.
+
+        Args:
+            recorded (Iterable[Mapping]): The grades of its curriculum.
+            where (str): Where they are recorded, for the message.
+
+        Raises:
+            ConfigurationError: The grade had more or fewer fragments.
+        """
+        for grade in recorded:
+            depth = grade.get('fragments', self.fragments)
+            if grade.get('name') == self.name and depth != self.fragments:
+                raise ConfigurationError(
+                    f'{where} was saved in grade "{self.name}" with {depth} fragments, of which the '
+                    f'config has {self.fragments}, and others were not trained; use the config of its run'
+                )
 
     @property
     def length(self) -> int:

@@ -54,10 +54,14 @@ class TeacherReport:
 
     @property
     def near_chance(self) -> bool:
-        """Whether the accuracy is within four standard deviations of a guess's."""
+        """Whether the accuracy is within four standard deviations of a guess's.
+
+        Of few images these reach beyond all of them right: what is half-way from a guess to that is
+        better than a guess.
+        """
         chance = self.chance / 100
         deviation = (chance * (1 - chance) / max(self.images, 1)) ** 0.5
-        return self.accuracy / 100 <= chance + 4 * deviation
+        return self.accuracy / 100 <= chance + min(4 * deviation, (1 - chance) / 2)
 
     def line(self) -> str:
         """One sentence about the teacher."""

@@ -39,6 +39,8 @@ def recorded_grade(curriculum: Curriculum, education: dict) -> Grade:
     """Find the grade in which the checkpoint with this ``meta['education']`` was written."""
     for grade in curriculum.grades:
         if grade.name == education['grade'] and list(grade.seen) == education['seen']:
+            recorded = education.get('curriculum', {}).get('grades', ())
+            grade.check_depth(recorded, 'the checkpoint')
             return grade
     raise ConfigurationError(
         f'the checkpoint was saved in grade "{education["grade"]}" '

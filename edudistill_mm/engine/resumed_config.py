@@ -1,5 +1,6 @@
 import ast
 import os.path as osp
+from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
@@ -8,6 +9,8 @@ from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.settings import change, differences, settings
 
 # Optimizer and schedules keep the values of their states in the checkpoint.
+# In the config of a lower grade's student; see export.grade_config.
+GRADE_STUDENT = "type='GradeStudent'"
 STATEFUL = (
     'optim_wrapper.optimizer.',
     'optim_wrapper.paramwise_cfg',
@@ -63,8 +66,14 @@ def start_from_student(path: str | None) -> str:
     """Say, in a clause, how a new run starts from the student of a checkpoint."""
     folder, name = osp.split(path or 'FILE')
     student = osp.join(folder, 'students', name)
-    file = student if osp.exists(student) else osp.join(folder, name)
+    file = student if _is_complete(student) else osp.join(folder, name)
     return f'begin a new run from its student by --cfg-options load_from={file}'
+
+
+def _is_complete(student: str) -> bool:
+    """Whether there is a plain student, and not that of a lower grade, which lacks layers."""
+    config = Path(student).with_suffix('.py')
+    return osp.exists(student) and config.exists() and GRADE_STUDENT not in config.read_text()
 
 
 def settings_of(text: Any) -> dict | None:

@@ -136,6 +136,7 @@ def _grade_of(curriculum: Curriculum, education: Any, source: str) -> Grade:
         return curriculum.grades[-1]
     for grade in curriculum.grades:
         if grade.name == education['grade'] and list(grade.seen) == list(education['seen']):
+            grade.check_depth(education['curriculum']['grades'], f'checkpoint "{source}"')
             return grade
     raise ConfigurationError(
         f'checkpoint "{source}" was saved in grade "{education["grade"]}" with '

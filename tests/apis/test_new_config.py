@@ -11,11 +11,12 @@ from run_tool import run_tool
 from edudistill_mm.apis.new_config import new_config
 from edudistill_mm.apis.own_images.config_text import assignment
 from edudistill_mm.apis.own_images.data_choice import choose_batch_size
-from edudistill_mm.apis.own_images.growth import choose_growth
+from edudistill_mm.apis.own_images.growth import choose_growth, classifier_of
 from edudistill_mm.apis.own_images.image_survey import survey_images
 from edudistill_mm.apis.own_images.network_choice import choose_network
 from edudistill_mm.config.load import load_config
 from edudistill_mm.errors import ConfigurationError
+from edudistill_mm.models.students import FragmentedStudent
 
 
 def write(folder, data, student='resnet14', teacher='resnet8', epochs=6, **options):
@@ -33,7 +34,7 @@ def said(written):
 def test_one_folder_is_split_by_a_seed_and_no_test_image_is_trained_on(tmp_path):
     data = make_images(tmp_path / 'my images', {'a b': 15, 'ü': 5}, (40, 30), 'L')
     written = write(tmp_path, data, val_share=0.2, seed=3)
-    assert '2 classes with 5 to 15 images each, 20 in all' in said(written)
+    assert '2 classes ("a b", "ü") with 5 to 15 images each, 20 in all' in said(written)
     assert 'seed 3' in said(written) and '100 % of the images are gray' in said(written)
     assert 'Class "a b" has 15 images, "ü" 5' in said(written)
     assert 'Image size 32' in said(written) and 'batch size 8' in said(written)
@@ -69,6 +70,24 @@ def test_train_val_and_test_are_found_in_any_case(tmp_path):
     survey = survey_images(str(tmp_path))
     assert (survey.train, survey.val, survey.test) == ('Training', 'validation', 'Test')
     assert survey.images == dict(a=1, b=1)
+
+
+def test_a_class_may_be_called_as_a_split(tmp_path):
+    make_images(tmp_path, {'bus': 2, 'car': 2, 'train': 2})
+    survey = survey_images(str(tmp_path))
+    assert (survey.train, survey.val) == ('', None) and survey.images == dict(
+        bus=2, car=2, train=2
+    )
+
+
+def test_a_class_that_nothing_measures_is_told_and_no_mean_over_the_classes(tmp_path):
+    make_images(tmp_path / 'data' / 'train', {'ant': 30, 'bee': 30, 'cat': 5})
+    make_images(tmp_path / 'data' / 'val', {'ant': 2, 'bee': 2}, (9, 9))
+    written = write(tmp_path, tmp_path / 'data')
+    assert 'Class "cat" has no image in "val": no accuracy there tells of it.' in said(written)
+    assert 'single-label/recall' not in said(written)
+    kinds = [metric.type for metric in load_config(written.path).cfg.val_evaluator]
+    assert kinds == ['Accuracy', 'GradeAccuracy']
 
 
 def test_photos_have_the_size_that_they_have_when_they_are_turned(tmp_path):
@@ -270,6 +289,24 @@ def test_a_teacher_of_the_zoo_is_trained_on_the_images_of_the_student(tmp_path):
     (teacher,) = load_config(written.path).cfg.model.teachers
     assert teacher.architecture.cfg_path == 'resnet18_8xb16_cifar10'
     assert teacher.architecture.data_preprocessor is None
+
+
+def test_of_a_network_with_two_classifiers_the_mean_of_both_is_distilled():
+    backbone = dict(
+        type='DistilledVisionTransformer',
+        arch=dict(embed_dims=8, num_layers=2, num_heads=2, feedforward_channels=16),
+        img_size=32,
+        patch_size=8,
+    )
+    head = dict(type='DeiTClsHead', num_classes=10, in_channels=8)
+    network = dict(type='ImageClassifier', backbone=backbone, head=head)
+    assert classifier_of(network, 3, 32) == 'head'
+    assert choose_growth(network, 3, 32, 6, loaded=False).source == 'head'
+    network = FragmentedStudent(network, num_fragments=1).student.eval()
+    recorded = []
+    network.head.register_forward_hook(lambda *args: recorded.append(args[-1]))
+    scores = network(torch.rand(2, 3, 32, 32), mode='tensor')
+    assert torch.equal(recorded[0], scores) and scores.shape == (2, 10)
 
 
 # ---- The text

@@ -178,6 +178,22 @@ def test_near_chance_is_four_standard_deviations(accuracy, near):
     assert tested.TeacherReport('coin', accuracy, 200, 2).near_chance == near
 
 
+@pytest.mark.parametrize(
+    'images, classes, accuracy, near',
+    [
+        (16, 2, 100, False),
+        (16, 2, 75, True),
+        (5, 4, 100, False),
+        (8, 4, 75, False),
+        (8, 4, 25, True),
+    ],
+)
+def test_a_teacher_that_is_right_is_not_near_chance_however_few_the_images_are(
+    images, classes, accuracy, near
+):
+    assert tested.TeacherReport('few', accuracy, images, classes).near_chance == near
+
+
 def test_the_order_of_the_classes_is_found_out(config):
     (report,) = tested.test_teachers(RunConfig(config('turned')))
     assert report.near_chance

@@ -6,8 +6,11 @@ import torch
 from mmengine.config import Config
 from runs import scalars, school_config, train
 
-from edudistill_mm.engine.resumed_config import check_resumed_config
+from edudistill_mm.config.run_config import RunConfig
+from edudistill_mm.engine import EducationRunner
+from edudistill_mm.engine.resumed_config import check_resumed_config, start_from_student
 from edudistill_mm.errors import ConfigurationError
+from edudistill_mm.export.plain_student import PlainStudent
 
 COSINE = dict(type='CosineAnnealingLR', T_max=30)
 RUN = dict(
@@ -108,6 +111,62 @@ def test_a_run_with_another_learning_rate_says_that_it_keeps_its_own(finished, t
     assert log.count('optim_wrapper.optimizer.lr is 0.01, was 0.05') == 1
     assert 'load_from=' + str(finished[1] / 'students' / 'epoch_5.pth') in log
     assert {row['lr'] for row in scalars(tmp_path)[0]} == {0.05}
+
+
+@pytest.mark.parametrize(
+    'changes, had',
+    [
+        (dict(train_dataloader__batch_size=4), 'grade "low" had 2 batches and has 4 now'),
+        (
+            dict(train_dataloader__dataset__counts=(10, 6, 8, 8, 7, 49)),
+            '"high" had 6 batches and has',
+        ),
+    ],
+)
+def test_epochs_of_other_lengths_cannot_be_resumed(finished, tmp_path, changes, had):
+    with pytest.raises(ConfigurationError) as error:
+        resumed(finished, tmp_path, **changes)
+    message = str(error.value)
+    assert f'cannot resume from "{finished[1]}/epoch_5.pth": an epoch of grade' in message
+    assert had in message and '--cfg-options load_from=' in message and '\n' not in message
+
+
+def test_epochs_of_other_lengths_show_in_checkpoints_of_earlier_versions_as_well(
+    finished, tmp_path
+):
+    file = tmp_path / 'old.pth'
+    checkpoint = torch.load(finished[1] / 'epoch_5.pth', weights_only=True)
+    del checkpoint['meta']['education']['batches']
+    torch.save(checkpoint, file)
+    config = copy.deepcopy(finished[0])
+    config.update(resume=True, load_from=str(file), work_dir=str(tmp_path), experiment_name='old')
+    train(copy.deepcopy(config))
+    config.train_dataloader.batch_size, config.experiment_name = 4, 'old again'
+    with pytest.raises(
+        ConfigurationError, match='epochs had another number of batches than now, 12'
+    ):
+        train(config)
+
+
+def test_a_run_in_a_lower_grade_goes_on_from_its_own_checkpoint(finished):
+    lower, last = (start_from_student(str(finished[1] / f'epoch_{at}.pth')) for at in (1, 7))
+    assert lower.endswith('/run/epoch_1.pth') and last.endswith('/run/students/epoch_7.pth')
+
+
+def test_a_grade_of_another_depth_is_not_that_of_the_checkpoint(finished):
+    config = copy.deepcopy(finished[0])
+    config.model.curriculum.grades[0].fragments = 2
+    path = str(finished[1] / 'epoch_1.pth')
+    with pytest.raises(
+        ConfigurationError, match='in grade "low" with 1 fragments, of which the con'
+    ):
+        PlainStudent.of_checkpoint(RunConfig(config), path)
+    config.update(load_from=path, train_cfg=None, optim_wrapper=None, train_dataloader=None)
+    config.update(work_dir=str(finished[1] / 'test'), experiment_name='depth')
+    config.update(test_dataloader=config.val_dataloader, test_evaluator=config.val_evaluator)
+    config.update(test_cfg=dict(), val_dataloader=None, val_cfg=None, val_evaluator=None)
+    with pytest.raises(ConfigurationError, match='in grade "low" with 1 fragments'):
+        EducationRunner.from_completed_cfg(config).test()
 
 
 def test_a_run_that_goes_on_unchanged_says_nothing(finished, tmp_path):

@@ -103,6 +103,20 @@ def test_only_the_complete_student_of_all_classes_has_a_config_without_code(tmp_
         assert ('def ' in config_text(config)) != complete
 
 
+def test_a_plain_student_needs_no_file_that_it_began_with():
+    began = dict(type='Pretrained', checkpoint='gone.pth')
+    timm = classifier(dict(type='TIMMBackbone', model_name='resnet10t'), 512)
+    timm['backbone'].update(pretrained=True, checkpoint_path='gone.pth')
+    mm = resnet()
+    mm['init_cfg'], mm['backbone']['init_cfg'] = began, dict(began, prefix='backbone')
+    for student in (timm, mm):
+        run = Config(dict(model=dict(type='EducationDistill', architecture=student)))
+        plain = plain_config(run)
+        assert 'gone' not in plain.pretty_text and 'pretrained=True' not in plain.pretty_text
+        assert run.model.architecture.backbone.type == plain.model.backbone.type
+        assert 'gone' in run.pretty_text
+
+
 def test_classes_not_taught_score_zero_and_losses_ignore_them(tmp_path):
     student, run, state = at_grade(resnet(), 2, (1, 4))
     config = grade_student_config(run, student)

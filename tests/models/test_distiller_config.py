@@ -3,11 +3,13 @@
 import copy
 
 import pytest
+import torch
 from mmengine.registry import MODELS
 from networks import dkd_distiller, logits_distiller
 from torch import nn
 
 from edudistill_mm.errors import ConfigurationError
+from edudistill_mm.models.distillers.build_distillers import build_distillers
 from edudistill_mm.models.distillers.distiller_config import (
     check_distiller_config,
     check_loss_arguments,
@@ -106,6 +108,17 @@ def test_a_loss_that_rests_among_others_is_told_in_a_warning():
     config['distill_losses']['loss_x'] = dict(type='L2Loss')
     with pytest.warns(UserWarning, match='distill_losses.loss_x would never be computed'):
         check_distiller_config(config)
+
+
+def test_an_inherited_connector_is_switched_off_by_none():
+    config = distiller()
+    config['loss_forward_mappings']['loss_kd']['preds_S']['connector'] = None
+    (built,) = build_distillers(config, ['teacher']).values()
+    record = built.loss_forward_mappings['loss_kd']['preds_S']
+    built.student_recorders.get_recorder('fc')._data_buffer = [torch.ones(2, 4)]
+    assert torch.equal(built.get_record(**record), torch.ones(2, 4))
+    # The config itself stays as it was.
+    assert config['loss_forward_mappings']['loss_kd']['preds_S']['connector'] is None
 
 
 def test_a_record_without_its_recorder_is_refused():

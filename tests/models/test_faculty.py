@@ -150,6 +150,30 @@ def test_a_checkpoint_wins_over_the_weights_that_a_config_file_names(experts, tm
         faculty_of([dict(name='low', architecture=architecture, classes='low')])
 
 
+def test_a_teacher_of_one_class_is_refused(experts):
+    with pytest.raises(
+        ConfigurationError, match=r'^teachers\[0\].classes is class 3 alone'
+    ) as error:
+        faculty_of([dict(experts[0], classes=[3])])
+    assert '\n' not in str(error.value)
+
+
+def test_a_teacher_with_several_branches_is_refused_by_what_it_gives():
+    class TwoBranches(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = torch.nn.Linear(3, 6)
+
+        def forward(self, inputs, mode='tensor'):
+            scores = self.fc(inputs.mean((2, 3)))
+            return scores, scores
+
+    teacher = dict(name='two', architecture=TwoBranches())
+    with pytest.raises(ConfigurationError, match='gives 2 results for an image') as error:
+        faculty_of([teacher])
+    assert str(error.value).endswith('give teachers[0].architecture another network or head')
+
+
 def test_a_list_of_classes_keeps_the_order_of_the_teachers_outputs(experts):
     teacher = faculty_of([dict(experts[0], classes=[3, 1])]).teachers[0]
     assert teacher.classes.classes == (3, 1)

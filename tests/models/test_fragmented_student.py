@@ -260,6 +260,18 @@ def test_a_wrong_cut_is_one_sentence_that_names_it(kwargs, words):
     assert '\n' not in message and all(word in message for word in words), message
 
 
+def test_a_classifier_without_a_backbone_is_refused_with_the_one_to_take():
+    with pytest.raises(ConfigurationError, match='TIMMBackbone') as error:
+        build(
+            dict(
+                type='FragmentedStudent',
+                student=dict(type='TimmClassifier', model_name='resnet10t', num_classes=6),
+            )
+        )
+    message = str(error.value)
+    assert 'TimmClassifier, which has no "backbone"' in message and '\n' not in message
+
+
 def test_a_cut_in_the_middle_of_a_stage_is_possible():
     student = fragmented(fragments=['layer1.0', 'layer2', 'layer3'])
     student.set_grade(1, ALL)

@@ -70,14 +70,20 @@ def choose_growth(
         fragments,
         grades,
         recipe,
-        fragmented.classifier_names[-1],
+        _scores_of(fragmented),
         f'{reason}: {", then ".join(dict.fromkeys(steps))}',
     )
 
 
 def classifier_of(network: dict, num_classes: int, image_size: int) -> str:
-    """Name of the layer of a classifier that gives class scores."""
-    return _build(network, num_classes, image_size, num_fragments=1).classifier_names[-1]
+    """Name of the module of a classifier that gives class scores."""
+    return _scores_of(_build(network, num_classes, image_size, num_fragments=1))
+
+
+def _scores_of(student: FragmentedStudent) -> str:
+    """The module that gives the scores: the head, where several layers share that (DeiT's two)."""
+    names = student.classifier_names
+    return names[0] if len(names) == 1 else 'head'
 
 
 def _cut(

@@ -53,6 +53,8 @@ class ImageSurvey:
         two_classes (dict[str, str]): Of files that equal one of another class, its path.
         other_files (dict[str, int]): How many files of other kinds lie among the images, by their
             suffixes; hidden ones are not counted.
+        unmeasured (dict[str, str]): Of classes without an image for validation or test, the folder
+            where it lacks.
         without_classes (tuple[str, ...]): Folders of validation or test images that have no folders
             of classes, and so no labels.
     """
@@ -68,6 +70,7 @@ class ImageSurvey:
     leaks: dict[str, str]
     two_classes: dict[str, str]
     other_files: dict[str, int]
+    unmeasured: dict[str, str]
     without_classes: tuple[str, ...]
 
     @property
@@ -112,6 +115,13 @@ def survey_images(root: str, look_at_all: bool = True) -> ImageSurvey:
     empty = next((name for name, count in counts.items() if not count), None)
     if empty is not None:
         raise ConfigurationError(f'none of the training images of class "{empty}" can be read')
+    unmeasured = {
+        name: part
+        for part in (test, val)
+        if part is not None
+        for name in counts
+        if name not in {sets[part][path] for path in sets[part] if path not in damaged}
+    }
     part_of = {path: part for part, images in sets.items() for path in images}
     class_of = {path: name for images in sets.values() for path, name in images.items()}
     copies = _copies(seen) if look_at_all else {}
@@ -135,6 +145,7 @@ def survey_images(root: str, look_at_all: bool = True) -> ImageSurvey:
         leaks,
         two_classes,
         _other_files(root, sets),
+        unmeasured,
         without_classes,
     )
 
@@ -158,7 +169,13 @@ def _splits(root: str) -> tuple[str, str | None, str | None, tuple[str, ...]]:
     Of one folder of classes they are '', None, None and ().
     """
     folders = {entry.name.lower(): entry.name for entry in os.scandir(root) if entry.is_dir()}
-    train = next((folders[name] for name in TRAINING if name in folders), None)
+    # A class may be called so as well, whose folder holds images and no folders.
+    splits = {
+        name: folder
+        for name, folder in folders.items()
+        if name not in TRAINING or any(map(os.DirEntry.is_dir, _entries(root, folder)))
+    }
+    train = next((splits[name] for name in TRAINING if name in splits), None)
     others = [folders[name] for name in VALIDATION if name in folders]
     if train is None:
         if others and len(others) == len(folders):

@@ -21,6 +21,8 @@ LONGEST_FINE_TUNING = 60
 # From this ratio of the largest class to the smallest one the mean over the classes is told, too.
 UNBALANCED = 3
 CLASSIFIER = 'head.fc'
+# Classes that are named.
+SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -61,9 +63,11 @@ class OwnConfig:
         return len(self.images.survey.images)
 
     @property
-    def _is_unbalanced(self) -> bool:
-        counts = self.images.survey.images.values()
-        return max(counts) >= UNBALANCED * min(counts)
+    def _tells_mean(self) -> bool:
+        """Whether the mean over the classes is told: some have many more images, and all are measured."""
+        survey = self.images.survey
+        counts = survey.images.values()
+        return max(counts) >= UNBALANCED * min(counts) and not survey.unmeasured
 
     @property
     def _length_of_teacher(self) -> int:
@@ -99,7 +103,7 @@ class OwnConfig:
             yield assignment(f'{split}_dataloader', loader)
         if survey.test is None:
             yield 'test_dataloader = val_dataloader'
-        if self._is_unbalanced:
+        if self._tells_mean:
             yield '# Beside the accuracy, its mean over the classes, as some have many more images.'
             yield (
                 "val_evaluator = [dict(type='Accuracy', topk=(1, )), dict(type='GradeAccuracy'),\n"
@@ -169,7 +173,9 @@ class OwnConfig:
             yield f'Not used are files that are no images of a known kind: {kinds}.'
         for folder in survey.without_classes:
             yield f'Not used is "{folder}", as it has no folders of classes that could be labels.'
-        if self._is_unbalanced:
+        for name, part in survey.unmeasured.items():
+            yield f'Class "{name}" has no image in "{part}": no accuracy there tells of it.'
+        if self._tells_mean:
             few = min(survey.images, key=survey.images.__getitem__)
             many = max(survey.images, key=survey.images.__getitem__)
             yield (
@@ -209,7 +215,9 @@ class OwnConfig:
             split = f'and those of "{survey.val}" for validation'
             if survey.test is not None:
                 split += f', of "{survey.test}" for the test'
-        return f'{len(counts)} classes with {kind} images each, {sum(counts)} in all, {split}.'
+        names = [f'"{name}"' for name in survey.images]
+        shown = ', '.join(names[:SHOWN]) + (', ...' if len(names) > SHOWN else '')
+        return f'{len(counts)} classes ({shown}) with {kind} images each, {sum(counts)} in all, {split}.'
 
     def _network_remark(self, network: NetworkChoice, weights: str | None) -> str:
         if weights is None:

@@ -16,7 +16,11 @@ from edudistill_mm.engine.education_record import (
     describe_education,
     recorded_grade,
 )
-from edudistill_mm.engine.epoch_lengths import epoch_lengths, rebuild_schedules
+from edudistill_mm.engine.epoch_lengths import (
+    check_same_lengths,
+    epoch_lengths,
+    rebuild_schedules,
+)
 from edudistill_mm.engine.grade_data import (
     any_sampler,
     draw_from_here,
@@ -324,9 +328,14 @@ class GradeSchedulerHook(Hook):
             **describe_education(model),
             **self._validations.state_dict(runner),
             early_ends=self._ends.state_dict(runner),
+            batches=self._batches(model),
             sampler_seed=getattr(any_sampler(runner.train_dataloader), 'seed', None),
             continuation=self._resume_state.state_dict(runner, 'optimizer' in checkpoint),
         )
+
+    def _batches(self, model: Any) -> dict[str, int]:
+        """How many batches an epoch (or iteration: 1) of each grade has, by its name."""
+        return {grade.name: self._lengths[grade.begin] for grade in model.curriculum.grades}
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Take over the checkpoint's grade and, when resuming, check and restore the education."""
@@ -334,6 +343,10 @@ class GradeSchedulerHook(Hook):
         education = checkpoint.get('meta', {}).get('education')
         if runner._resume:
             check_same_education(runner, model, checkpoint)
+            if model.curriculum.by_epoch:
+                check_same_lengths(
+                    model.curriculum, self._lengths, checkpoint['meta'], runner._load_from
+                )
             self._validations.load_state_dict(runner, education)
             # Checkpoints of earlier versions have none.
             none = dict(at={}, judged=education['validated'], hooks=[])

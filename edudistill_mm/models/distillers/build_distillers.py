@@ -29,6 +29,11 @@ def build_distillers(cfg: dict | None, teachers: Sequence[str]) -> nn.ModuleDict
 def _build(cfg: dict) -> nn.Module:
     check_distiller_config(cfg)
     cfg = modernise(copy.deepcopy(cfg))
+    for records in (cfg.get('loss_forward_mappings') or {}).values():
+        for record in records.values():
+            # A config that switches an inherited connector off; MMRazor's would look for None.
+            if record.get('connector', '') is None:
+                del record['connector']
     # MMEngine gives all that a config inherits by `package::` that package's scope.
     scope, kind = cfg.get('_scope_'), cfg.get('type')
     if scope and class_of(kind, ROOT_MODELS, scope) is None:

@@ -131,6 +131,13 @@ class FragmentedStudent(BaseModel):
         for name, child in student.named_children():
             if name != 'data_preprocessor':
                 self.add_module(name, child)
+        if getattr(self, 'backbone', None) is None:
+            raise ConfigurationError(
+                f'architecture.student is a {type(student).__name__}, which has no "backbone" that could '
+                f'be cut or grow; of timm, take an ImageClassifier with backbone=dict('
+                f'type="TIMMBackbone", model_name=...), as tools/new_config.py --student timm:NAME '
+                f'writes it'
+            )
         check_trainable(getattr(self, 'head', None), getattr(self, 'backbone', None))
         self.input_shape = input_shape
         self.trace = trace(student, input_shape)

@@ -103,6 +103,11 @@ class Faculty:
                 classes = curriculum.classes_of(cfg.pop('classes', 'all'))
             except ConfigurationError as error:
                 raise ConfigurationError(f'{key}.classes: {error}') from error
+            if len(classes) == 1 and curriculum.num_classes > 1:
+                raise ConfigurationError(
+                    f'{key}.classes is class {classes[0]} alone, of which no teacher can say more than '
+                    f'that it is the one; give {key} two classes or more, or leave it out'
+                )
             teacher = Teacher(
                 classes=classes,
                 num_classes=curriculum.num_classes,

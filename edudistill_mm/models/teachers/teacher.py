@@ -223,6 +223,12 @@ class Teacher(BaseTeacher):
     def check_head(self) -> None:
         """Find the outputs that stand for the teacher's classes; refuse a head without them."""
         output = self.dry_run(lambda image: self.network(image, mode='tensor'))
+        if isinstance(output, (tuple, list)):
+            raise ConfigurationError(
+                f'{self.key} ("{self.name}") gives {len(output)} results for an image, such as the scores '
+                f'of several branches, and a teacher must give one score for each class; give '
+                f'{part_of(self.key, "architecture")} another network or head'
+            )
         width = output.shape[-1] if isinstance(output, torch.Tensor) and output.ndim == 2 else None
         count, names = len(self.classes), names_of(self.network)
         # Names of another number are those of a data set of which the network knows a part.
