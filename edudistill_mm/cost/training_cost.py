@@ -193,7 +193,9 @@ def _education_cost(
     for grade in curriculum.grades:
         taught = labels[torch.isin(labels, torch.tensor(grade.seen))]
         images, batches = epoch_size(loader, len(taught), curriculum.by_epoch)
-        check_batches(batches, len(taught), loader.batch_size, f'grade "{grade.name}"')
+        check_batches(
+            batches if len(taught) else 0, len(taught), loader.batch_size, f'grade "{grade.name}"'
+        )
         algorithm.set_grade(algorithm.curriculum.grades[grade.index])
         # Not all that have joined: one with a single taught class, or for whose losses the student
         # is too shallow, is not asked.
@@ -229,7 +231,9 @@ def _education_cost(
 
 def _taught_share(run: RunConfig, grade: Grade) -> float:
     """The part of a grade in which teachers are asked; MMRazor's StopDistillHook ends that."""
-    stops = [h['stop_epoch'] for h in hooks_of(run.cfg) if type_name(h) == 'StopDistillHook']
+    stops = [
+        h.get('stop_epoch', 0) for h in hooks_of(run.cfg) if type_name(h) == 'StopDistillHook'
+    ]
     if not stops or not run.curriculum.by_epoch:
         return 1.0
     return min(max((min(stops) - grade.begin) / grade.length, 0.0), 1.0)

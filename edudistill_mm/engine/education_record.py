@@ -21,6 +21,7 @@ FORM = dict(
     history={str: {str: Real}},
     validated=int,
     accuracy=list,
+    **{'batches?': {str: int}},
 )
 
 

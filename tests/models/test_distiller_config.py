@@ -1,6 +1,7 @@
 """Mistakes in the config of a distiller."""
 
 import copy
+import warnings
 
 import pytest
 import torch
@@ -119,6 +120,17 @@ def test_an_inherited_connector_is_switched_off_by_none():
     assert torch.equal(built.get_record(**record), torch.ones(2, 4))
     # The config itself stays as it was.
     assert config['loss_forward_mappings']['loss_kd']['preds_S']['connector'] is None
+
+
+def test_records_of_student_and_teacher_that_are_exchanged_are_told_in_a_warning():
+    config = logits_distiller(dict(type='KLDivergence'))
+    mapping = config['loss_forward_mappings']['loss_kd']
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        check_distiller_config(config)
+    mapping['preds_S']['from_student'], mapping['preds_T']['from_student'] = False, True
+    with pytest.warns(UserWarning, match='loss_kd.preds_S is what the teacher gives.*exchanged'):
+        check_distiller_config(config)
 
 
 def test_a_record_without_its_recorder_is_refused():

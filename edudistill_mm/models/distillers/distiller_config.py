@@ -16,6 +16,8 @@ from edudistill_mm.validation.values import check_keys
 
 SIDES = ('student_recorders', 'teacher_recorders')
 PARTS = (*SIDES, 'distill_deliveries', 'connectors', 'distill_losses', 'loss_forward_mappings')
+# What MMRazor's losses call the records of student and teacher.
+PAIRS = (('preds_S', 'preds_T'), ('s_feature', 't_feature'))
 # Keys of a record in a mapping: the arguments of the method that reads the record.
 RECORD = {
     name: parameter
@@ -65,6 +67,21 @@ def check_distiller_config(cfg: Any) -> None:
     for name, mapping in mappings.items():
         for argument, record in mapping.items():
             _check_record(record, f'distiller.loss_forward_mappings.{name}.{argument}', parts)
+        _warn_of_exchange(mapping, f'distiller.loss_forward_mappings.{name}')
+
+
+def _warn_of_exchange(mapping: Mapping[str, Mapping], key: str) -> None:
+    """Tell of a loss that takes the teacher for the student, and the student for the teacher."""
+    for of_student, of_teacher in PAIRS:
+        if of_student in mapping and of_teacher in mapping:
+            given = [mapping[name]['from_student'] for name in (of_student, of_teacher)]
+            if given == [False, True]:
+                warnings.warn(
+                    f'{key}.{of_student} is what the teacher gives, and {of_teacher} what the student '
+                    f'gives: were from_student=True and False exchanged? Most losses detach {of_teacher}, '
+                    f'and the student would learn nothing from them',
+                    stacklevel=3,
+                )
 
 
 def check_loss_arguments(losses: nn.ModuleDict, mappings: Mapping[str, Mapping]) -> None:
