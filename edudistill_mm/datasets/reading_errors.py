@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from edudistill_mm.datasets.naming_pipeline import NamingPipeline
+from edudistill_mm.datasets.unsliced import unsliced
 from edudistill_mm.errors import ConfigurationError, reason_of
 
 
@@ -28,6 +29,7 @@ def clear_annotation_errors(loader: Any) -> Iterator[None]:
 
 def name_samples(dataset: Any) -> None:
     """Let a data set, and those that it wraps, name the samples that they cannot read."""
+    dataset = unsliced(dataset)
     for inner in [getattr(dataset, 'dataset', None), *getattr(dataset, 'datasets', ())]:
         if inner is not None:
             name_samples(inner)

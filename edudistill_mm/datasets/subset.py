@@ -100,11 +100,15 @@ class Subset(ABC):
     def __len__(self) -> int:
         return len(self._indices)
 
+    def prepare_data(self, idx: int) -> Any:
+        """A sample as the pipeline gives it; None if that gives it up."""
+        return self.pipeline(self.get_data_info(idx))
+
     @force_full_init
     def __getitem__(self, idx: int) -> Any:
         # As in MMEngine, a training pipeline that gives up a sample gets another one.
         for _ in range(self.max_refetch + 1):
-            sample = self.pipeline(self.get_data_info(idx))
+            sample = self.prepare_data(idx)
             if sample is not None:
                 return sample
             if self.test_mode:

@@ -55,6 +55,8 @@ CROPS = [
     dict(crop_size=32, padding=4),
     dict(crop_size=(20, 12), padding=(1, 3)),
     dict(crop_size=24, padding=(1, 2, 3, 4), pad_val=(10, 20, 30)),
+    dict(crop_size=24, padding=2, pad_val=(123.675, 116.5, 300)),
+    dict(crop_size=24, padding=2, pad_val=127.5),
     dict(crop_size=10),
     dict(crop_size=32),
     dict(crop_size=(40, 36), pad_if_needed=True, pad_val=7),

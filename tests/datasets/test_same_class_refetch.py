@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 from mmengine.dataset import BaseDataset, RepeatDataset
+from mmengine.runner.runner import _SlicedDataset
 
-from edudistill_mm.datasets import GradeSampler
+from edudistill_mm.datasets import ClassSubset, GradeSampler
+from edudistill_mm.datasets.reading_errors import name_samples
 from edudistill_mm.errors import DataError
 
 LABELS = [0, 0, 0, 1, 1, 2, 2, 2]
@@ -41,6 +43,30 @@ def test_the_data_set_inside_of_a_wrapper_counts_and_two_samplers_are_one():
         GradeSampler(RepeatDataset(dataset, times=2))
     assert RepeatDataset(dataset, times=2)[8 + 3]['sample_idx'] == 4
     assert len(dataset.read) <= 1 + 50
+
+
+@pytest.mark.parametrize('sliced', [False, True])
+def test_parts_of_a_data_set_replace_a_sample_within_its_class_too(sliced):
+    part = ClassSubset(Fragile(broken=(0,)), classes=[2, 1])
+    assert [int(label) for label in part.get_gt_labels()] == [1, 1, 0, 0, 0]
+    cut = _SlicedDataset(part, 4) if sliced else part
+    GradeSampler(cut)
+    np.random.seed(0)
+    drawn = [cut[0] for _ in range(20)]
+    assert {sample['sample_idx'] for sample in drawn} == {1}
+    assert {sample['gt_label'] for sample in drawn} == {1}
+
+
+def test_the_beginning_of_a_data_set_names_what_cannot_be_read():
+    def fail(data):
+        raise OSError('gone')
+
+    dataset = Fragile(broken=())
+    dataset.pipeline = fail
+    cut = _SlicedDataset(dataset, 4)
+    name_samples(cut)
+    with pytest.raises(DataError, match='the sample number 2 of Fragile'):
+        cut[2]
 
 
 def test_a_class_that_cannot_be_read_at_all_is_named():

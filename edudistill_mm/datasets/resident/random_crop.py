@@ -61,11 +61,11 @@ class BatchRandomCrop(BatchTransform):
         """Images of another size that have the colour of the padding, [B, C, *size]."""
         shape = *images.shape[:2], *size
         filled = images.new_zeros(shape)
-        # As OpenCV does it, a single number is that of the first channel.
+        # As OpenCV does it: a single number is that of the first channel, and all are rounded.
         colour = self.fill if isinstance(self.fill, (list, tuple)) else [self.fill]
         for channel, value in enumerate(colour):
             if value:
-                filled[:, channel] = value
+                filled[:, channel] = min(max(round(value), 0), 255)
         return filled
 
     def _slice(self, images: Tensor, rows: np.ndarray, columns: np.ndarray) -> Tensor:

@@ -194,6 +194,7 @@ class GradeSampler(Sampler):
 
 def _refetch_from_same_class(dataset: Any) -> None:
     """Install :class:`SameClassRefetch` before workers can get copies of the data set."""
+    dataset = unsliced(dataset)
     for inner in [getattr(dataset, 'dataset', None), *getattr(dataset, 'datasets', ())]:
         if inner is not None:
             _refetch_from_same_class(inner)
