@@ -5,6 +5,8 @@ from itertools import accumulate
 
 from edudistill_mm.errors import ConfigurationError
 
+# MMEngine's mark for a schedule that never ends.
+ENDLESS = int(1e9)
 _DURATIONS = ('T_max', 'total_steps')
 
 
@@ -36,7 +38,11 @@ def epochs_to_iters(cfg: dict, lengths: Sequence[int]) -> dict:
     starts = [0, *accumulate(lengths)]
 
     def position(epoch: int) -> int:
-        return starts[min(int(epoch), len(lengths))]
+        beyond = int(epoch) - len(lengths)
+        if beyond <= 0 or epoch >= ENDLESS:
+            return starts[min(int(epoch), len(lengths))]
+        # As if the run went on.
+        return starts[-1] + beyond * lengths[-1]
 
     cfg.setdefault('begin', 0)
     cfg.setdefault('end', len(lengths))

@@ -10,7 +10,7 @@ from mmengine.config import Config
 from edudistill_mm.config.epochs import batches_of_grades
 from edudistill_mm.config.plain_distillation import follow_loop, is_plain
 from edudistill_mm.config.run_config import RunConfig
-from edudistill_mm.config.schedule import move_schedule
+from edudistill_mm.config.schedule import ENDLESS, move_schedule
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.type_name import type_name
 from edudistill_mm.validation.values import check_positive
@@ -27,8 +27,6 @@ DURATIONS_OF_HOOKS = dict(
 )
 # StepLR's, and ReduceOnPlateau's.
 DURATIONS_OF_SCHEDULES = ('step_size', 'patience', 'cooldown')
-# MMEngine's mark for a schedule that never ends.
-ENDLESS = int(1e9)
 
 
 def fit_lengths(lengths: Sequence[int], costs: Sequence[int], budget: float) -> list[int]:

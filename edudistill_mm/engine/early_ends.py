@@ -1,8 +1,9 @@
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from mmengine.hooks import CheckpointHook, EarlyStoppingHook, IterTimerHook, ParamSchedulerHook
+from mmengine.optim.scheduler import ReduceOnPlateauParamScheduler
 from mmengine.runner import Runner
 from mmpretrain.engine.hooks import SwitchRecipeHook
 
@@ -21,9 +22,10 @@ class EarlyEnds:
     iteration and all schedules jump to the beginning of the next grade, as if the steps between
     had been taken. A stop in the last grade, or outside of a validation, ends the run.
 
-    An ``EarlyStoppingHook`` starts anew with each grade, because the classes, and so the meaning
-    of its metric, change. This class saves its counts, which MMEngine does not. Accumulated
-    gradients are counted by trained batches, so that a jump neither loses nor doubles any.
+    An ``EarlyStoppingHook``, and a schedule that waits for a metric, start anew with each grade,
+    because the classes, and so the meaning of the metric, change. This class saves the counts of the
+    former, which MMEngine does not. Accumulated gradients are counted by trained batches, so that a
+    jump neither loses nor doubles any.
 
     Attributes:
         at (dict[str, int]): The progress at which a grade ended early, by its name.
@@ -39,9 +41,17 @@ class EarlyEnds:
         return [hook for hook in runner.hooks if isinstance(hook, EarlyStoppingHook)]
 
     def check(self, runner: Runner, curriculum: Curriculum) -> None:
-        """Warn of a metric that unseen classes hold down."""
+        """Warn of a metric that unseen classes hold down, or that prefers the easy first grade."""
         if len(curriculum.grades[0].seen) == curriculum.num_classes:
             return
+        for writer in runner.hooks:
+            for key in getattr(writer, 'key_indicators', None) or ():
+                if isinstance(writer, CheckpointHook) and key.startswith('seen/'):
+                    runner.logger.warning(
+                        f'CheckpointHook.save_best is "{key}", which is over fewer classes in the first '
+                        f'grades and so prefers their students; "{key.replace("seen/", "accuracy/")}" is '
+                        'over all classes'
+                    )
         for hook in self._hooks(runner):
             if hook.monitor.startswith('accuracy/'):
                 runner.logger.warning(
@@ -114,7 +124,10 @@ class EarlyEnds:
         return batches
 
     def begin_grade(self, runner: Runner) -> None:
-        """Let early stopping start anew."""
+        """Let early stopping, and schedules that wait for a metric, start anew."""
+        for scheduler in _schedulers(runner):
+            if isinstance(scheduler, ReduceOnPlateauParamScheduler):
+                scheduler._reset()
         for hook in self._hooks(runner):
             hook.wait_count = 0
             hook.best_score = -math.inf if hook.rule == 'greater' else math.inf
@@ -192,6 +205,12 @@ class EarlyEnds:
         for hook in self._hooks(runner):
             hook.after_val_epoch(runner, metrics)
         return True
+
+
+def _schedulers(runner: Runner) -> Iterator[Any]:
+    schedulers: Any = runner.param_schedulers or []
+    for each in schedulers.values() if isinstance(schedulers, dict) else [schedulers]:
+        yield from each
 
 
 def _leave_out(runner: Runner, batches: int) -> None:

@@ -79,4 +79,7 @@ def rebuild_schedules(runner: Runner, lengths: Sequence[int]) -> None:
         # The first set of schedulers has taken its first step already.
         for name in [key for key in group if key.startswith('initial_')]:
             group[name.removeprefix('initial_')] = group[name]
+        if 'betas' in group and 'initial_momentum' in group:
+            # Of which schedules take the momentum.
+            group['betas'] = (group['initial_momentum'], *group['betas'][1:])
     runner.param_schedulers = runner.build_param_scheduler(configs)

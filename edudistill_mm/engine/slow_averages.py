@@ -13,7 +13,7 @@ from edudistill_mm.curriculum import Curriculum
 
 
 def warn_of_slow_averages(runner: Runner, curriculum: Curriculum, lengths: Sequence[int]) -> None:
-    """Warn if averaged weights hold more of what was before the last grade than of the grade.
+    """Warn if averaged weights hold more of what was before the last grade, or are not measured.
 
     Before it the last fragment, the classifier and the newest classes are untrained. After n
     updates by a momentum m the average holds (1 - m)^n of that, which is more than 1/e if 1/m
@@ -23,6 +23,11 @@ def warn_of_slow_averages(runner: Runner, curriculum: Curriculum, lengths: Seque
     for hook in runner.hooks:
         if not isinstance(hook, EMAHook):
             continue
+        if not getattr(hook, 'evaluate_on_ema', True):
+            runner.logger.warning(
+                'EMAHook.evaluate_on_ema=False validates, and chooses the best of, the weights as they are '
+                'trained, but what is saved and exported are their averages, which nothing measures'
+            )
         begin = max(hook.begin_iter - 1, 0)
         if hook.enabled_by_epoch and curriculum.by_epoch:
             begin = sum(lengths[: hook.begin_epoch - 1])

@@ -44,6 +44,11 @@ def check_switched_recipes(runner: Runner, model: Any) -> None:
                     f'{where} mixes the labels of several images ({names}), but {wants}; remove its '
                     f'batch_augments'
                 )
+            if names and not getattr(model.data_preprocessor, 'to_onehot', False):
+                raise ConfigurationError(
+                    f'{where} mixes the labels of several images ({names}), which MMPretrain does to one-hot '
+                    f'labels alone and else leaves out; set data_preprocessor.to_onehot=True'
+                )
 
 
 def _wants_classes(model: Any) -> str:

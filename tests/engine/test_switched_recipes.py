@@ -60,4 +60,11 @@ def test_what_would_fail_in_mid_run_is_refused_before_it(tmp_path, teacher, reci
 
 @pytest.mark.parametrize('recipe', [MIXUP, dict(batch_augments=None)])
 def test_what_a_generalist_can_teach_passes(tmp_path, teacher, recipe):
-    run(tmp_path, recipe, generalist=True)
+    one_hot = dict(type='ClsDataPreprocessor', to_onehot=True, num_classes=6)
+    run(tmp_path, recipe, generalist=True, data_preprocessor=one_hot)
+
+
+def test_mixtures_of_labels_that_are_no_one_hot_ones_are_refused(tmp_path, teacher):
+    # MMPretrain would set them up and mix nothing.
+    with pytest.raises(ConfigurationError, match='set data_preprocessor.to_onehot=True'):
+        run(tmp_path, MIXUP, generalist=True)

@@ -603,6 +603,15 @@ def test_losses_that_relate_samples_wait_for_two_of_them(experts):
     assert model.loss(images(2), samples([0, 2]))['distill.loss_kd'] == 0
 
 
+def test_losses_that_relate_samples_wait_for_two_of_them_if_the_last_grade_has_no_teacher(experts):
+    cfg = kd_distiller()
+    cfg['distill_losses']['loss_kd'] = dict(type='DistanceWiseRKD', loss_weight=1.0)
+    curriculum = three_grades()
+    curriculum['grades'][2].update(teachers=[], leave=['low', 'mid'])
+    model = grade(school(experts[:2], cfg, curriculum=curriculum), 1).train()
+    assert model.loss(images(2), samples([0, 2]))['distill.loss_kd'] == 0
+
+
 @pytest.mark.parametrize('features', [False, True])
 def test_modules_overwrite_their_inputs_only_where_no_feature_is_recorded(experts, features):
     model = school(experts, feature_distiller() if features else kd_distiller())

@@ -28,6 +28,7 @@ from edudistill_mm.engine.grade_data import (
     introduce_data,
 )
 from edudistill_mm.engine.grade_summary import grade_summary
+from edudistill_mm.engine.hooks_of_epochs import check_hooks_of_epochs
 from edudistill_mm.engine.resume_state import ResumeState, optim_wrappers
 from edudistill_mm.engine.slow_averages import warn_of_slow_averages
 from edudistill_mm.engine.switched_recipes import check_switched_recipes
@@ -121,6 +122,7 @@ class GradeSchedulerHook(Hook):
         else:
             self._lengths = [1] * curriculum.length
         self._ends.check(runner, curriculum)
+        check_hooks_of_epochs(runner, curriculum)
         check_switched_recipes(runner, model)
         self._begun = False
         if not any(isinstance(hook, CatchUpHook) for hook in runner.hooks):
@@ -169,6 +171,8 @@ class GradeSchedulerHook(Hook):
         progress = self._progress(runner, model)
         if runner.val_loop is None or self._batches_since(runner, progress):
             return
+        # A loop decides about its dynamic_intervals only after it has trained.
+        runner.train_loop._decide_current_val_interval()
         if self._validations.is_missing(runner.train_loop, progress, model.curriculum.length):
             self._resume_state.start_workers(runner, self._validations.progress > 0)
             self._resume_state.put_back_random_state()

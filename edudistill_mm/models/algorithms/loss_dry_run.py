@@ -92,10 +92,14 @@ class LossDryRun:
             ) from error
 
     def rows_needed(self) -> int:
-        """How many samples of a teacher the losses of the present grade need to be finite.
+        """How many samples of a teacher the losses of the last grade with one need to be finite.
 
         Two for BatchNorm in connectors or relations between samples, else one.
         """
+        for grade in reversed(self.algorithm.curriculum.grades):
+            self.algorithm.set_grade(grade)
+            if self.algorithm.views:
+                break
         view = next(iter(self.algorithm.views.values()), None)
         if view is None:
             return 1
