@@ -138,15 +138,12 @@ class OwnEMAHook(EMAHook):
         ('EMAHook', True),
         ('mmengine.EMAHook', True),
         ('OwnEMAHook', False),
-        # It is MMPretrain's, and computes statistics by steps of its own.
-        ('PreciseBNHook', False),
     ],
 )
 def test_averages_of_mm_packages_follow_captured_steps(tmp_path, replays, hook, captured):
     config = generalist_run(tmp_path)
     config.custom_hooks.append(dict(type=hook))
-    if hook.endswith('EMAHook'):
-        config.custom_hooks[-1].update(ema_type='ExponentialMovingAverage', momentum=0.2)
+    config.custom_hooks[-1].update(ema_type='ExponentialMovingAverage', momentum=0.2)
     plain = copy.deepcopy(config)
     plain.work_dir, plain.experiment_name = str(tmp_path / 'plain'), f'{tmp_path.name}_plain'
     config.model.cuda_graphs, plain.model.cuda_graphs = True, False
