@@ -16,7 +16,7 @@ from edudistill_mm.apis.command_line import config_parser, run_command
 from edudistill_mm.config.load import load_config
 from edudistill_mm.config.networks import network_config
 from edudistill_mm.config.run_config import RunConfig
-from edudistill_mm.cost.training_cost import network_flops
+from edudistill_mm.cost.network_flops import network_flops
 from edudistill_mm.curriculum import Curriculum
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.models.network import build_module, build_network

@@ -35,7 +35,6 @@ from .about_devices import about_devices
 from .beginning import check_beginning
 from .job import Job
 from .job_queue import JobQueue
-from .network_files import networks_in_files
 from .options import as_arguments
 from .plan import MEASURES, Plan
 from .prepared_row import PreparedRow, prepare_rows
@@ -224,7 +223,7 @@ def _run_job(
             dict(
                 command=shlex.join(_command(plan, prepared, seed)),
                 settings=settings(prepared.run.cfg),
-                networks=networks_in_files(prepared.run.cfg),
+                networks=prepared.networks,
                 teachers={
                     teacher['ckpt']: file_sha256(teacher['ckpt'])
                     for teacher in prepared.run.teachers
@@ -277,11 +276,10 @@ def _change_since(folder: Path, prepared: PreparedRow) -> str | None:
     if (folder / RESULT).exists() and kind == cfg.get(MARK):
         # An earlier version has trained it by MMRazor's own class, with the same result.
         cfg = as_written(cfg)
-    networks = networks_in_files(prepared.run.cfg)
     return (
         difference(settings(cfg), before)
         # Earlier versions have not noted them.
-        or difference(networks, started.get('networks', networks))
+        or difference(prepared.networks, started.get('networks', prepared.networks))
         or _changed_teacher(started['teachers'], prepared.run)
     )
 

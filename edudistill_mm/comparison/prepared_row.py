@@ -1,6 +1,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from operator import mul
 from typing import Any
 
@@ -14,6 +14,7 @@ from edudistill_mm.config.stretch import fit_lengths, stretched_options
 from edudistill_mm.cost.training_cost import TrainingCost, training_cost
 from edudistill_mm.errors import ConfigurationError
 
+from .network_files import networks_in_files
 from .plan import MEASURES, Plan
 from .row import Row
 
@@ -33,6 +34,11 @@ class PreparedRow:
     cost: TrainingCost
     lengths: Sequence[int]
     options: dict[str, Any]
+
+    @cached_property
+    def networks(self) -> dict[str, Any]:
+        """:func:`networks_in_files` of the config, the same for all seeds."""
+        return networks_in_files(self.run.cfg)
 
     @property
     def length(self) -> int:
@@ -66,7 +72,10 @@ def prepare_rows(plan: Plan) -> list[PreparedRow]:
         run, cost = originals[row.name], costs[row.name]
         lengths = _fitted(row, plan, costs)
         batches = [stage.batches for stage in cost.stages]
-        more = stretched_options(run, cost.lengths, lengths, partial(list, batches))
+        try:
+            more = stretched_options(run, cost.lengths, lengths, partial(list, batches))
+        except ConfigurationError as error:
+            raise ConfigurationError(f'row "{row.name}": {error}') from error
         fitted = row.load(more) if more else run
         options = {**row.options, **more}
         prepared.append(PreparedRow(row, run, fitted, cost, lengths, options))

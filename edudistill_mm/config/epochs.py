@@ -1,5 +1,7 @@
 """How much of the data an epoch is."""
 
+from typing import Any
+
 import torch
 
 from edudistill_mm.config.run_config import RunConfig
@@ -12,6 +14,12 @@ def images_of(loader: dict, images: int) -> int:
     """How many of so many images of a data set a loader takes: ``num_batch_per_epoch`` cuts them."""
     batches = loader.get('num_batch_per_epoch')
     return images if batches is None else min(images, batches * loader['batch_size'])
+
+
+def labels_in(loader: dict, dataset: Any) -> torch.Tensor:
+    """The labels of the images that a loader takes of its data set, [N]."""
+    labels = labels_of(dataset)
+    return labels[: images_of(loader, len(labels))]
 
 
 def epoch_size(loader: dict, images: int, by_epoch: bool) -> tuple[int, int]:
@@ -55,8 +63,7 @@ def batches_of_grades(run: RunConfig) -> list[int]:
     dataset = build_for_counting(loader)
     if not run.is_education:
         return [epoch_size(loader, images_of(loader, len(dataset)), True)[1]]
-    labels = labels_of(dataset)
-    labels = labels[: images_of(loader, len(labels))]
+    labels = labels_in(loader, dataset)
     return [
         epoch_size(loader, int(torch.isin(labels, torch.tensor(grade.seen)).sum()), True)[1]
         for grade in run.curriculum.grades

@@ -2,28 +2,26 @@
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from edudistill_mm.config.check_config import build_untrained
-from edudistill_mm.config.epochs import check_batches, epoch_size, images_of
+from edudistill_mm.config.epochs import check_batches, epoch_size, images_of, labels_in
 from edudistill_mm.config.networks import untrained_network
 from edudistill_mm.config.parts import hooks_of
 from edudistill_mm.config.resident import count_views
 from edudistill_mm.config.run_config import RunConfig
 from edudistill_mm.config.stand_in import build_for_counting
+from edudistill_mm.cost.network_flops import network_flops
 from edudistill_mm.cost.stage_cost import StageCost
 from edudistill_mm.datasets import GradeSampler
-from edudistill_mm.datasets.samplers.grade_sampler import labels_of
-from edudistill_mm.errors import ConfigurationError, reason_of
+from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.grade import Grade
-from edudistill_mm.models.network import dry_run, first_input_channels
+from edudistill_mm.models.network import first_input_channels
 from edudistill_mm.type_name import type_name
 from edudistill_mm.validation.values import check_size
 
@@ -181,8 +179,7 @@ def _education_cost(
     flops = {cfg['name']: _teacher_flops(cfg, teacher.network, shape) for cfg, teacher in teachers}
     keeping = [cfg['name'] for cfg, teacher in teachers if teacher.keeping is not None]
     views = count_views(loader, dataset) if keeping else None
-    labels = labels_of(dataset)
-    labels = labels[: images_of(loader, len(labels))]
+    labels = labels_in(loader, dataset)
     known = {
         teacher['name']: curriculum.classes_of(teacher.get('classes', 'all'))
         for teacher in run.teachers
@@ -193,9 +190,8 @@ def _education_cost(
     for grade in curriculum.grades:
         taught = labels[torch.isin(labels, torch.tensor(grade.seen))]
         images, batches = epoch_size(loader, len(taught), curriculum.by_epoch)
-        check_batches(
-            batches if len(taught) else 0, len(taught), loader.batch_size, f'grade "{grade.name}"'
-        )
+        count = len(taught)
+        check_batches(min(batches, count), count, loader.batch_size, f'grade "{grade.name}"')
         algorithm.set_grade(algorithm.curriculum.grades[grade.index])
         # Not all that have joined: one with a single taught class, or for whose losses the student
         # is too shallow, is not asked.
@@ -203,7 +199,7 @@ def _education_cost(
         routed, kept = {}, {}
         for name in (name for name in grade.teachers if name in asked):
             covered = int(torch.isin(taught, torch.tensor(known[name])).sum())
-            passes = images * covered / len(taught) * _taught_share(run, grade)
+            passes = images * covered / count * _taught_share(run, grade)
             routed[name] = (passes, flops[name])
             if name in keeping and views is not None and covered:
                 kept[name] = (covered, views)
@@ -264,47 +260,6 @@ def image_shape(dataset: Any) -> tuple[int, int, int] | None:
         return None
     channels, height, width = image.shape
     return channels, height, width
-
-
-def network_flops(network: nn.Module, shape: tuple[int, int, int] | None = None) -> int:
-    """FLOPs of the forward pass of one image, two for a multiply-add.
-
-    Args:
-        network (nn.Module): A classifier; of a :class:`FragmentedStudent` what its current grade
-            runs.
-        shape (tuple[int, int, int], optional): (C, H, W). Defaults to None; see :func:`dry_run`.
-
-    Raises:
-        ConfigurationError: If the network cannot be run on such an image.
-    """
-    counter = FlopCounterMode(display=False)
-
-    def forward(image: torch.Tensor) -> int:
-        with _plain_attention(), counter:
-            network(image, mode='tensor')
-        return counter.get_total_flops() // len(image)
-
-    try:
-        return dry_run(network, forward, shape)
-    except RuntimeError as error:
-        raise ConfigurationError(
-            f'the network "{type(network).__name__}" cannot be run on an image of shape {shape}: '
-            f'{reason_of(error)}'
-        ) from error
-
-
-@contextmanager
-def _plain_attention() -> Iterator[None]:
-    """Compute attention by matrix products: PyTorch counts no fused kernel of a CPU."""
-    kernels = torch.backends.cuda
-    before = kernels.flash_sdp_enabled(), kernels.mem_efficient_sdp_enabled()
-    kernels.enable_flash_sdp(False)
-    kernels.enable_mem_efficient_sdp(False)
-    try:
-        yield
-    finally:
-        kernels.enable_flash_sdp(before[0])
-        kernels.enable_mem_efficient_sdp(before[1])
 
 
 def _teacher_flops(teacher: dict, network: nn.Module, shape: tuple[int, int, int] | None) -> int:

@@ -41,17 +41,9 @@ class EarlyEnds:
         return [hook for hook in runner.hooks if isinstance(hook, EarlyStoppingHook)]
 
     def check(self, runner: Runner, curriculum: Curriculum) -> None:
-        """Warn of a metric that unseen classes hold down, or that prefers the easy first grade."""
+        """Warn of a metric that unseen classes hold down."""
         if len(curriculum.grades[0].seen) == curriculum.num_classes:
             return
-        for writer in runner.hooks:
-            for key in getattr(writer, 'key_indicators', None) or ():
-                if isinstance(writer, CheckpointHook) and key.startswith('seen/'):
-                    runner.logger.warning(
-                        f'CheckpointHook.save_best is "{key}", which is over fewer classes in the first '
-                        f'grades and so prefers their students; "{key.replace("seen/", "accuracy/")}" is '
-                        'over all classes'
-                    )
         for hook in self._hooks(runner):
             if hook.monitor.startswith('accuracy/'):
                 runner.logger.warning(

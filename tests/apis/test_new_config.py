@@ -80,6 +80,13 @@ def test_a_class_may_be_called_as_a_split(tmp_path):
     )
 
 
+@pytest.mark.parametrize('other', ['val', 'test', 'Validation'])
+def test_splits_without_classes_are_no_two_classes(tmp_path, other):
+    make_images(tmp_path, {'train': 4, other: 4})
+    with pytest.raises(ConfigurationError, match='train" holds no folder with images'):
+        survey_images(str(tmp_path))
+
+
 def test_a_class_that_nothing_measures_is_told_and_no_mean_over_the_classes(tmp_path):
     make_images(tmp_path / 'data' / 'train', {'ant': 30, 'bee': 30, 'cat': 5})
     make_images(tmp_path / 'data' / 'val', {'ant': 2, 'bee': 2}, (9, 9))

@@ -110,6 +110,14 @@ def test_iterations_are_not_measured_in_epochs(prepared):
         prepared(kd=('iterations.py', None), edu=(EDU, dict(epochs='kd')))
 
 
+def test_a_budget_that_leaves_a_schedule_no_time_is_refused_with_its_row(prepared):
+    Path('part.py').write_text(
+        f'_base_ = {KD!r}\nparam_scheduler = dict(_delete_=True, type="ConstantLR", begin=3, end=8)\n'
+    )
+    with pytest.raises(ConfigurationError, match=r'^row "kd": param_scheduler \(ConstantLR\)'):
+        prepared(kd=('part.py', dict(epochs=1)))
+
+
 def test_rows_with_the_same_training_data_read_them_once(prepared):
     Path('listed.py').write_text(
         f'_base_ = {KD!r}\ntrain_dataloader = dict(dataset=dict(type="ListedDigits"))\n'

@@ -10,8 +10,9 @@ from edudistill_mm.config.load import load_config
 from edudistill_mm.config.run_config import RunConfig
 from edudistill_mm.cost.curriculum_table import curriculum_table
 from edudistill_mm.cost.filling import Filling, fillings
+from edudistill_mm.cost.network_flops import network_flops
 from edudistill_mm.cost.stage_cost import StageCost
-from edudistill_mm.cost.training_cost import TrainingCost, network_flops, training_cost
+from edudistill_mm.cost.training_cost import TrainingCost, training_cost
 from edudistill_mm.datasets.samplers.grade_sampler import labels_of
 from edudistill_mm.errors import ConfigurationError
 

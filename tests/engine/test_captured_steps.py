@@ -138,12 +138,17 @@ class OwnEMAHook(EMAHook):
         ('EMAHook', True),
         ('mmengine.EMAHook', True),
         ('OwnEMAHook', False),
+        # One of MMPretrain's that does more than MMEngine's.
+        ('SwitchRecipeHook', False),
     ],
 )
 def test_averages_of_mm_packages_follow_captured_steps(tmp_path, replays, hook, captured):
     config = generalist_run(tmp_path)
     config.custom_hooks.append(dict(type=hook))
-    config.custom_hooks[-1].update(ema_type='ExponentialMovingAverage', momentum=0.2)
+    if hook.endswith('EMAHook'):
+        config.custom_hooks[-1].update(ema_type='ExponentialMovingAverage', momentum=0.2)
+    else:
+        config.custom_hooks[-1].update(schedule=[dict(action_epoch=1, batch_augments=None)])
     plain = copy.deepcopy(config)
     plain.work_dir, plain.experiment_name = str(tmp_path / 'plain'), f'{tmp_path.name}_plain'
     config.model.cuda_graphs, plain.model.cuda_graphs = True, False

@@ -7,7 +7,7 @@ from mmengine.logging import MMLogger
 from networks import build, classifier, images, resnet, samples
 
 from edudistill_mm.checkpoint.log_once import log_once
-from edudistill_mm.cost.training_cost import network_flops
+from edudistill_mm.cost.network_flops import network_flops
 from edudistill_mm.errors import ConfigurationError
 
 ALL = range(6)

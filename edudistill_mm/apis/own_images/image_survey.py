@@ -169,14 +169,10 @@ def _splits(root: str) -> tuple[str, str | None, str | None, tuple[str, ...]]:
     Of one folder of classes they are '', None, None and ().
     """
     folders = {entry.name.lower(): entry.name for entry in os.scandir(root) if entry.is_dir()}
-    # A class may be called so as well, whose folder holds images and no folders.
-    splits = {
-        name: folder
-        for name, folder in folders.items()
-        if name not in TRAINING or any(map(os.DirEntry.is_dir, _entries(root, folder)))
-    }
-    train = next((splits[name] for name in TRAINING if name in splits), None)
+    train = next((folders[name] for name in TRAINING if name in folders), None)
     others = [folders[name] for name in VALIDATION if name in folders]
+    if train is not None and not others and not _has_folders(root, train):
+        train = None  # a class that is called so, as buses and cars are
     if train is None:
         if others and len(others) == len(folders):
             raise ConfigurationError(
@@ -184,14 +180,14 @@ def _splits(root: str) -> tuple[str, str | None, str | None, tuple[str, ...]]:
                 f'"{TRAINING[0]}"'
             )
         return '', None, None, ()
-    with_classes = [name for name in others if any(map(os.DirEntry.is_dir, _entries(root, name)))]
+    with_classes = [name for name in others if _has_folders(root, name)]
     val, test = [*with_classes, None, None][:2]
     return train, val, test, tuple(name for name in others if name not in with_classes)
 
 
-def _entries(root: str, folder: str) -> list[os.DirEntry[str]]:
+def _has_folders(root: str, folder: str) -> bool:
     with os.scandir(osp.join(root, folder)) as entries:
-        return list(entries)
+        return any(entry.is_dir() for entry in entries)
 
 
 def _other_files(root: str, parts: Iterable[str]) -> dict[str, int]:

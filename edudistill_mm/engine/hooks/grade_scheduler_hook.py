@@ -9,6 +9,7 @@ from mmengine.runner import BaseLoop, EpochBasedTrainLoop, IterBasedTrainLoop, R
 from edudistill_mm.curriculum import Grade
 from edudistill_mm.datasets import GradeSampler
 from edudistill_mm.distributed import check_same_on_all_ranks, unwrap_model
+from edudistill_mm.engine.best_metric import warn_of_easy_classes
 from edudistill_mm.engine.captured_steps import capture_steps
 from edudistill_mm.engine.early_ends import EarlyEnds
 from edudistill_mm.engine.education_record import (
@@ -122,6 +123,7 @@ class GradeSchedulerHook(Hook):
         else:
             self._lengths = [1] * curriculum.length
         self._ends.check(runner, curriculum)
+        warn_of_easy_classes(runner, curriculum)
         check_hooks_of_epochs(runner, curriculum)
         check_switched_recipes(runner, model)
         self._begun = False
