@@ -49,22 +49,24 @@ def hold_out(cfg: Config) -> None:
     # Below wrappers that choose classes or fewer images, so that all who learn from a part of the
     # data set, its teachers among them, leave out the same.
     inner = _what_is_split(loaders['train_dataloader'])
-    held, all_of_it = copy.deepcopy(inner), loaders['train_dataloader'].dataset is inner
+    held, wrappers = copy.deepcopy(inner), _wrappers(loaders['train_dataloader'])
     _wrap(inner, part='train', **options)
     if validate:
         of_validation = _what_is_split(loaders['val_dataloader'])
         pipeline = innermost(loaders['val_dataloader']).get('pipeline')
         images = innermost(dict(dataset=held))
-        images.pop('pipeline', None)
+        if images.pop('pipeline', None) is not None and pipeline is None:
+            raise ConfigurationError(
+                'hold_out validates on training images by the pipeline of val_dataloader.dataset, which '
+                'has none; with hold_out.validate=False the validation data stay as they are'
+            )
         if pipeline is not None:
             images.pipeline = pipeline
         of_validation.clear()
         of_validation.update(held)
         _wrap(of_validation, part='held_out', **options)
     of_teachers = (cfg.get('teacher_training') or {}).get('train_dataloader') or {}
-    if all_of_it and 'dataset' in of_teachers:
-        # It changes the data set that is now inside.
-        of_teachers['dataset'] = dict(dataset=of_teachers['dataset'])
+    _leave_out_for_teachers(of_teachers, wrappers, options)
     _warn_of_teachers(cfg)
     if isinstance(cfg.get('dataset_name'), str):
         cfg.dataset_name += '_without_{share}_{seed}'.format(**options)
@@ -77,13 +79,46 @@ def _what_is_split(loader: dict | None) -> Any:
     One that is itself a part of the images, as their rest is for the test, is not taken apart.
     """
     dataset = (loader or {}).get('dataset')
+    for _ in range(_wrappers(loader)):
+        dataset = dataset['dataset']
+    return dataset
+
+
+def _wrappers(loader: dict | None) -> int:
+    """How many wrappers there are around the data set that is split."""
+    dataset, count = (loader or {}).get('dataset'), 0
     while (
         isinstance(dataset, dict)
         and type_name(dataset) != 'HoldOut'
         and isinstance(dataset.get('dataset'), dict)
     ):
-        dataset = dataset['dataset']
-    return dataset
+        dataset, count = dataset['dataset'], count + 1
+    return count
+
+
+def _leave_out_for_teachers(loader: dict, wrappers: int, options: dict) -> None:
+    """Let what ``teacher_training`` says of the training data leave out the same images, in place.
+
+    Args:
+        loader (dict): The ``train_dataloader`` of ``teacher_training``.
+        wrappers (int): How many wrappers are around the data set that the run splits.
+        options (dict): Share and seed of :class:`HoldOut`.
+    """
+    node, replaced = loader, loader.get('_delete_', False)
+    for _ in range(wrappers + 1):
+        if not isinstance(node.get('dataset'), dict):
+            return
+        above, node = node, node['dataset']
+        replaced = replaced or node.get('_delete_', False)
+        if replaced:
+            # A data set of the teacher's own.
+            delete = node.pop('_delete_', None)
+            _wrap(_what_is_split(above), part='train', **options)
+            if delete:
+                node['_delete_'] = True
+            return
+    # It changes the data set that is now inside.
+    above['dataset'] = dict(dataset=node)
 
 
 def _wrap(dataset: dict, **options: Any) -> None:

@@ -16,9 +16,10 @@ class HoldOut(Subset):
     """One of the two parts of a data set of which a share of each class is held out.
 
     Choices among trainings, such as that of a curriculum, are made on the part that is held out,
-    so that the test images are fresh for the chosen one. With the same share and seed the two
-    parts have no sample in common and all together, whatever their pipelines. MMPretrain's
-    ``KFoldDataset`` splits without regard to the classes, and reorders the samples.
+    so that the test images are fresh for the chosen one. Of the same samples, and with the same
+    share and seed, the two parts have no sample in common and all together, whatever their
+    pipelines. MMPretrain's ``KFoldDataset`` splits without regard to the classes, and reorders the
+    samples.
 
     Args:
         dataset (BaseDataset | Subset | dict): The data set, or its config.

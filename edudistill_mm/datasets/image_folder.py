@@ -34,7 +34,7 @@ class ImageFolder(CustomDataset):
 
     Raises:
         ConfigurationError: There is no such folder, no folder of images in it, or one that is no
-            class.
+            class; or names for the classes are given, which are the folders' own.
     """
 
     def __init__(
@@ -48,15 +48,22 @@ class ImageFolder(CustomDataset):
     ) -> None:
         data_root = osp.expanduser(data_root)
         self.extensions = tuple(extensions)
-        self.left_out = frozenset(leave_out)
+        self.left_out = frozenset(map(osp.normpath, leave_out))
         self.split = data_prefix
+        metainfo = dict(kwargs.pop('metainfo', None) or {})
+        given = kwargs.pop('classes', None) or metainfo.get('classes')
+        if given is not None:
+            raise ConfigurationError(
+                f'the classes of ImageFolder are its folders in alphabetical order, so that '
+                f'classes={given!r} is not possible; leave it out, or use CustomDataset'
+            )
         classes = list(self._classes(osp.join(data_root, numbered_by or data_prefix)))
         if not classes:
             raise ConfigurationError(
                 f'"{osp.join(data_root, numbered_by or data_prefix)}" holds no folder with images; '
                 f'each class needs one'
             )
-        metainfo = dict(kwargs.pop('metainfo', None) or {}, classes=tuple(classes))
+        metainfo['classes'] = tuple(classes)
         super().__init__(
             data_root=data_root,
             data_prefix=data_prefix,
@@ -92,5 +99,5 @@ class ImageFolder(CustomDataset):
         return [
             (path, number)
             for path, number in samples
-            if osp.join(self.split, path).replace(osp.sep, '/') not in self.left_out
+            if osp.normpath(osp.join(self.split, path)) not in self.left_out
         ]

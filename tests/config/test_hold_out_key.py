@@ -64,6 +64,57 @@ def test_what_a_teacher_has_of_a_data_set_without_wrappers_goes_inside():
     assert trained.dataset.split == 'test' and 'split' not in trained
 
 
+def parts_of(dataset):
+    """The parts of HoldOut in a data set, from outside, and the data set itself."""
+    found = []
+    while 'dataset' in dataset:
+        if dataset['type'] == 'HoldOut':
+            found.append((dataset['part'], dataset['share'], dataset['seed']))
+        dataset = dataset['dataset']
+    return found, dataset
+
+
+@pytest.mark.parametrize('wrapped', [True, False])
+def test_a_teacher_with_a_data_set_of_its_own_leaves_out_the_same_images(wrapped):
+    own = load_config(DIGITS).cfg.train_dataloader.dataset.to_dict()
+    if wrapped:
+        own = dict(type='ClassSubset', classes=list(range(10)), dataset=own)
+    options = {
+        'hold_out.share': 0.2,
+        'hold_out.seed': 3,
+        'train_dataloader.dataset': dict(own, _delete_=True),
+        'teacher_training.train_dataloader.dataset': dict(own, _delete_=True),
+    }
+    run = load_config(DIGITS, options)
+    trained = teacher_config(run, run.teachers[0]).train_dataloader.dataset.to_dict()
+    parts, inner = parts_of(trained)
+    assert parts == [('train', 0.2, 3)] and inner['split'] == 'train'
+    assert not images(trained) & images(run.cfg.val_dataloader.dataset)
+
+
+def test_what_a_teacher_changes_below_a_wrapper_goes_inside():
+    inner = load_config(DIGITS).cfg.train_dataloader.dataset.to_dict()
+    options = {
+        'hold_out.share': 0.2,
+        'train_dataloader.dataset': dict(
+            type='ClassSubset', classes=list(range(10)), dataset=inner, _delete_=True
+        ),
+        'teacher_training.train_dataloader.dataset.dataset.split': 'test',
+    }
+    run = load_config(DIGITS, options)
+    trained = teacher_config(run, run.teachers[0]).train_dataloader.dataset.to_dict()
+    parts, inner = parts_of(trained)
+    assert parts == [('train', 0.2, 0)] and inner['split'] == 'test'
+
+
+def test_validation_data_without_a_pipeline_are_refused():
+    options = {'hold_out.share': 0.2, 'val_dataloader.dataset.pipeline': None}
+    with pytest.raises(
+        ConfigurationError, match='pipeline of val_dataloader.dataset, which has none'
+    ):
+        load_config(DIGITS, options)
+
+
 def test_a_curriculum_is_counted_on_what_is_left(tmp_path):
     options = {'hold_out.share': 0.1, 'data_root': str(tmp_path)}
     table = curriculum_table(load_config('configs/small/edu-student_resnet8_small.py', options))

@@ -24,9 +24,10 @@ def test_folders_without_images_and_hidden_ones_are_no_classes(tmp_path):
     assert built.get_gt_labels().tolist() == [0, 0, 1, 1]
 
 
-def test_files_can_be_left_out(tmp_path):
+@pytest.mark.parametrize('prefix', ['train', './train', 'train/'])
+def test_files_can_be_left_out(tmp_path, prefix):
     make_images(tmp_path / 'train', {'a': 2, 'b': 1})
-    built = ImageFolder(str(tmp_path), 'train', leave_out=['train/a/0.png'])
+    built = ImageFolder(str(tmp_path), prefix, leave_out=['train/a/0.png'])
     assert [info['img_path'][-7:] for info in map(built.get_data_info, range(2))] == [
         'a/1.png',
         'b/0.png',
@@ -42,3 +43,12 @@ def test_an_unknown_class_and_a_missing_folder_are_refused(tmp_path):
         ImageFolder(str(tmp_path), 'test', numbered_by='train')
     with pytest.raises(ConfigurationError, match='holds no folder with images'):
         ImageFolder(str(tmp_path / 'train' / 'bee'))
+
+
+@pytest.mark.parametrize(
+    'names', [dict(classes=['b', 'a']), dict(metainfo=dict(classes=('x', 'y')))]
+)
+def test_other_names_of_the_classes_are_refused(tmp_path, names):
+    make_images(tmp_path, {'a': 1, 'b': 1})
+    with pytest.raises(ConfigurationError, match='are its folders in alphabetical order'):
+        ImageFolder(str(tmp_path), **names)
