@@ -28,7 +28,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument(
         '--rerun-changed',
         action='store_true',
-        help='move runs whose config has changed aside and train them anew',
+        help='move runs whose config or weights have changed aside and train them anew',
     )
     parser.add_argument(
         '--report-only', action='store_true', help='train nothing, report what is finished'

@@ -40,6 +40,7 @@ from .plan import MEASURES, Plan
 from .prepared_row import PreparedRow, prepare_rows
 from .row_result import RowResult, costs_of, grades_of, spent_costs
 from .run_record import RunRecord
+from .weight_files import weights_in_files
 from .write import about_filling, write_report
 
 STARTED, RESULT, FAILURE = 'run.json', 'result.json', 'failure.json'
@@ -58,7 +59,7 @@ def compare(
     Finished runs are recognised by their ``result.json`` and left alone, interrupted ones go on.
     Each teacher without a checkpoint is trained once, before the rows that need it. ``places`` are
     environment variables; a run at a time takes each. ``rerun_changed`` moves runs aside whose
-    config or teachers have changed since, and trains them anew, instead of refusing.
+    config, teachers or starting weights have changed since, and trains them anew, instead of refusing.
 
     Raises:
         ConfigurationError: For any mistake in the plan or a config, before anything is trained.
@@ -224,6 +225,7 @@ def _run_job(
                 command=shlex.join(_command(plan, prepared, seed)),
                 settings=settings(prepared.run.cfg),
                 networks=prepared.networks,
+                weights=weights_in_files(prepared.run.cfg),
                 teachers={
                     teacher['ckpt']: file_sha256(teacher['ckpt'])
                     for teacher in prepared.run.teachers
@@ -280,6 +282,7 @@ def _change_since(folder: Path, prepared: PreparedRow) -> str | None:
         difference(settings(cfg), before)
         # Earlier versions have not noted them.
         or difference(prepared.networks, started.get('networks', prepared.networks))
+        or _changed_weights(started.get('weights', {}))
         or _changed_teacher(started['teachers'], prepared.run)
     )
 
@@ -303,6 +306,14 @@ def _can_resume(folder: Path, prepared: PreparedRow) -> bool:
     complete = osp.basename(last).endswith(f'_{prepared.length}.pth')
     validated = prepared.length in RunRecord.read(folder, prepared.cost.by_epoch).accuracy
     return validated or not complete or prepared.run.is_education
+
+
+def _changed_weights(before: Mapping[str, str]) -> str | None:
+    for path, sha256 in before.items():
+        # Weights from which a finished run has started need not be kept.
+        if osp.isfile(path) and file_sha256(path) != sha256:
+            return f'"{path}", from which it starts, is another file'
+    return None
 
 
 def _changed_teacher(before: Mapping[str, str], run: RunConfig) -> str | None:

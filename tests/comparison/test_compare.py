@@ -14,6 +14,7 @@ import pytest
 import torch
 from run_tool import run_tool
 
+from edudistill_mm.checkpoint.files import file_sha256
 from edudistill_mm.comparison.compare import compare, describe_plan
 from edudistill_mm.comparison.plan import Plan
 from edudistill_mm.config.plain_distillation import as_written
@@ -246,6 +247,24 @@ def test_a_changed_teacher_is_a_change_of_the_rows_that_learn_from_it(study):
     torch.save(state, 'teachers/wide.pth')
     with pytest.raises(ConfigurationError, match='row "KD, seed 3".*wide.pth" is another file'):
         compare(plan)
+
+
+def test_other_weights_to_start_from_are_a_change_of_the_row(study):
+    plan, run = study(rows=slice(0, 1)), Path('study/student/seed_3/run.json')
+    started = json.loads(run.read_text())
+    assert started['weights'] == {}
+    Path('begin.pth').write_bytes(b'before')
+    run.write_text(json.dumps(dict(started, weights={'begin.pth': file_sha256('begin.pth')})))
+    assert 'seed 3 finished' in describe_plan(plan)
+    Path('begin.pth').write_bytes(b'after')
+    with pytest.raises(ConfigurationError, match='"begin.pth", from which it starts, is another'):
+        compare(plan)
+    # A finished run no longer needs it, and earlier versions have not noted it.
+    Path('begin.pth').unlink()
+    assert 'seed 3 finished' in describe_plan(plan)
+    started.pop('weights')
+    run.write_text(json.dumps(started))
+    assert 'seed 3 finished' in describe_plan(plan)
 
 
 def test_a_teacher_that_was_trained_by_another_recipe_is_refused(study):
