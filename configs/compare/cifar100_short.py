@@ -1,4 +1,4 @@
-# All of CIFAR-100 at a budget that a CPU can pay, about an hour of one core a run (all nine at once on one
+# All of CIFAR-100 at a budget that a CPU can pay, about an hour of one core a run (nine at once on one
 # H200: four minutes):
 #     python tools/compare.py configs/compare/cifar100_short.py --jobs 2
 # Protocol, written before the runs: the baseline and the curriculum are those that small_growth.py chose on

@@ -3,7 +3,8 @@
 # Protocol, written before the runs: the same training images (450 of each class) and teacher as for choosing,
 # seeds 10 to 14, paired. The figure is the last epoch's. Budgets are whole epochs, rounded to the advantage
 # of the baseline, whose student FLOPs are 2.20e12 against 2.14e12. small_confirm_long.py has four times the
-# budget, small_confirm_few_images.py 50 images of each class, small_confirm_resnet8.py the shallower student.
+# budget, small_confirm_few_images.py 50 images of each class, small_confirm_resnet8.py the shallower student,
+# small_confirm_resnet32.py and small_confirm_long_resnet32.py a deeper one.
 # "blocks and sizes, 60 %" came in after the others had run, and before its own runs: is the curriculum
 # within 0.3 points of the baseline, or better, at 60 % of the student FLOPs at most? "DKD, standardized,
 # stable" came in still later, as small_growth.py had it after the first confirmation only, with the highest
