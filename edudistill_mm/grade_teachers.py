@@ -22,7 +22,7 @@ def joining(grade_cfgs: Sequence[Mapping], teachers: Sequence[str]) -> list[tupl
                     f'after curriculum.grades[{joined_at[name]}]; a teacher joins once'
                 )
             joined_at[name] = index
-    if not joined_at:
+    if all(grade.get('teachers') is None for grade in grade_cfgs):
         return [tuple(teachers)] + [()] * (len(grade_cfgs) - 1)
     for name in teachers:
         if name not in joined_at:

@@ -332,6 +332,7 @@ def test_classes_of_refuses_a_grade_that_adds_none():
             'unknown teacher "ana" (did you mean "anna"?); the teachers are "anna",',
         ),
         ({'1_teachers': []}, 'never let the teacher "berta" join'),
+        ({'0_teachers': [], '1_teachers': []}, 'never let the teacher "anna" join'),
         (
             {'1_teachers': ['berta', 'anna']},
             'lets the teacher "anna" join a second time, after curriculum.gr',

@@ -107,7 +107,7 @@ def new_config(
     if survey.val is None:
         check_hold_out(survey, val_share)
     size = image_size or choose_image_size(survey)
-    batch = batch_size or choose_batch_size(sum(survey.images.values()))
+    batch = batch_size or choose_batch_size(survey.count_training(val_share))
     of_student = choose_network(student, size, '--student')
     of_teacher = choose_network(teacher, size, '--teacher')
     if teacher_ckpt is not None:

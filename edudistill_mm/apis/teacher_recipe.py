@@ -9,6 +9,7 @@ from mmengine.config import Config
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 
 from edudistill_mm.config.check_values import check_values
+from edudistill_mm.config.count_iterations import count_iterations
 from edudistill_mm.config.parts import schedulers_of
 from edudistill_mm.config.stretch import EPOCHS_OF_HOOKS, ITERATIONS_OF_HOOKS
 from edudistill_mm.errors import ConfigurationError, reason_of
@@ -87,6 +88,7 @@ def give_recipe(cfg: Config, run: Config) -> None:
             *(cfg.get('custom_hooks') or []),
             *(hook for hook in safety if hook not in (cfg.get('custom_hooks') or [])),
         ]
+        count_iterations(cfg)
         check_values(cfg)
     except ConfigurationError as error:
         raise ConfigurationError(f'teacher_training: {error}') from error
@@ -117,7 +119,7 @@ def _loop(run: Mapping, own: dict[str, Any]) -> dict[str, Any]:
     given = [key for key in LENGTHS if key in own]
     if len(given) == 1 and given[0] not in kept:
         # The teacher's unit is not that of the run.
-        for key in (*LENGTHS, 'by_epoch', 'type'):
+        for key in (*LENGTHS, 'by_epoch', 'type', 'val_interval'):
             kept.pop(key, None)
         kept['by_epoch'] = given[0] == 'max_epochs'
     return {**kept, **own}

@@ -41,6 +41,9 @@ NOT_OF_TEACHERS = (
     'plain_distillation',
 )
 
+# What a teacher sees that was trained elsewhere.
+OTHER_IMAGES = ('data_preprocessor', 'channel_order', 'input_size')
+
 
 def teacher_config(run: RunConfig, teacher: dict, epochs: int | None = None) -> Config:
     """Derive the config that trains one teacher.
@@ -147,12 +150,7 @@ def train_teachers(
         teacher for teacher in run.missing_teachers if names is None or teacher['name'] in names
     ]
     for teacher in missing:
-        if teacher.get('outputs') is not None:
-            raise ConfigurationError(
-                f'teacher "{teacher["name"]}" cannot be trained here, because its "outputs" are those of a '
-                f'checkpoint that is there, and "{teacher["ckpt"]}" does not exist; leave out "outputs" and '
-                f'give the architecture one output for each of its classes'
-            )
+        _check_trainable(teacher)
     if missing:
         check_config(run)
         check_data(run)
@@ -167,6 +165,24 @@ def train_teachers(
             )
         _train_unless_another_does(recipe, teacher)
     return [teacher['ckpt'] for teacher in missing]
+
+
+def _check_trainable(teacher: dict) -> None:
+    """Refuse a teacher that would be trained on other images or outputs than it is asked for."""
+    reason = f'and "{teacher["ckpt"]}" does not exist'
+    if teacher.get('outputs') is not None:
+        raise ConfigurationError(
+            f'teacher "{teacher["name"]}" cannot be trained here, because its "outputs" are those of a '
+            f'checkpoint that is there, {reason}; leave out "outputs" and give the architecture one '
+            f'output for each of its classes'
+        )
+    for key in OTHER_IMAGES:
+        if teacher.get(key) is not None:
+            raise ConfigurationError(
+                f'teacher "{teacher["name"]}" cannot be trained here, because its "{key}" is that of a '
+                f'checkpoint that is there, {reason}; leave out "{key}", as it learns from the student\'s '
+                f'images as they are'
+            )
 
 
 def _is_recipe(path: str, cfg: Config) -> bool:

@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
+from packaging.version import Version
 
+READS_BY_NAME = Version(torch.__version__) >= Version('2.6')
 # Types that checkpoints hold beside their weights.
 _ATTRIBUTES = ('argparse.Namespace', 'types.SimpleNamespace')
 _DICTS = (
@@ -35,9 +37,10 @@ def harmless_globals() -> contextlib.AbstractContextManager:
     Arguments become objects that have nothing but their attributes, configs ``OrderedDict`` and
     paths strings, whether the packages that wrote them are installed or not.
 
-    On a torch whose allow-list takes no names, the context does nothing, or ``torch.load`` raises
-    ``AttributeError`` inside of it.
+    Before torch 2.6, whose allow-list takes no names, the context does nothing.
     """
+    if not READS_BY_NAME:
+        return contextlib.nullcontext()
     names: dict[str, Any] = {
         **dict.fromkeys(_ATTRIBUTES, _PlainAttributes),
         **dict.fromkeys(_DICTS, OrderedDict),
@@ -50,8 +53,6 @@ def harmless_globals() -> contextlib.AbstractContextManager:
     for package in ('numpy.core', 'numpy._core'):  # numpy 1 and numpy 2
         names[f'{package}.multiarray._reconstruct'] = _reconstruct
         names[f'{package}.multiarray.scalar'] = _scalar
-    if not hasattr(torch.serialization, 'safe_globals'):
-        return contextlib.nullcontext()
     return torch.serialization.safe_globals([(value, name) for name, value in names.items()])
 
 

@@ -58,11 +58,6 @@ def _read(path: str) -> object:
     """Read a file by ``torch.load`` without code, with the allow-list only where it is needed."""
     try:
         return torch.load(path, map_location='cpu', weights_only=True)
-    except pickle.UnpicklingError as error:
-        refused = error
-    try:
+    except pickle.UnpicklingError:
         with harmless_globals():
             return torch.load(path, map_location='cpu', weights_only=True)
-    except AttributeError:
-        # The allow-list of this torch takes no names, or does not exist.
-        raise refused from None

@@ -28,7 +28,7 @@ def weights_in_files(cfg: Config) -> dict[str, str]:
     }
 
 
-def _pretrained(node: Any) -> Iterator[str]:
+def _pretrained(node: Any) -> Iterator[Any]:
     if isinstance(node, dict):
         if type_name(node) == 'Pretrained':
             yield node.get('checkpoint')

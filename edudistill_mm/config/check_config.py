@@ -37,6 +37,11 @@ def check_config(run: RunConfig) -> EducationDistill | None:
     cfg, curriculum = run.cfg, run.curriculum
     loop = cfg.get('train_cfg') or {}
     by_epoch = 'max_epochs' in loop
+    if by_epoch and 'max_iters' in loop:
+        raise ConfigurationError(
+            f'train_cfg has both max_epochs={loop["max_epochs"]} and max_iters={loop["max_iters"]}; where '
+            f'one of them comes from a base, put _delete_=True into train_cfg'
+        )
     if by_epoch or 'max_iters' in loop:
         curriculum.check_length(by_epoch, loop['max_epochs' if by_epoch else 'max_iters'])
     for index, scheduler in enumerate(schedulers_of(cfg)):

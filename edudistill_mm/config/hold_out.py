@@ -78,7 +78,7 @@ def _what_is_split(loader: dict | None) -> Any:
 
     One that is itself a part of the images, as their rest is for the test, is not taken apart.
     """
-    dataset = (loader or {}).get('dataset')
+    dataset: Any = (loader or {}).get('dataset')
     for _ in range(_wrappers(loader)):
         dataset = dataset['dataset']
     return dataset

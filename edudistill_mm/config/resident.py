@@ -21,6 +21,8 @@ from edudistill_mm.validation.values import check_keys, check_positive
 KEYS = ('views_per_image', 'device')
 # Of processes that load, which resident data have no need of.
 OF_WORKERS = ('num_workers', 'persistent_workers', 'prefetch_factor', 'pin_memory', 'collate_fn')
+# What they do to samples is done to resident ones already.
+COLLATE_FNS = ('default_collate', 'pseudo_collate', 'stacked_batch', 'whole_batch')
 
 
 def resident_options(loader: Any, key: str) -> dict | None:
@@ -135,6 +137,12 @@ def check_resident(run: RunConfig) -> None:
         loader = run.cfg.get(key)
         if resident_options(loader, key) is None:
             continue
+        collate = type_name(loader.get('collate_fn') or COLLATE_FNS[0])
+        if collate not in COLLATE_FNS:
+            raise ConfigurationError(
+                f'{key}.collate_fn of type {collate} would not be called, as resident data come in '
+                f'batches; set {key}.resident=False, or take one of {", ".join(COLLATE_FNS)}'
+            )
         dataset = loader['dataset']
         while type_name(dataset) in ('ClassSubset', 'HoldOut'):
             dataset = dataset['dataset']

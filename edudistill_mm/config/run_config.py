@@ -6,6 +6,7 @@ from mmengine.config import Config
 from torch import nn
 
 from edudistill_mm.config.parts import is_missing
+from edudistill_mm.config.without_weights import begin_without_weights
 from edudistill_mm.curriculum import Curriculum
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.models.algorithms import EducationDistill
@@ -71,7 +72,10 @@ class RunConfig:
         return build_module(self.without_teachers().cfg.model.to_dict(), 'model', 'mmpretrain')
 
     def without_teachers(self) -> 'RunConfig':
-        """Copy an education without its teachers, for work that needs the student only."""
+        """Copy an education without its teachers, for work on a trained student only.
+
+        What the student has begun with need not be there any more.
+        """
         cfg = copy.deepcopy(self.cfg)
         of_teachers = ('teacher', 'teacher_ckpt', 'teachers', 'distiller', 'keep_answers')
         for key in (*of_teachers, 'teacher_ensemble', 'channels_last'):
@@ -79,4 +83,8 @@ class RunConfig:
         for grade in cfg.model.curriculum.grades:
             for key in ('teachers', 'leave', 'temperature'):
                 grade.pop(key, None)
+        part = cfg.model
+        while isinstance(part, dict):
+            begin_without_weights(part)
+            part = part.get('architecture') or part.get('student')
         return RunConfig(cfg)

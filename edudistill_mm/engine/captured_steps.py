@@ -71,6 +71,9 @@ def obstacle_to_capturing(runner: Runner) -> str | None:
         return 'gradients are accumulated, in the memory that a graph would overwrite'
     if runner.cfg.get('compile'):
         return 'torch.compile translates them'
+    loader: Any = runner.train_dataloader
+    if loader.pin_memory and loader.num_workers:
+        return 'a thread of train_dataloader, which has pin_memory, uses the device beside them'
     for hook in runner.hooks:
         if any(_is_foreign(hook, stage) for stage in STAGES):
             return f'the hook {type(hook).__name__} may change what they compute'

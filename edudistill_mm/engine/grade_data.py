@@ -83,13 +83,15 @@ def introduce_data(model: Any, loop: BaseLoop, val_loader: Any) -> None:
 def answers_folder(work_dir: str) -> str:
     """Where runs keep their teachers' answers, so that those side by side share them.
 
-    It is ``answers`` beside the work dir, unless there is none but one beside the folder around,
-    as in a comparison, whose rows have a work dir for each seed.
+    It is ``answers`` beside the work dir. That of a row of a comparison, ``seed_N``, has it beside
+    the folder around, if it is there and none is nearer.
     """
-    inner = osp.dirname(osp.abspath(work_dir))
+    path = osp.abspath(work_dir)
+    inner = osp.dirname(path)
     outer = osp.join(osp.dirname(inner), 'answers')
     inner = osp.join(inner, 'answers')
-    return outer if osp.isdir(outer) and not osp.isdir(inner) else inner
+    of_row = osp.basename(path).startswith('seed_')
+    return outer if of_row and osp.isdir(outer) and not osp.isdir(inner) else inner
 
 
 def open_answers(model: Any, dataset: Any, work_dir: str, optim_wrapper: Any) -> None:

@@ -1,3 +1,4 @@
+from mmengine.hooks import EMAHook
 from mmengine.runner import Runner
 from mmpretrain.engine.hooks import PreciseBNHook, SwitchRecipeHook
 from mmrazor.engine import StopDistillHook
@@ -23,6 +24,8 @@ def check_hooks_of_epochs(runner: Runner, curriculum: Curriculum) -> None:
             reason = f'would never reach epoch {hook.stop_epoch}'
         elif isinstance(hook, SwitchRecipeHook) and max(hook.schedule, default=1) > 1:
             reason = f'would never reach epoch {max(hook.schedule)}'
+        elif isinstance(hook, EMAHook) and hook.begin_epoch > 0:
+            reason = f'would never reach epoch {hook.begin_epoch} (begin_iter counts iterations)'
         elif isinstance(hook, PreciseBNHook):
             reason = 'would read images of the first grade'
         if reason is not None:

@@ -11,6 +11,7 @@ from mmrazor import registry as mmrazor_registry
 from edudistill_mm import registry
 from edudistill_mm.config.networks import network_config
 from edudistill_mm.config.parts import types_in, without_metric
+from edudistill_mm.config.without_weights import begin_without_weights
 from edudistill_mm.type_name import type_name
 
 
@@ -30,7 +31,7 @@ def plain_config(cfg: Config) -> Config:
         given.append(architecture)
         architecture = architecture['student']
     model = _without_scope(network_config(architecture, 'model.architecture'))
-    _begin_without_weights(model)
+    begin_without_weights(model)
     # In the order in which the runner and the algorithm look for it.
     preprocessor = next((c.data_preprocessor for c in given if c.get('data_preprocessor')), None)
     if preprocessor is not None:
@@ -55,18 +56,6 @@ def plain_config(cfg: Config) -> Config:
     if plain.custom_imports is None:
         plain.pop('custom_imports')
     return plain
-
-
-def _begin_without_weights(model: dict) -> None:
-    """Take out what the student began with: its own weights come after, and need no other file."""
-    for part in (model, model.get('backbone')):
-        if not isinstance(part, dict):
-            continue
-        if part.get('pretrained'):
-            part['pretrained'] = False
-        part.pop('checkpoint_path', None)
-        if next(types_in(part.get('init_cfg')), None) == 'Pretrained':
-            del part['init_cfg']
 
 
 def _plain_preprocessor(preprocessor: dict) -> dict:

@@ -236,6 +236,7 @@ def test_an_existing_config_is_kept_and_other_mistakes_are_one_sentence(tmp_path
     [
         ('mobilenet_v2', 224, 'mobilenet-v2_8xb32_in1k'),
         ('ResNet50', 224, 'resnet50_8xb32_in1k'),
+        ('mobilenet_v2_8XB32-in1k', 224, 'mobilenet-v2_8xb32_in1k'),
         ('resnet50', 32, 'resnet50_8xb16_cifar100'),
         ('resnet50_8xb32_in1k', 32, 'resnet50_8xb32_in1k'),
         ('resnet20', 224, 'resnet20'),
@@ -328,6 +329,14 @@ def test_the_text_of_a_value_is_code_of_short_lines():
 
 def test_batches_are_smaller_where_images_are_few():
     assert [choose_batch_size(n) for n in (3, 400, 900, 50000)] == [8, 16, 32, 64]
+
+
+def test_held_out_images_are_none_of_training(tmp_path):
+    make_images(tmp_path, {'a': 10, 'b': 6})
+    assert survey_images(str(tmp_path)).count_training(0.25) == 7 + 4
+    make_images(tmp_path / 'split/train', {'a': 3, 'b': 2})
+    make_images(tmp_path / 'split/val', {'a': 1, 'b': 1})
+    assert survey_images(str(tmp_path / 'split')).count_training(0.25) == 5
 
 
 # ---- The whole way

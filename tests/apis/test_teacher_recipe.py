@@ -90,7 +90,10 @@ def test_a_length_in_another_unit_than_the_runs_replaces_it(digits):
     cfg = digits()
     cfg.teacher_training.train_cfg = dict(max_iters=50)
     made = recipe(cfg)
-    assert dict(made.train_cfg) == dict(by_epoch=False, max_iters=50, val_interval=1)
+    # Not after each iteration, as the run does after each epoch.
+    assert dict(made.train_cfg) == dict(by_epoch=False, max_iters=50)
+    assert made.default_hooks.checkpoint.by_epoch is False
+    assert made.default_hooks.logger.log_metric_by_epoch is False
     assert dict(made.param_scheduler) == dict(COSINE_OF_10, by_epoch=False, T_max=50)
 
 

@@ -135,6 +135,16 @@ def test_outputs_of_a_network_that_is_not_there_cannot_be_trained(digits, tmp_pa
         train_teachers(RunConfig(cfg))
 
 
+@pytest.mark.parametrize(
+    'key, value', [('input_size', 16), ('channel_order', 'bgr'), ('data_preprocessor', 'own')]
+)
+def test_a_teacher_that_sees_other_images_than_the_student_cannot_be_trained(digits, key, value):
+    cfg = digits()
+    cfg.model.teachers[0][key] = value
+    with pytest.raises(ConfigurationError, match=rf'"primary" cannot be trained .*"{key}"'):
+        train_teachers(RunConfig(cfg))
+
+
 def test_averaged_weights_are_those_of_the_teacher(digits, tmp_path):
     cfg = digits(**{'teacher_training.train_cfg.max_epochs': 1})
     cfg.custom_hooks.append(dict(type='EMAHook', ema_type='ExponentialMovingAverage'))

@@ -31,6 +31,15 @@ def test_a_transform_that_resident_data_lack_is_refused_with_both_ways_out():
     check_resident(run_of(digits(jitter), resident=False))
 
 
+def test_a_collate_fn_that_would_not_be_called_is_refused():
+    run = run_of(digits())
+    run.cfg.train_dataloader.collate_fn = dict(type='stacked_batch', one_sample=True)
+    check_resident(run)
+    run.cfg.train_dataloader.collate_fn = dict(type='mixing_collate')
+    with pytest.raises(ConfigurationError, match='collate_fn of type mixing_collate.*resident=F'):
+        check_resident(run)
+
+
 def test_a_wrapper_that_answers_samples_of_its_own_is_refused():
     wrapped = dict(type='RepeatDataset', times=2, dataset=digits())
     with pytest.raises(ConfigurationError, match='RepeatDataset cannot be resident'):

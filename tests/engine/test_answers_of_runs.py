@@ -118,6 +118,10 @@ def test_answers_lie_beside_the_work_dir_or_where_a_comparison_has_a_place_for_t
     assert answers_folder(str(seed)) == str(tmp_path / 'compare' / 'answers')
     (tmp_path / 'compare' / 'row' / 'answers').mkdir(parents=True)
     assert answers_folder(str(seed)) == str(tmp_path / 'compare' / 'row' / 'answers')
+    # A run that is no row has its own, though another run has some one folder up.
+    (tmp_path / 'answers').mkdir()
+    run = tmp_path / 'group' / 'run'
+    assert answers_folder(str(run)) == str(tmp_path / 'group' / 'answers')
 
 
 # ---- what is refused

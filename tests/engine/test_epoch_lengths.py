@@ -119,6 +119,10 @@ def test_a_resumed_run_validates_when_the_uninterrupted_one_does(tmp_path):
             'SwitchRecipeHook would never reach epoch 2',
         ),
         (
+            dict(type='EMAHook', begin_epoch=2),
+            'EMAHook would never reach epoch 2',
+        ),
+        (
             dict(type='PreciseBNHook', num_samples=16),
             'PreciseBNHook would read images of the first grade',
         ),

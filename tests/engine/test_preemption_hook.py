@@ -8,7 +8,7 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
-from networks import resnet
+from networks import build, resnet
 
 from edudistill_mm.engine.preemption import preemption
 from edudistill_mm.errors import Preempted
@@ -63,3 +63,28 @@ def test_a_plain_run_goes_on_in_the_middle_of_its_epoch(config, tmp_path, at):
     assert not (tmp_path / 'run' / 'preempted.pth').exists()
     files = [sorted(path.name for path in (tmp_path / d).glob('*.pth')) for d in ('whole', 'run')]
     assert files[0] == files[1]
+
+
+def test_a_curriculum_without_grade_sampler_goes_on_in_the_middle_of_its_epoch(config, tmp_path):
+    """Six batches an epoch; the ninth step is the third of the second epoch."""
+    file = tmp_path / 'all.pth'
+    torch.save(dict(state_dict=build(resnet(6)).state_dict()), file)
+    config.model.teachers = [
+        dict(name='all', architecture=resnet(6), ckpt=str(file), classes='all')
+    ]
+    config.model.curriculum.grades = [
+        dict(name='low', epochs=1, fragments=1, classes='all'),
+        dict(name='high', epochs=2, fragments=3),
+    ]
+    config.train_cfg.max_epochs = 3
+    config.train_dataloader.sampler = dict(type='DefaultSampler', shuffle=True)
+    config.custom_hooks.extend(dict(type=kind) for kind in ('PreemptionHook', 'Asker'))
+    Asker.seen.clear()
+    whole = train(config, tmp_path / 'whole')
+    seen = list(Asker.seen)
+
+    Asker.seen.clear()
+    with pytest.raises(Preempted, match='SIGTERM: after iteration 9'):
+        train(config, tmp_path / 'run', 8)
+    again = train(config, tmp_path / 'run', resume=True)
+    assert Asker.seen == seen and again.iter == whole.iter == len(seen)

@@ -7,6 +7,7 @@ from mmpretrain.structures import DataSample
 from networks import build, classifier, images, resnet
 
 from edudistill_mm.config.load import load_config
+from edudistill_mm.config.run_config import RunConfig
 from edudistill_mm.errors import ConfigurationError
 from edudistill_mm.export.grade_config import (
     config_text,
@@ -115,6 +116,19 @@ def test_a_plain_student_needs_no_file_that_it_began_with():
         assert 'gone' not in plain.pretty_text and 'pretrained=True' not in plain.pretty_text
         assert run.model.architecture.backbone.type == plain.model.backbone.type
         assert 'gone' in run.pretty_text
+
+
+@pytest.mark.parametrize('part', ['student', 'backbone', 'algorithm'])
+def test_work_on_a_trained_student_needs_no_file_that_it_began_with(part):
+    began = dict(type='Pretrained', checkpoint='gone.pth')
+    options = dict(fragments='blocks', num_fragments=2, new_blocks='keep')
+    _, run, _ = at_grade(resnet(), 2, range(6), **options)
+    run.model.curriculum = dict(grades=[])
+    student = run.model.architecture.student
+    dict(student=student, backbone=student.backbone, algorithm=run.model)[part].init_cfg = began
+    run = RunConfig(run)
+    assert 'gone' not in run.without_teachers().cfg.pretty_text
+    assert 'gone' in run.cfg.pretty_text
 
 
 def test_classes_not_taught_score_zero_and_losses_ignore_them(tmp_path):

@@ -286,6 +286,17 @@ def test_a_student_with_loaded_weights_does_not_lose_a_part_of_them(tmp_path):
     assert all(torch.equal(tensor, saved[name]) for name, tensor in student.state_dict().items())
 
 
+def test_weights_that_a_backbone_of_timm_reads_itself_count_as_loaded(tmp_path):
+    timm = pytest.importorskip('timm')
+    file = tmp_path / 'timm.pth'
+    torch.save(timm.create_model('resnet18').state_dict(), file)
+    backbone = dict(type='TIMMBackbone', model_name='resnet18', checkpoint_path=str(file))
+    cfg = dict(resnet(), backbone=backbone)
+    cfg['head'] = dict(cfg['head'], in_channels=512)
+    with pytest.raises(ConfigurationError, match='new_blocks is "identity".*"keep"'):
+        grown(cfg)
+
+
 def test_copies_over_loaded_weights_are_told(tmp_path):
     file = tmp_path / 'student.pth'
     torch.save(dict(state_dict=build(resnet()).state_dict()), file)

@@ -39,10 +39,8 @@ class DataChoice:
 
     @property
     def _last_batch_has_one_image(self) -> bool:
-        counts = list(self.survey.images.values())
-        if self.survey.val is None:
-            counts = [count - int(self.val_share * count + 0.5) for count in counts]
-        return sum(counts) > self.batch_size and sum(counts) % self.batch_size == 1
+        images = self.survey.count_training(self.val_share)
+        return images > self.batch_size and images % self.batch_size == 1
 
     def name(self, folder: str) -> str:
         """A name for the data set, by which a teacher for the same images is found again."""

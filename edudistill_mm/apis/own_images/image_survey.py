@@ -83,6 +83,11 @@ class ImageSurvey:
         """tuple[int, int] | None: Width and height, if all images that were looked at have one."""
         return self.sizes[0] if len(set(self.sizes)) == 1 else None
 
+    def count_training(self, val_share: float) -> int:
+        """How many images are trained on, if a share of each class is held out where need be."""
+        held_out = 0.0 if self.val is not None else val_share
+        return sum(count - int(held_out * count + 0.5) for count in self.images.values())
+
 
 def survey_images(root: str, look_at_all: bool = True) -> ImageSurvey:
     """See what there is in a folder of images.

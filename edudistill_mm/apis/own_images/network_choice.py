@@ -60,8 +60,9 @@ def choose_network(name: str, image_size: int, option: str) -> NetworkChoice:
     """
     zoo = list_models(task='Image Classification')
     wanted = name.removeprefix('timm:')
-    if name in zoo:
-        return _of_zoo(name)
+    spelled = {_plain(model): model for model in zoo}
+    if _plain(name) in spelled:
+        return _of_zoo(spelled[_plain(name)])
     of_zoo = partial(_shortest, zoo, name)
     in_cifar = partial(_of_cifar, name, image_size)
     searches: list[Callable[[], NetworkChoice | None]]

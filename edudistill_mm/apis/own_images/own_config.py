@@ -86,7 +86,9 @@ class OwnConfig:
 
     def _lines(self, command: str) -> Iterator[str]:
         images, survey, growth = self.images, self.images.survey, self.growth
-        folder = re.sub(r'\W+', '-', osp.basename(osp.abspath(survey.root))).strip('-') or 'images'
+        # Teachers are found by it, and many folders are called "images" or "data".
+        path = '-'.join(osp.abspath(survey.root).split(osp.sep)[-2:])
+        folder = re.sub(r'\W+', '-', path).strip('-') or 'images'
         yield f'# {self.student.name} learns from {self.teacher.name}. Written by'
         yield f'#     {command}'
         yield '# and yours to edit; another length is `--epochs N` of tools/train.py.'

@@ -30,6 +30,7 @@ from edudistill_mm.engine.grade_data import (
 )
 from edudistill_mm.engine.grade_summary import grade_summary
 from edudistill_mm.engine.hooks_of_epochs import check_hooks_of_epochs
+from edudistill_mm.engine.rest_of_epoch import leave_out_seen
 from edudistill_mm.engine.resume_state import ResumeState, optim_wrappers
 from edudistill_mm.engine.slow_averages import warn_of_slow_averages
 from edudistill_mm.engine.switched_recipes import check_switched_recipes
@@ -213,10 +214,7 @@ class GradeSchedulerHook(Hook):
             # this run restores the state after it has done the same.
             sampler.skip(batches * runner.train_dataloader.batch_sampler.batch_size)
         else:
-            runner.logger.warning(
-                f'The checkpoint was written after {batches} batches of epoch {runner.epoch + 1}, '
-                'which begins anew, because train_dataloader.sampler is no GradeSampler'
-            )
+            leave_out_seen(runner)
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Promote, if the first iteration of a new grade starts."""

@@ -239,9 +239,10 @@ class FragmentedStudent(BaseModel):
                 )
         new_blocks = 'identity' if new_blocks is None else new_blocks
         check_choice(new_blocks, NEW_BLOCKS, 'architecture.new_blocks')
-        parts = [self, *self.student.modules()]
-        if getattr(self.student, '_is_init', False) or any(
-            pretrained_of(getattr(part, 'init_cfg', None)) for part in parts
+        # A part that is initialised so early has read its weights itself, as TIMMBackbone does.
+        if any(
+            getattr(part, '_is_init', False) or pretrained_of(getattr(part, 'init_cfg', None))
+            for part in (self, *self.student.modules())
         ):
             check_loading(new_blocks)
         return new_blocks
