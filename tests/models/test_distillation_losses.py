@@ -74,6 +74,30 @@ def test_standardized_kd_is_kd_on_standardized_logits(school):
     assert torch.allclose(loss, 4 * kl, rtol=1e-4)
 
 
+def test_a_classifier_of_timm_teaches_by_the_scores_of_the_whole_network(tmp_path):
+    timm = pytest.importorskip('timm')
+    torch.save(timm.create_model('resnet10t', num_classes=6).state_dict(), tmp_path / 'timm.pth')
+    network = dict(type='TimmClassifier', model_name='resnet10t', num_classes=6)
+    distiller = kd_distiller(tau=2.0)
+    distiller['teacher_recorders']['fc']['source'] = ''
+    teacher = dict(name='timm', architecture=network, ckpt=str(tmp_path / 'timm.pth'))
+    model = build(
+        dict(
+            type='EducationDistill',
+            architecture=resnet(),
+            teachers=[dict(teacher, outputs=[3, 1, 0, 2, 5, 4])],
+            distiller=distiller,
+            curriculum=ONE_GRADE,
+        )
+    ).eval()
+    x = images(4, size=32)
+    s = model.student(x) / 2
+    t = model.faculty.teachers[0].network(x)[:, [3, 1, 0, 2, 5, 4]] / 2
+    kl = (t.softmax(1) * (t.log_softmax(1) - s.log_softmax(1))).sum(1).mean()
+    loss = model.loss(x, samples([0, 1, 2, 3]))['distill.loss_kd']
+    assert torch.allclose(loss, 4 * kl, rtol=1e-4)
+
+
 # ---- mixed precision
 @pytest.mark.parametrize('distiller', [kd_distiller(), dkd_distiller()], ids=['kd', 'dkd'])
 def test_losses_are_computed_in_float32_under_autocast(school, distiller):
