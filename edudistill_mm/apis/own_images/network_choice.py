@@ -61,8 +61,9 @@ def choose_network(name: str, image_size: int, option: str) -> NetworkChoice:
     zoo = list_models(task='Image Classification')
     wanted = name.removeprefix('timm:')
     spelled = {_plain(model): model for model in zoo}
-    if _plain(name) in spelled:
-        return _of_zoo(spelled[_plain(name)])
+    full = name if name in zoo else spelled.get(_plain(name))
+    if full is not None:
+        return _of_zoo(full)
     of_zoo = partial(_shortest, zoo, name)
     in_cifar = partial(_of_cifar, name, image_size)
     searches: list[Callable[[], NetworkChoice | None]]
