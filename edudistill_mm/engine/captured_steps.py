@@ -18,7 +18,13 @@ KNOWN = ('mmengine', 'edudistill_mm')
 HEIR = 'mmpretrain'
 # Where captured steps pay.
 DEVICE = 'cuda'
-STAGES = ('before_train_epoch', 'after_train_epoch', 'before_train_iter', 'after_train_iter')
+STAGES = (
+    *('before_train_epoch', 'after_train_epoch', 'before_train_iter', 'after_train_iter'),
+    # MMEngine's own of those call these.
+    *('_before_epoch', '_after_epoch', '_before_iter', '_after_iter'),
+)
+# Parts of MM packages that wait for the device, or copy to it, in each step.
+WAITING = ('DistanceWiseRKD', 'LabelSmoothLoss', 'MGDConnector')
 
 
 def capture_steps(runner: Runner, model: Any) -> None:
@@ -29,7 +35,7 @@ def capture_steps(runner: Runner, model: Any) -> None:
     model.captured_loss = None
     if not model.cuda_graphs or next(model.parameters()).device.type != DEVICE:
         return
-    obstacle = obstacle_to_capturing(runner)
+    obstacle = obstacle_to_capturing(runner) or _obstacle_of(model)
     if obstacle:
         runner.logger.info(f'Steps are not captured as CUDA graphs: {obstacle}')
         return
@@ -77,6 +83,24 @@ def obstacle_to_capturing(runner: Runner) -> str | None:
     for hook in runner.hooks:
         if any(_is_foreign(hook, stage) for stage in STAGES):
             return f'the hook {type(hook).__name__} may change what they compute'
+    return None
+
+
+def _obstacle_of(model: Any) -> str | None:
+    """What in an EducationDistill is in the way of capturing, a clause; None if nothing is."""
+    algorithm: Any = MODELS.get('EducationDistill')
+    for name in ('forward', 'loss'):
+        if getattr(type(model), name) is not getattr(algorithm, name):
+            return f'{type(model).__name__} has a method "{name}" of its own'
+    if model._forward_hooks or model._forward_pre_hooks:
+        return 'the model has hooks that are called in each forward pass'
+    for module in (model, *model.distillers.values()):
+        for part in module.modules():
+            kind = type(part).__name__
+            if kind in WAITING or getattr(part, 'class_weight', None) is not None:
+                return (
+                    f'{kind}{"" if kind in WAITING else " with class_weight"} waits for the device'
+                )
     return None
 
 

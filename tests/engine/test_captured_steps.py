@@ -48,6 +48,22 @@ class CountHook(Hook):
 
 
 @HOOKS.register_module(force=True)
+class QuietHook(Hook):
+    """A user's own, which acts by a method that MMEngine calls before each iteration."""
+
+    def _before_iter(self, runner, batch_idx, data_batch=None, mode='train'):
+        runner.model.distill_loss_weight = 1.0
+
+
+@MODELS.register_module(force=True)
+class OwnForward(EducationDistill):
+    """A user's own algorithm, which does something else in a forward pass."""
+
+    def forward(self, inputs, data_samples=None, mode='tensor'):
+        return super().forward(inputs, data_samples, mode)
+
+
+@HOOKS.register_module(force=True)
 class AskHook(Hook):
     """Keeps the answer of a run that begins, and ends it."""
 
@@ -115,6 +131,22 @@ def test_a_run_of_captured_steps_is_the_run_of_plain_ones(tmp_path, replays):
         assert found == pytest.approx(wanted, rel=1e-3), name
     for name, value in theirs.model.state_dict().items():
         torch.testing.assert_close(ours.model.state_dict()[name], value, rtol=1e-2, atol=1e-3)
+
+
+@pytest.mark.parametrize('change', ['hook', 'model', 'loss'])
+def test_what_a_captured_step_would_leave_out_or_cannot_hold_is_not_captured(
+    tmp_path, replays, change
+):
+    config = generalist_run(tmp_path)
+    if change == 'hook':
+        config.custom_hooks.append(dict(type='QuietHook'))
+    elif change == 'model':
+        config.model.type = 'OwnForward'
+    else:
+        loss = dict(type='LabelSmoothLoss', label_smooth_val=0.1, num_classes=6)
+        config.model.architecture.head.loss = loss
+    train(config)
+    assert replays == []
 
 
 @needs_kernel

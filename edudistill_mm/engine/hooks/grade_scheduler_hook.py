@@ -9,6 +9,7 @@ from mmengine.runner import BaseLoop, EpochBasedTrainLoop, IterBasedTrainLoop, R
 from edudistill_mm.curriculum import Grade
 from edudistill_mm.datasets import GradeSampler
 from edudistill_mm.distributed import check_same_on_all_ranks, unwrap_model
+from edudistill_mm.engine.begin_momenta import begin_momenta
 from edudistill_mm.engine.best_metric import warn_of_easy_classes
 from edudistill_mm.engine.captured_steps import capture_steps
 from edudistill_mm.engine.early_ends import EarlyEnds
@@ -251,6 +252,8 @@ class GradeSchedulerHook(Hook):
         if grade.optimizer == 'reset':
             for wrapper in optim_wrappers(runner):
                 wrapper.optimizer.state.clear()
+        for wrapper in optim_wrappers(runner):
+            begin_momenta(wrapper.optimizer)
         self._ends.begin_grade(runner)
         if runner.cfg.get('compile'):
             # Compiled paths of the last grade need not fit, and torch.compile gives a function up

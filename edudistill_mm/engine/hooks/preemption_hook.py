@@ -38,7 +38,7 @@ class PreemptionHook(Hook):
     def __init__(self) -> None:
         self._saved_at: tuple[int, int] | None = None
         self._saving = False
-        self._validates_in_step = False
+        self._validates_in_step, self._last_val_batch = False, -1
 
     # ---- the loop
     def before_train(self, runner: Runner) -> None:
@@ -75,6 +75,7 @@ class PreemptionHook(Hook):
         if preemption.in_loop and self._grade_hook(runner) is not None:
             lengths = all_gather_object(len(runner.val_dataloader))
             self._validates_in_step = len(set(lengths)) == 1
+            self._last_val_batch = -1
 
     def after_val_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
@@ -82,10 +83,15 @@ class PreemptionHook(Hook):
         """Save the run and raise Preempted, if a signal has come; resuming validates again."""
         if not preemption.in_loop or not self._validates_in_step:
             return
+        if batch_idx <= self._last_val_batch:
+            # MMPretrain's EMAHook validates a second time, with weights that nobody has averaged.
+            self._validates_in_step = False
+            return
+        self._last_val_batch = batch_idx
         number = preemption.asked()
         if number:
             for hook in runner.hooks:
-                if isinstance(hook, EMAHook):
+                if isinstance(hook, EMAHook) and getattr(hook, 'evaluate_on_ema', True):
                     # The validation has put the averaged weights into the model.
                     hook._swap_ema_parameters()
             self._stop(runner, number, runner.iter)

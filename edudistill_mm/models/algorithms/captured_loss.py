@@ -1,5 +1,6 @@
 import contextlib
 import copy
+import gc
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator
 from typing import Any
@@ -46,6 +47,7 @@ class CapturedLoss:
         self.algorithm, self._make_graph = algorithm, make_graph
         self._graph: Callable[..., dict] | None = None
         self._captured: Hashable = None
+        self._grade: int | None = None
         # By kind, of what is not captured, since the last step that was; dropped where kinds keep changing.
         self._steps: Counter[Hashable] = Counter()
         self._told: set[str] = set()
@@ -61,6 +63,8 @@ class CapturedLoss:
             dict[str, Tensor], optional: The losses of the batch, those for the log if the step
             :attr:`updates`; None if the step has to run as ever.
         """
+        if self._grade != self.algorithm.grade.index:
+            self._drop()
         obstacle = self.obstacle(data_samples, len(inputs))
         if obstacle:
             self._tell(f'are not captured as CUDA graphs: {obstacle}')
@@ -76,7 +80,7 @@ class CapturedLoss:
         arguments = (inputs, data_samples[0].gt_label, *answers.values())
         if kind != self._captured:
             self._capture(arguments, list(answers))
-            self._captured = kind
+            self._captured, self._grade = kind, self.algorithm.grade.index
         assert self._graph is not None
         return self._graph(*arguments)
 
@@ -145,9 +149,15 @@ class CapturedLoss:
             if member.answers is not None
         }
 
+    def _drop(self) -> None:
+        """Free the memory of a graph; torch's hold themselves in circles."""
+        if self._graph is not None:
+            self._graph = self._captured = None
+            gc.collect()
+
     def _capture(self, arguments: tuple[Tensor, ...], names: list[str]) -> None:
         # The former graph's memory is free for the new one.
-        self._graph = self._captured = None
+        self._drop()
         step = _Step(self.algorithm, names)
         try:
             with _state_preserved(self.algorithm):

@@ -1,3 +1,5 @@
+from functools import lru_cache
+
 import torch
 from mmengine.model import BaseModule
 from mmpretrain.models import LinearClsHead
@@ -99,8 +101,16 @@ class TeachingReference(BaseModule):
 
 def _average_pool(feature: torch.Tensor, size: int) -> torch.Tensor:
     """``torch.nn.AdaptiveAvgPool2d(size)`` as two products of matrices."""
-    rows, columns = (_windows(length, size).to(feature) for length in feature.shape[-2:])
+    rows, columns = (
+        _windows_on(length, size, feature.device, feature.dtype) for length in feature.shape[-2:]
+    )
     return rows @ feature @ columns.T
+
+
+@lru_cache(maxsize=64)
+def _windows_on(length: int, size: int, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
+    """:func:`_windows` on a device, once: no step waits for a copy, nor does one that is captured."""
+    return _windows(length, size).to(device, dtype)
 
 
 def _windows(length: int, size: int) -> torch.Tensor:
