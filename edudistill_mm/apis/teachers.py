@@ -150,7 +150,7 @@ def train_teachers(
         teacher for teacher in run.missing_teachers if names is None or teacher['name'] in names
     ]
     for teacher in missing:
-        _check_trainable(teacher)
+        check_trainable(teacher)
     if missing:
         check_config(run)
         check_data(run)
@@ -167,8 +167,12 @@ def train_teachers(
     return [teacher['ckpt'] for teacher in missing]
 
 
-def _check_trainable(teacher: dict) -> None:
-    """Refuse a teacher that would be trained on other images or outputs than it is asked for."""
+def check_trainable(teacher: dict) -> None:
+    """Refuse a teacher that would be trained on other images or outputs than it is asked for.
+
+    Raises:
+        ConfigurationError: It names the key.
+    """
     reason = f'and "{teacher["ckpt"]}" does not exist'
     if teacher.get('outputs') is not None:
         raise ConfigurationError(

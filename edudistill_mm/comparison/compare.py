@@ -17,7 +17,7 @@ from mmengine.runner import find_latest_checkpoint
 from tqdm import tqdm
 
 from edudistill_mm.apis.folder_lock import hold_folder
-from edudistill_mm.apis.teachers import teacher_config
+from edudistill_mm.apis.teachers import check_trainable, teacher_config
 from edudistill_mm.apis.tool_path import tool_path
 from edudistill_mm.checkpoint.atomic_write import atomic_write
 from edudistill_mm.checkpoint.files import file_sha256
@@ -176,6 +176,10 @@ def _teacher_jobs(plan: Plan, rows: Sequence[PreparedRow]) -> dict[str, Job]:
                     )
             recipes.setdefault(path, (f'row "{name}"', recipe))
             if not osp.exists(path) and path not in jobs:
+                try:
+                    check_trainable(teacher)
+                except ConfigurationError as error:
+                    raise ConfigurationError(f'row "{name}": {error}') from error
                 jobs[path] = _teacher_job(plan, prepared, teacher, cfg)
     return jobs
 

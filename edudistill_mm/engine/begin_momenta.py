@@ -14,9 +14,6 @@ def begin_momenta(optimizer: Any) -> None:
     for group in optimizer.param_groups:
         if not group.get('fused') or not group['momentum'] or group['dampening']:
             continue
-        states = [optimizer.state[parameter] for parameter in group['params']]
-        if all(state.get('momentum_buffer') is None for state in states):
-            continue
-        for parameter, state in zip(group['params'], states):
-            if state.get('momentum_buffer') is None:
-                state['momentum_buffer'] = torch.zeros_like(parameter)
+        new = [p for p in group['params'] if 'momentum_buffer' not in optimizer.state.get(p, {})]
+        for parameter in new if len(new) < len(group['params']) else ():
+            optimizer.state[parameter]['momentum_buffer'] = torch.zeros_like(parameter)

@@ -3,6 +3,8 @@ from typing import Any
 from mmengine.dist import get_world_size
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from mmpretrain.models import LabelSmoothLoss
+from mmrazor.models import DistanceWiseRKD, MGDConnector
 
 from edudistill_mm.distributed import unwrap_model
 from edudistill_mm.models.algorithms.captured_loss import CapturedLoss
@@ -24,7 +26,7 @@ STAGES = (
     *('_before_epoch', '_after_epoch', '_before_iter', '_after_iter'),
 )
 # Parts of MM packages that wait for the device, or copy to it, in each step.
-WAITING = ('DistanceWiseRKD', 'LabelSmoothLoss', 'MGDConnector')
+WAITING = (DistanceWiseRKD, LabelSmoothLoss, MGDConnector)
 
 
 def capture_steps(runner: Runner, model: Any) -> None:
@@ -96,11 +98,10 @@ def _obstacle_of(model: Any) -> str | None:
         return 'the model has hooks that are called in each forward pass'
     for module in (model, *model.distillers.values()):
         for part in module.modules():
-            kind = type(part).__name__
-            if kind in WAITING or getattr(part, 'class_weight', None) is not None:
-                return (
-                    f'{kind}{"" if kind in WAITING else " with class_weight"} waits for the device'
-                )
+            if isinstance(part, WAITING):
+                return f'{type(part).__name__} waits for the device'
+            if getattr(part, 'class_weight', None) is not None:
+                return f'{type(part).__name__} with class_weight waits for the device'
     return None
 
 

@@ -331,6 +331,15 @@ def test_batches_are_smaller_where_images_are_few():
     assert [choose_batch_size(n) for n in (3, 400, 900, 50000)] == [8, 16, 32, 64]
 
 
+def test_folders_of_one_name_have_teachers_of_their_own(tmp_path):
+    ckpts = []
+    for place in ('here', 'there'):
+        data = make_images(tmp_path / place / 'images', {'a': 10, 'b': 10})
+        cfg = load_config(write(tmp_path, data, force=True).path).cfg
+        ckpts += [teacher.ckpt for teacher in cfg.model.teachers]
+    assert len(set(ckpts)) == 2
+
+
 def test_held_out_images_are_none_of_training(tmp_path):
     make_images(tmp_path, {'a': 10, 'b': 6})
     assert survey_images(str(tmp_path)).count_training(0.25) == 7 + 4

@@ -290,6 +290,18 @@ def test_a_teacher_does_not_depend_on_the_schedule_of_its_students(study):
     assert describe_plan(plan).startswith('teacher wide: to do\nKD: 5 epochs')
 
 
+def test_a_teacher_that_cannot_be_trained_is_named_before_anything_is(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = str(ROOT / 'configs' / 'edu_kd_digits.py')
+    options = {'model.teachers.1.input_size': 16}
+    rows = [dict(name='sees others', config=config, cfg_options=options)]
+    Path('plan.py').write_text(f'rows = {rows}\nseeds = [0]\nwork_dir = "study"\n')
+    with pytest.raises(
+        ConfigurationError, match='row "sees others": .*cannot be trained.*"input_'
+    ):
+        compare(Plan.from_file('plan.py'))
+
+
 def test_rows_that_want_different_teachers_under_one_name_are_refused(study):
     other = "model=_teacher | {'teacher.backbone.depth': 34}),\n         budget"
     plan = study('model=_teacher),\n         budget', other, rows=slice(1, 3))

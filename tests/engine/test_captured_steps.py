@@ -133,7 +133,8 @@ def test_a_run_of_captured_steps_is_the_run_of_plain_ones(tmp_path, replays):
         torch.testing.assert_close(ours.model.state_dict()[name], value, rtol=1e-2, atol=1e-3)
 
 
-@pytest.mark.parametrize('change', ['hook', 'model', 'loss'])
+@needs_kernel
+@pytest.mark.parametrize('change', ['hook', 'model', 'loss', 'loader'])
 def test_what_a_captured_step_would_leave_out_or_cannot_hold_is_not_captured(
     tmp_path, replays, change
 ):
@@ -142,6 +143,14 @@ def test_what_a_captured_step_would_leave_out_or_cannot_hold_is_not_captured(
         config.custom_hooks.append(dict(type='QuietHook'))
     elif change == 'model':
         config.model.type = 'OwnForward'
+    elif change == 'loader':
+        # Its batches are such as are captured.
+        config.train_dataloader.update(
+            resident=False,
+            collate_fn=dict(type='stacked_batch', one_sample=True),
+            num_workers=1,
+            pin_memory=True,
+        )
     else:
         loss = dict(type='LabelSmoothLoss', label_smooth_val=0.1, num_classes=6)
         config.model.architecture.head.loss = loss

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 import torch
-from mmengine.hooks import Hook
+from mmengine.hooks import EMAHook, Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from networks import build, resnet
@@ -88,3 +88,53 @@ def test_a_curriculum_without_grade_sampler_goes_on_in_the_middle_of_its_epoch(c
         train(config, tmp_path / 'run', 8)
     again = train(config, tmp_path / 'run', resume=True)
     assert Asker.seen == seen and again.iter == whole.iter == len(seen)
+
+
+@HOOKS.register_module(force=True)
+class AskerInValidation(Hook):
+    """Asks the run to end after a batch of the second epoch's validation, passes together."""
+
+    at, seen = None, 0
+
+    def before_train_epoch(self, runner):
+        AskerInValidation.seen = 0
+
+    def after_val_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        AskerInValidation.seen += 1
+        if runner.epoch == 2 and AskerInValidation.seen == AskerInValidation.at:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+@pytest.mark.parametrize(
+    'options, at',
+    [
+        (dict(), 2),
+        (dict(evaluate_on_ema=False), 2),
+        (dict(evaluate_on_origin=True), 2),
+        # Three batches a pass: this is the second one, of the weights as they are.
+        (dict(evaluate_on_origin=True), 5),
+    ],
+)
+def test_averages_and_weights_are_not_exchanged_by_a_signal_in_a_validation(
+    config, tmp_path, options, at
+):
+    average = dict(type='EMAHook', ema_type='ExponentialMovingAverage', momentum=0.2, **options)
+    config.custom_hooks.extend(
+        [average, dict(type='PreemptionHook'), dict(type='AskerInValidation')]
+    )
+    AskerInValidation.at = None
+    whole = train(config, tmp_path / 'whole')
+    assert AskerInValidation.seen == (6 if 'evaluate_on_origin' in options else 3)
+    AskerInValidation.at = at
+    with pytest.raises(Preempted):
+        train(config, tmp_path / 'run')
+    AskerInValidation.at = None
+    again = train(config, tmp_path / 'run', resume=True)
+
+    def states(runner):
+        (hook,) = [hook for hook in runner.hooks if isinstance(hook, EMAHook)]
+        return {**runner.model.state_dict(), **hook.ema_model.state_dict()}
+
+    found = states(again)
+    for name, value in states(whole).items():
+        assert torch.equal(found[name], value), name

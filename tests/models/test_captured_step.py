@@ -1,6 +1,7 @@
 """Whole captured steps, with a stand-in for the capturing itself, which needs a GPU (test_cuda.py)."""
 
 import copy
+import weakref
 
 import pytest
 import torch
@@ -126,6 +127,19 @@ def test_a_promotion_captures_anew(make):
         model.set_grade(grade)
         train(model, wrapper, RATES)
     assert graphs.replays == [len(RATES) - PATIENCE - 1] * 2
+
+
+def test_a_grade_that_is_over_leaves_no_graph_behind(make):
+    model, graphs = make(), TapeGraphs()
+    wrapper = wrapper_of(model)
+    model.captured_loss = CapturedStep(model, wrapper, make_graph=graphs)
+    train(model, wrapper, RATES)
+    graph = weakref.ref(model.captured_loss._graph)
+    assert graph() is not None
+    model.set_grade(model.curriculum.grades[1])
+    # Not only when the next one is captured.
+    train(model, wrapper, [0.05])
+    assert graph() is None and len(graphs.replays) == 1
 
 
 def test_learning_rates_are_followed_without_capturing_anew(make):

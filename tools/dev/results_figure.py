@@ -3,7 +3,6 @@
 import argparse
 import json
 import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -59,7 +58,7 @@ def read_points(text: str) -> dict[str, dict[str, list[Point]]]:
     """
     found: dict[str, dict[str, list[Point]]] = {}
     for setting, row in _rows(text):
-        panel = _find(PANELS, setting, 'panel')
+        panel = PANELS[_find(PANELS, setting, 'panel')]
         series = _find(SERIES, row['row'].replace('*', ''), 'series')
         mean, _, deviation = row['last epoch'].replace('*', '').partition(' ± ')
         point = (float(row['student FLOPs'].removesuffix(' T')), float(mean), float(deviation))
@@ -91,10 +90,10 @@ def _rows(text: str) -> Iterator[tuple[str, dict[str, str]]]:
 
 
 def _find(known: dict, text: str, what: str) -> str:
-    """The known name that a text holds, in panels the title."""
-    for name, value in known.items():
+    """The known name that a text holds."""
+    for name in known:
         if name in text:
-            return value if isinstance(value, str) else name
+            return name
     raise ConfigurationError(
         f'"{text}" of {RESULTS.name} belongs to no {what}: {", ".join(known)}'
     )
@@ -147,13 +146,8 @@ def drawn_values(figure: str) -> str:
 
 def main() -> None:
     """Parse the command line and do what it says."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        '--check', action='store_true', help='fail if the figure does not show the present tables'
-    )
+    argparse.ArgumentParser(description=__doc__).parse_args()
     points = read_points(RESULTS.read_text())
-    if parser.parse_args().check:
-        sys.exit(drawn_values(FIGURE.read_text()) != values(points) and f'run {COMMAND}')
     with rc_context(STYLE):
         metadata = dict(METADATA['svg'], Description=values(points))
         draw(points).savefig(FIGURE, metadata=metadata)

@@ -249,10 +249,9 @@ class GradeSchedulerHook(Hook):
         grade = model.curriculum.grade_at(self._progress(runner, model))
         if grade.index == model.grade.index:
             return
-        if grade.optimizer == 'reset':
-            for wrapper in optim_wrappers(runner):
-                wrapper.optimizer.state.clear()
         for wrapper in optim_wrappers(runner):
+            if grade.optimizer == 'reset':
+                wrapper.optimizer.state.clear()
             begin_momenta(wrapper.optimizer)
         self._ends.begin_grade(runner)
         if runner.cfg.get('compile'):
