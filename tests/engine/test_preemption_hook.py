@@ -122,6 +122,8 @@ def test_averages_and_weights_are_not_exchanged_by_a_signal_in_a_validation(
     config.custom_hooks.extend(
         [average, dict(type='PreemptionHook'), dict(type='AskerInValidation')]
     )
+    # Otherwise the checkpoint of the epoch has all that is to be saved.
+    config.default_hooks.checkpoint.interval = 5
     AskerInValidation.at = None
     whole = train(config, tmp_path / 'whole')
     assert AskerInValidation.seen == (6 if 'evaluate_on_origin' in options else 3)
