@@ -3,7 +3,7 @@
 import copy
 import os
 import os.path as osp
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from mmengine.config import Config
@@ -23,6 +23,7 @@ from edudistill_mm.engine.disk_space import full_disk_told
 from edudistill_mm.engine.preemption import preemption
 from edudistill_mm.engine.runner import EducationRunner
 from edudistill_mm.errors import ConfigurationError, did_you_mean
+from edudistill_mm.settings import difference, settings
 
 from .folder_lock import hold_folder
 from .teacher_recipe import describe_recipe, give_recipe
@@ -41,6 +42,8 @@ NOT_OF_TEACHERS = (
     'plain_distillation',
 )
 
+# What has made a teacher what it is; the rest of a run's recipe often changes for the student.
+TAUGHT = ('model', 'train_cfg', 'train_dataloader')
 # What a teacher sees that was trained elsewhere.
 OTHER_IMAGES = ('data_preprocessor', 'channel_order', 'input_size')
 
@@ -189,12 +192,42 @@ def check_trainable(teacher: dict) -> None:
             )
 
 
-def _is_recipe(path: str, cfg: Config) -> bool:
-    """Whether a file holds the config; a broken file does not."""
+def former_recipe(ckpt: str) -> Config | None:
+    """The config by which a teacher has been trained here; None of one that was brought.
+
+    ``ckpt`` is the path of its checkpoint. A broken file is none.
+    """
     try:
-        return Config.fromfile(path, import_custom_modules=False).pretty_text == cfg.pretty_text
+        return Config.fromfile(_recipe_file(osp.splitext(ckpt)[0]), import_custom_modules=False)
     except Exception:
-        return False
+        return None
+
+
+def other_recipes(run: RunConfig) -> Iterator[str]:
+    """Say of each teacher that is there which other network, images or length it has learned by."""
+    for teacher in run.teachers:
+        ckpt = teacher.get('ckpt')
+        former = former_recipe(ckpt) if ckpt and osp.exists(ckpt) else None
+        if former is None:
+            continue
+        new, old = (
+            {
+                key: value
+                for key, value in settings(cfg, training_only=True).items()
+                if key in TAUGHT
+            }
+            for cfg in (teacher_config(run, teacher), former)
+        )
+        change = difference(new, old)
+        if change is not None:
+            yield (
+                f'the teacher "{teacher["name"]}" was trained by another recipe than that of this config: '
+                f'{change}; it is used as it is, unless you delete "{ckpt}" and train it anew'
+            )
+
+
+def _recipe_file(work_dir: str) -> str:
+    return osp.join(work_dir, 'config.py')
 
 
 def _train_unless_another_does(cfg: Config, teacher: dict) -> None:
@@ -214,9 +247,9 @@ def _train_unless_another_does(cfg: Config, teacher: dict) -> None:
 
 
 def _train_teacher(cfg: Config, ckpt: str) -> None:
-    recipe = osp.join(cfg.work_dir, 'config.py')
+    recipe, former = _recipe_file(cfg.work_dir), former_recipe(ckpt)
     # The main rank decides, before it writes the file that the others would read.
-    same = broadcast_from_main(_is_recipe(recipe, cfg))
+    same = broadcast_from_main(former is not None and former.pretty_text == cfg.pretty_text)
     if is_main_process():
         os.makedirs(cfg.work_dir, exist_ok=True)
         text = cfg.pretty_text

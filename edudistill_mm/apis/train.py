@@ -32,7 +32,7 @@ from edudistill_mm.export.preparation import next_stage, preparation_of
 from .closing_lines import closing_lines
 from .run_folder import in_its_folder
 from .teacher_recipe import check_teacher_training
-from .teachers import train_teachers
+from .teachers import other_recipes, train_teachers
 from .test_teachers import TeacherReport, refuse_near_chance, report_teachers
 
 TEST_IMAGES = 2000
@@ -133,6 +133,8 @@ def train(
     runner = EducationRunner.from_completed_cfg(cfg) if own else RUNNERS.build(cfg)
     if remark is not None:
         runner.logger.warning(remark)
+    for other in other_recipes(run):
+        runner.logger.warning(other)
     if run.is_education and with_teacher_test and resume is None:
         _test_teachers(runner)
     if only_begin:

@@ -17,7 +17,7 @@ from mmengine.runner import find_latest_checkpoint
 from tqdm import tqdm
 
 from edudistill_mm.apis.folder_lock import hold_folder
-from edudistill_mm.apis.teachers import check_trainable, teacher_config
+from edudistill_mm.apis.teachers import check_trainable, former_recipe, teacher_config
 from edudistill_mm.apis.tool_path import tool_path
 from edudistill_mm.checkpoint.atomic_write import atomic_write
 from edudistill_mm.checkpoint.files import file_sha256
@@ -159,10 +159,9 @@ def _teacher_jobs(plan: Plan, rows: Sequence[PreparedRow]) -> dict[str, Job]:
                 continue
             path, name = osp.abspath(ckpt), prepared.row.name
             if path not in recipes and osp.exists(path):
-                former = osp.join(osp.splitext(ckpt)[0], 'config.py')
-                if not osp.exists(former):
+                before = former_recipe(ckpt)
+                if before is None:
                     continue  # brought by the user
-                before = Config.fromfile(former, import_custom_modules=False)
                 recipes[path] = ('the existing file', settings(before, training_only=True))
             cfg = teacher_config(prepared.original, teacher)
             recipe = settings(cfg, training_only=True)

@@ -10,7 +10,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
 from edudistill_mm.apis.folder_lock import hold_folder
-from edudistill_mm.apis.teachers import teacher_config, train_teachers
+from edudistill_mm.apis.teachers import other_recipes, teacher_config, train_teachers
 from edudistill_mm.config.load import load_config
 from edudistill_mm.config.run_config import RunConfig
 from edudistill_mm.errors import ConfigurationError
@@ -143,6 +143,21 @@ def test_a_teacher_that_sees_other_images_than_the_student_cannot_be_trained(dig
     cfg.model.teachers[0][key] = value
     with pytest.raises(ConfigurationError, match=rf'"primary" cannot be trained .*"{key}"'):
         train_teachers(RunConfig(cfg))
+
+
+def test_a_teacher_of_another_recipe_is_told(digits):
+    def remarks(**options):
+        return list(other_recipes(RunConfig(digits(**options))))
+
+    length = 'teacher_training.train_cfg.max_epochs'
+    train_teachers(RunConfig(digits(**{length: 1})))
+    # Those that were brought have no recipe, and the student's own changes nothing.
+    assert remarks(**{length: 1, 'optim_wrapper.optimizer.lr': 0.01}) == []
+    (remark,) = remarks(**{length: 2})
+    assert 'teacher "primary" was trained by' in remark
+    assert 'train_cfg.max_epochs is 2, was 1' in remark and 'teacher.pth" and train' in remark
+    (remark,) = remarks(**{length: 1, 'train_dataloader.batch_size': 8})
+    assert 'train_dataloader.batch_size is 8' in remark
 
 
 def test_averaged_weights_are_those_of_the_teacher(digits, tmp_path):
