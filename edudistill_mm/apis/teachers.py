@@ -195,10 +195,11 @@ def check_trainable(teacher: dict) -> None:
 def former_recipe(ckpt: str) -> Config | None:
     """The config by which a teacher has been trained here; None of one that was brought.
 
-    ``ckpt`` is the path of its checkpoint. A broken file is none.
+    ``ckpt`` is the path of its checkpoint. A broken or empty file is none.
     """
+    recipe = _recipe_file(osp.splitext(ckpt)[0])
     try:
-        return Config.fromfile(_recipe_file(osp.splitext(ckpt)[0]), import_custom_modules=False)
+        return Config.fromfile(recipe, import_custom_modules=False) or None
     except Exception:
         return None
 

@@ -612,12 +612,14 @@ def test_a_config_file_that_cannot_be_read_is_one_sentence(tmp_path, capsys, rep
 
 
 def test_a_broken_recipe_of_a_teacher_is_written_anew(tmp_path):
-    from edudistill_mm.apis.teachers import _is_recipe
+    from edudistill_mm.apis.teachers import former_recipe
 
     config = Config(dict(model=dict(type='ImageClassifier')))
-    config.dump(str(tmp_path / 'config.py'))
-    assert _is_recipe(str(tmp_path / 'config.py'), config)
+    ckpt, recipe = str(tmp_path / 'teacher.pth'), tmp_path / 'teacher' / 'config.py'
+    assert former_recipe(ckpt) is None
+    recipe.parent.mkdir()
+    config.dump(str(recipe))
+    assert former_recipe(ckpt).pretty_text == config.pretty_text
     for content in ('model = dict(', ''):
-        (tmp_path / 'config.py').write_text(content)
-        assert not _is_recipe(str(tmp_path / 'config.py'), config)
-    assert not _is_recipe(str(tmp_path / 'missing.py'), config)
+        recipe.write_text(content)
+        assert former_recipe(ckpt) is None
